@@ -1,0 +1,120 @@
+//! Polynomials for the non-linear functions.
+//!
+//! Every approximated function is first written as a function of a normalised variable in [-1, 1], which is what a half bootstrap returns, and then
+//! interpolated at Chebyshev nodes. The degree is the smallest of [`DEGREES`] that meets a tolerance: degree `2^k - 1` is what `k` levels
+//! carry.
+
+use fhe_ckks::{ChebyshevSeries, Evaluator, evaluate_chebyshev};
+
+use crate::error::{CircuitError, Result};
+
+/// The degrees tried, each the largest for its number of levels.
+pub const DEGREES: [usize; 4] = [15, 31, 63, 127];
+
+/// Points per degree at which an error is measured.
+const POINTS_PER_DEGREE: usize = 16;
+
+/// How the error of a polynomial is measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Criterion {
+    /// `|p - f| / |f|`, for functions that stay away from zero.
+    Relative,
+    /// `|p - f|` divided by this.
+    Absolute(f64),
+}
+
+/// What a fit has to reach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// How the error is measured.
+    pub criterion: Criterion,
+    /// The error asked for; the largest degree is taken where none reaches it.
+    pub tolerance: f64,
+    /// The error that is still of use; beyond it the fit is refused.
+    pub limit: f64,
+}
+
+/// A polynomial on [-1, 1] with the error it was measured to have.
+#[derive(Clone, Debug)]
+pub struct Approximation {
+    series: ChebyshevSeries,
+    degree: usize,
+    error: f64,
+}
+
+impl Approximation {
+    /// Fits `f` on [-1, 1]. `function` and `window` (the interval that [-1, 1] stands for) are only named in a refusal.
+    ///
+    /// # Errors
+    /// [`CircuitError::Approximation`] if even the largest degree misses the target's limit.
+    pub fn fit(
+        function: &'static str,
+        window: &str,
+        target: Target,
+        f: impl Fn(f64) -> f64,
+    ) -> Result<Self> {
+        let mut best: Option<Self> = None;
+        for degree in DEGREES {
+            let series = ChebyshevSeries::interpolate(&f, degree);
+            let points = POINTS_PER_DEGREE * degree;
+            let error = (0..=points)
+                .map(|point| {
+                    let x = 2.0 * point as f64 / points as f64 - 1.0;
+                    let (found, exact) = (series.evaluate(x), f(x));
+                    let unit = match target.criterion {
+                        Criterion::Relative => exact.abs(),
+                        Criterion::Absolute(unit) => unit,
+                    };
+                    (found - exact).abs() / unit
+                })
+                .fold(0.0, |worst: f64, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) });
+            if best.as_ref().is_none_or(|best| error < best.error) {
+                best = Some(Self { series, degree, error });
+            }
+            if error <= target.tolerance {
+                break;
+            }
+        }
+        match best {
+            Some(best) if best.error <= target.limit => Ok(best),
+            best => Err(CircuitError::Approximation {
+                function,
+                degree: DEGREES[DEGREES.len() - 1],
+                window: window.to_owned(),
+                found: best.map_or(f64::INFINITY, |best| best.error),
+                required: target.limit,
+            }),
+        }
+    }
+
+    /// Degree of the polynomial.
+    pub fn degree(&self) -> usize {
+        self.degree
+    }
+
+    /// Error by the criterion it was fitted with.
+    pub fn error(&self) -> f64 {
+        self.error
+    }
+
+    /// Levels that an evaluation takes.
+    pub fn levels(&self) -> usize {
+        (self.degree + 1).next_power_of_two().trailing_zeros() as usize
+    }
+
+    /// The polynomial in every slot of `x`; [`Approximation::levels`] levels.
+    ///
+    /// # Errors
+    /// Those of the evaluator.
+    pub fn apply<E: Evaluator>(&self, e: &E, x: &E::Slots) -> Result<E::Slots> {
+        Ok(evaluate_chebyshev(e, x, &self.series)?)
+    }
+
+    /// The polynomial in both halves.
+    ///
+    /// # Errors
+    /// Those of the evaluator.
+    pub fn apply_halves<E: Evaluator>(&self, e: &E, x: &[E::Slots; 2]) -> Result<[E::Slots; 2]> {
+        Ok([self.apply(e, &x[0])?, self.apply(e, &x[1])?])
+    }
+}

@@ -1,0 +1,109 @@
+//! Products of public weights with encrypted tensors.
+//!
+//! The weights become small integers, one scale per tensor, and act on module rows at the lowest modulus without using a level: ring switching splits a
+//! ciphertext in row-module layout into its rows, two plain matrix products act on their `a` and `b` parts, and the result is
+//! packed back (Bae, Cheon, Hanrot, Park and Stehlé, "Plaintext-ciphertext matrix multiplication and FHE bootstrapping: fast and
+//! fused", CRYPTO 2024). What is done here is the bookkeeping around it: which channel is which row, and at which scale.
+
+use fhe_ckks::{Evaluator, IntegerMatrix, MatrixShape};
+
+use crate::error::{Result, refuse};
+use crate::layout::{Layout, RowModule};
+
+/// Weights as integers, arranged for the layouts of the tensors on both sides.
+#[derive(Clone, Debug)]
+pub struct QuantisedMatrix {
+    integers: IntegerMatrix,
+    scale: f64,
+    rms_error: f64,
+    output: Layout,
+}
+
+impl QuantisedMatrix {
+    /// Rounds a matrix, given row by row (output channel x input channel), to integers of `bits` bits, sign included. The largest
+    /// weight becomes the largest integer `2^(bits-1) - 1`, so every weight is off by at most half of `max |w| / (2^(bits-1) - 1)`.
+    ///
+    /// A channel with several places is written to all of them where it is an output, and summed over all of them where it is an input:
+    /// the tensor then holds partial sums.
+    ///
+    /// # Errors
+    /// If the sizes differ, a weight is not finite, or `bits` is not in 2..=15.
+    pub fn quantise(weights: &[f32], output: &Layout, input: &Layout, bits: u32) -> Result<Self> {
+        const OPERATION: &str = "QuantisedMatrix::quantise";
+        let (outputs, inputs) = (output.channels(), input.channels());
+        if weights.len() != outputs * inputs {
+            let required = format!("{outputs} rows of {inputs}");
+            return Err(refuse(OPERATION, "entries", weights.len(), required, "use the layouts of both tensors"));
+        }
+        if !(2..=15).contains(&bits) {
+            return Err(refuse(OPERATION, "bits", bits, "2..=15", "weights are kept as 16-bit integers"));
+        }
+        let largest = weights.iter().fold(0.0, |largest: f64, &weight| {
+            let weight = f64::from(weight).abs();
+            if weight.is_nan() { f64::INFINITY } else { largest.max(weight) }
+        });
+        if !largest.is_finite() {
+            return Err(refuse(OPERATION, "a weight", "not finite", "a number", "check the weights"));
+        }
+        let limit = f64::from((1_i32 << (bits - 1)) - 1);
+        let scale = if largest > 0.0 { limit / largest } else { 1.0 };
+
+        let rows = Self::used_rows(output);
+        let columns = input.ciphertexts() * input.module().rows();
+        let mut entries = vec![0_i16; rows * columns];
+        let mut squares = 0.0;
+        for (channel, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
+            let integers: Vec<i16> = row.iter().map(|&weight| (f64::from(weight) * scale).round() as i16).collect();
+            squares += row.iter().zip(&integers).map(|(&w, &i)| (f64::from(w) - f64::from(i) / scale).powi(2)).sum::<f64>();
+            for &to in output.places(channel) {
+                let start = output.matrix_row(to) * columns;
+                for (from, &integer) in integers.iter().enumerate() {
+                    for &from in input.places(from) {
+                        entries[start + input.matrix_row(from)] = integer;
+                    }
+                }
+            }
+        }
+        let integers = IntegerMatrix::new(MatrixShape { rows, columns }, entries)
+            .ok_or_else(|| refuse(OPERATION, "entries", "another number", "rows x columns", "report this"))?;
+        Ok(Self { integers, scale, rms_error: (squares / weights.len().max(1) as f64).sqrt(), output: output.clone() })
+    }
+
+    /// Rows up to the last one in use; packing fills the rest of its ciphertext with zeros.
+    fn used_rows(output: &Layout) -> usize {
+        let places = (0..output.channels()).flat_map(|channel| output.places(channel));
+        places.map(|&place| output.matrix_row(place) + 1).max().unwrap_or(0)
+    }
+
+    /// The integer that stands for the weight 1; a product multiplies the unit by it.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// Root mean square of the rounding errors of the weights.
+    pub fn rms_error(&self) -> f64 {
+        self.rms_error
+    }
+
+    /// The layout of the product.
+    pub fn output(&self) -> &Layout {
+        &self.output
+    }
+
+    /// The product with rows that were split before, so that several matrices can share them. No level.
+    ///
+    /// # Errors
+    /// If the rows come from another layout than that of the input.
+    pub fn multiply<E: Evaluator>(&self, e: &E, rows: &E::Rows) -> Result<Vec<E::Coefficients>> {
+        let product = e.integer_product(&self.integers, self.scale, rows)?;
+        Ok(e.pack_rows(&product)?)
+    }
+}
+
+/// Splits the ciphertexts of a tensor into module rows, the operand of [`QuantisedMatrix::multiply`].
+///
+/// # Errors
+/// Those of [`Evaluator::module_rows`].
+pub fn split_rows<E: Evaluator>(e: &E, module: RowModule, tensor: &[E::Coefficients]) -> Result<E::Rows> {
+    Ok(e.module_rows(&tensor.iter().collect::<Vec<_>>(), module.tokens())?)
+}

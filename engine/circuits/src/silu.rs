@@ -1,0 +1,66 @@
+//! SiLU, `x / (1 + exp(-x))`, and the gated product of SwiGLU (Shazeer, arXiv 2002.05202).
+
+use fhe_ckks::Evaluator;
+
+use crate::approximation::{Approximation, Criterion, Target};
+use crate::crossing::{Distortion, Halves};
+use crate::error::{Result, refuse};
+
+/// Error, as a fraction of the half width of the window, beyond which a fit is refused.
+const LIMIT: f64 = 1.0 / 256.0;
+
+/// `silu(gate) * up`, ready to be evaluated on half-bootstrapped ciphertexts.
+#[derive(Clone, Debug)]
+pub struct GatedSilu {
+    silu: Approximation,
+}
+
+impl GatedSilu {
+    /// For slots that hold the distorted `gate / gate_range` and the corrected `up / up_range`.
+    ///
+    /// # Errors
+    /// If a range is not positive or no polynomial follows SiLU on `[-gate_range, gate_range]`.
+    pub fn new(gate_range: f64, up_range: f64, distortion: Distortion, tolerance: f64) -> Result<Self> {
+        for range in [gate_range, up_range] {
+            if !(range.is_finite() && range > 0.0) {
+                return Err(refuse("GatedSilu::new", "range", range, "a positive number", "calibrate the model"));
+            }
+        }
+        let criterion = Criterion::Absolute(gate_range * up_range);
+        let window = format!("[-{gate_range:.4}, {gate_range:.4}]");
+        let silu = Approximation::fit("SiLU", &window, Target { criterion, tolerance, limit: LIMIT }, |y| {
+            let x = gate_range * distortion.undo(y);
+            up_range * x / (1.0 + (-x).exp())
+        })?;
+        Ok(Self { silu })
+    }
+
+    /// Levels consumed on the side of the gate: polynomial and product.
+    pub fn gate_levels(&self) -> usize {
+        self.silu.levels() + self.up_levels()
+    }
+
+    /// Levels consumed on the side of `up`: the product.
+    pub fn up_levels(&self) -> usize {
+        1
+    }
+
+    /// The polynomial of SiLU.
+    pub fn silu(&self) -> &Approximation {
+        &self.silu
+    }
+
+    /// The gated product, in true values.
+    ///
+    /// # Errors
+    /// Those of the evaluator.
+    pub fn apply<E: Evaluator>(
+        &self,
+        e: &E,
+        gate: &Halves<E::Slots>,
+        up: &Halves<E::Slots>,
+    ) -> Result<Halves<E::Slots>> {
+        let silu = self.silu.apply_halves(e, gate)?;
+        Ok([e.multiply(&silu[0], &up[0])?, e.multiply(&silu[1], &up[1])?])
+    }
+}

@@ -1,0 +1,197 @@
+//! Attention over slots against the definition, through every step that moves or masks an entry.
+
+mod support;
+
+use fhe_circuits::crossing::{climb_corrected, descend};
+use fhe_circuits::{Layout, RotaryAngles, RowModule, ScoreMap, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows};
+use fhe_ckks::{Client, Evaluator, Level};
+use proptest::prelude::*;
+use support::{Random, clear, close, shape};
+
+/// One case: sizes and a block mask.
+#[derive(Clone, Debug)]
+struct Case {
+    log_slots: u32,
+    tokens: usize,
+    heads: usize,
+    key_value_heads: usize,
+    head_dim: usize,
+    /// Start of each prompt; positions before the first are padding and attend to themselves.
+    starts: Vec<usize>,
+}
+
+impl Case {
+    fn attends(&self, query: usize, key: usize) -> bool {
+        let prompt = |position: usize| self.starts.iter().filter(|&&start| start <= position).count();
+        query == key || (key < query && prompt(key) > 0 && prompt(key) == prompt(query))
+    }
+
+    fn position(&self, position: usize) -> usize {
+        position - self.starts.iter().copied().filter(|&start| start <= position).max().unwrap_or(position)
+    }
+}
+
+/// The definition, on heads x channels x tokens.
+struct Reference<'a> {
+    case: &'a Case,
+    base: f64,
+}
+
+impl Reference<'_> {
+    fn at(&self, tensor: &[f64], head: usize, channel: usize, token: usize) -> f64 {
+        tensor[(head * self.case.head_dim + channel) * self.case.tokens + token]
+    }
+
+    fn turned(&self, tensor: &[f64], head: usize, channel: usize, token: usize) -> f64 {
+        let pairs = self.case.head_dim / 2;
+        let pair = channel % pairs;
+        let angle =
+            self.case.position(token) as f64 * self.base.powf(-2.0 * pair as f64 / self.case.head_dim as f64);
+        let (x, y) = (self.at(tensor, head, pair, token), self.at(tensor, head, pair + pairs, token));
+        if channel < pairs { x * angle.cos() - y * angle.sin() } else { y * angle.cos() + x * angle.sin() }
+    }
+
+    fn score(&self, q: &[f64], k: &[f64], head: usize, query: usize, key: usize) -> f64 {
+        let group = head / (self.case.heads / self.case.key_value_heads);
+        let products =
+            (0..self.case.head_dim).map(|c| self.turned(q, head, c, query) * self.turned(k, group, c, key));
+        products.sum::<f64>() / (self.case.head_dim as f64).sqrt()
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    (8_u32..11, 1_u32..5, 1_usize..6, 1_usize..4, prop::collection::vec(0_usize..32, 1..4), 0_usize..3).prop_filter_map(
+        "a head fits",
+        |(log_slots, log_tokens, half_dim, key_value_heads, starts, extra)| {
+            let tokens = 1_usize << log_tokens;
+            let rows = (2_usize << log_slots) / tokens;
+            let head_dim = 2 * half_dim;
+            let starts = starts.into_iter().map(|start| start % tokens).collect();
+            let heads = key_value_heads * (1 + extra);
+            (head_dim.next_power_of_two() <= rows)
+                .then_some(Case { log_slots, tokens, heads, key_value_heads, head_dim, starts })
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn attention_is_the_definition(case in cases(), seed in 0_u64..1000) {
+        check(&case, seed);
+    }
+}
+
+#[test]
+fn a_prompt_that_straddles_the_halves_uses_advanced_replicas() {
+    let case = Case { log_slots: 9, tokens: 16, heads: 2, key_value_heads: 1, head_dim: 4, starts: vec![1, 12] };
+    let module = RowModule::new(&shape(case.log_slots), case.tokens).unwrap();
+    let attention = SlotAttention::new(module, case.heads, case.head_dim, |q, k| case.attends(q, k)).unwrap();
+    assert!(attention.heads().replicas() > 1);
+    assert!(attention.schedule().steps(1).iter().any(|step| step.key_half == 0 && step.first_offset < 0));
+    check(&case, 1);
+}
+
+#[test]
+fn several_ciphertexts_of_heads_and_of_scores() {
+    // 16 rows: 4 heads of 4 channels each fill a ciphertext, and 16 offsets take 4 ciphertexts of scores per half.
+    let case = Case { log_slots: 8, tokens: 32, heads: 6, key_value_heads: 3, head_dim: 4, starts: vec![0, 16] };
+    let module = RowModule::new(&shape(case.log_slots), case.tokens).unwrap();
+    let attention = SlotAttention::new(module, case.heads, case.head_dim, |q, k| case.attends(q, k)).unwrap();
+    assert_eq!((attention.heads().ciphertexts(), attention.heads().replicas()), (2, 1));
+    assert_eq!(attention.score_blocks().len(), 2 * 2 * 4);
+    check(&case, 2);
+}
+
+fn check(case: &Case, seed: u64) {
+    let shape = shape(case.log_slots);
+    let e = clear(&shape);
+    let mut random = Random::new(seed);
+    let module = RowModule::new(&shape, case.tokens).unwrap();
+    let attention = SlotAttention::new(module, case.heads, case.head_dim, |q, k| case.attends(q, k)).unwrap();
+    let reference = Reference { case, base: 100.0 };
+    let angles = RotaryAngles::new(100.0, case.head_dim, (0..case.tokens).map(|b| case.position(b)).collect());
+
+    let entries = |heads: usize| heads * case.head_dim * case.tokens;
+    let [q, k, v] = [case.heads, case.key_value_heads, case.key_value_heads].map(|heads| random.vector(entries(heads)));
+    let queries = attention.heads().projection(case.heads).unwrap();
+    let keys = attention.heads().projection(case.key_value_heads).unwrap();
+    let range = 2.0;
+    let up = |layout: &Layout, tensor: &[f64], levels: usize| {
+        let packed = layout.pack(tensor).unwrap();
+        let unit = shape.full_scale / range;
+        let encrypted: Vec<_> = packed.iter().map(|vector| e.encrypt(vector, unit).unwrap()).collect();
+        climb_corrected(&e, &encrypted, levels).unwrap()
+    };
+    let levels = SlotAttention::PLACEMENT_LEVELS + SlotAttention::SCORE_LEVELS;
+    let placed_queries = attention.place_queries(&e, &angles, &up(&queries, &q, levels), range).unwrap();
+    let placed_keys = attention.place_keys(&e, &angles, &up(&keys, &k, levels), range).unwrap();
+
+    // Windows of the scores as calibration would find them.
+    let live: Vec<(usize, usize)> = (0..case.tokens)
+        .flat_map(|query| (0..case.tokens).map(move |key| (query, key)))
+        .filter(|&(query, key)| case.attends(query, key))
+        .collect();
+    let scores_of = |head: usize| live.iter().map(move |&(query, key)| (query, key));
+    let centres: Vec<f64> = (0..case.heads).map(|head| 0.1 * head as f64).collect();
+    let half_width = (0..case.heads)
+        .flat_map(|head| scores_of(head).map(move |(query, key)| (head, query, key)))
+        .map(|(head, query, key)| (reference.score(&q, &k, head, query, key) - centres[head]).abs())
+        .fold(0.1, f64::max);
+    let denominator = |head: usize, query: usize| {
+        let keys = live.iter().filter(|pair| pair.0 == query).map(|pair| pair.1);
+        keys.map(|key| (reference.score(&q, &k, head, query, key) - centres[head] - half_width).exp()).sum::<f64>()
+    };
+    let all = (0..case.heads).flat_map(|head| (0..case.tokens).map(move |query| (head, query)));
+    let denominators: Vec<f64> = all.map(|(head, query)| denominator(head, query)).collect();
+    let low = denominators.iter().copied().fold(f64::INFINITY, f64::min) * 0.99;
+    let high = denominators.iter().copied().fold(0.0, f64::max) * 1.01;
+    let windows = SoftmaxWindows { centres, half_width, denominator: fhe_circuits::Interval::new(low, high) };
+    let softmax = Softmax::new(SoftmaxVariant::ExpInverse, &windows, case.head_dim, &shape, 1e-7).unwrap();
+
+    let scores = attention.scores(&e, &placed_queries, &placed_keys, softmax.score_map()).unwrap();
+    let floor = Level(shape.slots_to_coefficients_levels);
+    assert!(scores.iter().all(|score| e.level(score) == floor), "scores consume what they state");
+    for (block, score) in attention.score_blocks().iter().zip(&scores) {
+        let expected = attention.score_plain(block, |pair| {
+            let score = reference.score(&q, &k, pair.head, pair.query, pair.key);
+            (score - windows.centres[pair.head]) / windows.half_width
+        });
+        let found: Vec<f64> = score.values().iter().map(|value| value.re).collect();
+        close(&found, &expected, 1e-6);
+    }
+
+    let output_levels = SlotAttention::PROBABILITY_LEVELS;
+    let crossed = descend(&e, &scores, shape.full_scale).unwrap();
+    let climbed = fhe_circuits::crossing::climb(&e, &crossed, softmax.score_levels() + output_levels).unwrap();
+    let distorted: Vec<_> = climbed.into_iter().flatten().take(scores.len()).collect();
+    let mut crossing = |denominators: Vec<_>, levels: usize| {
+        let count = denominators.len();
+        let coefficients = descend(&e, &denominators, shape.full_scale)?;
+        let climbed = fhe_circuits::crossing::climb(&e, &coefficients, levels)?;
+        Ok(climbed.into_iter().flatten().take(count).collect())
+    };
+    let probabilities = softmax.apply(&e, &attention, &distorted, output_levels, &mut crossing).unwrap();
+    assert!(probabilities.iter().all(|p| e.level(p) == Level(floor.0 + output_levels)), "SoftMax consumes what it states");
+
+    let values = up(&keys, &v, SlotAttention::PLACEMENT_LEVELS + SlotAttention::VALUE_LEVELS);
+    let values = attention.place_values(&e, &values, range).unwrap();
+    let outputs = attention.weighted_values(&e, &probabilities, &values).unwrap();
+    assert!(outputs.iter().flatten().all(|x| e.level(x) == floor), "weighted values consume what they state");
+    let outputs = descend(&e, outputs.iter().flatten(), 1e9).unwrap();
+    let decrypted: Vec<Vec<f64>> = outputs.iter().map(|x| e.decrypt(x).unwrap().unwrap()).collect();
+    let found = queries.unpack_sums(&decrypted).unwrap();
+    let mut expected = vec![0.0; found.len()];
+    for &(query, key) in &live {
+        for head in 0..case.heads {
+            let group = head / (case.heads / case.key_value_heads);
+            let weight = (reference.score(&q, &k, head, query, key) - windows.centres[head] - half_width).exp()
+                / denominator(head, query);
+            for channel in 0..case.head_dim {
+                expected[(head * case.head_dim + channel) * case.tokens + query] +=
+                    weight * reference.at(&v, group, channel, key);
+            }
+        }
+    }
+    close(&found, &expected, 1e-5);
+}

@@ -1,0 +1,22 @@
+//! What a bootstrap costs inside.
+
+use crate::OperationCounts;
+
+/// Operations inside the transforms between slots and coefficients, known from a parameter set's plan alone.
+pub trait BootstrapCost: Send + Sync {
+    /// Everything that one half bootstrap executes when it leaves so many compute levels, itself included.
+    fn half_bootstrap(&self, levels: usize) -> OperationCounts;
+    /// Everything that one SlotsToCoeffs executes, itself included.
+    fn slots_to_coefficients(&self) -> OperationCounts;
+}
+
+/// Counts the transforms themselves and nothing inside.
+impl BootstrapCost for () {
+    fn half_bootstrap(&self, _levels: usize) -> OperationCounts {
+        OperationCounts { half_bootstraps: 1, ..OperationCounts::default() }
+    }
+
+    fn slots_to_coefficients(&self) -> OperationCounts {
+        OperationCounts { slots_to_coefficients: 1, ..OperationCounts::default() }
+    }
+}

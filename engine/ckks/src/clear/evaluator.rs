@@ -1,0 +1,341 @@
+//! [`Evaluator`] and [`Client`] of [`Clear`].
+
+use std::f64::consts::TAU;
+
+use fhe_ring::IntegerMatrix;
+use num_complex::Complex64;
+use rayon::prelude::*;
+
+use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, refuse};
+use crate::{CircuitShape, CkksError, Client, Evaluator, Level, OperationCounts, Rotation};
+
+/// Units agree if their ratio differs from 1 by no more than this.
+const UNIT_TOLERANCE: f64 = 1.0 / (1_u64 << 30) as f64;
+
+impl Clear {
+    /// Both operands at the lower of their levels.
+    fn align(&self, a: &ClearSlots, b: &ClearSlots) -> Result<(ClearSlots, ClearSlots), CkksError> {
+        let level = a.level.min(b.level);
+        Ok((self.lower(a, level)?, self.lower(b, level)?))
+    }
+
+    /// A finished multiplication: counted, rescaled, with the noise of the rescaling.
+    fn rescaled(&self, mut x: ClearSlots, change: impl FnOnce(&mut OperationCounts)) -> ClearSlots {
+        self.count(|counts| {
+            change(counts);
+            counts.rescalings += 1;
+        });
+        self.disturb(self.noise.rescaling, x.values.iter_mut().map(|value| &mut value.re));
+        x
+    }
+
+    fn rotated(&self, a: &ClearSlots, rotation: Rotation) -> ClearSlots {
+        let steps = rotation.0.rem_euclid(self.shape.slots as i64) as usize;
+        let mut values = a.values.clone();
+        values.rotate_left(steps);
+        self.count(|counts| counts.rotations += u64::from(steps != 0));
+        ClearSlots { values, level: a.level }
+    }
+
+    fn lowest_level<'a>(
+        &self,
+        operation: &'static str,
+        terms: impl Iterator<Item = &'a ClearSlots>,
+    ) -> Result<Level, CkksError> {
+        let lowest = terms.map(|x| x.level).min();
+        lowest.ok_or_else(|| refuse(operation, "terms", "empty", "at least one term", "leave the operation out"))
+    }
+}
+
+impl Evaluator for Clear {
+    type Slots = ClearSlots;
+    type Coefficients = ClearCoefficients;
+    type Rows = ClearRows;
+
+    fn shape(&self) -> &CircuitShape {
+        &self.shape
+    }
+
+    fn level(&self, x: &ClearSlots) -> Level {
+        x.level
+    }
+
+    fn counts(&self) -> OperationCounts {
+        *self.counts.lock().expect("counting does not panic")
+    }
+
+    fn add(&self, a: &ClearSlots, b: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        let (a, b) = self.align(a, b)?;
+        Ok(a.zip(&b, a.level, |a, b| a + b))
+    }
+
+    fn subtract(&self, a: &ClearSlots, b: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        let (a, b) = self.align(a, b)?;
+        Ok(a.zip(&b, a.level, |a, b| a - b))
+    }
+
+    fn add_constant(&self, a: &ClearSlots, constant: f64) -> Result<ClearSlots, CkksError> {
+        self.check_constant("add_constant", constant)?;
+        Ok(a.map(a.level, |value| value + constant))
+    }
+
+    fn add_plain(&self, a: &ClearSlots, plain: &[f64]) -> Result<ClearSlots, CkksError> {
+        self.check_plain("add_plain", plain)?;
+        let values = a.values.iter().zip(plain).map(|(value, plain)| value + plain).collect();
+        Ok(ClearSlots { values, level: a.level })
+    }
+
+    fn multiply_integer(&self, a: &ClearSlots, factor: i64) -> Result<ClearSlots, CkksError> {
+        Ok(a.map(a.level, |value| value * factor as f64))
+    }
+
+    fn multiply(&self, a: &ClearSlots, b: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        let below = self.below("multiply", a.level.min(b.level))?;
+        let (a, b) = self.align(a, b)?;
+        Ok(self.rescaled(a.zip(&b, below, |a, b| a * b), |counts| counts.products += 1))
+    }
+
+    fn square(&self, a: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        let below = self.below("square", a.level)?;
+        Ok(self.rescaled(a.map(below, |value| value * value), |counts| counts.products += 1))
+    }
+
+    fn linear_combination(&self, terms: &[(&ClearSlots, f64)], constant: f64) -> Result<ClearSlots, CkksError> {
+        let lowest = self.lowest_level("linear_combination", terms.iter().map(|(x, _)| *x))?;
+        let below = self.below("linear_combination", lowest)?;
+        terms.iter().try_for_each(|&(_, factor)| self.check_constant("linear_combination", factor))?;
+        self.check_constant("linear_combination", constant)?;
+        let mut values = vec![Complex64::from(constant); self.shape.slots];
+        for (x, factor) in terms {
+            values.iter_mut().zip(&x.values).for_each(|(sum, x)| *sum += x * factor);
+        }
+        let sum = ClearSlots { values, level: below };
+        Ok(self.rescaled(sum, |counts| counts.constant_products += terms.len() as u64))
+    }
+
+    fn plain_combination(&self, terms: &[(&ClearSlots, &[f64])]) -> Result<ClearSlots, CkksError> {
+        let lowest = self.lowest_level("plain_combination", terms.iter().map(|(x, _)| *x))?;
+        let below = self.below("plain_combination", lowest)?;
+        terms.iter().try_for_each(|(_, plain)| self.check_plain("plain_combination", plain))?;
+        let mut values = vec![Complex64::ZERO; self.shape.slots];
+        for (x, plain) in terms {
+            values.iter_mut().zip(&x.values).zip(*plain).for_each(|((sum, x), plain)| *sum += x * plain);
+        }
+        let sum = ClearSlots { values, level: below };
+        Ok(self.rescaled(sum, |counts| counts.plaintext_products += terms.len() as u64))
+    }
+
+    fn lower(&self, a: &ClearSlots, level: Level) -> Result<ClearSlots, CkksError> {
+        if level > a.level {
+            let required = format!("at most {}", a.level.0);
+            return Err(refuse("lower", "level", level.0, required, "a ciphertext climbs only by a half bootstrap"));
+        }
+        if level == a.level {
+            return Ok(a.clone());
+        }
+        Ok(self.rescaled(ClearSlots { level, ..a.clone() }, |counts| counts.constant_products += 1))
+    }
+
+    fn rotate(&self, a: &ClearSlots, rotation: Rotation) -> Result<ClearSlots, CkksError> {
+        Ok(self.rotated(a, rotation))
+    }
+
+    fn rotate_hoisted(&self, a: &ClearSlots, rotations: &[Rotation]) -> Result<Vec<ClearSlots>, CkksError> {
+        Ok(rotations.iter().map(|&rotation| self.rotated(a, rotation)).collect())
+    }
+
+    fn conjugate(&self, a: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        self.count(|counts| counts.conjugations += 1);
+        Ok(a.map(a.level, |value| value.conj()))
+    }
+
+    fn multiply_imaginary(&self, a: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        Ok(a.map(a.level, |value| value * Complex64::I))
+    }
+
+    fn slots_to_coefficients(
+        &self,
+        real: &ClearSlots,
+        imaginary: Option<&ClearSlots>,
+        unit: f64,
+    ) -> Result<ClearCoefficients, CkksError> {
+        const OPERATION: &str = "slots_to_coefficients";
+        self.check_unit(OPERATION, unit)?;
+        let required = Level(self.shape.slots_to_coefficients_levels);
+        let found = imaginary.map_or(real.level, |imaginary| imaginary.level.min(real.level));
+        if found < required {
+            let required = format!("at least {}", required.0);
+            return Err(refuse(OPERATION, "level", found.0, required, "request more levels from the half bootstrap"));
+        }
+        let mut sum = real.clone();
+        if let Some(imaginary) = imaginary {
+            sum = self.add(&sum, &self.multiply_imaginary(imaginary)?)?;
+        }
+        let sum = self.lower(&sum, required)?;
+        let slots = self.shape.slots;
+        let mut integers = vec![0.0; 2 * slots];
+        for p in 0..slots {
+            let value = sum.values[self.shape.bit_reverse(p)] * unit;
+            (integers[p], integers[p + slots]) = (value.re, value.im);
+        }
+        self.disturb(self.noise.slots_to_coefficients, integers.iter_mut());
+        integers.iter_mut().for_each(|integer| *integer = integer.round());
+        self.count(|counts| *counts = *counts + self.cost.slots_to_coefficients());
+        self.coefficients(OPERATION, integers, unit)
+    }
+
+    fn half_bootstrap(
+        &self,
+        inputs: &[&ClearCoefficients],
+        levels: usize,
+    ) -> Result<Vec<[ClearSlots; 2]>, CkksError> {
+        if levels > self.shape.compute_levels {
+            let required = format!("at most {}", self.shape.compute_levels);
+            return Err(refuse("half_bootstrap", "levels", levels, required, "use a larger parameter set"));
+        }
+        let (slots, ratio) = (self.shape.slots, self.shape.message_ratio);
+        let level = Level(levels + self.shape.slots_to_coefficients_levels);
+        let bootstrap = |input: &&ClearCoefficients| {
+            let mut values = Vec::with_capacity(2 * slots);
+            for (index, integer) in input.integers.iter().enumerate() {
+                let x = integer / self.shape.full_scale;
+                if x.abs() > 1.0 {
+                    let found = format!("{x:.6} of the range in coefficient {index}");
+                    let remedy = "lower the unit, or calibrate with a wider margin";
+                    return Err(refuse("half_bootstrap", "message", found, "at most 1 of the range", remedy));
+                }
+                values.push((TAU * ratio * x).sin() / (TAU * ratio));
+            }
+            self.disturb(self.noise.half_bootstrap, values.iter_mut());
+            self.count(|counts| *counts = *counts + self.cost.half_bootstrap(levels));
+            Ok([0, slots].map(|half| {
+                let values = (0..slots).map(|slot| values[half + self.shape.bit_reverse(slot)].into()).collect();
+                ClearSlots { values, level }
+            }))
+        };
+        inputs.iter().map(bootstrap).collect()
+    }
+
+    fn unit(&self, a: &ClearCoefficients) -> f64 {
+        a.unit
+    }
+
+    fn add_coefficients(&self, a: &ClearCoefficients, b: &ClearCoefficients) -> Result<ClearCoefficients, CkksError> {
+        const OPERATION: &str = "add_coefficients";
+        if (a.unit / b.unit - 1.0).abs() > UNIT_TOLERANCE {
+            let required = format!("{:.6e} as on the left", a.unit);
+            let found = format!("{:.6e} on the right", b.unit);
+            return Err(refuse(OPERATION, "unit", found, required, "choose the unit before SlotsToCoeffs"));
+        }
+        let integers = a.integers.iter().zip(&b.integers).map(|(a, b)| a + b).collect();
+        self.coefficients(OPERATION, integers, a.unit)
+    }
+
+    fn magnify(&self, a: &ClearCoefficients, factor: u64) -> Result<ClearCoefficients, CkksError> {
+        if factor == 0 {
+            return Err(refuse("magnify", "factor", 0, "a positive integer", "use 1 to keep the integers"));
+        }
+        let factor = factor as f64;
+        let integers = a.integers.iter().map(|integer| integer * factor).collect();
+        self.coefficients("magnify", integers, a.unit * factor)
+    }
+
+    fn save(&self, a: &ClearCoefficients) -> Result<Vec<u8>, CkksError> {
+        Ok(std::iter::once(&a.unit).chain(&a.integers).flat_map(|number| number.to_le_bytes()).collect())
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Result<ClearCoefficients, CkksError> {
+        let required = 8 * (1 + self.shape.degree());
+        if bytes.len() != required {
+            let remedy = "restore bytes that the same evaluator has saved";
+            return Err(refuse("restore", "bytes", bytes.len(), required, remedy));
+        }
+        let (numbers, _) = bytes.as_chunks::<8>();
+        let mut numbers = numbers.iter().map(|&number| f64::from_le_bytes(number));
+        let unit = numbers.next().unwrap_or(f64::NAN);
+        self.check_unit("restore", unit)?;
+        self.coefficients("restore", numbers.collect(), unit)
+    }
+
+    fn module_rows(&self, inputs: &[&ClearCoefficients], tokens: usize) -> Result<ClearRows, CkksError> {
+        const OPERATION: &str = "module_rows";
+        let degree = self.shape.degree();
+        if !tokens.is_power_of_two() || tokens > degree {
+            let required = format!("a power of two, at most {degree}");
+            return Err(refuse(OPERATION, "tokens", tokens, required, "use another block size"));
+        }
+        let Some(first) = inputs.first() else {
+            return Err(refuse(OPERATION, "inputs", "empty", "at least one ciphertext", "leave the operation out"));
+        };
+        if let Some(other) = inputs.iter().find(|input| (input.unit / first.unit - 1.0).abs() > UNIT_TOLERANCE) {
+            let (found, required) = (format!("{:.6e}", other.unit), format!("{:.6e} as on the first", first.unit));
+            return Err(refuse(OPERATION, "unit", found, required, "choose one unit before SlotsToCoeffs"));
+        }
+        let rows = degree / tokens;
+        let mut entries = Vec::with_capacity(inputs.len() * degree);
+        for input in inputs {
+            for row in 0..rows {
+                entries.extend((0..tokens).map(|token| input.integers[row + rows * token]));
+            }
+        }
+        self.disturb(self.noise.module_rows, entries.iter_mut());
+        self.count(|counts| counts.row_splits += inputs.len() as u64);
+        Ok(ClearRows { entries, tokens, unit: first.unit })
+    }
+
+    fn integer_product(&self, weights: &IntegerMatrix, scale: f64, rows: &ClearRows) -> Result<ClearRows, CkksError> {
+        const OPERATION: &str = "integer_product";
+        self.check_unit(OPERATION, scale)?;
+        let shape = weights.shape();
+        if shape.columns != rows.rows() {
+            let required = format!("{}, the number of rows", rows.rows());
+            return Err(refuse(OPERATION, "columns of the weights", shape.columns, required, "pad with zero columns"));
+        }
+        let mut entries = vec![0.0; shape.rows * rows.tokens];
+        entries.par_chunks_mut(rows.tokens).zip(weights.entries().par_chunks(shape.columns)).for_each(|(sums, weights)| {
+            for (&weight, row) in weights.iter().zip(rows.entries.chunks_exact(rows.tokens)) {
+                if weight != 0 {
+                    let weight = f64::from(weight);
+                    sums.iter_mut().zip(row).for_each(|(sum, entry)| *sum += weight * entry);
+                }
+            }
+        });
+        self.count(|counts| counts.matrix_weights += weights.entries().len() as u64);
+        Ok(ClearRows { entries, tokens: rows.tokens, unit: rows.unit * scale })
+    }
+
+    fn pack_rows(&self, rows: &ClearRows) -> Result<Vec<ClearCoefficients>, CkksError> {
+        let degree = self.shape.degree();
+        let per_ciphertext = degree / rows.tokens;
+        let pack = |entries: &[f64]| {
+            let mut integers = vec![0.0; degree];
+            for (row, entries) in entries.chunks_exact(rows.tokens).enumerate() {
+                entries.iter().enumerate().for_each(|(token, entry)| integers[row + per_ciphertext * token] = *entry);
+            }
+            self.disturb(self.noise.pack_rows, integers.iter_mut());
+            integers.iter_mut().for_each(|integer| *integer = integer.round());
+            self.count(|counts| counts.row_packings += 1);
+            self.coefficients("pack_rows", integers, rows.unit)
+        };
+        rows.entries.chunks(degree).map(pack).collect()
+    }
+}
+
+impl Client<Clear> for Clear {
+    fn encrypt(&self, coefficients: &[f64], unit: f64) -> Result<ClearCoefficients, CkksError> {
+        const OPERATION: &str = "encrypt";
+        self.check_unit(OPERATION, unit)?;
+        let required = self.shape.degree();
+        if coefficients.len() != required {
+            return Err(refuse(OPERATION, "coefficients", coefficients.len(), required, "pad them with zeros"));
+        }
+        let mut integers: Vec<f64> = coefficients.iter().map(|value| value * unit).collect();
+        self.disturb(self.noise.encryption, integers.iter_mut());
+        integers.iter_mut().for_each(|integer| *integer = integer.round());
+        self.coefficients(OPERATION, integers, unit)
+    }
+
+    fn decrypt(&self, ciphertext: &ClearCoefficients) -> Result<Option<Vec<f64>>, CkksError> {
+        Ok(Some(ciphertext.integers.iter().map(|integer| integer / ciphertext.unit).collect()))
+    }
+}

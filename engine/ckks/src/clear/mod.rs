@@ -1,0 +1,146 @@
+//! The same circuit without cryptography.
+//!
+//! [`Clear`] keeps every representation that a circuit passes through (slots with their level, coefficients as integers at the lowest
+//! modulus, module rows) in `f64`. It refuses what the encrypted evaluator refuses, counts what that one counts, and replaces its
+//! errors by Gaussian noise of stated size ([`NoiseModel`]). Beyond that it sees what no server can: a message outside the range of a
+//! half bootstrap, or an integer that wraps around modulo `q_0`, is an error here and a silent failure there.
+//!
+//! Alignment is explicit in the counts. Where operands of a sum or product stand at different levels the higher one is lowered, which
+//! is one product with a constant and one rescaling; a linear or plain combination encodes its factors at the scale each term
+//! needs, so its terms are aligned for free.
+
+mod cost;
+mod evaluator;
+mod noise;
+mod values;
+
+use std::sync::Mutex;
+
+pub use cost::BootstrapCost;
+pub use noise::NoiseModel;
+pub use values::{ClearCoefficients, ClearRows, ClearSlots};
+
+use crate::{CircuitShape, CkksError, Level, OperationCounts};
+use noise::NoiseSource;
+
+/// Evaluator and client over plain numbers.
+pub struct Clear {
+    shape: CircuitShape,
+    cost: Box<dyn BootstrapCost>,
+    noise: NoiseModel,
+    source: Mutex<NoiseSource>,
+    counts: Mutex<OperationCounts>,
+}
+
+impl Clear {
+    /// An evaluator of this shape whose bootstraps count as `cost` says. Equal seeds and equal circuits give equal results.
+    ///
+    /// # Errors
+    /// [`CkksError::Precondition`] unless the number of slots is a power of two, at least 2, and the scales are positive.
+    pub fn new(
+        shape: CircuitShape,
+        cost: impl BootstrapCost + 'static,
+        noise: NoiseModel,
+        seed: u64,
+    ) -> Result<Self, CkksError> {
+        if !shape.slots.is_power_of_two() || shape.slots < 2 {
+            return Err(refuse("Clear::new", "slots", shape.slots, "a power of two, at least 2", "use another shape"));
+        }
+        let scales = [shape.full_scale, shape.message_ratio];
+        if !scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
+            let found = format!("{scales:?}");
+            return Err(refuse("Clear::new", "full scale, message ratio", found, "positive", "use another shape"));
+        }
+        noise.check()?;
+        Ok(Self {
+            shape,
+            cost: Box::new(cost),
+            noise,
+            source: Mutex::new(NoiseSource::new(seed)),
+            counts: Mutex::default(),
+        })
+    }
+
+    /// An integer that stands at `q_0` must lie strictly inside `(-q_0/2, q_0/2)`.
+    fn largest_integer(&self) -> f64 {
+        0.5 * self.shape.full_scale / self.shape.message_ratio
+    }
+
+    fn count(&self, change: impl FnOnce(&mut OperationCounts)) {
+        change(&mut self.counts.lock().expect("counting does not panic"));
+    }
+
+    fn disturb<'a>(&self, sigma: f64, values: impl Iterator<Item = &'a mut f64>) {
+        if sigma > 0.0 {
+            let mut source = self.source.lock().expect("drawing noise does not panic");
+            values.for_each(|value| *value += sigma * source.gaussian());
+        }
+    }
+
+    /// The level that is left after one rescaling.
+    fn below(&self, operation: &'static str, level: Level) -> Result<Level, CkksError> {
+        level.0.checked_sub(1).map(Level).ok_or_else(|| {
+            refuse(operation, "level", 0, "at least 1", "request more levels from the half bootstrap before")
+        })
+    }
+
+    fn check_plain(&self, operation: &'static str, plain: &[f64]) -> Result<(), CkksError> {
+        if plain.len() != self.shape.slots {
+            let required = format!("{} values, one per slot", self.shape.slots);
+            return Err(refuse(operation, "length of the plaintext", plain.len(), required, "pad it with zeros"));
+        }
+        match plain.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(slot) => {
+                let found = format!("{} in slot {slot}", plain[slot]);
+                Err(refuse(operation, "plaintext", found, "finite numbers", "check the range it was made for"))
+            }
+        }
+    }
+
+    fn check_constant(&self, operation: &'static str, constant: f64) -> Result<(), CkksError> {
+        if constant.is_finite() {
+            return Ok(());
+        }
+        Err(refuse(operation, "constant", constant, "a finite number", "check the range it was made for"))
+    }
+
+    fn check_unit(&self, operation: &'static str, unit: f64) -> Result<(), CkksError> {
+        if unit.is_finite() && unit > 0.0 {
+            return Ok(());
+        }
+        Err(refuse(operation, "unit", unit, "a positive number", "choose the unit from the calibrated range"))
+    }
+
+    /// Joins integers and unit, refusing what would wrap around.
+    fn coefficients(
+        &self,
+        operation: &'static str,
+        integers: Vec<f64>,
+        unit: f64,
+    ) -> Result<ClearCoefficients, CkksError> {
+        let limit = self.largest_integer();
+        match integers.iter().position(|integer| integer.is_nan() || integer.abs() >= limit) {
+            None => Ok(ClearCoefficients { integers, unit }),
+            Some(index) => {
+                let found = format!("{:.4e} in coefficient {index}", integers[index]);
+                let required = format!("below q_0 / 2 = {limit:.4e}");
+                Err(refuse(operation, "integer coefficient", found, required, "lower the unit"))
+            }
+        }
+    }
+}
+
+/// A refused operation.
+fn refuse(
+    operation: &'static str,
+    operand: &'static str,
+    found: impl ToString,
+    required: impl ToString,
+    remedy: &'static str,
+) -> CkksError {
+    CkksError::Precondition { operation, operand, found: found.to_string(), required: required.to_string(), remedy }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Modelled errors of the encrypted scheme.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::refuse;
+use crate::CkksError;
+
+/// Standard deviations of the independent Gaussian errors that the encrypted scheme makes; zero switches one off.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct NoiseModel {
+    /// Per coefficient of a half bootstrap, as a fraction of its range (the normalised value 1).
+    pub half_bootstrap: f64,
+    /// Per integer coefficient after SlotsToCoeffs.
+    pub slots_to_coefficients: f64,
+    /// Per integer coefficient of a fresh encryption.
+    pub encryption: f64,
+    /// Per integer entry of module rows, from ring switching; a matrix product multiplies it by the weights.
+    pub module_rows: f64,
+    /// Per integer coefficient after packing rows back.
+    pub pack_rows: f64,
+    /// Per slot after every rescaling.
+    pub rescaling: f64,
+}
+
+impl NoiseModel {
+    pub(super) fn check(&self) -> Result<(), CkksError> {
+        let sigmas = [
+            self.half_bootstrap,
+            self.slots_to_coefficients,
+            self.encryption,
+            self.module_rows,
+            self.pack_rows,
+            self.rescaling,
+        ];
+        if sigmas.iter().all(|sigma| sigma.is_finite() && *sigma >= 0.0) {
+            return Ok(());
+        }
+        Err(refuse("Clear::new", "noise model", format!("{self:?}"), "finite numbers, not negative", "state each sigma"))
+    }
+}
+
+/// Gaussian numbers by the polar method (Marsaglia and Bray, 1964). Modelled noise protects nothing, so the generator is
+/// chosen for reproducibility.
+pub(super) struct NoiseSource {
+    generator: ChaCha8Rng,
+    spare: Option<f64>,
+}
+
+impl NoiseSource {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { generator: ChaCha8Rng::seed_from_u64(seed), spare: None }
+    }
+
+    /// One number of mean 0 and variance 1.
+    pub(super) fn gaussian(&mut self) -> f64 {
+        if let Some(spare) = self.spare.take() {
+            return spare;
+        }
+        loop {
+            let [x, y]: [f64; 2] = [self.generator.random_range(-1.0..1.0), self.generator.random_range(-1.0..1.0)];
+            let square = x * x + y * y;
+            if square > 0.0 && square < 1.0 {
+                let factor = (-2.0 * square.ln() / square).sqrt();
+                self.spare = Some(y * factor);
+                return x * factor;
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The three representations in plain numbers.
+
+use num_complex::Complex64;
+
+use crate::Level;
+
+/// Slots with their level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClearSlots {
+    pub(super) values: Vec<Complex64>,
+    pub(super) level: Level,
+}
+
+impl ClearSlots {
+    /// The number in each slot.
+    pub fn values(&self) -> &[Complex64] {
+        &self.values
+    }
+
+    pub(super) fn map(&self, level: Level, f: impl Fn(Complex64) -> Complex64) -> Self {
+        Self { values: self.values.iter().map(|&value| f(value)).collect(), level }
+    }
+
+    pub(super) fn zip(&self, other: &Self, level: Level, f: impl Fn(Complex64, Complex64) -> Complex64) -> Self {
+        Self { values: self.values.iter().zip(&other.values).map(|(&a, &b)| f(a, b)).collect(), level }
+    }
+}
+
+/// Integer coefficients at the lowest modulus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClearCoefficients {
+    pub(super) integers: Vec<f64>,
+    pub(super) unit: f64,
+}
+
+impl ClearCoefficients {
+    /// The integer in each coefficient, as exact as `f64` holds it.
+    pub fn integers(&self) -> &[f64] {
+        &self.integers
+    }
+}
+
+/// Module rows: a dense matrix of integers, rows x tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClearRows {
+    pub(super) entries: Vec<f64>,
+    pub(super) tokens: usize,
+    pub(super) unit: f64,
+}
+
+impl ClearRows {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.entries.len() / self.tokens
+    }
+}

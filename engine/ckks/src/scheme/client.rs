@@ -1,0 +1,156 @@
+//! The client's side of CKKS: encryption and decryption of coefficients and slots.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use fhe_ring::{Backend, Basis, Poly, Seed};
+use fhe_rlwe::{KeyRequests, KeyStore, client::ClientSecrets};
+
+use super::{CkksServer, CoefficientCiphertext, SlotCiphertext, encoder::Encoder, slots::scaled};
+use crate::{Client, CkksError, Level, Parameters, embedding::Embedding};
+
+/// Holder of the secrets. Everything it decrypts stays with it (IND-CPA-D: approximate decryptions are not to be shared).
+pub struct CkksClient<B: Backend> {
+    backend: Arc<B>,
+    parameters: Parameters,
+    secrets: ClientSecrets,
+    encoder: Encoder,
+    embedding: Embedding,
+    nonce: AtomicU64,
+}
+
+impl<B: Backend> CkksClient<B> {
+    /// Draws the secrets from `seed`: from the operating system, unless a run must be reproducible.
+    ///
+    /// # Errors
+    /// If the parameters' secrets cannot be drawn.
+    pub fn new(backend: Arc<B>, parameters: Parameters, seed: &Seed) -> Result<Self, CkksError> {
+        let secrets = ClientSecrets::generate(parameters.rlwe(), seed)?;
+        let log_degree = parameters.set().log_degree;
+        Ok(Self {
+            backend,
+            parameters,
+            secrets,
+            encoder: Encoder::new(log_degree),
+            embedding: Embedding::new(log_degree),
+            nonce: AtomicU64::new(0),
+        })
+    }
+
+    /// Generates the keys that a plan requested, reporting how many are done.
+    ///
+    /// # Errors
+    /// If a key would be below 128 bits and the parameters do not admit it.
+    pub fn evaluation_keys(&self, requests: &KeyRequests, done: impl Fn(usize)) -> Result<KeyStore<B>, CkksError> {
+        Ok(self.secrets.evaluation_keys_with_progress(self.backend.as_ref(), requests, done)?)
+    }
+
+    /// Encrypts real slots at a compute level, at its canonical scale.
+    ///
+    /// # Errors
+    /// If the number of slots or the level does not fit.
+    pub fn encrypt_slots(&self, slots: &[f64], level: Level) -> Result<SlotCiphertext<B>, CkksError> {
+        let basis = self.parameters.basis(level, None);
+        let plain = self.encoder.real(&self.backend, basis, slots, self.parameters.scale(level, None))?;
+        Ok(SlotCiphertext::new(self.secrets.encrypt(&self.backend, plain, self.next_nonce())?, level, None))
+    }
+
+    /// Decrypts slots (real parts); `None` without data.
+    ///
+    /// # Errors
+    /// If the ciphertext does not belong to these parameters.
+    pub fn decrypt_slots(&self, x: &SlotCiphertext<B>) -> Result<Option<Vec<f64>>, CkksError> {
+        Ok(self.decrypt_complex_slots(x)?.map(|slots| slots.into_iter().map(|z| z.re).collect()))
+    }
+
+    /// Decrypts complex slots; `None` without data.
+    ///
+    /// # Errors
+    /// If the ciphertext does not belong to these parameters.
+    pub fn decrypt_complex_slots(
+        &self,
+        x: &SlotCiphertext<B>,
+    ) -> Result<Option<Vec<num_complex::Complex64>>, CkksError> {
+        // The two lowest primes hold any message of the compute region; fewer limbs, less work.
+        let basis = Basis::prefix(x.ciphertext.basis().ciphertext_count().min(2));
+        let ciphertext = x.ciphertext.map(|half| half.restrict(&self.backend, basis))?;
+        let phase = self.secrets.decrypt(self.backend.as_ref(), &ciphertext)?;
+        let scale = self.parameters.scale(x.level, x.landing);
+        let Some(words) = phase.download(&self.backend) else { return Ok(None) };
+        let coefficients: Vec<f64> = self.centred(&words, basis).into_iter().map(|c| c / scale).collect();
+        Ok(Some(self.embedding.decode(&coefficients)))
+    }
+
+    fn next_nonce(&self) -> u64 {
+        self.nonce.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Centred representatives of limb-major residues modulo one or two primes.
+    fn centred(&self, words: &[u64], basis: Basis) -> Vec<f64> {
+        let degree = self.parameters.shape().degree();
+        let primes = self.parameters.rlwe().chain().ciphertext_primes();
+        let (low, high) = words.split_at(degree);
+        let first = primes[0].value();
+        let centre = |value: u128, modulus: u128| {
+            if value > modulus / 2 { -((modulus - value) as f64) } else { value as f64 }
+        };
+        if basis.len() == 1 {
+            return low.iter().map(|&w| centre(w.into(), first.into())).collect();
+        }
+        let second = &primes[1];
+        let inverse = second.inverse(first % second.value()).unwrap_or_default();
+        let product = u128::from(first) * u128::from(second.value());
+        low.iter()
+            .zip(high)
+            .map(|(&a, &b)| {
+                let difference = (b + second.value() - a % second.value()) % second.value();
+                let digit = u128::from(difference) * u128::from(inverse) % u128::from(second.value());
+                centre(u128::from(a) + u128::from(first) * digit, product)
+            })
+            .collect()
+    }
+}
+
+impl<B: Backend> Client<CkksServer<B>> for CkksClient<B> {
+    fn encrypt(&self, coefficients: &[f64], unit: f64) -> Result<CoefficientCiphertext<B>, CkksError> {
+        let required = self.parameters.shape().degree();
+        if coefficients.len() != required {
+            return Err(CkksError::Precondition {
+                operation: "encrypt",
+                operand: "number of coefficients",
+                found: coefficients.len().to_string(),
+                required: required.to_string(),
+                remedy: "pad with zeros",
+            });
+        }
+        let half_modulus = self.parameters.prime(0) / 2.0;
+        let integers = coefficients
+            .iter()
+            .map(|&value| {
+                let integer = scaled("encrypt", value, unit)?;
+                if (integer as f64).abs() < half_modulus {
+                    return Ok(integer as i64);
+                }
+                Err(CkksError::Precondition {
+                    operation: "encrypt",
+                    operand: "coefficient",
+                    found: format!("{value:e} at unit 2^{:.1}", unit.log2()),
+                    required: "an integer below q_0 / 2".into(),
+                    remedy: "use a smaller unit",
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let message = self.encoder.integers(self.backend.as_ref(), Basis::prefix(1), &integers)?;
+        let ciphertext = self.secrets.encrypt(self.backend.as_ref(), message, self.next_nonce())?;
+        Ok(CoefficientCiphertext::new(ciphertext, unit))
+    }
+
+    fn decrypt(&self, ciphertext: &CoefficientCiphertext<B>) -> Result<Option<Vec<f64>>, CkksError> {
+        let phase: Poly<B> = self.secrets.decrypt(self.backend.as_ref(), &ciphertext.ciphertext)?;
+        let Some(words) = phase.download(&self.backend) else { return Ok(None) };
+        let centred = self.centred(&words, Basis::prefix(1));
+        Ok(Some(centred.into_iter().map(|c| c / ciphertext.unit).collect()))
+    }
+}

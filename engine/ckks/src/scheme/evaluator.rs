@@ -1,0 +1,129 @@
+//! [`Evaluator`] for the encrypted server: each operation is described there and carried out by its topic's file.
+
+use fhe_ring::{Backend, IntegerMatrix};
+
+use super::{CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
+use crate::{CircuitShape, CkksError, Evaluator, Level, OperationCounts, Rotation};
+
+impl<B: Backend> Evaluator for CkksServer<B> {
+    type Slots = SlotCiphertext<B>;
+    type Coefficients = CoefficientCiphertext<B>;
+    type Rows = EncryptedRows<B>;
+
+    fn shape(&self) -> &CircuitShape {
+        self.parameters.shape()
+    }
+
+    fn level(&self, x: &Self::Slots) -> Level {
+        x.level
+    }
+
+    fn counts(&self) -> OperationCounts {
+        self.operation_counts()
+    }
+
+    fn add(&self, a: &Self::Slots, b: &Self::Slots) -> Result<Self::Slots, CkksError> {
+        self.add_slots(a, b, false)
+    }
+
+    fn subtract(&self, a: &Self::Slots, b: &Self::Slots) -> Result<Self::Slots, CkksError> {
+        self.add_slots(a, b, true)
+    }
+
+    fn add_constant(&self, a: &Self::Slots, constant: f64) -> Result<Self::Slots, CkksError> {
+        self.add_constant_slots(a, constant)
+    }
+
+    fn add_plain(&self, a: &Self::Slots, plain: &[f64]) -> Result<Self::Slots, CkksError> {
+        self.add_plain_slots(a, plain)
+    }
+
+    fn multiply_integer(&self, a: &Self::Slots, factor: i64) -> Result<Self::Slots, CkksError> {
+        self.multiply_integer_slots(a, factor)
+    }
+
+    fn multiply(&self, a: &Self::Slots, b: &Self::Slots) -> Result<Self::Slots, CkksError> {
+        self.multiply_slots(a, b)
+    }
+
+    fn square(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError> {
+        self.square_slots(a)
+    }
+
+    fn linear_combination(&self, terms: &[(&Self::Slots, f64)], constant: f64) -> Result<Self::Slots, CkksError> {
+        self.constant_combination(terms, constant)
+    }
+
+    fn plain_combination(&self, terms: &[(&Self::Slots, &[f64])]) -> Result<Self::Slots, CkksError> {
+        self.vector_combination(terms)
+    }
+
+    fn lower(&self, a: &Self::Slots, level: Level) -> Result<Self::Slots, CkksError> {
+        self.lower_slots(a, level)
+    }
+
+    fn rotate(&self, a: &Self::Slots, rotation: Rotation) -> Result<Self::Slots, CkksError> {
+        Ok(self.rotate_slots(a, &[rotation])?.remove(0))
+    }
+
+    fn rotate_hoisted(&self, a: &Self::Slots, rotations: &[Rotation]) -> Result<Vec<Self::Slots>, CkksError> {
+        self.rotate_slots(a, rotations)
+    }
+
+    fn conjugate(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError> {
+        self.conjugate_slots(a)
+    }
+
+    fn multiply_imaginary(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError> {
+        self.imaginary_slots(a, 1)
+    }
+
+    fn slots_to_coefficients(
+        &self,
+        real: &Self::Slots,
+        imaginary: Option<&Self::Slots>,
+        unit: f64,
+    ) -> Result<Self::Coefficients, CkksError> {
+        self.descend(real, imaginary, unit)
+    }
+
+    fn half_bootstrap(
+        &self,
+        inputs: &[&Self::Coefficients],
+        levels: usize,
+    ) -> Result<Vec<[Self::Slots; 2]>, CkksError> {
+        inputs.iter().map(|input| self.half_bootstrap_one(input, levels)).collect()
+    }
+
+    fn unit(&self, a: &Self::Coefficients) -> f64 {
+        a.unit
+    }
+
+    fn add_coefficients(&self, a: &Self::Coefficients, b: &Self::Coefficients) -> Result<Self::Coefficients, CkksError> {
+        self.add_lowest(a, b)
+    }
+
+    fn magnify(&self, a: &Self::Coefficients, factor: u64) -> Result<Self::Coefficients, CkksError> {
+        self.magnify_lowest(a, factor)
+    }
+
+    fn save(&self, a: &Self::Coefficients) -> Result<Vec<u8>, CkksError> {
+        Ok(self.save_lowest(a))
+    }
+
+    fn restore(&self, bytes: &[u8]) -> Result<Self::Coefficients, CkksError> {
+        self.restore_lowest(bytes)
+    }
+
+    fn module_rows(&self, inputs: &[&Self::Coefficients], tokens: usize) -> Result<Self::Rows, CkksError> {
+        self.split_rows(inputs, tokens)
+    }
+
+    fn integer_product(&self, weights: &IntegerMatrix, scale: f64, rows: &Self::Rows) -> Result<Self::Rows, CkksError> {
+        self.multiply_rows(weights, scale, rows)
+    }
+
+    fn pack_rows(&self, rows: &Self::Rows) -> Result<Vec<Self::Coefficients>, CkksError> {
+        self.join_rows(rows)
+    }
+}

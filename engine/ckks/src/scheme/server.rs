@@ -1,0 +1,78 @@
+//! The server: everything it needs to compute on ciphertexts, and no secret.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fhe_ring::Backend;
+use fhe_rlwe::{KeyRequests, KeyStore, KeySwitcher};
+
+use super::{bootstrap::BootstrapTables, encoder::Encoder};
+use crate::{CkksError, OperationCounts, Parameters, sine::EvalModPolynomial};
+
+/// CKKS over a backend with a set of evaluation keys; implements [`crate::Evaluator`].
+pub struct CkksServer<B: Backend> {
+    pub(super) switcher: KeySwitcher<B>,
+    pub(super) parameters: Parameters,
+    pub(super) encoder: Arc<Encoder>,
+    pub(super) tables: BootstrapTables<B>,
+    pub(super) eval_mod: EvalModPolynomial,
+    counts: Mutex<OperationCounts>,
+}
+
+impl<B: Backend> CkksServer<B> {
+    /// A server with the keys that a client generated. Encodes the tables of CoeffsToSlots.
+    ///
+    /// # Errors
+    /// If a table cannot be encoded.
+    pub fn new(backend: Arc<B>, parameters: Parameters, keys: KeyStore<B>) -> Result<Self, CkksError> {
+        let switcher = KeySwitcher::new(backend, parameters.rlwe().clone(), keys);
+        let encoder = Arc::new(Encoder::new(parameters.set().log_degree));
+        let tables = BootstrapTables::new(&switcher, &parameters, &encoder)?;
+        let eval_mod = EvalModPolynomial::new(
+            parameters.set().range,
+            parameters.set().cosine_degree,
+            parameters.set().double_angles,
+        )?;
+        Ok(Self { switcher, parameters, encoder, tables, eval_mod, counts: Mutex::default() })
+    }
+
+    /// A server that only finds out which keys a circuit needs; run the circuit on it, then read [`CkksServer::key_requests`].
+    ///
+    /// # Errors
+    /// As [`CkksServer::new`].
+    pub fn planning(backend: Arc<B>, parameters: Parameters) -> Result<Self, CkksError> {
+        Self::new(backend, parameters, KeyStore::planning())
+    }
+
+    /// The parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        self.switcher.backend()
+    }
+
+    /// Keys that a planning run asked for.
+    pub fn key_requests(&self) -> KeyRequests {
+        self.switcher.keys().requests()
+    }
+
+    /// Bytes of the evaluation keys.
+    pub fn key_bytes(&self) -> usize {
+        self.switcher.keys().bytes(self.parameters.shape().degree())
+    }
+
+    /// Gadget products executed so far.
+    pub fn key_switches(&self) -> u64 {
+        self.switcher.switches()
+    }
+
+    pub(super) fn count(&self, change: impl FnOnce(&mut OperationCounts)) {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn operation_counts(&self) -> OperationCounts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

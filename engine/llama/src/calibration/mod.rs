@@ -1,0 +1,78 @@
+//! Ranges: how large every tensor of a model gets, and the windows that the circuit's polynomials are fitted to.
+//!
+//! A polynomial is accurate inside the interval it was fitted on and explodes outside it, and a server cannot see which
+//! happened. So the float model runs over many windows of a text first ([`calibrate`]), the [`Extents`] of every site
+//! are recorded, widened by [`Margins`] into [`ModelRanges`], and stored beside the hash of the weights ([`Ranges`]). A
+//! prompt is checked against them before it is encrypted ([`ModelRanges::preflight`]), and held-out text tells how often
+//! they do not hold ([`Ranges::validate`]).
+
+mod check;
+mod extents;
+mod interval;
+mod margins;
+mod ranges;
+mod store;
+mod windows;
+
+pub use check::{OutOfRange, SiteExcess, Validation};
+pub use extents::{Extents, Recorder};
+pub use interval::Interval;
+pub use margins::Margins;
+pub use ranges::{LayerRanges, ModelRanges};
+pub use store::{Provenance, Ranges};
+pub use windows::{Corpus, WindowPlan};
+
+use crate::error::Result;
+use crate::float::{FloatModel, Observer, Site};
+use crate::prompt::PromptBlock;
+
+/// Blocks that walk through the layers together, so that a layer's weights are converted once for all of them.
+const BLOCKS_PER_PASS: usize = 16;
+
+/// Runs the float model over windows of `corpus` and records the extent of every site.
+///
+/// The embedding's extent is taken over its whole table, since it needs no statistics. `progress` is told the number of
+/// windows done and of all windows after each pass.
+///
+/// # Errors
+/// [`CalibrationSetting`](crate::Error::CalibrationSetting), [`TextTooShort`](crate::Error::TextTooShort),
+/// [`BlockSize`](crate::Error::BlockSize), [`NotFinite`](crate::Error::NotFinite), and
+/// [`TokenOutOfVocabulary`](crate::Error::TokenOutOfVocabulary) for a corpus of another model.
+pub fn calibrate(
+    model: &FloatModel<'_>,
+    corpus: &Corpus,
+    plan: &WindowPlan,
+    margins: Margins,
+    progress: impl FnMut(usize, usize),
+) -> Result<Ranges> {
+    margins.validate()?;
+    let weights = model.weights();
+    let mut extents = Extents::empty(weights.config());
+    run_windows(model, corpus, plan, progress, |window| extents.merge(window))?;
+    extents.widen(Site::Embedding.outside_layers(), 0, Interval::of(weights.embedding().data()));
+    let provenance = Provenance::new(weights, corpus, plan);
+    Ok(Ranges::new(provenance, margins, extents))
+}
+
+/// Hands the extents of each window of a plan to `window`, one after the other.
+fn run_windows(
+    model: &FloatModel<'_>,
+    corpus: &Corpus,
+    plan: &WindowPlan,
+    mut progress: impl FnMut(usize, usize),
+    mut window: impl FnMut(&Extents),
+) -> Result<()> {
+    let config = model.weights().config();
+    let blocks: Vec<PromptBlock> = plan.blocks(corpus, config)?;
+    let mut done = 0;
+    for pass in blocks.chunks(BLOCKS_PER_PASS) {
+        let mut recorders: Vec<Recorder> = pass.iter().map(|_| Recorder::new(config)).collect();
+        let mut observers: Vec<&mut dyn Observer> =
+            recorders.iter_mut().map(|recorder| recorder as &mut dyn Observer).collect();
+        model.observe_each(pass, &mut observers, |_, _| ())?;
+        recorders.iter().for_each(|recorder| window(recorder.extents()));
+        done += pass.len();
+        progress(done, blocks.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! The windows that the encrypted circuit is built for, margins applied.
+
+use super::extents::{Extents, SiteExtents};
+use super::interval::Interval;
+use super::margins::Margins;
+use crate::float::{Location, Site};
+
+/// The windows of a whole model. Bounds of a single number are on the absolute value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelRanges {
+    /// Residual before the first layer: the largest entry of the embedding, exact for every prompt.
+    pub embedding: f64,
+    /// One per decoder layer.
+    pub layers: Vec<LayerRanges>,
+    /// Mean square before the LM head, without epsilon.
+    pub final_mean_square: Interval,
+    /// The last residual over its root mean square, before gamma.
+    pub normalised_final_input: f64,
+    /// Logits.
+    pub logits: f64,
+    /// Whether the score windows cover masked pairs.
+    pub covers_masked_scores: bool,
+}
+
+/// The windows of one decoder layer. Bounds of a single number are on the absolute value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerRanges {
+    /// Mean square of the residual before attention, without epsilon.
+    pub attention_mean_square: Interval,
+    /// Mean square of the residual before the feed-forward network, without epsilon.
+    pub ffn_mean_square: Interval,
+    /// The residual over its root mean square before attention, before gamma.
+    pub normalised_attention_input: f64,
+    /// The residual over its root mean square before the feed-forward network, before gamma.
+    pub normalised_ffn_input: f64,
+    /// Query projection before rotary positions.
+    pub query: f64,
+    /// Key projection before rotary positions.
+    pub key: f64,
+    /// Value projection.
+    pub value: f64,
+    /// Query with rotary positions.
+    pub rotated_query: f64,
+    /// Key with rotary positions.
+    pub rotated_key: f64,
+    /// Per query head, the centre of its row maxima: the shift c of the scores.
+    pub score_centre: Vec<f64>,
+    /// Half width w, common to all heads: every score of head h lies in `[c_h - w, c_h + w]`.
+    pub score_half_width: f64,
+    /// The SoftMax denominator, the sum over live keys of `exp(score - c_h - w)`, over all heads.
+    pub denominator: Interval,
+    /// SoftMax times values.
+    pub attention_output: f64,
+    /// Residual after attention.
+    pub residual_after_attention: f64,
+    /// Gate projection, the argument of SiLU.
+    pub gate: f64,
+    /// Up projection.
+    pub up: f64,
+    /// `silu(gate) * up`.
+    pub gated: f64,
+    /// Residual after the layer.
+    pub residual_after_ffn: f64,
+}
+
+impl Extents {
+    /// The windows for what was seen, widened. The extents are complete, as calibration and loading leave them.
+    pub fn with_margins(&self, margins: &Margins) -> ModelRanges {
+        let outside = Widened { sites: self.outside(), margins };
+        ModelRanges {
+            embedding: outside.seen(Site::Embedding).magnitude(),
+            layers: self.layers().iter().map(|sites| Widened { sites, margins }.layer()).collect(),
+            final_mean_square: outside.mean_square(Site::FinalMeanSquare),
+            normalised_final_input: outside.linear(Site::FinalNormalisedInput),
+            logits: outside.linear(Site::Logits),
+            covers_masked_scores: margins.cover_masked_scores,
+        }
+    }
+}
+
+/// The sites of one layer seen through margins.
+struct Widened<'a> {
+    sites: &'a SiteExtents,
+    margins: &'a Margins,
+}
+
+impl Widened<'_> {
+    fn heads(&self, site: Site) -> &[Interval] {
+        self.sites.get(&site).map_or(&[], Vec::as_slice)
+    }
+
+    fn seen(&self, site: Site) -> Interval {
+        self.heads(site).iter().fold(Interval::EMPTY, |all, &one| all.hull(one))
+    }
+
+    fn linear(&self, site: Site) -> f64 {
+        self.seen(site).magnitude() * self.margins.linear
+    }
+
+    fn mean_square(&self, site: Site) -> Interval {
+        let Interval { lo, hi } = self.seen(site);
+        Interval::new(lo / self.margins.mean_square_lower, hi * self.margins.mean_square_upper)
+    }
+
+    /// Centre of each head and the common half width, margin applied.
+    fn scores(&self) -> (Vec<f64>, f64) {
+        let centres: Vec<f64> = self.heads(Site::ScoreRowMaximum).iter().map(|head| head.centre()).collect();
+        let covered = |head: usize, live: Interval| match self.heads(Site::MaskedScore).get(head) {
+            Some(&masked) if self.margins.cover_masked_scores => live.hull(masked),
+            _ => live,
+        };
+        let half_width = self.heads(Site::Score).iter().zip(&centres).enumerate().fold(0.0, |widest: f64, item| {
+            let (head, (&live, centre)) = item;
+            let Interval { lo, hi } = covered(head, live);
+            widest.max(hi - centre).max(centre - lo)
+        });
+        (centres, half_width * self.margins.score_factor + self.margins.score_addend)
+    }
+
+    fn denominator(&self, centres: &[f64], half_width: f64) -> Interval {
+        let shifted =
+            self.heads(Site::LogDenominator).iter().zip(centres).fold(Interval::EMPTY, |all, (log, centre)| {
+                let shift = centre + half_width;
+                all.hull(Interval::new((log.lo - shift).exp(), (log.hi - shift).exp()))
+            });
+        Interval::new(shifted.lo / self.margins.denominator_lower, shifted.hi * self.margins.denominator_upper)
+    }
+
+    fn layer(&self) -> LayerRanges {
+        let (score_centre, score_half_width) = self.scores();
+        LayerRanges {
+            attention_mean_square: self.mean_square(Site::AttentionMeanSquare),
+            ffn_mean_square: self.mean_square(Site::FfnMeanSquare),
+            normalised_attention_input: self.linear(Site::AttentionNormalisedInput),
+            normalised_ffn_input: self.linear(Site::FfnNormalisedInput),
+            query: self.linear(Site::Query),
+            key: self.linear(Site::Key),
+            value: self.linear(Site::Value),
+            rotated_query: self.linear(Site::RotatedQuery),
+            rotated_key: self.linear(Site::RotatedKey),
+            denominator: self.denominator(&score_centre, score_half_width),
+            score_centre,
+            score_half_width,
+            attention_output: self.linear(Site::AttentionOutput),
+            residual_after_attention: self.linear(Site::ResidualAfterAttention),
+            gate: self.seen(Site::Gate).magnitude() * self.margins.silu,
+            up: self.linear(Site::Up),
+            gated: self.linear(Site::GatedProduct),
+            residual_after_ffn: self.linear(Site::ResidualAfterFfn),
+        }
+    }
+}
+
+impl ModelRanges {
+    /// The window of a site (of one query head, for the sites of the scores); `None` where nothing is required.
+    pub fn allowed(&self, location: Location, head: usize) -> Option<Interval> {
+        let Some(layer) = location.layer else {
+            return match location.site {
+                Site::Embedding => Some(Interval::symmetric(self.embedding)),
+                Site::FinalMeanSquare => Some(self.final_mean_square),
+                Site::FinalNormalisedInput => Some(Interval::symmetric(self.normalised_final_input)),
+                Site::Logits => Some(Interval::symmetric(self.logits)),
+                _ => None,
+            };
+        };
+        if location.site == Site::MaskedScore && !self.covers_masked_scores {
+            return None;
+        }
+        self.layers.get(layer)?.allowed(location.site, head)
+    }
+}
+
+impl LayerRanges {
+    fn allowed(&self, site: Site, head: usize) -> Option<Interval> {
+        let centre = || self.score_centre.get(head).copied();
+        Some(match site {
+            Site::AttentionMeanSquare => self.attention_mean_square,
+            Site::FfnMeanSquare => self.ffn_mean_square,
+            Site::AttentionNormalisedInput => Interval::symmetric(self.normalised_attention_input),
+            Site::FfnNormalisedInput => Interval::symmetric(self.normalised_ffn_input),
+            Site::Query => Interval::symmetric(self.query),
+            Site::Key => Interval::symmetric(self.key),
+            Site::Value => Interval::symmetric(self.value),
+            Site::RotatedQuery => Interval::symmetric(self.rotated_query),
+            Site::RotatedKey => Interval::symmetric(self.rotated_key),
+            Site::Score | Site::MaskedScore => Interval::around(centre()?, self.score_half_width),
+            Site::LogDenominator => {
+                let shift = centre()? + self.score_half_width;
+                Interval::new(self.denominator.lo.ln() + shift, self.denominator.hi.ln() + shift)
+            }
+            Site::AttentionOutput => Interval::symmetric(self.attention_output),
+            Site::ResidualAfterAttention => Interval::symmetric(self.residual_after_attention),
+            Site::Gate => Interval::symmetric(self.gate),
+            Site::Up => Interval::symmetric(self.up),
+            Site::GatedProduct => Interval::symmetric(self.gated),
+            Site::ResidualAfterFfn => Interval::symmetric(self.residual_after_ffn),
+            // Their sum with the residual is what the circuit carries; row maxima are scores.
+            Site::OProjection | Site::DownProjection | Site::ScoreRowMaximum => return None,
+            Site::Embedding | Site::FinalMeanSquare | Site::FinalNormalisedInput | Site::Logits => return None,
+        })
+    }
+}

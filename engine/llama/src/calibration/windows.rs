@@ -1,0 +1,128 @@
+//! Which windows of a text a calibration looks at.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::prompt::PromptBlock;
+use crate::tokenizer::Tokenizer;
+
+/// A text as tokens, with a hash that names it.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    tokens: Vec<u32>,
+    hash: String,
+}
+
+impl Corpus {
+    /// Tokenises a text; its hash is BLAKE3 of the text's bytes.
+    ///
+    /// # Errors
+    /// Those of [`Tokenizer::encode`].
+    pub fn from_text(text: &str, tokenizer: &Tokenizer) -> Result<Self> {
+        Ok(Self { tokens: tokenizer.encode(text)?, hash: blake3::hash(text.as_bytes()).to_hex().to_string() })
+    }
+
+    /// A text given as tokens; its hash is BLAKE3 of them as little-endian 32-bit words.
+    pub fn from_tokens(tokens: Vec<u32>) -> Self {
+        let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        Self { tokens, hash: blake3::hash(&bytes).to_hex().to_string() }
+    }
+
+    /// The tokens.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// The hash, in hexadecimal.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+/// How many windows are cut, and how. Windows are spread evenly over the text without any randomness, so that the same
+/// plan on the same text sees the same tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WindowPlan {
+    /// Number of windows, one block each.
+    pub windows: usize,
+    /// Tokens of a block, a power of two.
+    pub block: usize,
+    /// Share of blocks, in `[0, 1]`, whose prompts start at any token of the text instead of with the model's
+    /// beginning-of-sequence token: the first position of a prompt is the one with the wildest values. Without effect
+    /// on a model that has no such token.
+    pub without_beginning: f64,
+}
+
+impl Default for WindowPlan {
+    fn default() -> Self {
+        Self { windows: 96, block: 128, without_beginning: 0.25 }
+    }
+}
+
+/// Prompt lengths of successive blocks, in eighths of a block: long prompts, short ones, and blocks with padding.
+/// An odd number of them, so that each meets blocks with and without a beginning.
+const MIXES: [&[usize]; 5] = [&[8], &[4, 4], &[8], &[4, 2, 1, 1], &[3, 2, 1]];
+
+impl WindowPlan {
+    /// The blocks of this plan.
+    ///
+    /// # Errors
+    /// [`Error::CalibrationSetting`], [`Error::BlockSize`], [`Error::TextTooShort`], [`Error::TokenOutOfVocabulary`].
+    pub fn blocks(&self, corpus: &Corpus, config: &Config) -> Result<Vec<PromptBlock>> {
+        self.validate(corpus)?;
+        let mut cuts = 0;
+        let mut cut = |length: usize| {
+            let start = spread(cuts, corpus.tokens.len() - length + 1);
+            cuts += 1;
+            &corpus.tokens[start..start + length]
+        };
+        let block = |window: usize| {
+            let eighth = |eighths: &usize| (eighths * self.block / 8).min(config.max_position_embeddings);
+            let beginning = config.bos_token_id.filter(|_| !self.starts_anywhere(window));
+            let prompts: Vec<Vec<u32>> = MIXES[window % MIXES.len()]
+                .iter()
+                .map(eighth)
+                .filter(|&length| length > 0)
+                .map(|length| {
+                    let text = cut(length - beginning.iter().len());
+                    beginning.into_iter().chain(text.iter().copied()).collect()
+                })
+                .collect();
+            PromptBlock::new(&prompts, self.block, config)
+        };
+        (0..self.windows).map(block).collect()
+    }
+
+    fn validate(&self, corpus: &Corpus) -> Result<()> {
+        if self.windows == 0 {
+            return Err(Error::CalibrationSetting { key: "windows", found: 0.0, required: "at least 1" });
+        }
+        if !(0.0..=1.0).contains(&self.without_beginning) {
+            let (key, found) = ("without-beginning", self.without_beginning);
+            return Err(Error::CalibrationSetting { key, found, required: "a share between 0 and 1" });
+        }
+        if !self.block.is_power_of_two() || self.block < 2 {
+            return Err(Error::BlockSize { found: self.block });
+        }
+        let (found, required) = (corpus.tokens.len(), self.block.saturating_mul(2));
+        if found < required {
+            return Err(Error::TextTooShort { found, required });
+        }
+        Ok(())
+    }
+
+    /// Whether this window is one of the share without a beginning, which is spread evenly.
+    fn starts_anywhere(&self, window: usize) -> bool {
+        let count = |windows: usize| (windows as f64 * self.without_beginning).floor();
+        count(window + 1) > count(window)
+    }
+}
+
+/// The `index`-th point of a sequence that fills `0..places` evenly at every length: multiples of the golden ratio.
+fn spread(index: usize, places: usize) -> usize {
+    const INVERSE_GOLDEN_RATIO: f64 = 0.618_033_988_749_894_9;
+    let fraction = (index as f64 * INVERSE_GOLDEN_RATIO).fract();
+    ((fraction * places as f64) as usize).min(places - 1)
+}

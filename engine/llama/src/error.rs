@@ -1,0 +1,222 @@
+//! The one error type of this crate. Every variant says which operation refused which operand, what was found, what is
+//! required and, where there is one, the remedy.
+
+use std::path::{Path, PathBuf};
+
+use crate::calibration::OutOfRange;
+use crate::float::Location;
+
+/// Why an operation of this crate refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened, read, mapped or written.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    File {
+        /// What was attempted: "read", "map", "write".
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: std::io::Error,
+    },
+    /// A file is not in the format that its name promises, or is cut short.
+    #[error("{} is not a valid {format} file: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The format expected: "safetensors", "config.json", "tokenizer.json", "ranges.toml".
+        format: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A key of `config.json` is absent or holds something this circuit does not compute.
+    #[error("{}: key `{key}` is {found}, required: {required}", path.display())]
+    ConfigKey {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key, as written in the file.
+        key: String,
+        /// What stands there.
+        found: String,
+        /// What must stand there.
+        required: String,
+    },
+    /// The folder holds neither `model.safetensors` nor `model.safetensors.index.json`.
+    #[error("no weights in {}: neither model.safetensors nor model.safetensors.index.json is there", folder.display())]
+    NoWeights {
+        /// The model's folder.
+        folder: PathBuf,
+    },
+    /// A tensor that the configuration calls for is in no file.
+    #[error("{}: tensor `{tensor}` is missing, required: shape {required:?}", path.display())]
+    TensorMissing {
+        /// The file, or the index of the shards, that should hold it.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The shape that the configuration calls for.
+        required: Vec<usize>,
+    },
+    /// A tensor's shape contradicts the configuration.
+    #[error("{}: tensor `{tensor}` has shape {found:?}, required by config.json: {required:?}", path.display())]
+    TensorShape {
+        /// The file that holds the tensor.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The shape that the configuration calls for.
+        required: Vec<usize>,
+    },
+    /// A tensor's numbers are in a format that is not read.
+    #[error("{}: tensor `{tensor}` is stored as {found}, required: F32, BF16 or F16", path.display())]
+    TensorType {
+        /// The file that holds the tensor.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The type in the file.
+        found: String,
+    },
+    /// The files hold a tensor that the configured model would ignore, such as a bias or a layer too many.
+    #[error("{}: tensor `{tensor}` has no place in the model that config.json describes; computing without it would give another model", path.display())]
+    TensorUnexpected {
+        /// The file that holds the tensor.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// A layer beyond the model's depth was asked for.
+    #[error("layer {found} asked for, the model has layers 0..{layers}")]
+    LayerOutOfRange {
+        /// The layer asked for.
+        found: usize,
+        /// The number of layers.
+        layers: usize,
+    },
+    /// The tokenizer refused a text or a token.
+    #[error("tokenizer cannot {operation}: {reason}")]
+    Tokenizer {
+        /// "encode" or "decode".
+        operation: &'static str,
+        /// Its own words.
+        reason: String,
+    },
+    /// A beginning-of-sequence token was asked for, and the configuration names none.
+    #[error("a beginning-of-sequence token was asked for, but config.json has no `bos_token_id`; encode without it")]
+    NoBeginningToken,
+    /// A prompt has no token, or there is no prompt at all.
+    #[error("prompt {prompt} is empty: at least one token is required")]
+    EmptyPrompt {
+        /// The prompt's place in the list, counted from 0.
+        prompt: usize,
+    },
+    /// A token does not exist in the model's embedding.
+    #[error(
+        "prompt {prompt}, position {position}: token {token} is outside the model's vocabulary of {vocabulary}; the tokenizer and the weights belong to different models"
+    )]
+    TokenOutOfVocabulary {
+        /// The prompt's place in the list, counted from 0.
+        prompt: usize,
+        /// The token's place in the prompt, counted from 0.
+        position: usize,
+        /// The token.
+        token: u32,
+        /// The number of rows of the embedding.
+        vocabulary: usize,
+    },
+    /// The prompts do not fit into one block.
+    #[error(
+        "prompts too long: {needed} tokens are needed, one block has {available}; shorten or drop prompts, or use a larger block"
+    )]
+    PromptTooLong {
+        /// Tokens of all prompts together.
+        needed: usize,
+        /// Tokens of the block.
+        available: usize,
+    },
+    /// A prompt is longer than the positions that the model knows.
+    #[error(
+        "prompt {prompt} has {found} tokens, the model has {available} positions (`max_position_embeddings`); shorten it"
+    )]
+    PositionBeyondModel {
+        /// The prompt's place in the list, counted from 0.
+        prompt: usize,
+        /// Its tokens.
+        found: usize,
+        /// `max_position_embeddings`.
+        available: usize,
+    },
+    /// The number of tokens of a block is not a power of two.
+    #[error("a block of {found} tokens was asked for, required: a power of two, at least 2")]
+    BlockSize {
+        /// The tokens asked for.
+        found: usize,
+    },
+    /// Two operands of a matrix operation do not fit each other.
+    #[error("{operation}: found {found:?}, required {required:?} (rows, columns)")]
+    Shape {
+        /// The operation.
+        operation: &'static str,
+        /// The shape given.
+        found: (usize, usize),
+        /// The shape required.
+        required: (usize, usize),
+    },
+    /// The float model produced an infinity or a NaN.
+    #[error("the float model gives {found} at {location}; the weights hold values that no circuit can carry")]
+    NotFinite {
+        /// Where it first appeared.
+        location: Location,
+        /// The value.
+        found: f64,
+    },
+    /// The text is too short for the windows asked for.
+    #[error("calibration text has {found} tokens, required: at least {required} (two blocks)")]
+    TextTooShort {
+        /// Tokens of the text.
+        found: usize,
+        /// Tokens required.
+        required: usize,
+    },
+    /// A setting of the calibration is outside its domain.
+    #[error("calibration setting `{key}` is {found}, required: {required}")]
+    CalibrationSetting {
+        /// The setting's name.
+        key: &'static str,
+        /// The value given.
+        found: f64,
+        /// Its domain.
+        required: &'static str,
+    },
+    /// Stored ranges were measured on other weights.
+    #[error("{}: measured on weights {found}, this model has {required}; calibrate this model", path.display())]
+    RangesOfOtherWeights {
+        /// The ranges file.
+        path: PathBuf,
+        /// The hash in the file.
+        found: String,
+        /// The hash of the model at hand.
+        required: String,
+    },
+    /// A value left the calibrated window.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+}
+
+/// The result of this crate's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A file error, for `map_err`.
+    pub(crate) fn file(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::File { operation, path: path.to_owned(), source }
+    }
+
+    /// A format error, for `map_err`.
+    pub(crate) fn malformed<E: std::fmt::Display>(format: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
+        move |reason| Self::Malformed { path: path.to_owned(), format, reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,182 @@
+//! The reference: the same Llama in `f32`, one block of prompts at a time.
+//!
+//! It answers two questions about the encrypted circuit: what the logits should be, at all positions
+//! ([`FloatModel::logits`], [`agreement`]), and how large every intermediate tensor gets ([`FloatModel::observe`],
+//! which is what calibration and the pre-flight of a prompt are made of). Products accumulate in `f32`; mean squares,
+//! SoftMax and the rotary angles are computed in `f64`.
+//!
+//! Activations are rows (channels) x tokens (block positions). Padding is computed like everything else, because it runs
+//! through the encrypted circuit as well.
+
+pub mod agreement;
+mod attention;
+mod linear;
+mod norm;
+mod observer;
+mod rotary;
+
+use rayon::prelude::*;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::matrix::Matrix;
+use crate::prompt::PromptBlock;
+use crate::tokenizer::check_vocabulary;
+use crate::weights::{LayerWeights, Weights};
+use linear::{add_in_place, product};
+use norm::{Norm, NormSites};
+use observer::show;
+pub use observer::{Location, Observer, Site, Unobserved};
+use rotary::RotaryTable;
+
+/// The float model over one set of weights.
+#[derive(Clone, Copy, Debug)]
+pub struct FloatModel<'w> {
+    weights: &'w Weights,
+}
+
+impl<'w> FloatModel<'w> {
+    /// The float model of these weights; nothing is read yet.
+    pub fn new(weights: &'w Weights) -> Self {
+        Self { weights }
+    }
+
+    /// The weights it runs on.
+    pub fn weights(&self) -> &'w Weights {
+        self.weights
+    }
+
+    /// The logits of a block: vocabulary x tokens, at all positions, padding included.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfVocabulary`] for a block made for another model; [`Error::NotFinite`].
+    pub fn logits(&self, block: &PromptBlock) -> Result<Matrix> {
+        self.observe(block, &mut Unobserved)
+    }
+
+    /// As [`FloatModel::logits`], with every intermediate tensor shown to `observer` in the order of the computation.
+    ///
+    /// # Errors
+    /// As [`FloatModel::logits`].
+    pub fn observe(&self, block: &PromptBlock, observer: &mut dyn Observer) -> Result<Matrix> {
+        let mut logits = None;
+        self.observe_each(std::slice::from_ref(block), &mut [observer], |_, result| logits = Some(result))?;
+        Ok(logits.expect("one block gives one matrix of logits"))
+    }
+
+    /// Runs several blocks layer by layer, so that each layer's weights are read and converted once for all of them.
+    /// Every block has its own observer; its logits go to `sink` with its index, one block after the other.
+    ///
+    /// # Errors
+    /// As [`FloatModel::logits`], for the first block that fails; [`Error::Shape`] unless there are as many observers as
+    /// blocks.
+    pub fn observe_each(
+        &self,
+        blocks: &[PromptBlock],
+        observers: &mut [&mut dyn Observer],
+        mut sink: impl FnMut(usize, Matrix),
+    ) -> Result<()> {
+        if blocks.len() != observers.len() {
+            let (found, required) = ((observers.len(), 1), (blocks.len(), 1));
+            return Err(Error::Shape { operation: "FloatModel::observe_each", found, required });
+        }
+        let config = self.weights.config();
+        let mut residuals = self.embed(blocks)?;
+        for ((block, observer), residual) in blocks.iter().zip(observers.iter_mut()).zip(&residuals) {
+            show(*observer, Site::Embedding.outside_layers(), residual, block)?;
+        }
+        let tables: Vec<RotaryTable> = blocks.iter().map(|block| RotaryTable::new(block, config)).collect();
+        for layer in 0..config.num_hidden_layers {
+            let weights = self.weights.layer(layer)?;
+            for (index, block) in blocks.iter().enumerate() {
+                let observer = &mut *observers[index];
+                let mut pass = LayerPass { config, layer, weights: &weights, block, observer };
+                pass.attention(&mut residuals[index], &tables[index])?;
+                pass.feed_forward(&mut residuals[index])?;
+            }
+        }
+        let (gamma, head) = (self.weights.final_norm(), self.weights.lm_head());
+        for (index, (block, residual)) in blocks.iter().zip(&residuals).enumerate() {
+            let norm = Norm { gamma: &gamma, epsilon: config.rms_norm_eps, sites: NormSites::FINAL, layer: None };
+            let logits = product(&head, &norm.apply(residual, block, observers[index])?);
+            show(observers[index], Site::Logits.outside_layers(), &logits, block)?;
+            sink(index, logits);
+        }
+        Ok(())
+    }
+
+    /// The residual stream of each block before the first layer: hidden x tokens.
+    fn embed(&self, blocks: &[PromptBlock]) -> Result<Vec<Matrix>> {
+        let vocabulary = self.weights.config().vocab_size;
+        let embedding = self.weights.embedding();
+        let embed = |block: &PromptBlock| {
+            check_vocabulary(0, block.tokens(), vocabulary)?;
+            let mut residual = Matrix::zeros(embedding.cols(), block.size());
+            residual.data_mut().par_chunks_mut(block.size()).enumerate().for_each(|(channel, row)| {
+                row.iter_mut().zip(block.tokens()).for_each(|(slot, &id)| *slot = embedding.at(id as usize, channel));
+            });
+            Ok(residual)
+        };
+        blocks.iter().map(embed).collect()
+    }
+}
+
+/// One decoder layer on its way over one block.
+struct LayerPass<'a> {
+    config: &'a Config,
+    layer: usize,
+    weights: &'a LayerWeights,
+    block: &'a PromptBlock,
+    observer: &'a mut dyn Observer,
+}
+
+impl LayerPass<'_> {
+    fn attention(&mut self, residual: &mut Matrix, rotary: &RotaryTable) -> Result<()> {
+        let input = self.norm(&self.weights.input_norm, NormSites::ATTENTION, residual)?;
+        let mut q = self.see(Site::Query, product(&self.weights.q, &input))?;
+        let mut k = self.see(Site::Key, product(&self.weights.k, &input))?;
+        let v = self.see(Site::Value, product(&self.weights.v, &input))?;
+        rotary.turn(&mut q);
+        rotary.turn(&mut k);
+        let q = self.see(Site::RotatedQuery, q)?;
+        let k = self.see(Site::RotatedKey, k)?;
+        let attention = attention::attend(self.config, self.block, &q, &k, &v);
+        self.see(Site::Score, attention.scores)?;
+        self.see(Site::ScoreRowMaximum, attention.row_maxima)?;
+        self.see(Site::LogDenominator, attention.log_denominators)?;
+        let output = self.see(Site::AttentionOutput, attention.output)?;
+        let update = self.see(Site::OProjection, product(&self.weights.o, &output))?;
+        add_in_place(residual, &update);
+        self.show(Site::ResidualAfterAttention, residual)
+    }
+
+    fn feed_forward(&mut self, residual: &mut Matrix) -> Result<()> {
+        let input = self.norm(&self.weights.post_norm, NormSites::FEED_FORWARD, residual)?;
+        let gate = self.see(Site::Gate, product(&self.weights.gate, &input))?;
+        let mut gated = self.see(Site::Up, product(&self.weights.up, &input))?;
+        gated.data_mut().par_iter_mut().zip(gate.data()).for_each(|(up, &gate)| *up *= silu(gate));
+        let gated = self.see(Site::GatedProduct, gated)?;
+        let update = self.see(Site::DownProjection, product(&self.weights.down, &gated))?;
+        add_in_place(residual, &update);
+        self.show(Site::ResidualAfterFfn, residual)
+    }
+
+    fn norm(&mut self, gamma: &[f32], sites: NormSites, residual: &Matrix) -> Result<Matrix> {
+        let epsilon = self.config.rms_norm_eps;
+        Norm { gamma, epsilon, sites, layer: Some(self.layer) }.apply(residual, self.block, self.observer)
+    }
+
+    fn show(&mut self, site: Site, tensor: &Matrix) -> Result<()> {
+        show(self.observer, site.in_layer(self.layer), tensor, self.block)
+    }
+
+    fn see(&mut self, site: Site, tensor: Matrix) -> Result<Matrix> {
+        self.show(site, &tensor)?;
+        Ok(tensor)
+    }
+}
+
+/// `x / (1 + exp(-x))`.
+fn silu(x: f32) -> f32 {
+    x / (1.0 + (-x).exp())
+}

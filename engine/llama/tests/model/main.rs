@@ -1,0 +1,12 @@
+//! The float side of the crate against model folders written on the spot, and against the committed trained model.
+
+mod agreement;
+mod calibration;
+mod config;
+mod fixture;
+mod float_reference;
+mod loading;
+mod slow_llama;
+mod tokenizer;
+mod trained;
+mod zz_print;

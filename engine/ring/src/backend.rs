@@ -1,0 +1,120 @@
+//! The contract between the scheme and whoever executes its arithmetic.
+
+use crate::{GaloisElement, IntegerMatrix, MatrixShape, Operand, PrimeChain, Ring, Shape};
+
+/// Exact arithmetic on RNS polynomials in opaque buffers.
+///
+/// Kernels trust the shapes they are given; the checked operations of [`crate::ops`] are the public way in.
+/// Every implementation agrees bit for bit on every kernel, whatever its intermediate representation: results are
+/// fully reduced residues in `0..p`. `Meter` holds no data and only accounts for what it is asked to do.
+///
+/// Words are limb-major: limb after limb in the order of [`crate::Basis::indices`], `ring.degree()` words each.
+pub trait Backend: Sized + Send + Sync + 'static {
+    /// The words of a polynomial or of a residue matrix.
+    type Buffer: Send + Sync;
+
+    /// Whether buffers carry values; `false` lets callers skip preparing data that nobody would read.
+    const HOLDS_DATA: bool;
+
+    /// The primes, shared by every ring degree.
+    fn primes(&self) -> &PrimeChain;
+
+    // --- storage -------------------------------------------------------------------------------------------------
+
+    /// A zero polynomial.
+    fn zeros(&self, shape: Shape) -> Self::Buffer;
+    /// A polynomial whose residues `fill` writes (limb-major, reduced). A backend without data never calls `fill`.
+    fn upload(&self, shape: Shape, fill: &mut dyn FnMut(&mut [u64])) -> Self::Buffer;
+    /// The residues, limb-major; `None` where there is no data.
+    fn download(&self, source: Operand<'_, Self::Buffer>) -> Option<Vec<u64>>;
+    /// A copy restricted to the primes of `target.basis`, a subset of the source's.
+    fn restrict(&self, source: Operand<'_, Self::Buffer>, target: Shape) -> Self::Buffer;
+
+    // --- transforms ----------------------------------------------------------------------------------------------
+
+    /// Coefficient to evaluation domain, in place. `shape` is the shape before.
+    fn forward(&self, buffer: &mut Self::Buffer, shape: Shape);
+    /// Evaluation to coefficient domain, in place, normalised. `shape` is the shape before.
+    fn inverse(&self, buffer: &mut Self::Buffer, shape: Shape);
+
+    // --- element-wise --------------------------------------------------------------------------------------------
+
+    /// `target += other`.
+    fn add_assign(&self, target: &mut Self::Buffer, other: Operand<'_, Self::Buffer>);
+    /// `target -= other`.
+    fn subtract_assign(&self, target: &mut Self::Buffer, other: Operand<'_, Self::Buffer>);
+    /// `target = -target`.
+    fn negate(&self, target: &mut Self::Buffer, shape: Shape);
+    /// `left * right`, evaluation domain.
+    fn multiply(&self, left: Operand<'_, Self::Buffer>, right: Operand<'_, Self::Buffer>) -> Self::Buffer;
+    /// `target += left * right`, evaluation domain. `right` may have more primes than `left`; `target` has `left`'s.
+    fn multiply_accumulate(
+        &self,
+        target: &mut Self::Buffer,
+        left: Operand<'_, Self::Buffer>,
+        right: Operand<'_, Self::Buffer>,
+    );
+    /// Multiplies limb i by `constants[i]` (reduced).
+    fn scale(&self, target: &mut Self::Buffer, shape: Shape, constants: &[u64]);
+    /// Adds `constants[i]` to every value of limb i (evaluation domain: the constant polynomial).
+    fn add_constant(&self, target: &mut Self::Buffer, shape: Shape, constants: &[u64]);
+    /// `p(X) -> p(X^g)`, either domain.
+    fn automorphism(&self, source: Operand<'_, Self::Buffer>, element: GaloisElement) -> Self::Buffer;
+    /// `X^exponent * p(X)` in the cyclotomic ring, either domain, exponent modulo `2N`.
+    fn multiply_monomial(&self, source: Operand<'_, Self::Buffer>, exponent: usize) -> Self::Buffer;
+
+    // --- base conversion -----------------------------------------------------------------------------------------
+
+    /// Splits a ciphertext polynomial (evaluation domain, no special primes) into gadget digits: digit d holds the
+    /// primes of positions `d*width .. (d+1)*width` that are present, lifted centred (to the representative of least absolute value,
+    /// up to one unit of the digit's modulus at the boundary) to the source's primes and the first `special` special
+    /// primes, evaluation domain. Digits without a present prime are skipped; returns `(d, digit)` in ascending order.
+    fn mod_up(&self, source: Operand<'_, Self::Buffer>, width: usize, special: usize) -> Vec<(usize, Self::Buffer)>;
+    /// `target[h] += sum_i digits[i] * rows[i][h]`, evaluation domain. Keys may have more primes than the digits.
+    fn gadget_product(
+        &self,
+        target: [&mut Self::Buffer; 2],
+        digits: &[Operand<'_, Self::Buffer>],
+        rows: &[[Operand<'_, Self::Buffer>; 2]],
+    );
+    /// Multiplies by the product of the first `special` special primes and appends that many limbs, which are zero:
+    /// the inverse of [`Backend::mod_down`]. Evaluation domain; the source has no special primes.
+    fn extend(&self, source: Operand<'_, Self::Buffer>, special: usize) -> Self::Buffer;
+    /// Divides by all special primes of the shape, and by the highest ciphertext prime too if `rescale`, with centred
+    /// rounding; evaluation domain in and out.
+    fn mod_down(&self, source: Operand<'_, Self::Buffer>, rescale: bool) -> Self::Buffer;
+    /// Divides by the highest ciphertext prime with centred rounding; no special primes; either domain (kept).
+    fn rescale(&self, source: Operand<'_, Self::Buffer>) -> Self::Buffer;
+    /// Lifts a polynomial with exactly one ciphertext prime (coefficient domain), centred, to `target.basis`;
+    /// evaluation domain out.
+    fn raise(&self, source: Operand<'_, Self::Buffer>, target: Shape) -> Self::Buffer;
+
+    // --- strided maps and modules (coefficient domain, one prime) ------------------------------------------------
+
+    /// `p(X) = sum_j X^j p_j(X^parts)`: the `parts` polynomials `p_j` of the subring.
+    fn stride_split(&self, source: Operand<'_, Self::Buffer>, parts: usize) -> Vec<Self::Buffer>;
+    /// Inverse of [`Backend::stride_split`].
+    fn stride_merge(&self, parts: &[Operand<'_, Self::Buffer>]) -> Self::Buffer;
+    /// Module rows of RLWE ciphertexts `(b, a)` of a small ring of degree `n`, given in groups of `group` that are
+    /// the stride split of one big ciphertext. With rank `k = n / tokens`: row `C*group*k + j + group*i` is row `i` of
+    /// ciphertext `j` of group `C`; `B[row]` has `tokens` columns (`b[i::k]`), `A[row]` has `n` columns, blocks
+    /// `A_(i,j) = a_(i-j)` for `j <= i`, `Y * a_(k+i-j)` for `j > i`, with `a_i = a[i::k]` and `Y^tokens = -1`.
+    fn module_rows(
+        &self,
+        ciphertexts: &[[Operand<'_, Self::Buffer>; 2]],
+        group: usize,
+        tokens: usize,
+    ) -> [Self::Buffer; 2];
+    /// `weights * matrix` modulo `q_0`, exactly.
+    fn integer_product(&self, weights: &IntegerMatrix, matrix: &Self::Buffer, shape: MatrixShape) -> Self::Buffer;
+    /// Rows `first .. first + r` (`r = ring.degree() / tokens`; rows past the end are zero) of the matrices of
+    /// [`Backend::module_rows`] as polynomials of `ring`: `b = sum_row X^row B_row(X^r)` and, for each of the
+    /// `rank` blocks, `a_j = sum_row X^row A_(row,j)(X^r)`; coefficient domain, prime `q_0`.
+    fn gather_rows(
+        &self,
+        b: (&Self::Buffer, MatrixShape),
+        a: (&Self::Buffer, MatrixShape),
+        first: usize,
+        ring: Ring,
+    ) -> (Self::Buffer, Vec<Self::Buffer>);
+}

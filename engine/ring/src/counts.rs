@@ -1,0 +1,238 @@
+//! What work costs, as exact integers that depend on shapes alone.
+//!
+//! [`Counts`] is what [`crate::Counting`] and [`crate::Meter`] accumulate; the functions here say what one kernel adds.
+//! The unit of a multiply-add (MAC) is one word times one word. A decomposition of `l` limbs into digits of `w` limbs
+//! with `k` special primes takes `l` inverse transforms (a digit's own limbs are reused as they are) and, for each digit,
+//! `l + k - w` forward ones: with `d` digits `d (l + k)` in all.
+
+use std::ops::{Add, AddAssign, Sub};
+
+use crate::{Domain, MatrixShape, Operand, Shape};
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Work done or asked for. Sums and differences are field by field.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct Counts { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Counts {
+            /// Names and values, in order of declaration: for tables and records.
+            pub fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+
+            /// Mutable access in the same order.
+            fn values_mut(&mut self) -> impl Iterator<Item = &mut u64> {
+                [$(&mut self.$name),*].into_iter()
+            }
+        }
+    };
+}
+
+counts! {
+    /// Limbs transformed from coefficients to values, those inside decompositions and divisions included.
+    forward_transforms,
+    /// Limbs transformed from values to coefficients, likewise.
+    inverse_transforms,
+    /// Butterflies of all transforms: `N/2 log2 N` each, so that transforms of different degrees can be added.
+    butterflies,
+    /// MACs of base conversions: source words times target limbs.
+    base_conversion_macs,
+    /// MACs of gadget products.
+    gadget_macs,
+    /// MACs of point-wise products of polynomials.
+    product_macs,
+    /// Words of sums, negations, scalings, added constants and products with monomials.
+    elementwise_words,
+    /// Words copied by restrictions, strided maps and gathers of module rows.
+    copied_words,
+    /// Gadget decompositions.
+    decompositions,
+    /// Gadget products: key switches.
+    gadget_products,
+    /// Divisions by the special primes, one per polynomial.
+    mod_downs,
+    /// Divisions by a ciphertext prime, one per polynomial, those merged into a `mod_down` included.
+    rescales,
+    /// Polynomials raised to a larger modulus.
+    raises,
+    /// Automorphisms, one per polynomial.
+    automorphisms,
+    /// Limbs permuted by automorphisms.
+    automorphism_limbs,
+    /// MACs of integer matrix products.
+    integer_product_macs,
+    /// Bytes of switching keys read.
+    key_bytes,
+    /// Bytes of stored factors, plaintexts mostly, read by multiply-accumulate.
+    plaintext_bytes,
+    /// Bytes of polynomials handed to the backend.
+    uploaded_bytes,
+}
+
+/// Bytes of a word.
+pub(crate) const WORD: usize = size_of::<u64>();
+
+impl Counts {
+    /// Limbs transformed in either direction.
+    pub fn transforms(&self) -> u64 {
+        self.forward_transforms + self.inverse_transforms
+    }
+
+    // Shapes of results, which the accounts of memory need.
+
+    /// The shape of a gadget digit.
+    pub(crate) fn extended(shape: Shape, special: usize) -> Shape {
+        shape.with_basis(shape.basis.with_special(special))
+    }
+
+    /// The shape after a division by the special primes, and by the highest ciphertext prime if `rescale`.
+    pub(crate) fn divided(shape: Shape, rescale: bool) -> Shape {
+        let basis = shape.basis.without_special();
+        shape.with_basis(if rescale { basis.without_last() } else { basis })
+    }
+
+    /// The shapes of `B` and `A` of module rows.
+    pub(crate) fn module_row_shapes<T>(ciphertexts: &[[Operand<'_, T>; 2]], tokens: usize) -> [MatrixShape; 2] {
+        let degree = ciphertexts.first().map_or(0, |[b, _]| b.shape.ring.degree());
+        let rows = ciphertexts.len() * (degree / tokens);
+        [MatrixShape { rows, columns: tokens }, MatrixShape { rows, columns: degree }]
+    }
+
+    fn transforms_at(shape: Shape, forward: usize, inverse: usize) -> Self {
+        let butterflies = (shape.ring.degree() / 2) * shape.ring.log_degree as usize;
+        Self {
+            forward_transforms: forward as u64,
+            inverse_transforms: inverse as u64,
+            butterflies: ((forward + inverse) * butterflies) as u64,
+            ..Self::default()
+        }
+    }
+
+    /// A forward transform of every limb.
+    pub fn forward(shape: Shape) -> Self {
+        Self::transforms_at(shape, shape.basis.len(), 0)
+    }
+
+    /// An inverse transform of every limb.
+    pub fn inverse(shape: Shape) -> Self {
+        Self::transforms_at(shape, 0, shape.basis.len())
+    }
+
+    /// An upload.
+    pub fn upload(shape: Shape) -> Self {
+        Self { uploaded_bytes: (shape.words() * WORD) as u64, ..Self::default() }
+    }
+
+    /// A sum, difference, negation, scaling, added constant or product with a monomial.
+    pub fn elementwise(shape: Shape) -> Self {
+        Self { elementwise_words: shape.words() as u64, ..Self::default() }
+    }
+
+    /// A restriction, strided map or gather that produces `words` words.
+    pub fn copy(words: usize) -> Self {
+        Self { copied_words: words as u64, ..Self::default() }
+    }
+
+    /// A product of two polynomials.
+    pub fn multiply(shape: Shape) -> Self {
+        Self { product_macs: shape.words() as u64, ..Self::default() }
+    }
+
+    /// A product with a stored factor, of which the limbs of `shape` are read, added to an accumulator.
+    pub fn multiply_accumulate(shape: Shape) -> Self {
+        Self { plaintext_bytes: (shape.words() * WORD) as u64, ..Self::multiply(shape) }
+    }
+
+    /// An automorphism.
+    pub fn automorphism(shape: Shape) -> Self {
+        Self { automorphisms: 1, automorphism_limbs: shape.basis.len() as u64, ..Self::default() }
+    }
+
+    /// A gadget decomposition of a polynomial of `shape` into digits of `width` primes, lifted to `special` special ones.
+    pub fn mod_up(shape: Shape, width: usize, special: usize) -> Self {
+        let limbs = shape.basis.len();
+        let (mut forward, mut macs) = (0, 0);
+        for (_, digit) in shape.basis.digits(width) {
+            let others = limbs + special - digit.len();
+            forward += others;
+            macs += digit.len() * others;
+        }
+        Self {
+            decompositions: 1,
+            base_conversion_macs: (macs * shape.ring.degree()) as u64,
+            ..Self::transforms_at(shape, forward, limbs)
+        }
+    }
+
+    /// A gadget product with digits of `shape`.
+    pub fn gadget_product(shape: Shape, digits: usize) -> Self {
+        let words = 2 * digits * shape.words();
+        Self { gadget_products: 1, gadget_macs: words as u64, key_bytes: (words * WORD) as u64, ..Self::default() }
+    }
+
+    /// A division of a polynomial of `shape` by its special primes, and by the highest ciphertext prime if `rescale`.
+    pub fn mod_down(shape: Shape, rescale: bool) -> Self {
+        let dropped = shape.basis.special_count() + usize::from(rescale);
+        let kept = shape.basis.len() - dropped;
+        Self {
+            mod_downs: 1,
+            rescales: u64::from(rescale),
+            base_conversion_macs: (dropped * kept * shape.ring.degree()) as u64,
+            ..Self::transforms_at(shape, kept, dropped)
+        }
+    }
+
+    /// A division of a polynomial of `shape` by its highest ciphertext prime.
+    pub fn rescale(shape: Shape) -> Self {
+        let kept = shape.basis.len() - 1;
+        let transforms = match shape.domain {
+            Domain::Evaluation => Self::transforms_at(shape, kept, 1),
+            Domain::Coefficient => Self::default(),
+        };
+        Self { rescales: 1, base_conversion_macs: (kept * shape.ring.degree()) as u64, ..transforms }
+    }
+
+    /// A raise to `target`. A lift from one prime is a subtraction, no base conversion.
+    pub fn raise(target: Shape) -> Self {
+        Self { raises: 1, elementwise_words: target.words() as u64, ..Self::forward(target) }
+    }
+
+    /// A product of an integer matrix with `rows` rows and a residue matrix.
+    pub fn integer_product(rows: usize, matrix: MatrixShape) -> Self {
+        Self { integer_product_macs: (rows * matrix.rows * matrix.columns) as u64, ..Self::default() }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        for (value, (_, addend)) in self.values_mut().zip(other.entries()) {
+            *value += addend;
+        }
+    }
+}
+
+impl Add for Counts {
+    type Output = Self;
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+/// The work between two readings of a counter, `later - earlier`.
+impl Sub for Counts {
+    type Output = Self;
+    fn sub(mut self, other: Self) -> Self {
+        for (value, (_, subtrahend)) in self.values_mut().zip(other.entries()) {
+            *value -= subtrahend;
+        }
+        self
+    }
+}
+
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), Add::add)
+    }
+}

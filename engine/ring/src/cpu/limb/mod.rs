@@ -1,0 +1,91 @@
+//! Loops over the residues of one limb: the innermost level of every kernel but the transforms.
+//!
+//! Each exists twice, portable and in vectors; both return fully reduced residues, so both return the same.
+
+mod portable;
+
+use super::base_conversion::OverflowRule;
+use crate::{InstructionSet, Modulus, galois_table::GaloisTable};
+
+/// The loops for one prime on one instruction set. Slices of one call have equal lengths.
+#[derive(Clone, Copy)]
+pub(super) struct LimbKernels<'a> {
+    pub(super) modulus: &'a Modulus,
+    pub(super) instructions: InstructionSet,
+}
+
+macro_rules! dispatch {
+    ($self:ident, $kernel:ident($($argument:expr),*)) => {
+        match $self.instructions {
+            InstructionSet::Portable => portable::$kernel($self.modulus, $($argument),*),
+            InstructionSet::Avx512Ifma => portable::$kernel($self.modulus, $($argument),*),
+        }
+    };
+}
+
+impl LimbKernels<'_> {
+    /// `target += other`.
+    pub(super) fn add_assign(self, target: &mut [u64], other: &[u64]) {
+        dispatch!(self, add_assign(target, other))
+    }
+
+    /// `target -= other`.
+    pub(super) fn subtract_assign(self, target: &mut [u64], other: &[u64]) {
+        dispatch!(self, subtract_assign(target, other))
+    }
+
+    /// `target = -target`.
+    pub(super) fn negate(self, target: &mut [u64]) {
+        dispatch!(self, negate(target))
+    }
+
+    /// `out = left * right`.
+    pub(super) fn multiply(self, out: &mut [u64], left: &[u64], right: &[u64]) {
+        dispatch!(self, multiply(out, left, right))
+    }
+
+    /// `target += left * right`.
+    pub(super) fn multiply_accumulate(self, target: &mut [u64], left: &[u64], right: &[u64]) {
+        dispatch!(self, multiply_accumulate(target, left, right))
+    }
+
+    /// `target *= constant`.
+    pub(super) fn scale(self, target: &mut [u64], constant: u64) {
+        dispatch!(self, scale(target, constant))
+    }
+
+    /// `out = source * constant`.
+    pub(super) fn scale_into(self, out: &mut [u64], source: &[u64], constant: u64) {
+        dispatch!(self, scale_into(out, source, constant))
+    }
+
+    /// `target += constant`.
+    pub(super) fn add_constant(self, target: &mut [u64], constant: u64) {
+        dispatch!(self, add_constant(target, constant))
+    }
+
+    /// `target = (minuend - target) * constant`.
+    pub(super) fn subtract_from_and_scale(self, target: &mut [u64], minuend: &[u64], constant: u64) {
+        dispatch!(self, subtract_from_and_scale(target, minuend, constant))
+    }
+
+    /// `targets[h] += sum_i digits[i] * rows[i][h]`.
+    pub(super) fn inner_products(self, targets: [&mut [u64]; 2], digits: &[&[u64]], rows: &[[&[u64]; 2]]) {
+        dispatch!(self, inner_products(targets, digits, rows))
+    }
+
+    /// `out = sum_i terms[i] * constants[i]`; the terms are any residues below `2^50`, of other primes too.
+    pub(super) fn linear_combination(self, out: &mut [u64], terms: &[&[u64]], constants: &[u64]) {
+        dispatch!(self, linear_combination(out, terms, constants))
+    }
+
+    /// The overflow counts of a base conversion.
+    pub(super) fn count_overflow(self, out: &mut [u64], scaled: &[&[u64]], rule: &OverflowRule) {
+        dispatch!(self, count_overflow(out, scaled, rule))
+    }
+
+    /// Values of `source` in the order that an automorphism gives them.
+    pub(super) fn permute(self, out: &mut [u64], source: &[u64], table: &GaloisTable) {
+        dispatch!(self, permute(out, source, table))
+    }
+}

@@ -1,0 +1,107 @@
+//! The loops on 64-bit words.
+
+use crate::{
+    Modulus,
+    cpu::base_conversion::OverflowRule,
+    galois_table::{BLOCK, GaloisTable},
+};
+
+pub(super) fn add_assign(m: &Modulus, target: &mut [u64], other: &[u64]) {
+    for (x, &y) in target.iter_mut().zip(other) {
+        *x = m.add(*x, y);
+    }
+}
+
+pub(super) fn subtract_assign(m: &Modulus, target: &mut [u64], other: &[u64]) {
+    for (x, &y) in target.iter_mut().zip(other) {
+        *x = m.sub(*x, y);
+    }
+}
+
+pub(super) fn negate(m: &Modulus, target: &mut [u64]) {
+    for x in target {
+        *x = m.neg(*x);
+    }
+}
+
+pub(super) fn multiply(m: &Modulus, out: &mut [u64], left: &[u64], right: &[u64]) {
+    for ((x, &y), &z) in out.iter_mut().zip(left).zip(right) {
+        *x = m.mul(y, z);
+    }
+}
+
+pub(super) fn multiply_accumulate(m: &Modulus, target: &mut [u64], left: &[u64], right: &[u64]) {
+    for ((x, &y), &z) in target.iter_mut().zip(left).zip(right) {
+        *x = m.add(*x, m.mul(y, z));
+    }
+}
+
+pub(super) fn scale(m: &Modulus, target: &mut [u64], constant: u64) {
+    let quotient = m.shoup_quotient(constant);
+    for x in target {
+        *x = m.mul_shoup(*x, constant, quotient);
+    }
+}
+
+pub(super) fn scale_into(m: &Modulus, out: &mut [u64], source: &[u64], constant: u64) {
+    let quotient = m.shoup_quotient(constant);
+    for (x, &y) in out.iter_mut().zip(source) {
+        *x = m.mul_shoup(y, constant, quotient);
+    }
+}
+
+pub(super) fn add_constant(m: &Modulus, target: &mut [u64], constant: u64) {
+    for x in target {
+        *x = m.add(*x, constant);
+    }
+}
+
+pub(super) fn subtract_from_and_scale(m: &Modulus, target: &mut [u64], minuend: &[u64], constant: u64) {
+    let quotient = m.shoup_quotient(constant);
+    for (x, &y) in target.iter_mut().zip(minuend) {
+        *x = m.mul_shoup(m.sub(y, *x), constant, quotient);
+    }
+}
+
+pub(super) fn inner_products(m: &Modulus, targets: [&mut [u64]; 2], digits: &[&[u64]], rows: &[[&[u64]; 2]]) {
+    for (half, target) in targets.into_iter().enumerate() {
+        for (i, x) in target.iter_mut().enumerate() {
+            let terms = digits.iter().zip(rows).map(|(digit, row)| digit[i] as u128 * row[half][i] as u128);
+            *x = m.reduce_u128(*x as u128 + terms.sum::<u128>());
+        }
+    }
+}
+
+pub(super) fn linear_combination(m: &Modulus, out: &mut [u64], terms: &[&[u64]], constants: &[u64]) {
+    for (i, x) in out.iter_mut().enumerate() {
+        let products = terms.iter().zip(constants).map(|(term, &constant)| term[i] as u128 * constant as u128);
+        *x = m.reduce_u128(products.sum());
+    }
+}
+
+pub(super) fn count_overflow(_: &Modulus, out: &mut [u64], scaled: &[&[u64]], rule: &OverflowRule) {
+    match *rule {
+        OverflowRule::Exact { half } => {
+            for (count, &x) in out.iter_mut().zip(scaled[0]) {
+                *count = (x > half) as u64;
+            }
+        }
+        OverflowRule::FixedPoint { ref multipliers, fraction_bits } => {
+            for (i, count) in out.iter_mut().enumerate() {
+                let fraction = |(y, &m): (&&[u64], &u64)| ((y[i] as u128 * m as u128) >> 52) as u64;
+                let sum: u64 = scaled.iter().zip(multipliers).map(fraction).sum();
+                *count = (sum + (1 << (fraction_bits - 1))) >> fraction_bits;
+            }
+        }
+    }
+}
+
+pub(super) fn permute(_: &Modulus, out: &mut [u64], source: &[u64], table: &GaloisTable) {
+    let block = out.len().min(BLOCK);
+    for (out, (from, permutation)) in out.chunks_exact_mut(block).zip(table.moves()) {
+        let source = &source[from * block..][..block];
+        for (x, &j) in out.iter_mut().zip(&table.permutations()[permutation]) {
+            *x = source[j as usize];
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The backend that computes: exact, multi-threaded, on AVX-512 IFMA where the machine has it.
+//!
+//! One file per group of kernels; the loops over single limbs are in `limb`, the transforms in [`crate::ntt`]. Work is
+//! split over limbs, and within limbs where that is too coarse, on the current rayon pool.
+
+mod base_conversion;
+mod element_wise;
+mod gadget;
+mod integer_product;
+mod limb;
+mod mod_down;
+mod mod_up;
+mod modules;
+mod permutation;
+mod storage;
+mod tables;
+mod transform;
+mod words;
+
+use std::sync::Arc;
+
+pub use words::Words;
+
+use crate::{
+    Backend, GaloisElement, InstructionSet, IntegerMatrix, MatrixShape, Modulus, Operand, PrimeChain, Ring, Shape,
+};
+use limb::LimbKernels;
+use tables::{Tables, Transforms};
+use words::WordPool;
+
+/// The reference backend, and the default one.
+pub struct Cpu {
+    chain: PrimeChain,
+    instructions: InstructionSet,
+    tables: Tables,
+    pool: Arc<WordPool>,
+}
+
+impl Cpu {
+    /// On the fastest instructions that this machine has.
+    pub fn new(chain: PrimeChain) -> Self {
+        Self::with_instructions(chain, InstructionSet::detect())
+    }
+
+    /// On portable instructions, whatever the machine has. Results are the same, bit for bit.
+    pub fn portable(chain: PrimeChain) -> Self {
+        Self::with_instructions(chain, InstructionSet::Portable)
+    }
+
+    fn with_instructions(chain: PrimeChain, instructions: InstructionSet) -> Self {
+        Self { tables: Tables::default(), pool: Arc::default(), chain, instructions }
+    }
+
+    /// The instructions in use.
+    pub fn instructions(&self) -> InstructionSet {
+        self.instructions
+    }
+
+    fn transforms(&self, ring: Ring) -> Arc<Transforms> {
+        self.tables.transforms(&self.chain, self.instructions, ring)
+    }
+
+    fn kernels<'a>(&self, modulus: &'a Modulus) -> LimbKernels<'a> {
+        LimbKernels { modulus, instructions: self.instructions }
+    }
+}
+
+impl Backend for Cpu {
+    type Buffer = Words;
+
+    const HOLDS_DATA: bool = true;
+
+    fn primes(&self) -> &PrimeChain {
+        &self.chain
+    }
+
+    fn zeros(&self, shape: Shape) -> Words {
+        self.pool.zeros(shape.words())
+    }
+
+    fn upload(&self, shape: Shape, fill: &mut dyn FnMut(&mut [u64])) -> Words {
+        let mut words = self.pool.take(shape.words());
+        fill(&mut words);
+        words
+    }
+
+    fn download(&self, source: Operand<'_, Words>) -> Option<Vec<u64>> {
+        Some(source.buffer.to_vec())
+    }
+
+    fn restrict(&self, source: Operand<'_, Words>, target: Shape) -> Words {
+        self.restrict_limbs(source, target)
+    }
+
+    fn forward(&self, buffer: &mut Words, shape: Shape) {
+        self.forward_limbs(buffer, shape);
+    }
+
+    fn inverse(&self, buffer: &mut Words, shape: Shape) {
+        self.inverse_limbs(buffer, shape);
+    }
+
+    fn add_assign(&self, target: &mut Words, other: Operand<'_, Words>) {
+        self.for_each_block(target, other.shape, |kernels, block, range| {
+            kernels.add_assign(block, &other.buffer[range]);
+        });
+    }
+
+    fn subtract_assign(&self, target: &mut Words, other: Operand<'_, Words>) {
+        self.for_each_block(target, other.shape, |kernels, block, range| {
+            kernels.subtract_assign(block, &other.buffer[range]);
+        });
+    }
+
+    fn negate(&self, target: &mut Words, shape: Shape) {
+        self.for_each_block(target, shape, |kernels, block, _| kernels.negate(block));
+    }
+
+    fn multiply(&self, left: Operand<'_, Words>, right: Operand<'_, Words>) -> Words {
+        let mut out = self.pool.take(left.shape.words());
+        self.for_each_block(&mut out, left.shape, |kernels, block, range| {
+            kernels.multiply(block, &left.buffer[range.clone()], &right.buffer[range]);
+        });
+        out
+    }
+
+    fn multiply_accumulate(&self, target: &mut Words, left: Operand<'_, Words>, right: Operand<'_, Words>) {
+        self.multiply_accumulate_limbs(target, left, right);
+    }
+
+    fn scale(&self, target: &mut Words, shape: Shape, constants: &[u64]) {
+        let degree = shape.ring.degree();
+        self.for_each_block(target, shape, |kernels, block, range| {
+            kernels.scale(block, constants[range.start / degree]);
+        });
+    }
+
+    fn add_constant(&self, target: &mut Words, shape: Shape, constants: &[u64]) {
+        let degree = shape.ring.degree();
+        self.for_each_block(target, shape, |kernels, block, range| {
+            kernels.add_constant(block, constants[range.start / degree]);
+        });
+    }
+
+    fn automorphism(&self, source: Operand<'_, Words>, element: GaloisElement) -> Words {
+        self.apply_automorphism(source, element)
+    }
+
+    fn multiply_monomial(&self, source: Operand<'_, Words>, exponent: usize) -> Words {
+        self.shift_by_monomial(source, exponent)
+    }
+
+    fn mod_up(&self, source: Operand<'_, Words>, width: usize, special: usize) -> Vec<(usize, Words)> {
+        self.lift_digits(source, width, special)
+    }
+
+    fn gadget_product(
+        &self,
+        target: [&mut Words; 2],
+        digits: &[Operand<'_, Words>],
+        rows: &[[Operand<'_, Words>; 2]],
+    ) {
+        self.accumulate_digits(target, digits, rows);
+    }
+
+    fn extend(&self, source: Operand<'_, Words>, special: usize) -> Words {
+        self.extend_limbs(source, special)
+    }
+
+    fn mod_down(&self, source: Operand<'_, Words>, rescale: bool) -> Words {
+        let kept = source.shape.basis.without_special();
+        self.divide(source, if rescale { kept.without_last() } else { kept })
+    }
+
+    fn rescale(&self, source: Operand<'_, Words>) -> Words {
+        self.divide(source, source.shape.basis.without_last())
+    }
+
+    fn raise(&self, source: Operand<'_, Words>, target: Shape) -> Words {
+        self.lift_single_prime(source, target)
+    }
+
+    fn stride_split(&self, source: Operand<'_, Words>, parts: usize) -> Vec<Words> {
+        self.split_by_stride(source, parts)
+    }
+
+    fn stride_merge(&self, parts: &[Operand<'_, Words>]) -> Words {
+        self.merge_by_stride(parts)
+    }
+
+    fn module_rows(&self, ciphertexts: &[[Operand<'_, Words>; 2]], group: usize, tokens: usize) -> [Words; 2] {
+        self.stack_module_rows(ciphertexts, group, tokens)
+    }
+
+    fn integer_product(&self, weights: &IntegerMatrix, matrix: &Words, shape: MatrixShape) -> Words {
+        self.multiply_by_integers(weights, matrix, shape)
+    }
+
+    fn gather_rows(
+        &self,
+        b: (&Words, MatrixShape),
+        a: (&Words, MatrixShape),
+        first: usize,
+        ring: Ring,
+    ) -> (Words, Vec<Words>) {
+        self.gather_polynomials(b, a, first, ring)
+    }
+}

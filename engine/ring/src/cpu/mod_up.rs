@@ -1,0 +1,96 @@
+//! Lifting to more primes: gadget decomposition and ModRaise.
+
+use rayon::prelude::*;
+
+use super::{Cpu, storage::limb_of, words::Words};
+use crate::{Basis, Operand, PrimeIndex, Shape};
+
+/// The primes that one gadget digit is made of, with the digit's number.
+struct Digit {
+    number: usize,
+    primes: Basis,
+}
+
+impl Digit {
+    /// The digits of a polynomial without special primes, in ascending order.
+    fn of(basis: Basis, width: usize) -> Vec<Self> {
+        let count = basis.last().map_or(0, |last| last / width + 1);
+        (0..count)
+            .map(|number| Self { number, primes: basis.range(number * width, (number + 1) * width) })
+            .filter(|digit| !digit.primes.is_empty())
+            .collect()
+    }
+}
+
+impl Cpu {
+    pub(super) fn lift_digits(&self, source: Operand<'_, Words>, width: usize, special: usize) -> Vec<(usize, Words)> {
+        let Shape { ring, basis, .. } = source.shape;
+        let degree = ring.degree();
+        let target = basis.with_special(special);
+        let digits = Digit::of(basis, width);
+        let conversions: Vec<_> =
+            digits.iter().map(|digit| self.tables.conversion(&self.chain, digit.primes, target)).collect();
+        let transforms = self.transforms(ring);
+
+        // Per digit: its limbs as coefficients, scaled to y_i, and one limb for the overflow counts.
+        let mut prepared: Vec<Words> =
+            digits.iter().map(|digit| self.pool.take((digit.primes.len() + 1) * degree)).collect();
+        let scaling: Vec<(&mut [u64], PrimeIndex, u64)> = (prepared.iter_mut().zip(&digits).zip(&conversions))
+            .flat_map(|((words, digit), conversion)| {
+                (words.chunks_exact_mut(degree).zip(digit.primes.indices()).zip(&conversion.inverse_cofactors))
+                    .map(|((limb, prime), &factor)| (limb, prime, factor))
+            })
+            .collect();
+        scaling.into_par_iter().for_each(|(limb, prime, factor)| {
+            limb.copy_from_slice(limb_of(source, prime));
+            transforms.modulo(prime).inverse(limb);
+            self.kernels(self.chain.modulus(prime)).scale(limb, factor);
+        });
+        let prepared: Vec<_> = (prepared.iter_mut().zip(&conversions))
+            .map(|(words, conversion)| self.count_overflows(conversion, words, degree))
+            .collect();
+
+        let mut lifted: Vec<Words> = digits.iter().map(|_| self.pool.take(target.len() * degree)).collect();
+        let primes: Vec<PrimeIndex> = target.indices().collect();
+        let lifting: Vec<(usize, usize, &mut [u64])> = (lifted.iter_mut().enumerate())
+            .flat_map(|(d, words)| words.chunks_exact_mut(degree).enumerate().map(move |(j, limb)| (d, j, limb)))
+            .collect();
+        lifting.into_par_iter().for_each(|(d, j, limb)| {
+            if digits[d].primes.position(primes[j]).is_some() {
+                limb.copy_from_slice(limb_of(source, primes[j]));
+            } else {
+                self.convert(&prepared[d], &conversions[d].targets[j], limb);
+                transforms.modulo(primes[j]).forward(limb);
+            }
+        });
+        digits.iter().map(|digit| digit.number).zip(lifted).collect()
+    }
+
+    pub(super) fn extend_limbs(&self, source: Operand<'_, Words>, special: usize) -> Words {
+        let shape = source.shape;
+        let target = shape.with_basis(shape.basis.with_special(special));
+        let factors = self.chain.special_product_residues(target.basis);
+        let mut out = self.pool.take(target.words());
+        self.for_each_block(&mut out, target, |kernels, block, range| match source.buffer.get(range.clone()) {
+            Some(words) => kernels.scale_into(block, words, factors[range.start / shape.ring.degree()]),
+            None => block.fill(0),
+        });
+        out
+    }
+
+    pub(super) fn lift_single_prime(&self, source: Operand<'_, Words>, target: Shape) -> Words {
+        let degree = target.ring.degree();
+        let conversion = self.tables.conversion(&self.chain, source.shape.basis, target.basis);
+        let transforms = self.transforms(target.ring);
+        let mut words = self.pool.take(2 * degree);
+        words[..degree].copy_from_slice(source.buffer);
+        let prepared = self.count_overflows(&conversion, &mut words, degree);
+        let mut out = self.pool.take(target.words());
+        let primes: Vec<PrimeIndex> = target.basis.indices().collect();
+        out.par_chunks_exact_mut(degree).zip(&conversion.targets).zip(primes).for_each(|((limb, constants), prime)| {
+            self.convert(&prepared, constants, limb);
+            transforms.modulo(prime).forward(limb);
+        });
+        out
+    }
+}

@@ -1,0 +1,51 @@
+//! Integer and residue matrices of the plaintext-ciphertext product.
+
+/// Shape of a matrix of residues modulo `q_0`, row-major.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MatrixShape {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+}
+
+impl MatrixShape {
+    /// Number of entries.
+    pub const fn words(self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// Small signed integers, row-major: quantised weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntegerMatrix {
+    shape: MatrixShape,
+    entries: Vec<i16>,
+}
+
+impl IntegerMatrix {
+    /// Joins entries with their shape; `None` if the sizes differ.
+    pub fn new(shape: MatrixShape, entries: Vec<i16>) -> Option<Self> {
+        (entries.len() == shape.words()).then_some(Self { shape, entries })
+    }
+
+    /// A matrix without entries, for backends that hold no data: costs depend on the shape alone.
+    pub fn unfilled(shape: MatrixShape) -> Self {
+        Self { shape, entries: Vec::new() }
+    }
+
+    /// Whether the entries are there.
+    pub fn is_filled(&self) -> bool {
+        self.entries.len() == self.shape.words()
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> MatrixShape {
+        self.shape
+    }
+
+    /// Entries, row-major; none if unfilled.
+    pub fn entries(&self) -> &[i16] {
+        &self.entries
+    }
+}

@@ -1,0 +1,197 @@
+//! A backend that holds no data and accounts for what it is asked to do.
+
+use std::sync::Arc;
+
+use crate::{
+    Allocation, Backend, Counts, GaloisElement, IntegerMatrix, MatrixShape, Operand, PrimeChain, Ring, Shape,
+    ledger::Ledger,
+};
+
+/// Runs a program without its arithmetic: the same [`Counts`] and the same bytes alive as [`crate::Counting`] around a
+/// real backend, in microseconds. Needs no weights, no keys' contents, no inputs. Clones share the account.
+#[derive(Clone)]
+pub struct Meter {
+    primes: PrimeChain,
+    ledger: Arc<Ledger>,
+}
+
+impl Meter {
+    /// An empty account over a chain of primes.
+    pub fn new(primes: PrimeChain) -> Self {
+        Self { primes, ledger: Arc::default() }
+    }
+
+    /// The work since the beginning. The work of a phase is the difference of two readings.
+    pub fn counts(&self) -> Counts {
+        self.ledger.counts()
+    }
+
+    /// Bytes that the buffers alive now would take.
+    pub fn live_bytes(&self) -> u64 {
+        self.ledger.live_bytes()
+    }
+
+    /// Most bytes alive at once since the beginning or the last [`Meter::restart_peak`].
+    pub fn peak_bytes(&self) -> u64 {
+        self.ledger.peak_bytes()
+    }
+
+    /// Lowers the peak to what is alive now, at the start of a phase.
+    pub fn restart_peak(&self) {
+        self.ledger.restart_peak();
+    }
+
+    fn produce(&self, counts: Counts, words: usize) -> Allocation {
+        self.ledger.record(counts);
+        self.ledger.allocate(words)
+    }
+}
+
+impl Backend for Meter {
+    type Buffer = Allocation;
+
+    const HOLDS_DATA: bool = false;
+
+    fn primes(&self) -> &PrimeChain {
+        &self.primes
+    }
+
+    fn zeros(&self, shape: Shape) -> Allocation {
+        self.ledger.allocate(shape.words())
+    }
+
+    fn upload(&self, shape: Shape, _fill: &mut dyn FnMut(&mut [u64])) -> Allocation {
+        self.produce(Counts::upload(shape), shape.words())
+    }
+
+    fn download(&self, _source: Operand<'_, Allocation>) -> Option<Vec<u64>> {
+        None
+    }
+
+    fn restrict(&self, _source: Operand<'_, Allocation>, target: Shape) -> Allocation {
+        self.produce(Counts::copy(target.words()), target.words())
+    }
+
+    fn forward(&self, _buffer: &mut Allocation, shape: Shape) {
+        self.ledger.record(Counts::forward(shape));
+    }
+
+    fn inverse(&self, _buffer: &mut Allocation, shape: Shape) {
+        self.ledger.record(Counts::inverse(shape));
+    }
+
+    fn add_assign(&self, _target: &mut Allocation, other: Operand<'_, Allocation>) {
+        self.ledger.record(Counts::elementwise(other.shape));
+    }
+
+    fn subtract_assign(&self, _target: &mut Allocation, other: Operand<'_, Allocation>) {
+        self.ledger.record(Counts::elementwise(other.shape));
+    }
+
+    fn negate(&self, _target: &mut Allocation, shape: Shape) {
+        self.ledger.record(Counts::elementwise(shape));
+    }
+
+    fn multiply(&self, left: Operand<'_, Allocation>, _right: Operand<'_, Allocation>) -> Allocation {
+        self.produce(Counts::multiply(left.shape), left.shape.words())
+    }
+
+    fn multiply_accumulate(
+        &self,
+        _target: &mut Allocation,
+        left: Operand<'_, Allocation>,
+        _right: Operand<'_, Allocation>,
+    ) {
+        self.ledger.record(Counts::multiply_accumulate(left.shape));
+    }
+
+    fn scale(&self, _target: &mut Allocation, shape: Shape, _constants: &[u64]) {
+        self.ledger.record(Counts::elementwise(shape));
+    }
+
+    fn add_constant(&self, _target: &mut Allocation, shape: Shape, _constants: &[u64]) {
+        self.ledger.record(Counts::elementwise(shape));
+    }
+
+    fn automorphism(&self, source: Operand<'_, Allocation>, _element: GaloisElement) -> Allocation {
+        self.produce(Counts::automorphism(source.shape), source.shape.words())
+    }
+
+    fn multiply_monomial(&self, source: Operand<'_, Allocation>, _exponent: usize) -> Allocation {
+        self.produce(Counts::elementwise(source.shape), source.shape.words())
+    }
+
+    fn mod_up(&self, source: Operand<'_, Allocation>, width: usize, special: usize) -> Vec<(usize, Allocation)> {
+        self.ledger.record(Counts::mod_up(source.shape, width, special));
+        let words = Counts::extended(source.shape, special).words();
+        source.shape.basis.digits(width).map(|(index, _)| (index, self.ledger.allocate(words))).collect()
+    }
+
+    fn gadget_product(
+        &self,
+        _target: [&mut Allocation; 2],
+        digits: &[Operand<'_, Allocation>],
+        _rows: &[[Operand<'_, Allocation>; 2]],
+    ) {
+        if let Some(digit) = digits.first() {
+            self.ledger.record(Counts::gadget_product(digit.shape, digits.len()));
+        }
+    }
+
+    fn extend(&self, source: Operand<'_, Allocation>, special: usize) -> Allocation {
+        self.produce(Counts::elementwise(source.shape), Counts::extended(source.shape, special).words())
+    }
+
+    fn mod_down(&self, source: Operand<'_, Allocation>, rescale: bool) -> Allocation {
+        let words = Counts::divided(source.shape, rescale).words();
+        self.produce(Counts::mod_down(source.shape, rescale), words)
+    }
+
+    fn rescale(&self, source: Operand<'_, Allocation>) -> Allocation {
+        self.produce(Counts::rescale(source.shape), Counts::divided(source.shape, true).words())
+    }
+
+    fn raise(&self, _source: Operand<'_, Allocation>, target: Shape) -> Allocation {
+        self.produce(Counts::raise(target), target.words())
+    }
+
+    fn stride_split(&self, source: Operand<'_, Allocation>, parts: usize) -> Vec<Allocation> {
+        let words = source.shape.words();
+        self.ledger.record(Counts::copy(words));
+        (0..parts).map(|_| self.ledger.allocate(words / parts)).collect()
+    }
+
+    fn stride_merge(&self, parts: &[Operand<'_, Allocation>]) -> Allocation {
+        let words = parts.iter().map(|part| part.shape.words()).sum();
+        self.produce(Counts::copy(words), words)
+    }
+
+    fn module_rows(
+        &self,
+        ciphertexts: &[[Operand<'_, Allocation>; 2]],
+        _group: usize,
+        tokens: usize,
+    ) -> [Allocation; 2] {
+        let [b, a] = Counts::module_row_shapes(ciphertexts, tokens).map(MatrixShape::words);
+        self.ledger.record(Counts::copy(a + b));
+        [self.ledger.allocate(b), self.ledger.allocate(a)]
+    }
+
+    fn integer_product(&self, weights: &IntegerMatrix, _matrix: &Allocation, shape: MatrixShape) -> Allocation {
+        let rows = weights.shape().rows;
+        self.produce(Counts::integer_product(rows, shape), rows * shape.columns)
+    }
+
+    fn gather_rows(
+        &self,
+        b: (&Allocation, MatrixShape),
+        a: (&Allocation, MatrixShape),
+        _first: usize,
+        ring: Ring,
+    ) -> (Allocation, Vec<Allocation>) {
+        let rank = a.1.columns / b.1.columns;
+        self.ledger.record(Counts::copy((1 + rank) * ring.degree()));
+        let allocate = || self.ledger.allocate(ring.degree());
+        (allocate(), (0..rank).map(|_| allocate()).collect())
+    }
+}

@@ -1,0 +1,100 @@
+//! Sums, products, constants and automorphisms.
+
+use super::checks::Check;
+use crate::{Backend, Domain, GaloisElement, Modulus, Poly, RingError, RingKind};
+
+impl<B: Backend> Poly<B> {
+    /// `self += other`; same ring, domain and primes.
+    pub fn add_assign(&mut self, backend: &B, other: &Self) -> Result<(), RingError> {
+        Check("add_assign").same_shape("the other summand", other.shape(), self.shape())?;
+        backend.add_assign(self.buffer_mut(), other.operand());
+        Ok(())
+    }
+
+    /// `self -= other`; same ring, domain and primes.
+    pub fn subtract_assign(&mut self, backend: &B, other: &Self) -> Result<(), RingError> {
+        Check("subtract_assign").same_shape("the subtrahend", other.shape(), self.shape())?;
+        backend.subtract_assign(self.buffer_mut(), other.operand());
+        Ok(())
+    }
+
+    /// `self = -self`.
+    pub fn negate(&mut self, backend: &B) {
+        let shape = self.shape();
+        backend.negate(self.buffer_mut(), shape);
+    }
+
+    /// The product; evaluation domain, same ring and primes.
+    pub fn multiply(&self, backend: &B, other: &Self) -> Result<Self, RingError> {
+        let check = Check("multiply");
+        check.domain("the left factor", self.shape().domain, Domain::Evaluation)?;
+        check.same_shape("the right factor", other.shape(), self.shape())?;
+        Ok(Self::from_parts(backend.multiply(self.operand(), other.operand()), self.shape()))
+    }
+
+    /// `self += left * right`; evaluation domain. `left` has the primes of `self`, `right` may have more.
+    pub fn multiply_accumulate(&mut self, backend: &B, left: &Self, right: &Self) -> Result<(), RingError> {
+        let check = Check("multiply_accumulate");
+        check.domain("the accumulator", self.shape().domain, Domain::Evaluation)?;
+        check.same_shape("the left factor", left.shape(), self.shape())?;
+        check.same_ring("the right factor", right.shape().ring, self.shape().ring)?;
+        check.domain("the right factor", right.shape().domain, Domain::Evaluation)?;
+        check.contains("the right factor", right.shape().basis, self.shape().basis)?;
+        backend.multiply_accumulate(self.buffer_mut(), left.operand(), right.operand());
+        Ok(())
+    }
+
+    /// Multiplies by an integer, reduced modulo each prime.
+    pub fn scale_integer(&mut self, backend: &B, factor: i128) {
+        let shape = self.shape();
+        let residues = backend.primes().integer_residues(shape.basis, factor);
+        backend.scale(self.buffer_mut(), shape, &residues);
+    }
+
+    /// Multiplies limb `i` by `residues[i]`, which is below the limb's prime.
+    pub fn scale_residues(&mut self, backend: &B, residues: &[u64]) -> Result<(), RingError> {
+        let check = Check("scale_residues");
+        let shape = self.shape();
+        check.length("the list of factors", residues.len(), shape.basis.len(), "give one factor per limb")?;
+        let bounds = backend.primes().moduli(shape.basis).map(Modulus::value);
+        if let Some(limb) = residues.iter().zip(bounds).position(|(&residue, prime)| residue >= prime) {
+            return Err(RingError::UnreducedResidue { operation: check.0, operand: "the list of factors", limb });
+        }
+        backend.scale(self.buffer_mut(), shape, residues);
+        Ok(())
+    }
+
+    /// Adds a constant polynomial: an integer, reduced modulo each prime. Evaluation domain, where it is added to every
+    /// value.
+    pub fn add_constant(&mut self, backend: &B, constant: i128) -> Result<(), RingError> {
+        let shape = self.shape();
+        Check("add_constant").domain("the polynomial", shape.domain, Domain::Evaluation)?;
+        let residues = backend.primes().integer_residues(shape.basis, constant);
+        backend.add_constant(self.buffer_mut(), shape, &residues);
+        Ok(())
+    }
+
+    /// `p(X^g)`, in the domain of `p`. The element must have been made for this ring.
+    pub fn automorphism(&self, backend: &B, element: GaloisElement) -> Result<Self, RingError> {
+        self.check_element(Check("automorphism"), element)?;
+        Ok(Self::from_parts(backend.automorphism(self.operand(), element), self.shape()))
+    }
+
+    pub(super) fn check_element(&self, check: Check, element: GaloisElement) -> Result<(), RingError> {
+        let ring = self.shape().ring;
+        let order = match ring.kind {
+            RingKind::Cyclotomic => 2 * ring.degree(),
+            RingKind::ConjugateInvariant => 4 * ring.degree(),
+        };
+        let remedy = "make the Galois element for the ring of the polynomial";
+        check.number("the exponent of the Galois element", element.exponent() as usize, 1..=order - 1, remedy)
+    }
+
+    /// `X^exponent * p(X)` in the cyclotomic ring, in the domain of `p`; the exponent counts modulo `2N` (`X^N = -1`).
+    pub fn multiply_monomial(&self, backend: &B, exponent: usize) -> Result<Self, RingError> {
+        let shape = self.shape();
+        Check("multiply_monomial").cyclotomic("the polynomial", shape.ring)?;
+        let exponent = exponent % (2 * shape.ring.degree());
+        Ok(Self::from_parts(backend.multiply_monomial(self.operand(), exponent), shape))
+    }
+}

@@ -1,0 +1,20 @@
+//! Checked operations on polynomials: the public way into a [`Backend`](crate::Backend).
+//!
+//! Kernels trust their operands. Everything here verifies rings, primes and domains first, in every build, and refuses
+//! with a [`RingError`](crate::RingError) that names the operation, the operand, what was found, what is required and a remedy.
+//! A [`Poly`](crate::Poly) made by these operations is always well formed: at least one prime, all of them in the backend's chain, a
+//! degree that the chain supports.
+//!
+//! * `storage`: making, copying, reading; changing the domain.
+//! * `arithmetic`: sums, products, constants, automorphisms.
+//! * `key_switching`: digits, the gadget product, divisions by primes, the raise.
+//! * `modules`: strided maps and matrices of module rows.
+
+mod arithmetic;
+mod checks;
+mod key_switching;
+mod modules;
+mod storage;
+
+pub use key_switching::{Digits, gadget_product};
+pub use modules::{ResidueMatrix, module_rows};

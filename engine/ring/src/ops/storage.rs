@@ -1,0 +1,132 @@
+//! Making, copying and reading polynomials; changing their domain.
+
+use rayon::prelude::*;
+
+use super::checks::Check;
+use crate::{Backend, Basis, Domain, Modulus, Poly, RingError, Shape};
+
+impl<B: Backend> Poly<B> {
+    /// The zero polynomial of a shape.
+    pub fn zeros(backend: &B, shape: Shape) -> Result<Self, RingError> {
+        Check("zeros").well_formed("the shape", shape, backend.primes())?;
+        Ok(Self::from_parts(backend.zeros(shape), shape))
+    }
+
+    /// A polynomial whose residues `fill` writes: limb after limb in the order of [`Basis::indices`], `N` words each, every
+    /// word below its limb's prime (verified). A backend without data never calls `fill`.
+    pub fn upload(backend: &B, shape: Shape, mut fill: impl FnMut(&mut [u64])) -> Result<Self, RingError> {
+        let check = Check("upload");
+        let chain = backend.primes();
+        check.well_formed("the shape", shape, chain)?;
+        let mut unreduced = None;
+        let buffer = backend.upload(shape, &mut |words| {
+            fill(words);
+            let bounds: Vec<u64> = chain.moduli(shape.basis).map(Modulus::value).collect();
+            unreduced = (words.par_chunks(shape.ring.degree()).zip(bounds))
+                .position_first(|(limb, bound)| limb.iter().fold(0, |most, &word| most.max(word)) >= bound);
+            if unreduced.is_some() {
+                words.fill(0); // a backend never sees what its kernels could not bear
+            }
+        });
+        match unreduced {
+            Some(limb) => Err(RingError::UnreducedResidue { operation: check.0, operand: "the data", limb }),
+            None => Ok(Self::from_parts(buffer, shape)),
+        }
+    }
+
+    /// The polynomial with the given signed coefficients, reduced modulo each prime and brought to the shape's domain.
+    pub fn from_signed(backend: &B, shape: Shape, coefficients: &[i64]) -> Result<Self, RingError> {
+        Self::from_integers(Check("from_signed"), backend, shape, coefficients, reduce_signed)
+    }
+
+    /// [`Poly::from_signed`] for coefficients of more than 64 bits.
+    pub fn from_signed_wide(backend: &B, shape: Shape, coefficients: &[i128]) -> Result<Self, RingError> {
+        Self::from_integers(Check("from_signed_wide"), backend, shape, coefficients, reduce_signed_wide)
+    }
+
+    fn from_integers<T: Sync>(
+        check: Check,
+        backend: &B,
+        shape: Shape,
+        coefficients: &[T],
+        reduce: impl Fn(&[T], &Modulus, &mut [u64]) + Sync,
+    ) -> Result<Self, RingError> {
+        let chain = backend.primes();
+        check.well_formed("the shape", shape, chain)?;
+        // A backend without data looks at nothing, so a caller may leave the coefficients unprepared.
+        if B::HOLDS_DATA || !coefficients.is_empty() {
+            let remedy = "give one coefficient per power of X, padding with zeros";
+            check.length("the list of coefficients", coefficients.len(), shape.ring.degree(), remedy)?;
+        }
+        let source = shape.with_domain(Domain::Coefficient);
+        let moduli: Vec<&Modulus> = chain.moduli(shape.basis).collect();
+        let buffer = backend.upload(source, &mut |words| {
+            (words.par_chunks_mut(shape.ring.degree()).zip(&moduli))
+                .for_each(|(limb, modulus)| reduce(coefficients, modulus, limb));
+        });
+        let poly = Self::from_parts(buffer, source);
+        Ok(if shape.domain == Domain::Evaluation { poly.into_evaluation(backend) } else { poly })
+    }
+
+    /// The residues, limb-major; `None` where the backend holds no data.
+    pub fn download(&self, backend: &B) -> Option<Vec<u64>> {
+        backend.download(self.operand())
+    }
+
+    /// A copy.
+    pub fn duplicate(&self, backend: &B) -> Self {
+        Self::from_parts(backend.restrict(self.operand(), self.shape()), self.shape())
+    }
+
+    /// A copy with the given primes, all of which the polynomial must have.
+    pub fn restrict(&self, backend: &B, basis: Basis) -> Result<Self, RingError> {
+        let check = Check("restrict");
+        check.some_primes("the target", basis)?;
+        check.contains("the source", self.shape().basis, basis)?;
+        let shape = self.shape().with_basis(basis);
+        Ok(Self::from_parts(backend.restrict(self.operand(), shape), shape))
+    }
+
+    /// The same polynomial in the evaluation domain; free if it is there already.
+    #[must_use]
+    pub fn into_evaluation(mut self, backend: &B) -> Self {
+        let shape = self.shape();
+        if shape.domain == Domain::Coefficient {
+            backend.forward(self.buffer_mut(), shape);
+            self.set_shape(shape.with_domain(Domain::Evaluation));
+        }
+        self
+    }
+
+    /// The same polynomial in the coefficient domain; free if it is there already.
+    #[must_use]
+    pub fn into_coefficient(mut self, backend: &B) -> Self {
+        let shape = self.shape();
+        if shape.domain == Domain::Evaluation {
+            backend.inverse(self.buffer_mut(), shape);
+            self.set_shape(shape.with_domain(Domain::Coefficient));
+        }
+        self
+    }
+}
+
+/// Small coefficients, among them all secrets, without a branch on their sign.
+fn reduce_signed(coefficients: &[i64], modulus: &Modulus, limb: &mut [u64]) {
+    let largest = coefficients.iter().fold(0, |most, c| most.max(c.unsigned_abs()));
+    if largest < modulus.value() {
+        let prime = modulus.value() as i64;
+        for (word, &c) in limb.iter_mut().zip(coefficients) {
+            *word = (c + ((c >> 63) & prime)) as u64;
+        }
+    } else {
+        for (word, &c) in limb.iter_mut().zip(coefficients) {
+            *word = modulus.reduce_i64(c);
+        }
+    }
+}
+
+fn reduce_signed_wide(coefficients: &[i128], modulus: &Modulus, limb: &mut [u64]) {
+    for (word, &c) in limb.iter_mut().zip(coefficients) {
+        *word = modulus.reduce_i128(c);
+    }
+}

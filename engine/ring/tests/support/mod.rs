@@ -1,0 +1,87 @@
+//! Chains, random polynomials and big-integer references for the backend's tests.
+#![allow(dead_code)]
+
+use fhe_ring::{Backend, Basis, Cpu, Modulus, Operand, PrimeChain, PrimeIndex, Shape, primes::primes_below};
+use num_bigint::BigInt;
+use num_traits::{Euclid, Zero};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+/// Ciphertext primes of mixed sizes (50, 42, 42, 45, 50, .. bits), special primes of 50 bits.
+pub fn chain(max_log_degree: u32, ciphertext: usize, special: usize) -> PrimeChain {
+    let congruence = 4u64 << max_log_degree;
+    let mut large = primes_below(1 << 50, congruence);
+    let mut middle = primes_below(1 << 45, congruence);
+    let mut small = primes_below(1 << 42, congruence);
+    let q = (0..ciphertext)
+        .map(|i| match i % 4 {
+            0 => large.next().unwrap(),
+            3 => middle.next().unwrap(),
+            _ => small.next().unwrap(),
+        })
+        .collect();
+    PrimeChain::new(q, large.take(special).collect(), max_log_degree).unwrap()
+}
+
+/// The backend on the machine's best instructions, and on portable ones.
+pub fn backends(chain: &PrimeChain) -> [Cpu; 2] {
+    [Cpu::new(chain.clone()), Cpu::portable(chain.clone())]
+}
+
+pub fn rng(seed: u64) -> StdRng {
+    StdRng::seed_from_u64(seed)
+}
+
+/// Uniform residues with many extremes: a third of the words are 0, 1, p-1 or next to p/2.
+pub fn random_residues(chain: &PrimeChain, shape: Shape, rng: &mut StdRng) -> Vec<u64> {
+    let degree = shape.ring.degree();
+    chain
+        .moduli(shape.basis)
+        .flat_map(|modulus| {
+            let p = modulus.value();
+            (0..degree)
+                .map(|_| match rng.random_range(0..12) {
+                    0 => 0,
+                    1 => p - 1,
+                    2 => p / 2,
+                    3 => p / 2 + 1,
+                    _ => rng.random_range(0..p),
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+pub fn upload(backend: &Cpu, shape: Shape, words: &[u64]) -> <Cpu as Backend>::Buffer {
+    backend.upload(shape, &mut |out| out.copy_from_slice(words))
+}
+
+pub fn operand<T>(buffer: &T, shape: Shape) -> Operand<'_, T> {
+    Operand { buffer, shape }
+}
+
+pub fn limb<'a>(words: &'a [u64], shape: Shape, prime: PrimeIndex) -> &'a [u64] {
+    let degree = shape.ring.degree();
+    &words[shape.basis.position(prime).unwrap() * degree..][..degree]
+}
+
+pub fn product(chain: &PrimeChain, basis: Basis) -> BigInt {
+    chain.moduli(basis).map(|modulus| BigInt::from(modulus.value())).product()
+}
+
+/// The centred integer with the given residues (Chinese remaindering over a basis).
+pub fn centred(chain: &PrimeChain, basis: Basis, residues: impl Fn(PrimeIndex) -> u64) -> BigInt {
+    let total = product(chain, basis);
+    let mut sum = BigInt::zero();
+    for prime in basis.indices() {
+        let modulus = chain.modulus(prime);
+        let cofactor = &total / modulus.value();
+        let inverse = modulus.inverse(residue(modulus, &cofactor)).unwrap();
+        sum += &cofactor * modulus.mul(inverse, residues(prime));
+    }
+    let reduced = sum.rem_euclid(&total);
+    if &reduced * 2 > total { reduced - total } else { reduced }
+}
+
+pub fn residue(modulus: &Modulus, value: &BigInt) -> u64 {
+    value.rem_euclid(&BigInt::from(modulus.value())).try_into().unwrap()
+}

@@ -1,0 +1,91 @@
+//! Encryption and decryption.
+
+use fhe_ring::{Backend, Basis, Domain, Poly, Seed, Shape, ternary};
+use zeroize::Zeroizing;
+
+use super::{ClientSecrets, key_generation::error_coefficients};
+use crate::{Ciphertext, RlweError, SecretId, seeded::uniform_poly};
+
+/// An encryption of zero under the dense secret, from which anyone can make fresh ciphertexts.
+pub struct PublicKey<B: Backend> {
+    zero: Ciphertext<B>,
+}
+
+pub(super) fn error_poly<B: Backend>(backend: &B, shape: Shape, seed: &Seed) -> Result<Poly<B>, RlweError> {
+    let errors = Zeroizing::new(error_coefficients(seed, shape.ring.degree())?);
+    Ok(Poly::from_signed(backend, shape, &errors)?)
+}
+
+impl ClientSecrets {
+    /// Encrypts a plaintext polynomial under the dense secret; evaluation domain out. `nonce` must never be reused with one seed.
+    ///
+    /// # Errors
+    /// [`RlweError::Insecure`] if the primes are too many for the degree.
+    pub fn encrypt<B: Backend>(&self, backend: &B, message: Poly<B>, nonce: u64) -> Result<Ciphertext<B>, RlweError> {
+        let mut zero = self.encrypt_zero(backend, message.shape().basis, "ciphertext", nonce)?;
+        zero.halves_mut()[0].add_assign(backend, &message.into_evaluation(backend))?;
+        Ok(zero)
+    }
+
+    /// A public key at the given primes.
+    ///
+    /// # Errors
+    /// [`RlweError::Insecure`] if the primes are too many for the degree.
+    pub fn public_key<B: Backend>(&self, backend: &B, basis: Basis) -> Result<PublicKey<B>, RlweError> {
+        Ok(PublicKey { zero: self.encrypt_zero(backend, basis, "public key", 0)? })
+    }
+
+    /// The phase `b + a s`, coefficient domain.
+    ///
+    /// # Errors
+    /// If the ciphertext does not belong to the main ring.
+    pub fn decrypt<B: Backend>(&self, backend: &B, ciphertext: &Ciphertext<B>) -> Result<Poly<B>, RlweError> {
+        let ciphertext = ciphertext.duplicate(backend).into_domain(backend, Domain::Evaluation);
+        let secret = self.dense(backend, ciphertext.basis())?;
+        let [mut phase, a] = ciphertext.into_halves();
+        phase.multiply_accumulate(backend, &a, secret.poly())?;
+        Ok(phase.into_coefficient(backend))
+    }
+
+    fn encrypt_zero<B: Backend>(
+        &self,
+        backend: &B,
+        basis: Basis,
+        label: &str,
+        nonce: u64,
+    ) -> Result<Ciphertext<B>, RlweError> {
+        self.parameters().check_modulus(label, SecretId::Dense, basis)?;
+        let shape = Shape::evaluation(self.parameters().ring(), basis);
+        let uniform = self.seed(&format!("{label}, uniform half"), nonce);
+        let a = uniform_poly(backend, shape, &uniform)?;
+        let mut b = error_poly(backend, shape, &self.seed(&format!("{label}, errors"), nonce))?;
+        let mut secret = self.dense(backend, basis)?;
+        secret.poly_mut().negate(backend);
+        b.multiply_accumulate(backend, &a, secret.poly())?;
+        Ciphertext::new(b, a)
+    }
+}
+
+impl<B: Backend> PublicKey<B> {
+    /// Encrypts a plaintext polynomial at the key's primes, with randomness from `seed`; evaluation domain out.
+    ///
+    /// # Errors
+    /// If the message has other primes than the key.
+    pub fn encrypt(&self, backend: &B, message: Poly<B>, seed: &Seed) -> Result<Ciphertext<B>, RlweError> {
+        let shape = self.zero.shape();
+        let mask: Zeroizing<Vec<i64>> = Zeroizing::new(
+            ternary(&mut seed.derive("mask", 0).rng(), shape.ring.degree()).into_iter().map(i64::from).collect(),
+        );
+        let mut mask = Poly::from_signed(backend, shape, &mask)?;
+        let mut halves = Vec::with_capacity(2);
+        for (half, index) in self.zero.halves().into_iter().zip(0..) {
+            let mut sum = error_poly(backend, shape, &seed.derive("errors", index))?;
+            sum.multiply_accumulate(backend, half, &mask)?;
+            halves.push(sum);
+        }
+        mask.scale_integer(backend, 0);
+        halves[0].add_assign(backend, &message.into_evaluation(backend))?;
+        let a = halves.remove(1);
+        Ciphertext::new(halves.remove(0), a)
+    }
+}

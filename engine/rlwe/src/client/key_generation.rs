@@ -1,0 +1,99 @@
+//! Generation of the evaluation keys that a circuit requested.
+
+use fhe_ring::{Backend, Poly, PrimeIndex, Shape, gaussian};
+
+use super::ClientSecrets;
+use crate::{Gadget, KeyId, KeyRequests, KeyShape, KeyStore, RlweError, SwitchingKey, security::SIGMA, seeded::uniform_poly};
+
+impl ClientSecrets {
+    /// Generates every requested key, each at its own primes.
+    ///
+    /// # Errors
+    /// [`RlweError::Insecure`] for a key below 128 bits, unless the set was declared insecure.
+    pub fn evaluation_keys<B: Backend>(&self, backend: &B, requests: &KeyRequests) -> Result<KeyStore<B>, RlweError> {
+        self.evaluation_keys_with_progress(backend, requests, |_| ())
+    }
+
+    /// The same, reporting how many keys are done.
+    ///
+    /// # Errors
+    /// As [`ClientSecrets::evaluation_keys`].
+    pub fn evaluation_keys_with_progress<B: Backend>(
+        &self,
+        backend: &B,
+        requests: &KeyRequests,
+        done: impl Fn(usize),
+    ) -> Result<KeyStore<B>, RlweError> {
+        for (id, shape) in requests.iter() {
+            self.parameters().check_key(id, shape)?;
+        }
+        let mut keys = Vec::with_capacity(requests.len());
+        for (index, (id, shape)) in requests.iter().enumerate() {
+            keys.push((*id, self.switching_key(backend, id, shape)?));
+            done(index + 1);
+        }
+        Ok(KeyStore::new(keys))
+    }
+
+    /// One switching key: rows `(-a t + e + F_d s, a)` with `s` the source secret, `t` the target, `F_d` the gadget
+    /// factor of digit group `d`.
+    ///
+    /// # Errors
+    /// [`RlweError::Insecure`] for a key below 128 bits, unless the set was declared insecure.
+    pub fn switching_key<B: Backend>(
+        &self,
+        backend: &B,
+        id: &KeyId,
+        shape: &KeyShape,
+    ) -> Result<SwitchingKey<B>, RlweError> {
+        self.parameters().check_key(id, shape)?;
+        let basis = shape.basis();
+        let source = self.source(backend, id, basis)?;
+        let target = self.target(backend, id, basis)?;
+        let poly = Shape::evaluation(self.parameters().ring(), basis);
+        let label = id.to_string();
+        let rows = (0..shape.rows())
+            .map(|row| {
+                let uniform = self.seed(&format!("{label}, uniform half"), row as u64);
+                let errors = self.seed(&format!("{label}, errors"), row as u64);
+                let a = uniform_poly(backend, poly, &uniform)?;
+                let mut b = super::encryption::error_poly(backend, poly, &errors)?;
+                let mut masked = a.multiply(backend, target.poly())?;
+                masked.negate(backend);
+                b.add_assign(backend, &masked)?;
+                let mut message = self.source_scaled(backend, source.poly(), shape, row)?;
+                b.add_assign(backend, &message)?;
+                message.scale_integer(backend, 0);
+                Ok([b, a])
+            })
+            .collect::<Result<_, RlweError>>()?;
+        Ok(SwitchingKey { shape: *shape, rows })
+    }
+
+    /// The source secret times the gadget factor of one digit group.
+    fn source_scaled<B: Backend>(
+        &self,
+        backend: &B,
+        source: &Poly<B>,
+        shape: &KeyShape,
+        group: usize,
+    ) -> Result<Poly<B>, RlweError> {
+        let mut factors = self.parameters().chain().special_product_residues(shape.basis());
+        if let Gadget::Groups(width) = shape.gadget {
+            for (factor, prime) in factors.iter_mut().zip(shape.basis().indices()) {
+                if !matches!(prime, PrimeIndex::Ciphertext(i) if i / width == group) {
+                    *factor = 0;
+                }
+            }
+        }
+        let mut message = source.duplicate(backend);
+        message.scale_residues(backend, &factors)?;
+        Ok(message)
+    }
+}
+
+/// Fresh errors of the standard deviation that the security table assumes.
+pub(super) fn error_coefficients(seed: &fhe_ring::Seed, degree: usize) -> Result<Vec<i64>, RlweError> {
+    Ok(gaussian(&mut seed.rng(), degree, SIGMA)?.into_iter().map(i64::from).collect())
+}
+

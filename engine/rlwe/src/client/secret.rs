@@ -1,0 +1,161 @@
+//! Secrets, and their expansion onto a backend for as long as a computation needs them.
+
+use std::fmt;
+
+use fhe_ring::{Backend, Basis, GaloisElement, Poly, Ring, Seed, Shape, sparse_ternary, ternary};
+use zeroize::Zeroizing;
+
+use crate::{KeyId, Parameters, RlweError, SecretId, security::Distribution};
+
+/// The three secrets of a client and the seed of its randomness. Zeroized on drop, never printed.
+pub struct ClientSecrets {
+    parameters: Parameters,
+    dense: Zeroizing<Vec<i8>>,
+    ephemeral: Zeroizing<Vec<i8>>,
+    small: Zeroizing<Vec<i8>>,
+    randomness: Seed,
+}
+
+impl fmt::Debug for ClientSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientSecrets({})", self.parameters.spec().name)
+    }
+}
+
+/// A polynomial derived from a secret; overwritten with zeros when dropped.
+pub(super) struct SecretPoly<'a, B: Backend> {
+    backend: &'a B,
+    poly: Poly<B>,
+}
+
+impl<B: Backend> SecretPoly<'_, B> {
+    pub(super) fn poly(&self) -> &Poly<B> {
+        &self.poly
+    }
+
+    /// The square, likewise overwritten when dropped.
+    pub(super) fn square(&self) -> Result<Self, RlweError> {
+        Ok(Self { backend: self.backend, poly: self.poly.multiply(self.backend, &self.poly)? })
+    }
+
+    pub(super) fn poly_mut(&mut self) -> &mut Poly<B> {
+        &mut self.poly
+    }
+}
+
+impl<B: Backend> Drop for SecretPoly<'_, B> {
+    fn drop(&mut self) {
+        self.poly.scale_integer(self.backend, 0);
+    }
+}
+
+impl ClientSecrets {
+    /// Draws all secrets from a seed; take it from the operating system unless a run must be reproducible, in which case its keys
+    /// are not private.
+    ///
+    /// # Errors
+    /// If the weights of the parameter set cannot be drawn.
+    pub fn generate(parameters: &Parameters, seed: &Seed) -> Result<Self, RlweError> {
+        let draw = |id: SecretId, label| -> Result<Zeroizing<Vec<i8>>, RlweError> {
+            let (ring, distribution) = parameters.secret(id);
+            let mut rng = seed.derive(label, 0).rng();
+            Ok(Zeroizing::new(match distribution {
+                Distribution::Ternary => ternary(&mut rng, ring.degree()),
+                Distribution::Sparse(weight) => sparse_ternary(&mut rng, ring.degree(), weight)?,
+            }))
+        };
+        Ok(Self {
+            parameters: parameters.clone(),
+            dense: draw(SecretId::Dense, "dense secret")?,
+            ephemeral: draw(SecretId::Ephemeral, "ephemeral secret")?,
+            small: draw(SecretId::Small, "small secret")?,
+            randomness: seed.derive("client randomness", 0),
+        })
+    }
+
+    /// The parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// A fresh seed for one purpose; purposes with different labels or indices never share randomness.
+    pub(super) fn seed(&self, label: &str, index: u64) -> Seed {
+        self.randomness.derive(label, index)
+    }
+
+    /// The dense secret in the evaluation domain.
+    pub(super) fn dense<'a, B: Backend>(&self, backend: &'a B, basis: Basis) -> Result<SecretPoly<'a, B>, RlweError> {
+        lift(backend, self.parameters.ring(), basis, &self.dense)
+    }
+
+    /// The secret that a key leads from, as a polynomial of the main ring.
+    pub(super) fn source<'a, B: Backend>(
+        &self,
+        backend: &'a B,
+        id: &KeyId,
+        basis: Basis,
+    ) -> Result<SecretPoly<'a, B>, RlweError> {
+        let ring = self.parameters.ring();
+        match *id {
+            KeyId::Relinearisation => self.dense(backend, basis)?.square(),
+            KeyId::Galois(_) | KeyId::DenseToEphemeral | KeyId::RingSwitch => self.dense(backend, basis),
+            KeyId::EphemeralToDense => lift(backend, ring, basis, &self.ephemeral),
+            KeyId::Packing { tokens, block } => {
+                // s'_j = every (N'/t)-th coefficient of s', spread to multiples of r = N/t.
+                let rank = self.small.len() / tokens;
+                let spacing = ring.degree() / tokens;
+                let mut spread = Zeroizing::new(vec![0i8; ring.degree()]);
+                for (token, &coefficient) in self.small.iter().skip(block).step_by(rank).enumerate() {
+                    spread[spacing * token] = coefficient;
+                }
+                lift(backend, ring, basis, &spread)
+            }
+        }
+    }
+
+    /// The secret that a key is encrypted under, as a polynomial of the main ring.
+    pub(super) fn target<'a, B: Backend>(
+        &self,
+        backend: &'a B,
+        id: &KeyId,
+        basis: Basis,
+    ) -> Result<SecretPoly<'a, B>, RlweError> {
+        let ring = self.parameters.ring();
+        match *id {
+            KeyId::Relinearisation | KeyId::EphemeralToDense | KeyId::Packing { .. } => self.dense(backend, basis),
+            KeyId::Galois(element) => {
+                lift(backend, ring, basis, &automorphism(&self.dense, ring, element.inverse(ring)))
+            }
+            KeyId::DenseToEphemeral => lift(backend, ring, basis, &self.ephemeral),
+            KeyId::RingSwitch => {
+                let spacing = ring.degree() / self.small.len();
+                let mut spread = Zeroizing::new(vec![0i8; ring.degree()]);
+                for (i, &coefficient) in self.small.iter().enumerate() {
+                    spread[spacing * i] = coefficient;
+                }
+                lift(backend, ring, basis, &spread)
+            }
+        }
+    }
+}
+
+fn lift<'a, B: Backend>(
+    backend: &'a B,
+    ring: Ring,
+    basis: Basis,
+    coefficients: &[i8],
+) -> Result<SecretPoly<'a, B>, RlweError> {
+    let wide: Zeroizing<Vec<i64>> = Zeroizing::new(coefficients.iter().map(|&c| c.into()).collect());
+    Ok(SecretPoly { backend, poly: Poly::from_signed(backend, Shape::evaluation(ring, basis), &wide)? })
+}
+
+/// `p(X^g)` of signed coefficients in `Z[X]/(X^N+1)`.
+fn automorphism(coefficients: &[i8], ring: Ring, element: GaloisElement) -> Zeroizing<Vec<i8>> {
+    let degree = ring.degree();
+    let mut image = Zeroizing::new(vec![0i8; degree]);
+    for (i, &coefficient) in coefficients.iter().enumerate() {
+        let exponent = (i as u64 * element.exponent() % (2 * degree as u64)) as usize;
+        image[exponent % degree] = if exponent < degree { coefficient } else { -coefficient };
+    }
+    image
+}

@@ -1,0 +1,77 @@
+//! Where the server finds its keys.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use fhe_ring::{Backend, Poly, Ring, Shape};
+
+use crate::{KeyId, KeyRequests, KeyShape, RlweError, SwitchingKey};
+
+/// Evaluation keys by name; or, while planning, a recorder of the keys that a circuit asks for.
+pub struct KeyStore<B: Backend> {
+    keys: Mutex<HashMap<KeyId, Arc<SwitchingKey<B>>>>,
+    requests: Option<Mutex<KeyRequests>>,
+}
+
+impl<B: Backend> KeyStore<B> {
+    /// A store of the keys that the client generated.
+    pub fn new(keys: impl IntoIterator<Item = (KeyId, SwitchingKey<B>)>) -> Self {
+        let keys = keys.into_iter().map(|(id, key)| (id, Arc::new(key))).collect();
+        Self { keys: Mutex::new(keys), requests: None }
+    }
+
+    /// A store that answers every request with an empty key and remembers it.
+    pub fn planning() -> Self {
+        Self { keys: Mutex::default(), requests: Some(Mutex::default()) }
+    }
+
+    /// What was asked for so far; empty for a store of real keys.
+    pub fn requests(&self) -> KeyRequests {
+        self.requests
+            .as_ref()
+            .map(|requests| requests.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .unwrap_or_default()
+    }
+
+    /// Bytes of all keys held.
+    pub fn bytes(&self, degree: usize) -> usize {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.values().map(|key| 8 * key.shape.words(degree)).sum()
+    }
+
+    /// The key `id`, covering at least `required`.
+    ///
+    /// # Errors
+    /// [`RlweError::MissingKey`] if it is absent or covers less.
+    pub fn get(
+        &self,
+        backend: &B,
+        ring: Ring,
+        id: KeyId,
+        required: KeyShape,
+    ) -> Result<Arc<SwitchingKey<B>>, RlweError> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = keys.get(&id);
+        if let Some(key) = known.filter(|key| key.shape.basis().contains(required.basis())) {
+            return Ok(Arc::clone(key));
+        }
+        let Some(requests) = &self.requests else {
+            return Err(RlweError::MissingKey {
+                key: id.to_string(),
+                found: known.map_or("absent".into(), |key| format!("at {:?}", key.shape.basis())),
+                required: format!("{:?}", required.basis()),
+            });
+        };
+        let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.add(id, required);
+        let shape = requests.iter().find(|(known, _)| **known == id).map_or(required, |(_, shape)| *shape);
+        let poly = Shape::evaluation(ring, shape.basis());
+        let row = || Ok::<_, RlweError>([Poly::zeros(backend, poly)?, Poly::zeros(backend, poly)?]);
+        let rows = (0..shape.rows()).map(|_| row()).collect::<Result<_, _>>()?;
+        let key = Arc::new(SwitchingKey { shape, rows });
+        keys.insert(id, Arc::clone(&key));
+        Ok(key)
+    }
+}

@@ -1,0 +1,141 @@
+//! Names, shapes and contents of switching keys.
+
+use std::{collections::BTreeMap, fmt};
+
+use fhe_ring::{Backend, Basis, GaloisElement, Poly};
+
+use crate::SecretId;
+
+/// Which switching key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KeyId {
+    /// `s^2 -> s`.
+    Relinearisation,
+    /// `s -> g^-1(s)`: after the product with this key the automorphism `g` returns the result to `s`. Applying the automorphism
+    /// last is what lets many rotations share one decomposition.
+    Galois(GaloisElement),
+    /// `s -> e`, before ModRaise.
+    DenseToEphemeral,
+    /// `e -> s`, after ModRaise.
+    EphemeralToDense,
+    /// `s -> s'(X^g)`, ring switching to the small ring.
+    RingSwitch,
+    /// `s'_j(X^r) -> s` with `s'_j` the `j`-th stride of the small secret, for rows of so many tokens.
+    Packing {
+        /// Degree of a module row.
+        tokens: usize,
+        /// Index of the stride.
+        block: usize,
+    },
+}
+
+impl KeyId {
+    /// The secret that the key is encrypted under, which decides its security.
+    pub fn target(&self) -> SecretId {
+        match self {
+            Self::DenseToEphemeral => SecretId::Ephemeral,
+            Self::RingSwitch => SecretId::Small,
+            _ => SecretId::Dense,
+        }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relinearisation => write!(f, "relinearisation key"),
+            Self::Galois(g) => write!(f, "Galois key X -> X^{}", g.exponent()),
+            Self::DenseToEphemeral => write!(f, "dense-to-ephemeral key"),
+            Self::EphemeralToDense => write!(f, "ephemeral-to-dense key"),
+            Self::RingSwitch => write!(f, "ring-switching key"),
+            Self::Packing { tokens, block } => write!(f, "packing key {block} for rows of {tokens}"),
+        }
+    }
+}
+
+/// How the argument of a key switch is cut into digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Gadget {
+    /// One digit per group of so many consecutive chain positions; the key's row `d` carries the special modulus on
+    /// the primes of group `d` and zero elsewhere, so any subset of primes works with the same key.
+    Groups(usize),
+    /// The argument is a small integer polynomial (one prime wide) and is its own only digit; the row carries the special modulus on every
+    /// prime.
+    Whole,
+}
+
+/// The primes that a key must cover, and its gadget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyShape {
+    /// Ciphertext primes (no special primes).
+    pub ciphertext: Basis,
+    /// Number of special primes.
+    pub special: usize,
+    /// The gadget.
+    pub gadget: Gadget,
+}
+
+impl KeyShape {
+    /// All primes of the key.
+    pub fn basis(&self) -> Basis {
+        self.ciphertext.with_special(self.special)
+    }
+
+    /// Number of rows: one for every digit group up to the highest one present.
+    pub fn rows(&self) -> usize {
+        match self.gadget {
+            Gadget::Whole => 1,
+            Gadget::Groups(width) => self.ciphertext.last().map_or(0, |last| last / width + 1),
+        }
+    }
+
+    /// Words of the key once expanded.
+    pub fn words(&self, degree: usize) -> usize {
+        2 * self.rows() * self.basis().len() * degree
+    }
+}
+
+/// The keys that a circuit needs, each at the smallest basis that covers its uses. Emitted by running the circuit on a
+/// backend without data; never typed by hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyRequests {
+    shapes: BTreeMap<KeyId, KeyShape>,
+}
+
+impl KeyRequests {
+    /// Adds a use; two uses of a key at different bases are served by their union.
+    pub fn add(&mut self, id: KeyId, shape: KeyShape) {
+        self.shapes
+            .entry(id)
+            .and_modify(|known| known.ciphertext = known.ciphertext.union(shape.ciphertext))
+            .or_insert(shape);
+    }
+
+    /// All requests in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (&KeyId, &KeyShape)> {
+        self.shapes.iter()
+    }
+
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// Whether nothing was requested.
+    pub fn is_empty(&self) -> bool {
+        self.shapes.is_empty()
+    }
+
+    /// Bytes of all keys once expanded at the given degree.
+    pub fn bytes(&self, degree: usize) -> usize {
+        self.shapes.values().map(|s| 8 * s.words(degree)).sum()
+    }
+}
+
+/// A switching key on the server: gadget encryptions `(b_d, a_d)` of the source secret, evaluation domain.
+pub struct SwitchingKey<B: Backend> {
+    /// What it covers.
+    pub shape: KeyShape,
+    /// `(b, a)` per digit group.
+    pub rows: Vec<[Poly<B>; 2]>,
+}

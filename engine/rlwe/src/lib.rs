@@ -1,0 +1,30 @@
+//! RLWE over an RNS ring: parameters, security, keys, gadget key switching, ring switching, module rows, wire format.
+//!
+//! **Papers.** Hybrid key switching: Han and Ki (CT-RSA 2020). Hoisting: Halevi and Shoup (Crypto 2018); double hoisting: Bossuat,
+//! Mouchet, Troncoso-Pastoriza, Hubaux (Eurocrypt 2021). Sparse-secret encapsulation: Bossuat, Troncoso-Pastoriza, Hubaux (ACNS 2022).
+//! Plaintext-ciphertext products over module rows: Bae, Cheon, Hanrot, Park, Stehle (Crypto 2024). Security: [`security`].
+//!
+//! **Invariants.**
+//! * Secrets live in [`client`] only; server types ([`KeySwitcher`], [`KeyStore`], [`Ciphertext`]) cannot hold one.
+//! * Every key is checked against the security table at its own modulus and under the secret it is encrypted with.
+//! * Keys are made for the primes that a circuit's plan requests, never typed by hand ([`KeyRequests`]).
+//! * Nothing here knows slots or scales.
+
+mod ciphertext;
+pub mod client;
+mod error;
+mod key_store;
+mod keys;
+mod modules;
+mod parameters;
+pub mod security;
+mod seeded;
+mod switching;
+
+pub use ciphertext::Ciphertext;
+pub use error::RlweError;
+pub use key_store::KeyStore;
+pub use keys::{Gadget, KeyId, KeyRequests, KeyShape, SwitchingKey};
+pub use modules::ModuleRows;
+pub use parameters::{Fingerprint, Parameters, ParametersSpec, SecretId};
+pub use switching::{Extended, KeySwitcher};

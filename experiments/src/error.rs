@@ -1,0 +1,238 @@
+//! The one error type of the harness: every variant names what was asked, what was found, what is needed, and a remedy.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Everything that can stop a command of the harness.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HarnessError {
+    /// The operating system refused a file operation.
+    #[error("cannot {operation} `{}`: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb.
+        operation: &'static str,
+        /// The file or folder concerned.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A write ran out of disk space; the file that was to be replaced is unharmed.
+    #[error(
+        "no space left while writing `{}`: what was recorded before is unharmed; free some space and run the same \
+         command again, finished work is picked up from the run folder",
+        path.display()
+    )]
+    DiskFull {
+        /// The file that was to be replaced.
+        path: PathBuf,
+    },
+    /// A spec file is not there.
+    #[error(
+        "no spec at `{}`: paths are relative to the folder the command runs in, `{}` (the repository root is expected)",
+        path.display(), directory.display()
+    )]
+    SpecNotFound {
+        /// The path as given.
+        path: PathBuf,
+        /// The folder the command runs in.
+        directory: PathBuf,
+    },
+    /// A spec file is not TOML.
+    #[error("{file}: not valid TOML: {message}")]
+    SpecSyntax {
+        /// The spec.
+        file: String,
+        /// The parser's message, with line and column.
+        message: String,
+    },
+    /// A key that no experiment knows.
+    #[error("{origin}: unknown key `{key}`; {}", suggestion(nearest.as_deref(), known))]
+    UnknownKey {
+        /// The spec file or command-line argument that holds the key.
+        origin: String,
+        /// The full dotted key.
+        key: String,
+        /// The known key closest to it, when one is close.
+        nearest: Option<String>,
+        /// All keys allowed at that place.
+        known: Vec<String>,
+    },
+    /// A value of the wrong type, or outside what the key accepts.
+    #[error("{origin}: `{key}` {problem}")]
+    InvalidValue {
+        /// The spec file or command-line argument that holds the value.
+        origin: String,
+        /// The full dotted key.
+        key: String,
+        /// What was found and what is required.
+        problem: String,
+    },
+    /// Values that do not fit the spec's types, in the words of the TOML reader.
+    #[error("{origin}: {message}")]
+    SpecType {
+        /// The spec file.
+        origin: String,
+        /// The reader's message, with the key.
+        message: String,
+    },
+    /// A feature that a spec may name but that this version does not carry.
+    #[error("{origin}: `{key} = {found}` is not available in this version; available: {available}")]
+    Unavailable {
+        /// The spec file.
+        origin: String,
+        /// The full dotted key.
+        key: String,
+        /// The value that was asked for.
+        found: String,
+        /// The values that can be had.
+        available: String,
+    },
+    /// A `--set` argument that is not `key=value`.
+    #[error("--set `{argument}`: expected key=value, as in --set engine.threads=2")]
+    MalformedOverride {
+        /// The argument as given.
+        argument: String,
+    },
+    /// A file or folder that a spec names is not there.
+    #[error(
+        "`{key}` names `{}`, which does not exist; relative paths start at the folder the command runs in, `{}` (the \
+         repository root is expected)",
+        path.display(), directory.display()
+    )]
+    InputNotFound {
+        /// The key that names it.
+        key: String,
+        /// The path as given.
+        path: PathBuf,
+        /// The folder the command runs in.
+        directory: PathBuf,
+    },
+    /// A prompt without a single visible character.
+    #[error("{place}: the prompt is empty; every prompt needs at least one visible character")]
+    EmptyPrompt {
+        /// File and line, or position in the spec's list.
+        place: String,
+    },
+    /// Another process works on the same cell.
+    #[error("another process is running cell {identity} (its run folder `{}` is locked); wait for it or stop it", folder.display())]
+    CellBusy {
+        /// The cell's identity.
+        identity: String,
+        /// Its run folder.
+        folder: PathBuf,
+    },
+    /// A checkpoint or seed file of a run folder does not match its checksum.
+    #[error("`{}` is damaged ({problem}); run again with --force, which starts this cell from its beginning", path.display())]
+    CheckpointDamaged {
+        /// The damaged file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A name that cannot become a file of a run folder.
+    #[error("`{name}` cannot name a checkpoint: lower-case letters, digits, `-`, `_` and `.` only, and no leading dot")]
+    CheckpointName {
+        /// The name as given.
+        name: String,
+    },
+    /// A line of a journal is not a record.
+    #[error("{}:{line}: not a record: {message}; remove or repair that line (`git diff` shows what changed)", path.display())]
+    RecordDamaged {
+        /// The journal.
+        path: PathBuf,
+        /// One-based line number.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A record written by another version of the harness.
+    #[error("{}:{line}: record schema {found}, this version reads schema {supported}", path.display())]
+    RecordSchema {
+        /// The journal.
+        path: PathBuf,
+        /// One-based line number.
+        line: usize,
+        /// The schema number found.
+        found: u64,
+        /// The schema number this version writes and reads.
+        supported: u64,
+    },
+    /// A suite without records was asked for its tables or figures.
+    #[error("no records of suite `{suite}` at `{}`; make them with `fhe-llama run`", path.display())]
+    NoRecords {
+        /// The suite.
+        suite: String,
+        /// Where its journal would be.
+        path: PathBuf,
+    },
+    /// A derived table could not be made.
+    #[error("table `{}`: {message}", path.display())]
+    Table {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The data-frame library's reason.
+        message: String,
+    },
+    /// A figure could not be drawn.
+    #[error("figure `{name}`: {message}")]
+    Figure {
+        /// The figure.
+        name: String,
+        /// The drawing library's reason.
+        message: String,
+    },
+    /// A cell's executor failed; the engine's own message says why.
+    #[error("{stage}: {source}")]
+    Execution {
+        /// The stage of the run, such as `load model` or `layer 3`.
+        stage: String,
+        /// The engine's error.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A child process could not be understood or did not report a result.
+    #[error("cell {identity}: {problem}")]
+    Child {
+        /// The cell's identity.
+        identity: String,
+        /// What went wrong between parent and child.
+        problem: String,
+    },
+    /// Some cells failed; each has its row and was reported when it happened.
+    #[error("{failed} of {total} cells did not succeed; the reasons stand above and in the records")]
+    CellsFailed {
+        /// Cells with a status other than ok.
+        failed: usize,
+        /// Cells asked for.
+        total: usize,
+    },
+    /// A part that this build does not carry.
+    #[error("{what} is not built into this binary")]
+    NotBuilt {
+        /// The missing part.
+        what: &'static str,
+    },
+}
+
+impl HarnessError {
+    /// Wraps an error of the engine, naming the stage of the run it stopped.
+    pub fn execution(stage: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Execution { stage: stage.into(), source: Box::new(source) }
+    }
+
+    /// Wraps a file error, telling a full disk from the rest.
+    pub fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path: path.into() },
+            _ => Self::Io { operation, path: path.into(), source },
+        }
+    }
+}
+
+fn suggestion(nearest: Option<&str>, known: &[String]) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}

@@ -1,0 +1,174 @@
+//! When two runs are the same run: a hash over everything that can change the answer.
+//!
+//! Configuration, code, data and machine class go in; the spec's name, question and limits do not. The hash is over
+//! canonical JSON (keys sorted, no spaces), so it depends neither on the order of keys nor on how a spec is laid out.
+
+use crate::error::HarnessError;
+use crate::machine::Machine;
+use crate::provenance::CodeVersion;
+use crate::spec::{Cell, ModelSection};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// The name of a cell's content: 16 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Identity(String);
+
+impl Identity {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Hashes of what a cell reads.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataHashes {
+    /// Configuration, tokenizer and weights of the model.
+    pub model: String,
+    /// The prompts.
+    pub prompts: String,
+    /// The calibrated ranges, where they are stored.
+    pub ranges: Option<String>,
+    /// The calibration text, where the spec names one.
+    pub calibration_text: Option<String>,
+}
+
+/// A cell with everything that identifies it: what a child process is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResolvedCell {
+    /// The cell.
+    pub cell: Cell,
+    /// Hash over configuration, code, data and machine class.
+    pub identity: Identity,
+    /// Hash over configuration and repetition alone: what stays when code or machine change.
+    pub config_hash: String,
+    /// Hashes of the data.
+    pub data: DataHashes,
+    /// The code.
+    pub code: CodeVersion,
+    /// The machine.
+    pub machine: Machine,
+    /// The folder that relative paths of the configuration start at.
+    pub root: PathBuf,
+}
+
+impl ResolvedCell {
+    /// Reads and hashes the data a cell names, and identifies it on this machine with this binary.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when a named file cannot be read.
+    pub fn identify(cell: Cell, root: &Path) -> Result<Self, HarnessError> {
+        let data = DataHashes::of(&cell, root)?;
+        Ok(Self::with(cell, data, CodeVersion::of_this_binary(), Machine::detect(), root.into()))
+    }
+
+    /// Identifies a cell from parts that are already known.
+    pub fn with(cell: Cell, data: DataHashes, code: CodeVersion, machine: Machine, root: PathBuf) -> Self {
+        let config = json!({ "config": cell.config, "repetition": cell.repetition });
+        let everything = json!({
+            "config": config,
+            "code": code_identity(&code),
+            "data": data,
+            "machine": machine.class(),
+        });
+        let identity = Identity(short_hash(canonical_json(&everything).as_bytes()));
+        let config_hash = short_hash(canonical_json(&config).as_bytes());
+        Self { cell, identity, config_hash, data, code, machine, root }
+    }
+}
+
+/// A clean tree is its commit; anything else is its sources. The lock file fixes the dependencies in both cases.
+fn code_identity(code: &CodeVersion) -> Value {
+    let tree = if code.dirty || code.commit.is_empty() { &code.source_hash } else { "" };
+    json!({ "commit": code.commit, "dirty": code.dirty, "sources": tree, "lock": code.lock_hash,
+            "compiler": code.compiler, "profile": code.profile })
+}
+
+impl DataHashes {
+    fn of(cell: &Cell, root: &Path) -> Result<Self, HarnessError> {
+        let model = &cell.config.model;
+        let hash_named = |path: &Option<PathBuf>| path.as_ref().map(|path| hash_file(&root.join(path))).transpose();
+        Ok(Self {
+            model: hash_model(&root.join(&model.path))?,
+            prompts: short_hash(canonical_json(&json!(cell.prompts)).as_bytes()),
+            ranges: stored_ranges(model, root).map(|path| hash_file(&path)).transpose()?,
+            calibration_text: hash_named(&model.calibration_text)?,
+        })
+    }
+}
+
+/// Where a model's calibrated ranges lie: the file the spec names, else `ranges.toml` beside the weights if it exists.
+pub fn stored_ranges(model: &ModelSection, root: &Path) -> Option<PathBuf> {
+    match &model.ranges {
+        Some(path) => Some(root.join(path)),
+        None => Some(root.join(&model.path).join("ranges.toml")).filter(|path| path.is_file()),
+    }
+}
+
+/// Hash of the files of a model folder that determine what it computes; a model card may change freely.
+fn hash_model(folder: &Path) -> Result<String, HarnessError> {
+    let matters = |name: &str| {
+        matches!(name, "config.json" | "tokenizer.json" | "model.safetensors.index.json")
+            || name.ends_with(".safetensors")
+    };
+    let entries = std::fs::read_dir(folder).map_err(|source| HarnessError::io("list", folder, source))?;
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| matters(name));
+    names.sort();
+    let mut hasher = blake3::Hasher::new();
+    for name in names {
+        hasher.update(name.as_bytes()).update(&[0]).update(hash_file(&folder.join(&name))?.as_bytes());
+    }
+    Ok(hasher.finalize().to_hex()[..16].to_string())
+}
+
+fn hash_file(path: &Path) -> Result<String, HarnessError> {
+    let failed = |source| HarnessError::io("read", path, source);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path).map_err(failed)?).map_err(failed)?;
+    Ok(hasher.finalize().to_hex()[..16].to_string())
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..16].to_string()
+}
+
+/// JSON with sorted keys and no spaces, whatever order the value holds them in.
+pub fn canonical_json(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| key.as_str());
+            let entries: Vec<_> =
+                entries.iter().map(|(key, value)| format!("{}:{}", json!(key), canonical_json(value))).collect();
+            format!("{{{}}}", entries.join(","))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(canonical_json).collect::<Vec<_>>().join(","))
+        }
+        leaf => leaf.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_json_sorts_keys_at_every_level() {
+        let value = json!({ "b": [ { "z": 1, "a": "\"" } ], "a": null });
+        assert_eq!(canonical_json(&value), r#"{"a":null,"b":[{"a":"\"","z":1}]}"#);
+    }
+}

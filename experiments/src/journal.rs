@@ -1,0 +1,97 @@
+//! The truth about a suite: `results/SUITE/SUITE.jsonl`, one record a line, only ever growing by whole lines.
+
+use crate::atomic::{Access, Disk, replace};
+use crate::error::HarnessError;
+use crate::record::{CellRecord, SCHEMA};
+use crate::workspace::Workspace;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// A suite's records on disk.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    path: PathBuf,
+    lock: PathBuf,
+}
+
+/// What a journal holds.
+#[derive(Clone, Debug, Default)]
+pub struct JournalContents {
+    /// All records, oldest first.
+    pub records: Vec<CellRecord>,
+    /// A last line that some other program left without its end; it counts as never written.
+    pub torn: Option<String>,
+}
+
+impl Journal {
+    /// The journal of a suite; it need not exist yet.
+    pub fn of(workspace: &Workspace, suite: &str) -> Self {
+        Self {
+            path: workspace.result(suite, ".jsonl"),
+            lock: workspace.runs().join(format!("journal-{suite}.lock")),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All records.
+    ///
+    /// # Errors
+    /// [`HarnessError::RecordDamaged`] or [`HarnessError::RecordSchema`] with the line; a torn last line is no error.
+    pub fn read(&self) -> Result<JournalContents, HarnessError> {
+        let bytes = self.bytes()?;
+        let (whole, torn) = bytes.split_at(end_of_whole_lines(&bytes));
+        let mut contents = JournalContents::default();
+        for (index, line) in whole.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            contents.records.push(self.parse(line, index + 1)?);
+        }
+        contents.torn = (!torn.is_empty()).then(|| String::from_utf8_lossy(torn).into_owned());
+        Ok(contents)
+    }
+
+    /// Appends a record: afterwards the file holds it whole, or an error is returned and the file is as before. A torn
+    /// last line is dropped. Safe while other processes append.
+    ///
+    /// # Errors
+    /// [`HarnessError::DiskFull`], [`HarnessError::Io`].
+    pub fn append(&self, record: &CellRecord, disk: &dyn Disk) -> Result<(), HarnessError> {
+        let line = serde_json::to_string(record).map_err(|source| HarnessError::execution("encode record", source))?;
+        let runs = self.lock.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(runs).map_err(|source| HarnessError::io("create", runs, source))?;
+        let locked = File::options().create(true).truncate(false).write(true).open(&self.lock);
+        let lock = locked.map_err(|source| HarnessError::io("open", &self.lock, source))?;
+        lock.lock().map_err(|source| HarnessError::io("lock", &self.lock, source))?;
+        let mut bytes = self.bytes()?;
+        bytes.truncate(end_of_whole_lines(&bytes));
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.push(b'\n');
+        replace(disk, &self.path, &bytes, Access::Shared)
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, HarnessError> {
+        match std::fs::read(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other.map_err(|source| HarnessError::io("read", &self.path, source)),
+        }
+    }
+
+    fn parse(&self, line: &[u8], number: usize) -> Result<CellRecord, HarnessError> {
+        let damaged = |message: String| HarnessError::RecordDamaged { path: self.path.clone(), line: number, message };
+        let value: serde_json::Value = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
+        match value.get("schema").and_then(serde_json::Value::as_u64) {
+            Some(SCHEMA) => serde_json::from_value(value).map_err(|error| damaged(error.to_string())),
+            Some(found) => {
+                Err(HarnessError::RecordSchema { path: self.path.clone(), line: number, found, supported: SCHEMA })
+            }
+            None => Err(damaged("no `schema` number".into())),
+        }
+    }
+}
+
+/// A line counts once its newline is there.
+fn end_of_whole_lines(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+}

@@ -1,0 +1,97 @@
+//! The machine a number was measured on, and what this process takes of it.
+
+use serde::{Deserialize, Serialize};
+use std::time::SystemTime;
+
+/// A machine as a record describes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The processor's marketing name.
+    pub cpu: String,
+    /// Instruction set, such as `x86_64`.
+    pub arch: String,
+    /// The widest vector extension the engine would use.
+    pub vector_extension: String,
+    /// Logical cores this process may use.
+    pub cores: usize,
+    /// Physical memory.
+    pub memory_bytes: u64,
+}
+
+impl Machine {
+    /// Describes this machine. What cannot be found out is left empty or zero, never guessed.
+    pub fn detect() -> Self {
+        Self {
+            cpu: cpu_name(),
+            arch: std::env::consts::ARCH.into(),
+            vector_extension: vector_extension().into(),
+            cores: cores(),
+            memory_bytes: kibibytes("/proc/meminfo", "MemTotal:"),
+        }
+    }
+
+    /// What makes two machines interchangeable for a measurement: processor, instruction set, vector extension.
+    pub fn class(&self) -> String {
+        format!("{} | {} | {}", self.cpu, self.arch, self.vector_extension)
+    }
+}
+
+/// Logical cores this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The most memory this process has held at once, in bytes; zero where the system does not tell.
+pub fn peak_memory_bytes() -> u64 {
+    kibibytes("/proc/self/status", "VmHWM:")
+}
+
+/// Now, as an RFC 3339 time stamp in UTC.
+pub fn utc_now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// How often the kernel has killed a process for memory since boot.
+pub(crate) fn out_of_memory_kills() -> u64 {
+    let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
+fn cpu_name() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("model name") || line.starts_with("Model"));
+    line.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_string()).unwrap_or_default()
+}
+
+fn vector_extension() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512ifma") {
+            return "avx512ifma";
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return "avx2";
+        }
+    }
+    "baseline"
+}
+
+/// A `KEY   123 kB` line of a proc file, in bytes.
+fn kibibytes(file: &str, key: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
+    number.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_takes_memory() {
+        assert!(peak_memory_bytes() > 100_000);
+        assert!(Machine::detect().memory_bytes > peak_memory_bytes());
+    }
+}

@@ -1,0 +1,2 @@
+//! The `fhe-llama` binary.
+fn main() {}

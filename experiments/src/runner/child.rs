@@ -1,0 +1,211 @@
+//! Both ends of a cell's process: the parent that starts and watches it, the child that executes it.
+
+use super::progress::Reporter;
+use crate::atomic::{Access, OsDisk, replace};
+use crate::checkpoint::RunFolder;
+use crate::error::HarnessError;
+use crate::event::{Event, JsonLines, ProgressSink};
+use crate::executor::CellExecutor;
+use crate::identity::ResolvedCell;
+use crate::machine;
+use crate::record::{CellRecord, Status};
+use crate::workspace::Workspace;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// The resolved cell, as the parent hands it to the child.
+const CELL: &str = "cell.json";
+/// The finished record, as the child hands it back.
+const RECORD: &str = "record.json";
+/// Signals that a program dies of: abort (a failed allocation aborts) and kill (so does the kernel when out of memory).
+const ABORT: i32 = 6;
+const KILL: i32 = 9;
+
+/// Runs a cell in a child process to whatever end it comes to.
+pub(super) fn run_in_child(
+    workspace: &Workspace,
+    cell: &ResolvedCell,
+    reporter: &Reporter,
+) -> Result<CellRecord, HarnessError> {
+    let folder = {
+        // Held only while preparing: the lock is the child's for as long as it runs.
+        let folder = RunFolder::open(workspace, cell)?;
+        if let Some(bytes) = folder.load(RECORD)? {
+            reporter.note("picking up the record that an interrupted run had finished");
+            return decode_record(cell, &bytes);
+        }
+        let bytes = serde_json::to_vec(cell).map_err(|source| HarnessError::execution("encode cell", source))?;
+        folder.save(CELL, &bytes)?;
+        folder.path().to_path_buf()
+    };
+    let kills_before = machine::out_of_memory_kills();
+    let mut child = spawn(&folder)?;
+    let (events, stderr) = (events_of(child.stdout.take()), stderr_of(child.stderr.take()));
+    let limit = cell.cell.config.limits.seconds.map(Duration::from_secs_f64);
+    let watched = watch(&mut child, &events, limit, reporter);
+    let status = child.wait().map_err(|source| HarnessError::io("wait for", &folder, source))?;
+    let complaint = stderr.join().unwrap_or_default();
+    reporter.close();
+    if !complaint.trim().is_empty() {
+        reporter.complaint(&complaint);
+    }
+    if status.success() && watched.recorded {
+        let bytes = RunFolder::open(workspace, cell)?.load(RECORD)?.ok_or_else(|| HarnessError::Child {
+            identity: cell.identity.to_string(),
+            problem: "reported a record that is not in its run folder".into(),
+        })?;
+        return decode_record(cell, &bytes);
+    }
+    let killed_for_memory = machine::out_of_memory_kills() > kills_before;
+    let (status, reason) = explain(&watched, status, &complaint, limit, killed_for_memory);
+    Ok(CellRecord::unsuccessful(cell, status, reason))
+}
+
+/// What the parent saw.
+#[derive(Default)]
+struct Watched {
+    recorded: bool,
+    failure: Option<String>,
+    timed_out: bool,
+}
+
+fn spawn(folder: &Path) -> Result<Child, HarnessError> {
+    let program = std::env::current_exe()
+        .map_err(|source| HarnessError::io("find this program's file", Path::new("fhe-llama"), source))?;
+    Command::new(&program)
+        .arg("cell")
+        .arg(folder)
+        // The child watches its standard input: end of file means that this process is gone.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|source| HarnessError::io("start", &program, source))
+}
+
+/// Reads events in a thread; a line that is none is a message.
+fn events_of(stdout: Option<ChildStdout>) -> Receiver<Event> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines()).map_while(Result::ok) {
+            let event = serde_json::from_str(&line).unwrap_or(Event::Message { text: line });
+            if sender.send(event).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn stderr_of(stderr: Option<ChildStderr>) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stderr) = stderr {
+            let _ = stderr.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Follows the child until its output ends, or kills it at the limit.
+fn watch(child: &mut Child, events: &Receiver<Event>, limit: Option<Duration>, reporter: &Reporter) -> Watched {
+    let start = Instant::now();
+    let mut watched = Watched::default();
+    loop {
+        let patience = limit.map_or(Duration::from_secs(3600), |limit| limit.saturating_sub(start.elapsed()));
+        match events.recv_timeout(patience) {
+            Ok(Event::Recorded { .. }) => watched.recorded = true,
+            Ok(Event::Failed { reason }) => watched.failure = Some(reason),
+            Ok(event) => reporter.emit(event),
+            Err(RecvTimeoutError::Disconnected) => return watched,
+            Err(RecvTimeoutError::Timeout) => {
+                if limit.is_some_and(|limit| start.elapsed() >= limit) && !watched.timed_out {
+                    watched.timed_out = true;
+                    let _ = child.kill();
+                    return watched;
+                }
+            }
+        }
+    }
+}
+
+/// Names the end of a child that did not hand in a record.
+fn explain(
+    watched: &Watched,
+    exit: ExitStatus,
+    complaint: &str,
+    limit: Option<Duration>,
+    killed_for_memory: bool,
+) -> (Status, String) {
+    if watched.timed_out {
+        let seconds = limit.unwrap_or_default().as_secs_f64();
+        return (Status::Timeout, format!("stopped at its limit of {seconds} s (limits.seconds)"));
+    }
+    if let Some(reason) = &watched.failure {
+        return (Status::Failed, reason.clone());
+    }
+    let last_line = complaint.trim().lines().last().unwrap_or("it said nothing").to_string();
+    match exit.signal() {
+        Some(KILL) if killed_for_memory => {
+            (Status::OutOfMemory, "killed by the kernel because the machine ran out of memory".into())
+        }
+        Some(ABORT) if complaint.contains("memory allocation of") => (Status::OutOfMemory, last_line),
+        Some(signal) => (Status::Failed, format!("killed by signal {signal}; finished layers are kept for the next run")),
+        None => (Status::Failed, format!("ended with {exit}: {last_line}")),
+    }
+}
+
+fn decode_record(cell: &ResolvedCell, bytes: &[u8]) -> Result<CellRecord, HarnessError> {
+    serde_json::from_slice(bytes).map_err(|error| HarnessError::Child {
+        identity: cell.identity.to_string(),
+        problem: format!("its record cannot be read: {error}"),
+    })
+}
+
+/// The child's side: executes the cell whose run folder is given and leaves its record there. Progress goes to standard
+/// output as JSON lines.
+///
+/// # Errors
+/// What stopped the cell; the parent has been told already.
+pub fn execute_cell(executor: &dyn CellExecutor, folder: &Path) -> Result<(), HarnessError> {
+    stop_with_parent();
+    let result = execute_in(executor, folder);
+    match &result {
+        Ok(path) => JsonLines.emit(Event::Recorded { path: path.clone() }),
+        Err(error) => JsonLines.emit(Event::Failed { reason: error.to_string() }),
+    }
+    result.map(|_| ())
+}
+
+fn execute_in(executor: &dyn CellExecutor, path: &Path) -> Result<PathBuf, HarnessError> {
+    let workspace = Workspace::at(path.parent().and_then(Path::parent).unwrap_or(Path::new(".")));
+    let cell = read_cell(path)?;
+    let folder = RunFolder::open(&workspace, &cell)?;
+    let record = executor.execute(&cell, &folder, &JsonLines)?;
+    let bytes = serde_json::to_vec(&record).map_err(|source| HarnessError::execution("encode record", source))?;
+    folder.save(RECORD, &bytes)?;
+    Ok(folder.path().join(RECORD))
+}
+
+/// The cell is read before the folder can be opened, because opening needs its identity.
+fn read_cell(path: &Path) -> Result<ResolvedCell, HarnessError> {
+    let file = path.join(CELL);
+    let bytes = crate::checkpoint::read_verified(&file, CELL)?.ok_or_else(|| HarnessError::CheckpointDamaged {
+        path: file.clone(),
+        problem: "it is missing".into(),
+    })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| HarnessError::CheckpointDamaged { path: file, problem: error.to_string() })
+}
+
+/// Ends this process when its parent's end of standard input closes, however the parent died.
+fn stop_with_parent() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(1);
+    });
+}

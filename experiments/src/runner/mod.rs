@@ -1,0 +1,117 @@
+//! Runs the missing cells of suites, each in a child process, and records how every one of them ended.
+//!
+//! All specs are read, checked and identified before the first child starts. A cell that already has an ok record of
+//! the same identity is not run again. Whatever a child does, including being killed, its cell ends as a row.
+
+mod child;
+mod progress;
+
+pub use child::execute_cell;
+pub use progress::Reporter;
+
+use crate::atomic::{Disk, OsDisk};
+use crate::checkpoint::RunFolder;
+use crate::error::HarnessError;
+use crate::executor::CellExecutor;
+use crate::identity::ResolvedCell;
+use crate::journal::Journal;
+use crate::record::{CellRecord, Status};
+use crate::spec::{Override, Suite};
+use crate::workspace::Workspace;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// What `fhe-llama run` was asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct RunRequest {
+    /// Spec files.
+    pub specs: Vec<PathBuf>,
+    /// Changes to every spec, in order.
+    pub overrides: Vec<Override>,
+    /// Run cells that have a record, too, and from their beginning.
+    pub force: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct RunSummary {
+    /// Suites touched, for tables and figures.
+    pub suites: BTreeSet<String>,
+    /// Records of this request: new ones and those that made a run unnecessary.
+    pub records: Vec<CellRecord>,
+}
+
+impl RunSummary {
+    /// Fails when a cell did.
+    ///
+    /// # Errors
+    /// [`HarnessError::CellsFailed`].
+    pub fn verdict(&self) -> Result<(), HarnessError> {
+        let failed = self.records.iter().filter(|record| record.status != Status::Ok).count();
+        if failed == 0 { Ok(()) } else { Err(HarnessError::CellsFailed { failed, total: self.records.len() }) }
+    }
+}
+
+/// Runs what is missing.
+///
+/// # Errors
+/// What is wrong with a spec, before anything ran; or what kept a result from being recorded. A cell that failed is no
+/// error here: see [`RunSummary::verdict`].
+pub fn run(
+    workspace: &Workspace,
+    executor: &dyn CellExecutor,
+    request: &RunRequest,
+    reporter: &Reporter,
+) -> Result<RunSummary, HarnessError> {
+    let mut cells = Vec::new();
+    for spec in &request.specs {
+        let suite = Suite::load(spec, &request.overrides, workspace.root())?;
+        for cell in suite.cells {
+            executor.preflight(&cell, workspace.root(), reporter)?;
+            cells.push(ResolvedCell::identify(cell, workspace.root())?);
+        }
+    }
+    let mut summary = RunSummary::default();
+    for (position, cell) in cells.iter().enumerate() {
+        reporter.cell(position + 1, cells.len(), cell);
+        summary.suites.insert(cell.cell.suite.clone());
+        summary.records.push(run_missing(workspace, cell, request.force, reporter, &OsDisk)?);
+    }
+    Ok(summary)
+}
+
+/// The record of one cell: the one it has, or that of a run.
+fn run_missing(
+    workspace: &Workspace,
+    cell: &ResolvedCell,
+    force: bool,
+    reporter: &Reporter,
+    disk: &dyn Disk,
+) -> Result<CellRecord, HarnessError> {
+    let journal = Journal::of(workspace, &cell.cell.suite);
+    let contents = journal.read()?;
+    if contents.torn.is_some() {
+        reporter.note(&format!("{}: an unfinished last line is dropped", journal.path().display()));
+    }
+    let done = contents.records.into_iter().rev().find(|record| {
+        record.identity == cell.identity && record.status == Status::Ok && record.cell == cell.cell.index
+    });
+    if let Some(record) = done.filter(|_| !force) {
+        reporter.note(&format!(
+            "recorded on {} with the same configuration, code, data and machine class; --force runs it again",
+            record.provenance.started_at
+        ));
+        return Ok(record);
+    }
+    if force {
+        // Opening first makes sure that no other process is using what is about to be deleted.
+        RunFolder::open(workspace, cell)?.finish()?;
+    }
+    let record = child::run_in_child(workspace, cell, reporter)?;
+    journal.append(&record, disk)?;
+    if record.status == Status::Ok {
+        RunFolder::discard(workspace, &cell.identity)?;
+    }
+    reporter.finished(&record);
+    Ok(record)
+}

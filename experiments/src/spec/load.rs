@@ -1,0 +1,200 @@
+//! From a file and the command line's overrides to the checked cells of a suite.
+
+use super::{
+    Cell, CellConfig, EngineSection, InputSection, LimitsSection, MitigationSection, Mode, ModelSection, Must,
+    SoftmaxSection, keys, prompts, sweep,
+};
+use crate::error::HarnessError;
+use serde::Deserialize;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// The spec as a file holds it. Its field names are the keys that a spec may use.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SpecFile {
+    name: String,
+    question: String,
+    mode: Mode,
+    #[serde(default = "once")]
+    repetitions: u32,
+    model: ModelSection,
+    input: InputSection,
+    #[serde(default)]
+    mitigation: MitigationSection,
+    softmax: SoftmaxSection,
+    engine: EngineSection,
+    #[serde(default)]
+    limits: LimitsSection,
+    #[serde(default)]
+    must: Must,
+    /// Expanded before a cell is read; named here so that the key is known.
+    #[serde(default, rename = "sweep")]
+    _sweep: Option<Value>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// One `--set key=value`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    key: String,
+    value: Value,
+}
+
+impl Override {
+    /// Reads `key=value`: the value is TOML where it parses as such, a bare string otherwise.
+    ///
+    /// # Errors
+    /// [`HarnessError::MalformedOverride`] without `=`, [`HarnessError::UnknownKey`] for a key no cell has.
+    pub fn parse(argument: &str) -> Result<Self, HarnessError> {
+        let malformed = || HarnessError::MalformedOverride { argument: argument.into() };
+        let (key, value) = argument.split_once('=').ok_or_else(malformed)?;
+        let key = key.trim();
+        keys::check_settable(key, &format!("--set `{argument}`"))?;
+        let parsed = format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+        Ok(Self { key: key.into(), value: parsed.unwrap_or_else(|| Value::String(value.trim().into())) })
+    }
+
+    /// The override that `--mode` stands for.
+    pub fn mode(mode: Mode) -> Self {
+        Self { key: "mode".into(), value: Value::String(mode.to_string()) }
+    }
+}
+
+/// A spec resolved: its name and the cells it stands for.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// The spec's name: the folder of its records.
+    pub name: String,
+    /// Every combination of the sweep, each as often as it is to be repeated.
+    pub cells: Vec<Cell>,
+}
+
+impl Suite {
+    /// Reads a spec file, applies overrides in order, expands the sweep and checks every cell. Paths, the spec's own
+    /// included, are relative to `root`. An override of a swept key replaces that axis.
+    ///
+    /// # Errors
+    /// One error naming the file, the dotted key, what was found and what is accepted.
+    pub fn load(path: &Path, overrides: &[Override], root: &Path) -> Result<Self, HarnessError> {
+        let full = root.join(path);
+        if !full.is_file() {
+            return Err(HarnessError::SpecNotFound { path: path.into(), directory: root.into() });
+        }
+        let text = std::fs::read_to_string(&full).map_err(|source| HarnessError::io("read", &full, source))?;
+        Self::parse(&text, &path.display().to_string(), overrides, root)
+    }
+
+    /// As [`Suite::load`], from text; `file` is the name that errors carry.
+    ///
+    /// # Errors
+    /// As [`Suite::load`].
+    pub fn parse(text: &str, file: &str, overrides: &[Override], root: &Path) -> Result<Self, HarnessError> {
+        let mut spec = text.parse::<Table>().map_err(|source| HarnessError::SpecSyntax {
+            file: file.into(),
+            message: source.to_string().trim_end().into(),
+        })?;
+        keys::check(&spec, file)?;
+        let mut axes = sweep::axes(&spec, file)?;
+        for change in overrides {
+            axes.retain(|(key, _)| *key != change.key);
+            sweep::assign(&mut spec, &change.key, change.value.clone());
+        }
+        let mut name = String::new();
+        let mut cells: Vec<Cell> = Vec::new();
+        for combination in sweep::product(&axes) {
+            let mut table = spec.clone();
+            for (key, value) in combination {
+                sweep::assign(&mut table, &key, value);
+            }
+            let resolved: SpecFile = Value::Table(table).try_into().map_err(|source: toml::de::Error| {
+                HarnessError::SpecType { origin: file.into(), message: one_line(&source.to_string()) }
+            })?;
+            name = resolved.name.clone();
+            append_cells(resolved, file, root, &mut cells)?;
+        }
+        Ok(Self { name, cells })
+    }
+}
+
+/// The toml crate spreads its message over lines, the key last.
+fn one_line(message: &str) -> String {
+    message.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn append_cells(spec: SpecFile, file: &str, root: &Path, cells: &mut Vec<Cell>) -> Result<(), HarnessError> {
+    let (name, question, must, repetitions) =
+        (spec.name.clone(), spec.question.clone(), spec.must.clone(), spec.repetitions);
+    let config = checked_config(spec, file, root)?;
+    let prompts = prompts::read(&config.input.prompts, root, file)?;
+    for repetition in 0..repetitions {
+        cells.push(Cell {
+            suite: name.clone(),
+            question: question.clone(),
+            index: cells.len(),
+            repetition,
+            config: config.clone(),
+            prompts: prompts.clone(),
+            must: must.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// The part of a spec that a cell computes with, every value in its range and every named input present.
+fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig, HarnessError> {
+    let refuse =
+        |key: &str, problem: String| HarnessError::InvalidValue { origin: file.into(), key: key.into(), problem };
+    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+    if spec.name.is_empty() || !spec.name.chars().all(plain) {
+        let problem = format!("is `{}`; it names a folder: lower-case letters, digits and hyphens only", spec.name);
+        return Err(refuse("name", problem));
+    }
+    if spec.repetitions == 0 {
+        return Err(refuse("repetitions", "is 0, at least 1 is required".into()));
+    }
+    if !spec.input.block_tokens.is_power_of_two() {
+        let problem = format!("is {}, a power of two is required, such as 128", spec.input.block_tokens);
+        return Err(refuse("input.block_tokens", problem));
+    }
+    if spec.engine.threads == Some(0) {
+        return Err(refuse("engine.threads", "is 0, at least 1 is required; leave it out for one per core".into()));
+    }
+    if let Some(seconds) = spec.limits.seconds.filter(|seconds| !seconds.is_finite() || *seconds <= 0.0) {
+        return Err(refuse("limits.seconds", format!("is {seconds}, a positive number is required")));
+    }
+    for (key, wanted) in [("mitigation.prepend", spec.mitigation.prepend), ("mitigation.rotate", spec.mitigation.rotate)]
+    {
+        if wanted {
+            return Err(HarnessError::Unavailable {
+                origin: file.into(),
+                key: key.into(),
+                found: "true".into(),
+                available: "false".into(),
+            });
+        }
+    }
+    let inputs = [
+        ("model.path", Some(&spec.model.path)),
+        ("model.ranges", spec.model.ranges.as_ref()),
+        ("model.calibration_text", spec.model.calibration_text.as_ref()),
+    ];
+    for (key, path) in inputs {
+        if let Some(path) = path.filter(|path| !root.join(path).exists()) {
+            return Err(HarnessError::InputNotFound { key: key.into(), path: path.clone(), directory: root.into() });
+        }
+    }
+    let threads = spec.engine.threads.unwrap_or_else(crate::machine::cores);
+    Ok(CellConfig {
+        mode: spec.mode,
+        model: spec.model,
+        input: spec.input,
+        mitigation: spec.mitigation,
+        softmax: spec.softmax,
+        engine: EngineSection { threads: Some(threads), ..spec.engine },
+        limits: spec.limits,
+    })
+}

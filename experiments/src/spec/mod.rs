@@ -1,0 +1,196 @@
+//! What an experiment asks: a strict TOML file that resolves to a list of cells.
+//!
+//! A spec states a question and the settings under which it is to be answered. Each combination of its sweep, and each
+//! repetition, is one [`Cell`]: a complete configuration with its prompts read, checked before anything runs.
+
+mod keys;
+mod load;
+mod prompts;
+mod sweep;
+
+pub use keys::{nearest, settable_keys};
+pub use load::{Override, Suite};
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+
+/// How the circuit of a cell is run. The three share every decision above the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The real scheme: keys, ciphertexts, bootstrapping.
+    Encrypted,
+    /// The same circuit on plain numbers with modelled noise: no cryptography, accuracy only.
+    Clear,
+    /// The same circuit on metadata: counts, bytes and predicted times, no numbers.
+    Metered,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Encrypted => "encrypted",
+            Self::Clear => "clear",
+            Self::Metered => "metered",
+        })
+    }
+}
+
+/// How SoftMax is evaluated homomorphically.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SoftmaxVariant {
+    /// One exponential and one reciprocal of its sum, both polynomials on calibrated intervals.
+    ExpInverse,
+}
+
+/// Where the model comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// A folder with `config.json`, `tokenizer.json` and safetensors weights.
+    pub path: PathBuf,
+    /// Calibrated ranges; absent: those stored with the model, or a calibration on `calibration_text` first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<PathBuf>,
+    /// Text to calibrate on when the model has no stored ranges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_text: Option<PathBuf>,
+}
+
+/// What is fed to the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSection {
+    /// A file with one prompt a line, or a list of prompts.
+    pub prompts: PromptSource,
+    /// Token positions of the encrypted block; a power of two. The prompts share them.
+    #[serde(default = "default_block_tokens")]
+    pub block_tokens: usize,
+    /// Whether each prompt starts with the model's beginning-of-sequence token.
+    #[serde(default = "yes")]
+    pub bos: bool,
+}
+
+/// Prompts by file or written out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected the path of a file with one prompt a line, or a list of prompts")]
+pub enum PromptSource {
+    /// A text file, one prompt a line.
+    File(PathBuf),
+    /// The prompts themselves.
+    Inline(Vec<String>),
+}
+
+/// Measures against activation outliers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MitigationSection {
+    /// A fixed public prefix that absorbs attention sinks.
+    pub prepend: bool,
+    /// Orthogonal rotations merged into the weights.
+    pub rotate: bool,
+}
+
+/// Choice of the SoftMax circuit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoftmaxSection {
+    /// The evaluation method.
+    pub variant: SoftmaxVariant,
+}
+
+/// The cryptographic engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSection {
+    /// A named parameter set, as printed by `fhe-llama params`.
+    pub parameters: String,
+    /// Worker threads; absent: one per core of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Makes keys and encryptions reproducible, and therefore not private; absent: the operating system's randomness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Allows parameters below 128 bits; printed wherever the result is shown.
+    #[serde(default)]
+    pub insecure: bool,
+}
+
+/// Bounds on one cell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSection {
+    /// A cell that takes longer is stopped and recorded as `timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+/// What the answer has to satisfy: upper limits, drawn and printed beside the measurement. No part of the identity.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Must {
+    /// Wall-clock seconds of the whole run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_seconds: Option<f64>,
+    /// Mean Kullback-Leibler divergence from the float model over all positions, in nats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl_mean: Option<f64>,
+    /// Largest absolute error among the five leading float logits of any position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top5_logit_error_max: Option<f64>,
+}
+
+/// Everything that determines what a cell computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellConfig {
+    /// How the circuit is run.
+    pub mode: Mode,
+    /// The model.
+    pub model: ModelSection,
+    /// The prompts and their block.
+    pub input: InputSection,
+    /// Outlier mitigation.
+    pub mitigation: MitigationSection,
+    /// SoftMax.
+    pub softmax: SoftmaxSection,
+    /// Parameters, threads, randomness.
+    pub engine: EngineSection,
+    /// Bounds on the run.
+    pub limits: LimitsSection,
+}
+
+impl CellConfig {
+    /// Worker threads of this cell; resolution has made the number concrete.
+    pub fn threads(&self) -> usize {
+        self.engine.threads.unwrap_or(1)
+    }
+}
+
+/// One configuration of a suite, complete and checked, with its prompts read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The spec's name: the folder of its records.
+    pub suite: String,
+    /// The question the spec states.
+    pub question: String,
+    /// Position among the suite's cells, from 0.
+    pub index: usize,
+    /// Which repetition of its configuration this is, from 0.
+    pub repetition: u32,
+    /// The resolved configuration.
+    pub config: CellConfig,
+    /// The prompts, in order.
+    pub prompts: Vec<String>,
+    /// Limits the result is held against.
+    pub must: Must,
+}
+
+fn default_block_tokens() -> usize {
+    128
+}
+
+fn yes() -> bool {
+    true
+}

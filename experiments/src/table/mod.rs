@@ -1,0 +1,63 @@
+//! Tables derived from a suite's journal, and from nothing else.
+//!
+//! | file | rows |
+//! |---|---|
+//! | `SUITE.parquet`, `SUITE.csv` | one per standing cell, every number a column |
+//! | `SUITE-layers.parquet`, `.csv` | one per cell, reference, layer and site: errors of intermediate values |
+//! | `SUITE-positions.parquet`, `.csv` | one per cell, reference and token position: agreement of the logits |
+//! | `SUITE.md` | for people: rounded, with units and provenance |
+
+mod frame;
+mod markdown;
+
+use crate::atomic::{Access, OsDisk, replace};
+use crate::error::HarnessError;
+use crate::journal::Journal;
+use crate::record::{CellRecord, standing};
+use crate::workspace::Workspace;
+use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
+use std::path::{Path, PathBuf};
+
+/// Writes all tables of a suite and returns their paths; the last one is the Markdown table.
+///
+/// # Errors
+/// [`HarnessError::NoRecords`], a damaged journal, or a failed write. Each file is replaced whole or not at all.
+pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, HarnessError> {
+    let journal = Journal::of(workspace, suite);
+    let records = journal.read()?.records;
+    if records.is_empty() {
+        return Err(HarnessError::NoRecords { suite: suite.into(), path: journal.path().into() });
+    }
+    let rows = standing(&records);
+    let mut written = Vec::new();
+    for (suffix, frame) in [
+        ("", frame::cells(&rows)),
+        ("-layers", frame::layer_errors(&rows)),
+        ("-positions", frame::positions(&rows)),
+    ] {
+        let parquet = workspace.result(suite, &format!("{suffix}.parquet"));
+        let csv = workspace.result(suite, &format!("{suffix}.csv"));
+        write_frame(frame, &parquet, &csv)?;
+        written.extend([parquet, csv]);
+    }
+    let page = workspace.result(suite, ".md");
+    replace(&OsDisk, &page, markdown::page(suite, &rows).as_bytes(), Access::Shared)?;
+    written.push(page);
+    Ok(written)
+}
+
+/// The part of the Markdown page that a terminal shows after a run.
+pub fn summary(records: &[CellRecord]) -> String {
+    markdown::summary(&records.iter().collect::<Vec<_>>())
+}
+
+fn write_frame(frame: Result<DataFrame, String>, parquet: &Path, csv: &Path) -> Result<(), HarnessError> {
+    let failed = |path: &Path, message: String| HarnessError::Table { path: path.into(), message };
+    let mut frame = frame.map_err(|message| failed(parquet, message))?;
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes).finish(&mut frame).map_err(|error| failed(parquet, error.to_string()))?;
+    replace(&OsDisk, parquet, &bytes, Access::Shared)?;
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).finish(&mut frame).map_err(|error| failed(csv, error.to_string()))?;
+    replace(&OsDisk, csv, &bytes, Access::Shared)
+}

@@ -1,0 +1,58 @@
+//! Where things lie, relative to the folder a command runs in.
+
+use crate::error::HarnessError;
+use crate::identity::Identity;
+use std::path::{Path, PathBuf};
+
+/// The root that specs, results, figures and run folders are found under.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// The folder the command runs in.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when it no longer exists.
+    pub fn current() -> Result<Self, HarnessError> {
+        let root = std::env::current_dir()
+            .map_err(|source| HarnessError::io("find the current folder", Path::new("."), source))?;
+        Ok(Self { root })
+    }
+
+    /// A given root.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The root itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// All suites' records.
+    pub fn results(&self) -> PathBuf {
+        self.root.join("results")
+    }
+
+    /// A file of a suite's results, `results/SUITE/SUITE{suffix}`.
+    pub fn result(&self, suite: &str, suffix: &str) -> PathBuf {
+        self.results().join(suite).join(format!("{suite}{suffix}"))
+    }
+
+    /// A figure, `figures/NAME.EXTENSION`.
+    pub fn figure(&self, name: &str, extension: &str) -> PathBuf {
+        self.root.join("figures").join(format!("{name}.{extension}"))
+    }
+
+    /// The folder of all run folders; never committed.
+    pub fn runs(&self) -> PathBuf {
+        self.root.join(".runs")
+    }
+
+    /// A cell's run folder.
+    pub fn run_folder(&self, identity: &Identity) -> PathBuf {
+        self.runs().join(identity.as_str())
+    }
+}
