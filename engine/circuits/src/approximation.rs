@@ -1,10 +1,13 @@
 //! Polynomials for the non-linear functions.
 //!
 //! Every approximated function is first written as a function of a normalised variable in [-1, 1], which is what a half bootstrap returns, and then
-//! interpolated at Chebyshev nodes. The degree is the smallest of [`DEGREES`] that meets a tolerance: degree `2^k - 1` is what `k` levels
+//! interpolated at Chebyshev nodes, or fitted in the largest relative error where that is what counts and interpolation misses it. The degree is the smallest of [`DEGREES`] that meets a tolerance: degree `2^k - 1` is what `k` levels
 //! carry.
 
-use fhe_ckks::{ChebyshevSeries, Evaluator, evaluate_chebyshev};
+use fhe_ckks::chebyshev::Chebyshev;
+use fhe_ckks::minimax::minimax_relative;
+use fhe_ckks::polynomial::evaluate_chebyshev;
+use fhe_ckks::{CkksError, Evaluator};
 
 use crate::error::{CircuitError, Result};
 
@@ -13,6 +16,8 @@ pub const DEGREES: [usize; 4] = [15, 31, 63, 127];
 
 /// Points per degree at which an error is measured.
 const POINTS_PER_DEGREE: usize = 16;
+/// The normalised variable.
+const INTERVAL: (f64, f64) = (-1.0, 1.0);
 
 /// How the error of a polynomial is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,8 +42,7 @@ pub struct Target {
 /// A polynomial on [-1, 1] with the error it was measured to have.
 #[derive(Clone, Debug)]
 pub struct Approximation {
-    series: ChebyshevSeries,
-    degree: usize,
+    polynomial: Chebyshev,
     error: f64,
 }
 
@@ -55,23 +59,13 @@ impl Approximation {
     ) -> Result<Self> {
         let mut best: Option<Self> = None;
         for degree in DEGREES {
-            let series = ChebyshevSeries::interpolate(&f, degree);
-            let points = POINTS_PER_DEGREE * degree;
-            let error = (0..=points)
-                .map(|point| {
-                    let x = 2.0 * point as f64 / points as f64 - 1.0;
-                    let (found, exact) = (series.evaluate(x), f(x));
-                    let unit = match target.criterion {
-                        Criterion::Relative => exact.abs(),
-                        Criterion::Absolute(unit) => unit,
-                    };
-                    (found - exact).abs() / unit
-                })
-                .fold(0.0, |worst: f64, error| if error.is_nan() { f64::INFINITY } else { worst.max(error) });
-            if best.as_ref().is_none_or(|best| error < best.error) {
-                best = Some(Self { series, degree, error });
+            // A function that is singular in the window is refused like one that no polynomial follows.
+            if let Some(found) = Self::of_degree(&f, degree, target)
+                && best.as_ref().is_none_or(|best| found.error < best.error)
+            {
+                best = Some(found);
             }
-            if error <= target.tolerance {
+            if best.as_ref().is_some_and(|best| best.error <= target.tolerance) {
                 break;
             }
         }
@@ -87,9 +81,28 @@ impl Approximation {
         }
     }
 
+    fn of_degree(f: impl Fn(f64) -> f64, degree: usize, target: Target) -> Option<Self> {
+        let measured = |fit: Result<Chebyshev, CkksError>| {
+            let polynomial = fit.ok()?;
+            let fit_error = polynomial.fit_error(&f, POINTS_PER_DEGREE * degree);
+            let error = match target.criterion {
+                Criterion::Relative => fit_error.relative,
+                Criterion::Absolute(unit) => fit_error.absolute / unit,
+            };
+            (!error.is_nan()).then_some(Self { polynomial, error })
+        };
+        let interpolated = measured(Chebyshev::interpolate(&f, INTERVAL, degree));
+        let enough = interpolated.as_ref().is_some_and(|fit| fit.error <= target.tolerance);
+        if enough || target.criterion != Criterion::Relative {
+            return interpolated;
+        }
+        let levelled = measured(minimax_relative(&f, INTERVAL, degree));
+        interpolated.into_iter().chain(levelled).min_by(|a, b| a.error.total_cmp(&b.error))
+    }
+
     /// Degree of the polynomial.
     pub fn degree(&self) -> usize {
-        self.degree
+        self.polynomial.degree()
     }
 
     /// Error by the criterion it was fitted with.
@@ -99,7 +112,7 @@ impl Approximation {
 
     /// Levels that an evaluation takes.
     pub fn levels(&self) -> usize {
-        (self.degree + 1).next_power_of_two().trailing_zeros() as usize
+        (self.degree() + 1).next_power_of_two().trailing_zeros() as usize
     }
 
     /// The polynomial in every slot of `x`; [`Approximation::levels`] levels.
@@ -107,7 +120,7 @@ impl Approximation {
     /// # Errors
     /// Those of the evaluator.
     pub fn apply<E: Evaluator>(&self, e: &E, x: &E::Slots) -> Result<E::Slots> {
-        Ok(evaluate_chebyshev(e, x, &self.series)?)
+        Ok(evaluate_chebyshev(e, x, &self.polynomial)?)
     }
 
     /// The polynomial in both halves.

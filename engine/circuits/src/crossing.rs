@@ -6,7 +6,8 @@
 
 use std::f64::consts::TAU;
 
-use fhe_ckks::{CircuitShape, Evaluator, Level, correct_sine};
+use fhe_ckks::sine::correct_sine;
+use fhe_ckks::{CircuitShape, Evaluator, Level};
 
 use crate::error::Result;
 
@@ -66,6 +67,15 @@ pub fn climb<E: Evaluator>(e: &E, tensor: &[E::Coefficients], levels: usize) -> 
     Ok(e.half_bootstrap(&tensor.iter().collect::<Vec<_>>(), levels)?)
 }
 
+/// The explicit correction of the sine; [`SINE_LEVELS`] levels.
+///
+/// # Errors
+/// Those of the evaluator.
+pub fn correct<E: Evaluator>(e: &E, distorted: &[Halves<E::Slots>]) -> Result<Vec<Halves<E::Slots>>> {
+    let correct = |[first, second]: &Halves<E::Slots>| Ok([correct_sine(e, first)?, correct_sine(e, second)?]);
+    distorted.iter().map(correct).collect()
+}
+
 /// Half bootstrapping and the correction of the sine, so that `levels` compute levels are left after both.
 ///
 /// # Errors
@@ -75,7 +85,5 @@ pub fn climb_corrected<E: Evaluator>(
     tensor: &[E::Coefficients],
     levels: usize,
 ) -> Result<Vec<Halves<E::Slots>>> {
-    let distorted = climb(e, tensor, levels + SINE_LEVELS)?;
-    let correct = |[first, second]: &Halves<E::Slots>| Ok([correct_sine(e, first)?, correct_sine(e, second)?]);
-    distorted.iter().map(correct).collect()
+    correct(e, &climb(e, tensor, levels + SINE_LEVELS)?)
 }

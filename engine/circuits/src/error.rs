@@ -43,7 +43,7 @@ pub enum CircuitError {
 }
 
 /// Results of this crate.
-pub type Result<T> = std::result::Result<T, CircuitError>;
+pub type Result<T, E = CircuitError> = std::result::Result<T, E>;
 
 /// A refused precondition.
 pub(crate) fn refuse(

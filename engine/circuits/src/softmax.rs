@@ -15,6 +15,8 @@ use crate::interval::Interval;
 const EXPONENTIAL_LIMIT: f64 = 1.0 / 64.0;
 /// Relative error beyond which the inverse is refused.
 const INVERSE_LIMIT: f64 = 1.0 / 64.0;
+/// Windows are stretched by this fraction, so that noise does not push a message at their very end out of the range of a bootstrap.
+const SLACK: f64 = 1.0 / 1024.0;
 
 /// The ways to compute SoftMax.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -40,6 +42,8 @@ pub struct SoftmaxWindows {
 #[derive(Clone, Debug)]
 pub struct Softmax {
     map: ScoreMap,
+    centres: Vec<f64>,
+    half_width: f64,
     exponential: Approximation,
     inverse: Approximation,
     /// Makes the window of the denominators two long.
@@ -65,22 +69,24 @@ impl Softmax {
     ) -> Result<Self> {
         let SoftmaxVariant::ExpInverse = variant;
         let (distortion, half_width) = (Distortion::of(shape), windows.half_width);
+        let denominator = windows.denominator.widened_to_relative(SLACK);
+        let denominator = Interval::new(denominator.low * (1.0 - SLACK), denominator.high * (1.0 + SLACK));
         if !(half_width.is_finite() && half_width > 0.0 && windows.centres.iter().all(|centre| centre.is_finite())) {
             let found = format!("half width {half_width} around {:?}", windows.centres);
             return Err(refuse("Softmax::new", "scores", found, "a positive half width", "calibrate the model"));
         }
-        let denominator = windows.denominator.widened_to_relative(1e-3);
         if !(denominator.low > 0.0 && denominator.high.is_finite()) {
             let remedy = "calibrate the model";
             return Err(refuse("Softmax::new", "denominator", windows.denominator, "a positive window", remedy));
         }
+        let stretched = half_width * (1.0 + SLACK);
         // Scaled so that the window of the denominators has length 2: one shift then normalises them.
         let scale = 1.0 / denominator.half_width();
         let criterion = Criterion::Absolute(scale * denominator.low);
         let target = Target { criterion, tolerance, limit: EXPONENTIAL_LIMIT };
         let window = format!("scores within {half_width:.4} of their centres");
         let exponential = Approximation::fit("exponential", &window, target, |y| {
-            scale * (half_width * (distortion.undo(y) - 1.0)).exp()
+            scale * (stretched * distortion.undo(y) - half_width).exp()
         })?;
         let denominator_centre = scale * denominator.centre();
         let target = Target { criterion: Criterion::Relative, tolerance, limit: INVERSE_LIMIT };
@@ -88,13 +94,21 @@ impl Softmax {
             1.0 / (distortion.undo(y) + denominator_centre)
         })?;
         let map = ScoreMap {
-            scale: 1.0 / ((head_dim as f64).sqrt() * half_width),
-            centres: windows.centres.iter().map(|centre| centre / half_width).collect(),
+            scale: 1.0 / ((head_dim as f64).sqrt() * stretched),
+            centres: windows.centres.iter().map(|centre| centre / stretched).collect(),
         };
-        Ok(Self { map, exponential, inverse, denominator_scale: scale, denominator_centre })
+        Ok(Self {
+            map,
+            centres: windows.centres.clone(),
+            half_width,
+            exponential,
+            inverse,
+            denominator_scale: scale,
+            denominator_centre,
+        })
     }
 
-    /// How products of queries and keys become normalised scores.
+    /// How products of queries and keys (of true values) become normalised scores.
     pub fn score_map(&self) -> &ScoreMap {
         &self.map
     }
@@ -119,9 +133,15 @@ impl Softmax {
         self.inverse.levels() + 1 + output_levels
     }
 
-    /// The true denominator for a normalised one: what an observer of the crossing sees.
-    pub fn denominator(&self, normalised: f64) -> f64 {
-        (normalised + self.denominator_centre) / self.denominator_scale
+    /// The true score for a normalised one: what an observer of the scores sees.
+    pub fn score(&self, head: usize, normalised: f64) -> f64 {
+        self.centres[head] + self.half_width * (1.0 + SLACK) * normalised
+    }
+
+    /// The true logarithm of the sum of `exp(score)` for a normalised denominator: what an observer of the crossing sees.
+    pub fn log_denominator(&self, head: usize, normalised: f64) -> f64 {
+        let sum = (normalised + self.denominator_centre) / self.denominator_scale;
+        sum.ln() + self.centres[head] + self.half_width
     }
 
     /// Probabilities of half-bootstrapped, still distorted scores at level `score_levels() + output_levels`; zero where no pair is live.

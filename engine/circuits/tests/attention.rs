@@ -3,7 +3,7 @@
 mod support;
 
 use fhe_circuits::crossing::{climb_corrected, descend};
-use fhe_circuits::{Layout, RotaryAngles, RowModule, ScoreMap, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows};
+use fhe_circuits::{Layout, RotaryAngles, RowModule, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows};
 use fhe_ckks::{Client, Evaluator, Level};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
@@ -132,10 +132,9 @@ fn check(case: &Case, seed: u64) {
         .flat_map(|query| (0..case.tokens).map(move |key| (query, key)))
         .filter(|&(query, key)| case.attends(query, key))
         .collect();
-    let scores_of = |head: usize| live.iter().map(move |&(query, key)| (query, key));
     let centres: Vec<f64> = (0..case.heads).map(|head| 0.1 * head as f64).collect();
     let half_width = (0..case.heads)
-        .flat_map(|head| scores_of(head).map(move |(query, key)| (head, query, key)))
+        .flat_map(|head| live.iter().map(move |&(query, key)| (head, query, key)))
         .map(|(head, query, key)| (reference.score(&q, &k, head, query, key) - centres[head]).abs())
         .fold(0.1, f64::max);
     let denominator = |head: usize, query: usize| {
@@ -146,18 +145,20 @@ fn check(case: &Case, seed: u64) {
     let denominators: Vec<f64> = all.map(|(head, query)| denominator(head, query)).collect();
     let low = denominators.iter().copied().fold(f64::INFINITY, f64::min) * 0.99;
     let high = denominators.iter().copied().fold(0.0, f64::max) * 1.01;
-    let windows = SoftmaxWindows { centres, half_width, denominator: fhe_circuits::Interval::new(low, high) };
+    let windows = SoftmaxWindows { centres: centres.clone(), half_width, denominator: fhe_circuits::Interval::new(low, high) };
     let softmax = Softmax::new(SoftmaxVariant::ExpInverse, &windows, case.head_dim, &shape, 1e-7).unwrap();
 
     let scores = attention.scores(&e, &placed_queries, &placed_keys, softmax.score_map()).unwrap();
     let floor = Level(shape.slots_to_coefficients_levels);
     assert!(scores.iter().all(|score| e.level(score) == floor), "scores consume what they state");
     for (block, score) in attention.score_blocks().iter().zip(&scores) {
+        let map = softmax.score_map();
         let expected = attention.score_plain(block, |pair| {
-            let score = reference.score(&q, &k, pair.head, pair.query, pair.key);
-            (score - windows.centres[pair.head]) / windows.half_width
+            let product = reference.score(&q, &k, pair.head, pair.query, pair.key) * (case.head_dim as f64).sqrt();
+            map.scale * product - map.centres[pair.head]
         });
         let found: Vec<f64> = score.values().iter().map(|value| value.re).collect();
+        assert!(found.iter().all(|score| score.abs() <= 1.0));
         close(&found, &expected, 1e-6);
     }
 

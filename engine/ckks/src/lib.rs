@@ -1,12 +1,45 @@
-//! CKKS (being assembled).
+//! CKKS: encoding, canonical-scale evaluation, linear transforms, polynomials, bootstrapping, and the clear twin.
+//!
+//! **Papers.** The scheme: Cheon, Kim, Kim, Song (Asiacrypt 2017). Bootstrapping: Cheon, Han, Kim, Kim, Song (Eurocrypt 2018); factored
+//! transforms: Chen, Chillotti, Song (Eurocrypt 2019); cosine with double angles: Han and Ki (CT-RSA 2020); double hoisting and
+//! depth-optimal polynomials: Bossuat, Mouchet, Troncoso-Pastoriza, Hubaux (Eurocrypt 2021); sparse-secret encapsulation: the
+//! same authors (ACNS 2022). Half bootstrapping as a bridge from coefficients to slots: Bae, Cheon, Hanrot, Park, Stehle
+//! (Crypto 2024).
+//!
+//! **Invariants.**
+//! * A ciphertext at a level has that level's canonical scale; there is no scale to mismatch.
+//! * Circuits are written against [`Evaluator`]; [`CkksServer`] runs them encrypted over any backend, [`Clear`] in the clear with the
+//!   same levels and counts.
+//! * A half bootstrap preserves *coefficients* of at most `full_scale`; what lies outside is lost without a trace, so ranges are
+//!   calibrated and prompts are checked before they are encrypted.
+//!
+//! **Reading order.** [`Evaluator`], [`parameters`], [`coefficients_slots`], [`polynomial`], [`sine`], `scheme`, [`Clear`].
 
+pub mod baby_giant;
+pub mod chebyshev;
+mod clear;
+pub mod coefficients_slots;
 mod counts;
+pub mod diagonals;
+pub mod embedding;
 mod error;
 mod evaluator;
+mod full_bootstrap;
+pub mod minimax;
+pub mod parameters;
+pub mod polynomial;
+mod scheme;
 mod shape;
+pub mod sine;
+mod slot_simulator;
 
+pub use clear::*;
 pub use counts::OperationCounts;
 pub use error::CkksError;
 pub use evaluator::{Client, Evaluator, Level, Rotation};
+pub use full_bootstrap::bootstrap;
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
+pub use parameters::{ParameterSet, Parameters};
+pub use scheme::{CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
 pub use shape::CircuitShape;
+pub use sine::correct_sine;

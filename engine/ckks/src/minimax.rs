@@ -21,6 +21,10 @@ pub struct WeightedSample {
 
 /// Exchange steps; quadratic convergence needs about ten.
 const MAXIMAL_STEPS: usize = 60;
+/// Largest error over the levelled error of the last reference that counts as converged.
+const ACCEPTED_EXCESS: f64 = 1.01;
+/// Error relative to the largest weighted value below which a fit is exact for f64.
+const ROUNDING_FLOOR: f64 = 1e-12;
 /// Grid points per alternation: the true maximum exceeds that on the grid by less than 0.2 per cent.
 const POINTS_PER_ALTERNATION: usize = 24;
 
@@ -55,9 +59,9 @@ pub fn minimax_coefficients(samples: &[WeightedSample], degree: usize) -> Result
             remedy: "sample more densely; for relative errors keep away from zeros and poles of the function",
         });
     }
-    let last = samples.len() - 1;
-    let mut reference: Vec<usize> = (0..degree + 2).map(|k| k * last / (degree + 1)).collect();
+    let mut reference = nearest_to_extrema(&samples, degree + 2);
     let mut best = (f64::INFINITY, Vec::new());
+    let mut converged = false;
     for _ in 0..MAXIMAL_STEPS {
         let Some((coefficients, levelled)) = levelled_fit(&samples, &reference, degree) else { break };
         let errors: Vec<f64> =
@@ -66,22 +70,43 @@ pub fn minimax_coefficients(samples: &[WeightedSample], degree: usize) -> Result
         if largest < best.0 {
             best = (largest, coefficients);
         }
+        converged = largest <= levelled.abs() * ACCEPTED_EXCESS;
         if largest <= levelled.abs() * (1.0 + 1e-9) {
             break;
         }
         let Some(exchanged) = alternating_extrema(&errors, degree + 2) else { break };
         reference = exchanged;
     }
-    if best.1.is_empty() {
+    // Errors at the level of rounding no longer alternate, and need not.
+    let largest_value = samples.iter().fold(0.0f64, |largest, s| largest.max(s.weight * s.value.abs()));
+    if !converged && !(best.0 <= ROUNDING_FLOOR * largest_value) {
         return Err(CkksError::Precondition {
             operation: "minimax_coefficients",
             operand: "samples",
-            found: "a singular system of equations".into(),
-            required: "arguments that differ by more than rounding errors".into(),
+            found: format!("no convergence, largest error {:.1e}", best.0),
+            required: "well separated arguments and weights of similar size".into(),
             remedy: "spread the samples or lower the degree",
         });
     }
     Ok(best.1)
+}
+
+/// Indices of `count` different samples near the extrema of a Chebyshev polynomial, ascending.
+fn nearest_to_extrema(samples: &[WeightedSample], count: usize) -> Vec<usize> {
+    let mut reference: Vec<usize> = cosine_grid(count)
+        .map(|extremum| {
+            let above = samples.partition_point(|s| s.argument < extremum).clamp(1, samples.len() - 1);
+            let nearer_below = extremum - samples[above - 1].argument < samples[above].argument - extremum;
+            if nearer_below { above - 1 } else { above }
+        })
+        .collect();
+    for k in 1..count {
+        reference[k] = reference[k].max(reference[k - 1] + 1);
+    }
+    for (k, index) in reference.iter_mut().enumerate() {
+        *index = (*index).min(samples.len() - count + k);
+    }
+    reference
 }
 
 /// Coefficients whose weighted errors on the reference have one magnitude and alternating signs, and that magnitude.
@@ -177,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn inverse_root_is_as_good_as_the_simulated_circuit_assumes() {
+    fn inverse_root_on_the_widest_normalisation_window_is_good_enough() {
         let inverse_root = |x: f64| 1.0 / x.sqrt();
         let bits = |ratio: f64, degree| {
             let fit = minimax_relative(inverse_root, (1.0, ratio), degree).unwrap();
             fit.fit_error(inverse_root, 40_000).relative.log2()
         };
-        assert!((bits(884.0, 128) + 13.5).abs() < 0.6, "{}", bits(884.0, 128));
+        assert!(bits(884.0, 128) < -13.5, "{}", bits(884.0, 128));
         assert!(bits(120.0, 64) < bits(884.0, 64) - 5.0);
     }
 

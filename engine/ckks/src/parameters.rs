@@ -36,7 +36,10 @@ pub struct ParameterSet {
     pub compute_levels: usize,
     /// Bits of each EvalMod, CoeffsToSlots and special prime.
     pub bootstrap_bits: u32,
-    /// Number of special primes, also the gadget width.
+    /// Primes per gadget digit.
+    pub gadget_width: usize,
+    /// Number of special primes. One more than the gadget width makes the noise of a key switch vanish beside that of a rescaling:
+    /// with as many, digits of six 50-bit primes leave 2^9 per coefficient, and half bootstrapping loses two bits.
     pub special_primes: usize,
     /// Butterfly layers of each CoeffsToSlots factor, from the raise down.
     pub coefficients_to_slots: &'static [usize],
@@ -65,7 +68,8 @@ pub const N16_LLAMA: ParameterSet = ParameterSet {
     compute_bits: 42,
     compute_levels: 14,
     bootstrap_bits: 50,
-    special_primes: 6,
+    gadget_width: 6,
+    special_primes: 7,
     coefficients_to_slots: &[4, 4, 4, 3],
     slots_to_coefficients: &[5, 5, 5],
     range: 16,
@@ -139,7 +143,7 @@ impl Parameters {
             name: set.name.to_owned(),
             log_degree: set.log_degree,
             chain,
-            gadget_width: set.special_primes,
+            gadget_width: set.gadget_width,
             ephemeral_weight: set.ephemeral_weight,
             small_log_degree: set.small_log_degree,
             insecure: set.insecure,
@@ -198,7 +202,7 @@ impl Parameters {
         }
     }
 
-    /// Amplitude that EvalMod gives its sine when it lands at `landing`, times `1 / (2 pi)`.
+    /// Factor on the amplitude of EvalMod's sine when it lands at `landing`: `D_l / D_top`, within 2^-19 of one.
     pub fn landing_amplitude(&self, landing: Level) -> f64 {
         self.scales[landing.0] / self.scales[self.shape.top_level()]
     }
@@ -268,7 +272,7 @@ fn choose_primes(set: &ParameterSet) -> Result<(PrimeChain, Vec<f64>), CkksError
         remedy: "use fewer or larger primes",
     };
     let mut used: Vec<u64> = Vec::new();
-    let mut below = |bits: u32, used: &mut Vec<u64>| {
+    let below = |bits: u32, used: &mut Vec<u64>| {
         let prime = primes_below(1 << bits, congruence).find(|p| !used.contains(p)).ok_or_else(exhausted)?;
         used.push(prime);
         Ok::<u64, CkksError>(prime)

@@ -1,4 +1,4 @@
-//! One suite that every [`Backend`](fhe_ring::Backend) must pass. Test-only: failures panic with the case, the kernel and
+//! One suite that every [`Backend`] must pass. Test-only: failures panic with the case, the kernel and
 //! the first word that differs.
 //!
 //! Two questions, two answers:

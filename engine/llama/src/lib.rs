@@ -22,6 +22,7 @@
 
 pub mod calibration;
 mod config;
+pub mod encrypted;
 mod error;
 pub mod float;
 mod matrix;

@@ -113,17 +113,15 @@ impl Basis {
 
     /// All primes in the order in which limbs are stored.
     pub fn indices(self) -> impl Iterator<Item = PrimeIndex> {
-        self.ciphertext_indices()
-            .map(PrimeIndex::Ciphertext)
-            .chain((0..self.special_count()).map(PrimeIndex::Special))
+        self.ciphertext_indices().map(PrimeIndex::Ciphertext).chain((0..self.special_count()).map(PrimeIndex::Special))
     }
 
     /// Limb position of a prime, if present.
     pub fn position(self, prime: PrimeIndex) -> Option<usize> {
         match prime {
-            PrimeIndex::Ciphertext(i) => self
-                .has_ciphertext_prime(i)
-                .then(|| (self.ciphertext & ((1u64 << i) - 1)).count_ones() as usize),
+            PrimeIndex::Ciphertext(i) => {
+                self.has_ciphertext_prime(i).then(|| (self.ciphertext & ((1u64 << i) - 1)).count_ones() as usize)
+            }
             PrimeIndex::Special(i) => (i < self.special_count()).then(|| self.ciphertext_count() + i),
         }
     }

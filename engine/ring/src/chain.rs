@@ -115,11 +115,10 @@ impl PrimeChain {
 
 impl PartialEq for PrimeChain {
     fn eq(&self, other: &Self) -> bool {
-        let values = |moduli: &[Modulus]| moduli.iter().map(|modulus| modulus.value()).collect::<Vec<_>>();
         Arc::ptr_eq(&self.0, &other.0)
             || self.0.max_log_degree == other.0.max_log_degree
-                && values(&self.0.ciphertext) == values(&other.0.ciphertext)
-                && values(&self.0.special) == values(&other.0.special)
+                && values_of(&self.0.ciphertext) == values_of(&other.0.ciphertext)
+                && values_of(&self.0.special) == values_of(&other.0.special)
     }
 }
 
@@ -127,13 +126,16 @@ impl Eq for PrimeChain {}
 
 impl fmt::Debug for PrimeChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values = |moduli: &[Modulus]| moduli.iter().map(|modulus| modulus.value()).collect::<Vec<_>>();
         f.debug_struct("PrimeChain")
-            .field("ciphertext", &values(&self.0.ciphertext))
-            .field("special", &values(&self.0.special))
+            .field("ciphertext", &values_of(&self.0.ciphertext))
+            .field("special", &values_of(&self.0.special))
             .field("max_log_degree", &self.0.max_log_degree)
             .finish()
     }
+}
+
+fn values_of(moduli: &[Modulus]) -> Vec<u64> {
+    moduli.iter().map(Modulus::value).collect()
 }
 
 fn check_count(operand: &'static str, found: usize, least: usize, most: usize) -> Result<(), RingError> {
@@ -147,4 +149,54 @@ fn check_count(operand: &'static str, found: usize, least: usize, most: usize) -
         required: format!("{least}..={most}"),
         remedy: "choose another chain",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigInt;
+
+    use super::*;
+    use crate::primes::primes_below;
+
+    fn chain() -> PrimeChain {
+        let primes: Vec<u64> = primes_below(1 << 50, 4 << 8).take(5).collect();
+        PrimeChain::new(primes[..3].to_vec(), primes[3..].to_vec(), 8).unwrap()
+    }
+
+    #[test]
+    fn names_its_primes_in_the_order_of_limbs() {
+        let chain = chain();
+        let basis = Basis::of([0, 2]).with_special(1);
+        let values: Vec<u64> = chain.moduli(basis).map(Modulus::value).collect();
+        let expected = [&chain.ciphertext_primes()[0], &chain.ciphertext_primes()[2], &chain.special_primes()[0]];
+        assert_eq!(values, expected.map(Modulus::value));
+        assert!((chain.log2(chain.full_basis()) - 250.0).abs() < 1e-6);
+        assert_eq!(
+            chain,
+            PrimeChain::new(values_of(chain.ciphertext_primes()), values_of(chain.special_primes()), 8).unwrap()
+        );
+        assert_ne!(chain, PrimeChain::new(values_of(chain.ciphertext_primes()), vec![], 8).unwrap());
+    }
+
+    #[test]
+    fn special_product_is_the_gadget_factor() {
+        let chain = chain();
+        for special in 0..=2 {
+            let basis = Basis::prefix(3).with_special(special);
+            let product: BigInt = chain.special_primes()[..special].iter().map(|p| BigInt::from(p.value())).product();
+            let expected = (chain.moduli(Basis::prefix(3))).map(|q| u64::try_from(&product % q.value()).unwrap());
+            let expected: Vec<u64> = expected.chain(std::iter::repeat_n(0, special)).collect();
+            assert_eq!(chain.special_product_residues(basis), expected);
+        }
+    }
+
+    #[test]
+    fn integers_of_either_sign_are_reduced() {
+        let chain = chain();
+        for value in [0, 1, -1, i128::MAX, i128::MIN, 1 << 64] {
+            let expected: Vec<u64> =
+                (chain.moduli(chain.full_basis())).map(|p| value.rem_euclid(p.value() as i128) as u64).collect();
+            assert_eq!(chain.integer_residues(chain.full_basis(), value), expected);
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Backend, Counts, GaloisElement, IntegerMatrix, MatrixShape, Operand, PrimeChain, Ring, Shape, Tracked, ledger::Ledger,
+    Backend, Counts, GaloisElement, IntegerMatrix, MatrixShape, Operand, PrimeChain, Ring, Shape, Tracked,
+    ledger::Ledger,
 };
 
 /// A backend that executes on `B` and accounts for every kernel: [`Counts`], bytes of buffers alive, and their peak.
@@ -139,7 +140,7 @@ impl<B: Backend> Backend for Counting<B> {
 
     fn mod_up(&self, source: Operand<'_, Self::Buffer>, width: usize, special: usize) -> Vec<(usize, Self::Buffer)> {
         self.ledger.record(Counts::mod_up(source.shape, width, special));
-        let words = Counts::extended(source.shape, special).words();
+        let words = source.shape.extended(special).words();
         let digits = self.inner.mod_up(source.untracked(), width, special);
         digits.into_iter().map(|(index, digit)| (index, self.track(digit, words))).collect()
     }
@@ -160,19 +161,19 @@ impl<B: Backend> Backend for Counting<B> {
 
     fn extend(&self, source: Operand<'_, Self::Buffer>, special: usize) -> Self::Buffer {
         self.ledger.record(Counts::elementwise(source.shape));
-        let words = Counts::extended(source.shape, special).words();
+        let words = source.shape.extended(special).words();
         self.track(self.inner.extend(source.untracked(), special), words)
     }
 
     fn mod_down(&self, source: Operand<'_, Self::Buffer>, rescale: bool) -> Self::Buffer {
         self.ledger.record(Counts::mod_down(source.shape, rescale));
-        let words = Counts::divided(source.shape, rescale).words();
+        let words = source.shape.divided(rescale).words();
         self.track(self.inner.mod_down(source.untracked(), rescale), words)
     }
 
     fn rescale(&self, source: Operand<'_, Self::Buffer>) -> Self::Buffer {
         self.ledger.record(Counts::rescale(source.shape));
-        let words = Counts::divided(source.shape, true).words();
+        let words = source.shape.divided(true).words();
         self.track(self.inner.rescale(source.untracked()), words)
     }
 
@@ -201,7 +202,8 @@ impl<B: Backend> Backend for Counting<B> {
         group: usize,
         tokens: usize,
     ) -> [Self::Buffer; 2] {
-        let [b, a] = Counts::module_row_shapes(ciphertexts, tokens).map(MatrixShape::words);
+        let degree = ciphertexts.first().map_or(0, |[b, _]| b.shape.ring.degree());
+        let [b, a] = MatrixShape::of_module_rows(ciphertexts.len(), degree, tokens).map(MatrixShape::words);
         self.ledger.record(Counts::copy(a + b));
         let ciphertexts: Vec<_> = ciphertexts.iter().map(|halves| halves.map(Operand::untracked)).collect();
         let [rows_b, rows_a] = self.inner.module_rows(&ciphertexts, group, tokens);

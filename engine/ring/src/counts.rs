@@ -7,7 +7,7 @@
 
 use std::ops::{Add, AddAssign, Sub};
 
-use crate::{Domain, MatrixShape, Operand, Shape};
+use crate::{Domain, MatrixShape, Shape};
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -79,26 +79,6 @@ impl Counts {
         self.forward_transforms + self.inverse_transforms
     }
 
-    // Shapes of results, which the accounts of memory need.
-
-    /// The shape of a gadget digit.
-    pub(crate) fn extended(shape: Shape, special: usize) -> Shape {
-        shape.with_basis(shape.basis.with_special(special))
-    }
-
-    /// The shape after a division by the special primes, and by the highest ciphertext prime if `rescale`.
-    pub(crate) fn divided(shape: Shape, rescale: bool) -> Shape {
-        let basis = shape.basis.without_special();
-        shape.with_basis(if rescale { basis.without_last() } else { basis })
-    }
-
-    /// The shapes of `B` and `A` of module rows.
-    pub(crate) fn module_row_shapes<T>(ciphertexts: &[[Operand<'_, T>; 2]], tokens: usize) -> [MatrixShape; 2] {
-        let degree = ciphertexts.first().map_or(0, |[b, _]| b.shape.ring.degree());
-        let rows = ciphertexts.len() * (degree / tokens);
-        [MatrixShape { rows, columns: tokens }, MatrixShape { rows, columns: degree }]
-    }
-
     fn transforms_at(shape: Shape, forward: usize, inverse: usize) -> Self {
         let butterflies = (shape.ring.degree() / 2) * shape.ring.log_degree as usize;
         Self {
@@ -129,7 +109,7 @@ impl Counts {
         Self { elementwise_words: shape.words() as u64, ..Self::default() }
     }
 
-    /// A restriction, strided map or gather that produces `words` words.
+    /// A restriction, strided map, matrix of module rows or gather that produces `words` words.
     pub fn copy(words: usize) -> Self {
         Self { copied_words: words as u64, ..Self::default() }
     }

@@ -116,7 +116,9 @@ pub enum RingError {
         remedy: &'static str,
     },
     /// Residues that were to be reduced are not. The values themselves may be secret and are not shown.
-    #[error("{operation}: {operand} holds an unreduced residue in limb {limb}; values below the limb's prime are required; reduce it or check the source's integrity")]
+    #[error(
+        "{operation}: {operand} holds an unreduced residue in limb {limb}; values below the limb's prime are required; reduce it or check the source's integrity"
+    )]
     UnreducedResidue {
         /// The refused operation.
         operation: &'static str,
@@ -126,7 +128,9 @@ pub enum RingError {
         limb: usize,
     },
     /// A number cannot serve as a prime of the chain.
-    #[error("prime chain: {operand} is {found}, but {required} is required; generate the chain with `fhe_ring::primes`")]
+    #[error(
+        "prime chain: {operand} is {found}, but {required} is required; generate the chain with `fhe_ring::primes`"
+    )]
     PrimeRejected {
         /// The prime's position, as in `q3` or `p0`.
         operand: String,
@@ -136,7 +140,9 @@ pub enum RingError {
         required: String,
     },
     /// The operating system gave no randomness.
-    #[error("seed: the operating system's random generator answered `{found}`, but 32 random bytes are required; check that the system provides getrandom or /dev/urandom")]
+    #[error(
+        "seed: the operating system's random generator answered `{found}`, but 32 random bytes are required; check that the system provides getrandom or /dev/urandom"
+    )]
     NoEntropy {
         /// The system's answer.
         found: String,

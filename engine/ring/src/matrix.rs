@@ -10,6 +10,12 @@ pub struct MatrixShape {
 }
 
 impl MatrixShape {
+    /// The shapes of `B` and `A` of the module rows of ciphertexts of a ring of degree `degree`.
+    pub const fn of_module_rows(ciphertexts: usize, degree: usize, tokens: usize) -> [Self; 2] {
+        let rows = ciphertexts * (degree / tokens);
+        [Self { rows, columns: tokens }, Self { rows, columns: degree }]
+    }
+
     /// Number of entries.
     pub const fn words(self) -> usize {
         self.rows * self.columns

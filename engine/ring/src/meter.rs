@@ -123,7 +123,7 @@ impl Backend for Meter {
 
     fn mod_up(&self, source: Operand<'_, Allocation>, width: usize, special: usize) -> Vec<(usize, Allocation)> {
         self.ledger.record(Counts::mod_up(source.shape, width, special));
-        let words = Counts::extended(source.shape, special).words();
+        let words = source.shape.extended(special).words();
         source.shape.basis.digits(width).map(|(index, _)| (index, self.ledger.allocate(words))).collect()
     }
 
@@ -139,16 +139,16 @@ impl Backend for Meter {
     }
 
     fn extend(&self, source: Operand<'_, Allocation>, special: usize) -> Allocation {
-        self.produce(Counts::elementwise(source.shape), Counts::extended(source.shape, special).words())
+        self.produce(Counts::elementwise(source.shape), source.shape.extended(special).words())
     }
 
     fn mod_down(&self, source: Operand<'_, Allocation>, rescale: bool) -> Allocation {
-        let words = Counts::divided(source.shape, rescale).words();
+        let words = source.shape.divided(rescale).words();
         self.produce(Counts::mod_down(source.shape, rescale), words)
     }
 
     fn rescale(&self, source: Operand<'_, Allocation>) -> Allocation {
-        self.produce(Counts::rescale(source.shape), Counts::divided(source.shape, true).words())
+        self.produce(Counts::rescale(source.shape), source.shape.divided(true).words())
     }
 
     fn raise(&self, _source: Operand<'_, Allocation>, target: Shape) -> Allocation {
@@ -172,7 +172,8 @@ impl Backend for Meter {
         _group: usize,
         tokens: usize,
     ) -> [Allocation; 2] {
-        let [b, a] = Counts::module_row_shapes(ciphertexts, tokens).map(MatrixShape::words);
+        let degree = ciphertexts.first().map_or(0, |[b, _]| b.shape.ring.degree());
+        let [b, a] = MatrixShape::of_module_rows(ciphertexts.len(), degree, tokens).map(MatrixShape::words);
         self.ledger.record(Counts::copy(a + b));
         [self.ledger.allocate(b), self.ledger.allocate(a)]
     }

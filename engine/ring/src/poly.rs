@@ -54,6 +54,17 @@ impl Shape {
         Self { domain, ..self }
     }
 
+    /// The shape of a gadget digit: with the first `special` special primes beside the ciphertext primes.
+    pub const fn extended(self, special: usize) -> Self {
+        self.with_basis(self.basis.with_special(special))
+    }
+
+    /// The shape after a division by the special primes, and by the highest ciphertext prime if `rescale`.
+    pub fn divided(self, rescale: bool) -> Self {
+        let basis = self.basis.without_special();
+        self.with_basis(if rescale { basis.without_last() } else { basis })
+    }
+
     /// Number of 64-bit words.
     pub const fn words(self) -> usize {
         self.basis.len() * self.ring.degree()

@@ -69,8 +69,7 @@ impl DeviceProfile {
             (counts.base_conversion_macs, self.base_conversion_mac),
             (counts.integer_product_macs, self.integer_mac),
         ]);
-        let streaming =
-            arithmetic(&[(counts.gadget_macs, self.gadget_mac), (counts.product_macs, self.product_mac)]);
+        let streaming = arithmetic(&[(counts.gadget_macs, self.gadget_mac), (counts.product_macs, self.product_mac)]);
         let traffic = (counts.key_bytes + counts.plaintext_bytes) as f64 / self.memory_bandwidth;
         in_cache + streaming.max(traffic)
     }

@@ -40,11 +40,9 @@ fn a_relinearised_product_costs_what_the_formulas_say() {
         assert_eq!(counts.butterflies, counts.transforms() * N / 2 * 16);
         assert_eq!(counts.gadget_macs, (2 * digits * (limbs + width)) as u64 * N);
         assert_eq!(counts.key_bytes, 8 * counts.gadget_macs);
-        let conversions: usize = (0..digits)
-            .map(|d| width.min(limbs - d * width))
-            .map(|own| own * (limbs + width - own))
-            .sum::<usize>()
-            + 2 * (width + 1) * (limbs - 1);
+        let conversions: usize =
+            (0..digits).map(|d| width.min(limbs - d * width)).map(|own| own * (limbs + width - own)).sum::<usize>()
+                + 2 * (width + 1) * (limbs - 1);
         assert_eq!(counts.base_conversion_macs, conversions as u64 * N);
         assert_eq!((counts.decompositions, counts.gadget_products, counts.mod_downs, counts.rescales), (1, 1, 2, 2));
     }

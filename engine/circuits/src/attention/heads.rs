@@ -128,21 +128,26 @@ impl HeadLayout {
         Place { ciphertext: head / self.heads_per_ciphertext, slot_row }
     }
 
-    /// A plaintext over the slots of one ciphertext: `value` for every entry in use, zero for idle heads and replicas.
+    /// Every entry in use of one ciphertext with its slot; idle heads and replicas are left out.
+    pub fn entries(&self, ciphertext: usize) -> impl Iterator<Item = (usize, HeadEntry)> {
+        let first = ciphertext * self.heads_per_ciphertext;
+        let heads = first..self.heads.min(first + self.heads_per_ciphertext);
+        let rows = (0..self.channel_rows).flat_map(move |channel_row| {
+            let heads = heads.clone();
+            (0..self.replicas).flat_map(move |replica| heads.clone().map(move |head| (channel_row, replica, head)))
+        });
+        rows.flat_map(move |(channel_row, replica, head)| {
+            let first_slot = self.module.slot(self.place(channel_row, replica, head).slot_row, 0);
+            let tokens = 0..self.module.half_tokens();
+            tokens.map(move |token| (first_slot + token, HeadEntry { channel_row, replica, head, token }))
+        })
+    }
+
+    /// A plaintext over the slots of one ciphertext: `value` for every entry in use that has one, zero elsewhere.
     pub fn plain(&self, ciphertext: usize, value: impl Fn(HeadEntry) -> Option<f64>) -> Vec<f64> {
         let mut plain = vec![0.0; self.module.slots()];
-        let first = ciphertext * self.heads_per_ciphertext;
-        for head in first..self.heads.min(first + self.heads_per_ciphertext) {
-            for channel_row in 0..self.channel_rows {
-                for replica in 0..self.replicas {
-                    let row = self.place(channel_row, replica, head).slot_row;
-                    for token in 0..self.module.half_tokens() {
-                        if let Some(value) = value(HeadEntry { channel_row, replica, head, token }) {
-                            plain[self.module.slot(row, token)] = value;
-                        }
-                    }
-                }
-            }
+        for (slot, entry) in self.entries(ciphertext) {
+            plain[slot] = value(entry).unwrap_or(0.0);
         }
         plain
     }

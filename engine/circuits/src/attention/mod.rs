@@ -105,14 +105,22 @@ impl SlotAttention {
         blocks
     }
 
+    /// Every live pair of a score block with its slot.
+    pub fn live_pairs(&self, block: &ScoreBlock) -> impl Iterator<Item = (usize, LivePair)> {
+        let steps = &self.schedule.steps(block.half)[block.first_step..block.first_step + block.steps];
+        let half = block.half;
+        self.heads.entries(block.head_ciphertext).filter_map(move |(slot, entry)| {
+            let step = steps.get(entry.channel_row)?;
+            let (query, key) = self.schedule.pair(half, step, entry.replica, entry.token)?;
+            Some((slot, LivePair { head: entry.head, query, key }))
+        })
+    }
+
     /// A plaintext over the slots of a score block: `value` at live pairs, zero elsewhere.
     pub fn score_plain(&self, block: &ScoreBlock, value: impl Fn(LivePair) -> f64) -> Vec<f64> {
-        let steps = &self.schedule.steps(block.half)[block.first_step..block.first_step + block.steps];
-        self.heads.plain(block.head_ciphertext, |entry| {
-            let step = steps.get(entry.channel_row)?;
-            let (query, key) = self.schedule.pair(block.half, step, entry.replica, entry.token)?;
-            Some(value(LivePair { head: entry.head, query, key }))
-        })
+        let mut plain = vec![0.0; self.heads.module().slots()];
+        self.live_pairs(block).for_each(|(slot, pair)| plain[slot] = value(pair));
+        plain
     }
 
     /// Rotations that, each followed by an addition, sum over all entries of a score block that belong to one head and query; the

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// The level structure of the real parameter set on a small ring.
-pub fn shape(log_slots: u32) -> CircuitShape {
+pub(crate) fn shape(log_slots: u32) -> CircuitShape {
     CircuitShape {
         slots: 1 << log_slots,
         compute_levels: 14,
@@ -17,26 +17,26 @@ pub fn shape(log_slots: u32) -> CircuitShape {
 }
 
 /// The clear evaluator without noise.
-pub fn clear(shape: &CircuitShape) -> Clear {
+pub(crate) fn clear(shape: &CircuitShape) -> Clear {
     Clear::new(shape.clone(), (), NoiseModel::default(), 0).unwrap()
 }
 
 /// Uniform numbers in [-1, 1].
-pub struct Random(ChaCha8Rng);
+pub(crate) struct Random(ChaCha8Rng);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    pub fn vector(&mut self, length: usize) -> Vec<f64> {
+    pub(crate) fn vector(&mut self, length: usize) -> Vec<f64> {
         (0..length).map(|_| self.0.random_range(-1.0..1.0)).collect()
     }
 }
 
 /// Panics at the first entry that is off by more than `tolerance`.
 #[track_caller]
-pub fn close(found: &[f64], expected: &[f64], tolerance: f64) {
+pub(crate) fn close(found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len());
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!((found - expected).abs() <= tolerance, "entry {index}: {found}, expected {expected}");

@@ -167,11 +167,10 @@ impl Evaluator for Clear {
             let required = format!("at least {}", required.0);
             return Err(refuse(OPERATION, "level", found.0, required, "request more levels from the half bootstrap"));
         }
-        let mut sum = real.clone();
+        let mut sum = self.lower(real, required)?;
         if let Some(imaginary) = imaginary {
-            sum = self.add(&sum, &self.multiply_imaginary(imaginary)?)?;
+            sum = self.add(&sum, &self.multiply_imaginary(&self.lower(imaginary, required)?)?)?;
         }
-        let sum = self.lower(&sum, required)?;
         let slots = self.shape.slots;
         let mut integers = vec![0.0; 2 * slots];
         for p in 0..slots {

@@ -8,7 +8,10 @@
 //! and reduced modulo `q_0` one after the other by a scaled sine (Cheon et al., Eurocrypt 2018; cosine with double
 //! angles: Han and Ki, CT-RSA 2020; sparse-secret encapsulation: Bossuat et al., ACNS 2022).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use fhe_ring::Backend;
 use fhe_rlwe::KeySwitcher;
@@ -19,9 +22,10 @@ use super::{
     linear_transform::{EncodedTransform, ROTATION_COST},
 };
 use crate::{
-    CkksError, Evaluator, Level, Parameters,
+    CkksError, Level, Parameters,
     baby_giant::BabyGiantPlan,
     coefficients_slots::{embedding_stages, inverse_embedding_stages, stage_offsets, stage_ranges},
+    sine::{SineParameters, SinePolynomial, evaluate_sine},
 };
 
 /// The last SlotsToCoeffs factor encoded for one output unit.
@@ -33,6 +37,8 @@ pub(super) struct BootstrapTables<B: Backend> {
     /// All factors of SlotsToCoeffs but the last, which depends on the output unit.
     slots_to_coefficients: Vec<EncodedTransform<B>>,
     last_factor: Mutex<LastFactor<B>>,
+    /// The sine by landing level, which decides its amplitude.
+    sines: Mutex<BTreeMap<Level, Arc<SinePolynomial>>>,
 }
 
 impl<B: Backend> BootstrapTables<B> {
@@ -74,7 +80,7 @@ impl<B: Backend> BootstrapTables<B> {
                 Self::descending_factor(switcher, parameters, encoder, i, parameters.scale(level, None))
             })
             .collect::<Result<_, CkksError>>()?;
-        Ok(Self { coefficients_to_slots, slots_to_coefficients, last_factor: Mutex::new(None) })
+        Ok(Self { coefficients_to_slots, slots_to_coefficients, last_factor: Mutex::new(None), sines: Mutex::default() })
     }
 
     /// Factor `index` of SlotsToCoeffs at a plaintext scale.
@@ -95,8 +101,7 @@ impl<B: Backend> BootstrapTables<B> {
 
     fn last_factor(&self, server: &CkksServer<B>, unit: f64) -> Result<Arc<EncodedTransform<B>>, CkksError> {
         let mut cached = self.last_factor.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, factor)) = cached.as_ref().filter(|(known, _)| *known == unit) {
-            debug_assert_eq!(*known, unit);
+        if let Some((_, factor)) = cached.as_ref().filter(|(known, _)| *known == unit) {
             return Ok(Arc::clone(factor));
         }
         let parameters = &server.parameters;
@@ -106,6 +111,25 @@ impl<B: Backend> BootstrapTables<B> {
             Arc::new(Self::descending_factor(&server.switcher, parameters, &server.encoder, index, scale)?);
         *cached = Some((unit, Arc::clone(&factor)));
         Ok(factor)
+    }
+}
+
+impl<B: Backend> BootstrapTables<B> {
+    fn sine(&self, parameters: &Parameters, landing: Level) -> Result<Arc<SinePolynomial>, CkksError> {
+        let mut sines = self.sines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sine) = sines.get(&landing) {
+            return Ok(Arc::clone(sine));
+        }
+        let set = parameters.set();
+        let standard = SineParameters::sparse_secret_32(parameters.shape().message_ratio, set.cosine_degree);
+        let sine = Arc::new(SinePolynomial::new(&SineParameters {
+            range: set.range as usize,
+            double_angles: set.double_angles,
+            amplitude: standard.amplitude * parameters.landing_amplitude(landing),
+            ..standard
+        })?);
+        sines.insert(landing, Arc::clone(&sine));
+        Ok(sine)
     }
 }
 
@@ -176,9 +200,8 @@ impl<B: Backend> CkksServer<B> {
 
     /// The scaled sine, ending at the landing level with the message ratio divided away by reading the scale anew.
     fn eval_mod(&self, x: &SlotCiphertext<B>, landing: Level) -> Result<SlotCiphertext<B>, CkksError> {
-        let range = f64::from(self.parameters.set().range) + 0.25;
-        let shifted = self.add_constant(x, -0.25 / range)?;
-        let sine = self.eval_mod.evaluate(self, &shifted)?;
+        let polynomial = self.tables.sine(&self.parameters, landing)?;
+        let sine = evaluate_sine(self, x, &polynomial)?;
         if sine.level != landing {
             return Err(CkksError::Precondition {
                 operation: "EvalMod",

@@ -33,8 +33,8 @@ impl<B: Backend> CkksClient<B> {
             backend,
             parameters,
             secrets,
-            encoder: Encoder::new(log_degree),
-            embedding: Embedding::new(log_degree),
+            encoder: Encoder::new(log_degree)?,
+            embedding: Embedding::new(log_degree)?,
             nonce: AtomicU64::new(0),
         })
     }
@@ -53,8 +53,8 @@ impl<B: Backend> CkksClient<B> {
     /// If the number of slots or the level does not fit.
     pub fn encrypt_slots(&self, slots: &[f64], level: Level) -> Result<SlotCiphertext<B>, CkksError> {
         let basis = self.parameters.basis(level, None);
-        let plain = self.encoder.real(&self.backend, basis, slots, self.parameters.scale(level, None))?;
-        Ok(SlotCiphertext::new(self.secrets.encrypt(&self.backend, plain, self.next_nonce())?, level, None))
+        let plain = self.encoder.real(self.backend.as_ref(), basis, slots, self.parameters.scale(level, None))?;
+        Ok(SlotCiphertext::new(self.secrets.encrypt(self.backend.as_ref(), plain, self.next_nonce())?, level, None))
     }
 
     /// Decrypts slots (real parts); `None` without data.
@@ -79,8 +79,7 @@ impl<B: Backend> CkksClient<B> {
         let phase = self.secrets.decrypt(self.backend.as_ref(), &ciphertext)?;
         let scale = self.parameters.scale(x.level, x.landing);
         let Some(words) = phase.download(&self.backend) else { return Ok(None) };
-        let coefficients: Vec<f64> = self.centred(&words, basis).into_iter().map(|c| c / scale).collect();
-        Ok(Some(self.embedding.decode(&coefficients)))
+        Ok(Some(self.embedding.decode(&self.centred(&words, basis), scale)?))
     }
 
     fn next_nonce(&self) -> u64 {

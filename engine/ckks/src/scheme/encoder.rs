@@ -12,8 +12,8 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(log_degree: u32) -> Self {
-        Self { ring: Ring::cyclotomic(log_degree), embedding: Embedding::new(log_degree) }
+    pub(super) fn new(log_degree: u32) -> Result<Self, CkksError> {
+        Ok(Self { ring: Ring::cyclotomic(log_degree), embedding: Embedding::new(log_degree)? })
     }
 
     /// Real slots at a scale; evaluation domain. A backend without data costs no transform here.

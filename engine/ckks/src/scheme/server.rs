@@ -6,15 +6,14 @@ use fhe_ring::Backend;
 use fhe_rlwe::{KeyRequests, KeyStore, KeySwitcher};
 
 use super::{bootstrap::BootstrapTables, encoder::Encoder};
-use crate::{CkksError, OperationCounts, Parameters, sine::EvalModPolynomial};
+use crate::{CkksError, OperationCounts, Parameters};
 
 /// CKKS over a backend with a set of evaluation keys; implements [`crate::Evaluator`].
 pub struct CkksServer<B: Backend> {
     pub(super) switcher: KeySwitcher<B>,
     pub(super) parameters: Parameters,
-    pub(super) encoder: Arc<Encoder>,
+    pub(super) encoder: Encoder,
     pub(super) tables: BootstrapTables<B>,
-    pub(super) eval_mod: EvalModPolynomial,
     counts: Mutex<OperationCounts>,
 }
 
@@ -25,14 +24,9 @@ impl<B: Backend> CkksServer<B> {
     /// If a table cannot be encoded.
     pub fn new(backend: Arc<B>, parameters: Parameters, keys: KeyStore<B>) -> Result<Self, CkksError> {
         let switcher = KeySwitcher::new(backend, parameters.rlwe().clone(), keys);
-        let encoder = Arc::new(Encoder::new(parameters.set().log_degree));
+        let encoder = Encoder::new(parameters.set().log_degree)?;
         let tables = BootstrapTables::new(&switcher, &parameters, &encoder)?;
-        let eval_mod = EvalModPolynomial::new(
-            parameters.set().range,
-            parameters.set().cosine_degree,
-            parameters.set().double_angles,
-        )?;
-        Ok(Self { switcher, parameters, encoder, tables, eval_mod, counts: Mutex::default() })
+        Ok(Self { switcher, parameters, encoder, tables, counts: Mutex::default() })
     }
 
     /// A server that only finds out which keys a circuit needs; run the circuit on it, then read [`CkksServer::key_requests`].

@@ -57,7 +57,7 @@ pub struct WindowPlan {
 
 impl Default for WindowPlan {
     fn default() -> Self {
-        Self { windows: 96, block: 128, without_beginning: 0.25 }
+        Self { windows: 384, block: 128, without_beginning: 0.25 }
     }
 }
 

@@ -9,4 +9,3 @@ mod loading;
 mod slow_llama;
 mod tokenizer;
 mod trained;
-mod zz_print;

@@ -4,6 +4,8 @@
 //! the ring's polynomial, in place, and back. The order of the values is that of [`root_exponent`], the same for every
 //! implementation; values and coefficients are fully reduced, so that the portable and the vector path agree bit for bit.
 
+#[cfg(target_arch = "x86_64")]
+mod ifma;
 mod scalar;
 mod tables;
 
@@ -11,6 +13,8 @@ pub use tables::{Twiddles, root_exponent, root_index};
 
 pub(crate) use tables::bit_reverse;
 
+#[cfg(target_arch = "x86_64")]
+use ifma::IfmaTransform;
 use scalar::ScalarTransform;
 
 use crate::{InstructionSet, Modulus, Ring, RingKind};
@@ -23,13 +27,25 @@ pub struct NumberTheoreticTransform {
 
 enum Path {
     Portable(ScalarTransform),
+    /// Made only where the features were detected.
+    #[cfg(target_arch = "x86_64")]
+    Ifma(IfmaTransform),
 }
 
 impl NumberTheoreticTransform {
-    /// Prepares the tables; `None` if the prime is not 1 modulo `4N`.
+    /// Prepares the tables; `None` if the prime is not 1 modulo `4N`. Small degrees, and machines without the
+    /// requested instructions, use portable ones.
     pub fn new(ring: Ring, modulus: &Modulus, instructions: InstructionSet) -> Option<Self> {
         let twiddles = Twiddles::new(ring, modulus)?;
-        let path = Path::Portable(ScalarTransform::new(modulus, &twiddles));
+        let path = match instructions {
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512Ifma
+                if ring.log_degree >= ifma::LOG_LEAF && InstructionSet::detect() == InstructionSet::Avx512Ifma =>
+            {
+                Path::Ifma(IfmaTransform::new(modulus, &twiddles))
+            }
+            _ => Path::Portable(ScalarTransform::new(modulus, &twiddles)),
+        };
         Some(Self { ring, path })
     }
 
@@ -43,6 +59,14 @@ impl NumberTheoreticTransform {
                 }
                 transform.forward(words);
             }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this path is made only where the features were detected.
+            Path::Ifma(transform) => unsafe {
+                if fold {
+                    transform.fold(words);
+                }
+                transform.forward(words);
+            },
         }
     }
 
@@ -56,6 +80,14 @@ impl NumberTheoreticTransform {
                     transform.unfold(words);
                 }
             }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this path is made only where the features were detected.
+            Path::Ifma(transform) => unsafe {
+                transform.inverse(words);
+                if unfold {
+                    transform.unfold(words);
+                }
+            },
         }
     }
 }

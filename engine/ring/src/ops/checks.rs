@@ -32,7 +32,12 @@ impl Check {
         if !basis.is_empty() {
             return Ok(());
         }
-        Err(self.primes_unsupported(operand, basis, "at least one prime", "a polynomial without primes has no residues"))
+        Err(self.primes_unsupported(
+            operand,
+            basis,
+            "at least one prime",
+            "a polynomial without primes has no residues",
+        ))
     }
 
     pub(super) fn same_ring(self, operand: &'static str, found: Ring, required: Ring) -> Result<(), RingError> {
@@ -90,7 +95,12 @@ impl Check {
         if found.special_count() == 0 {
             return Ok(());
         }
-        Err(self.primes_unsupported(operand, found, "no special prime", "divide by the special primes with mod_down first"))
+        Err(self.primes_unsupported(
+            operand,
+            found,
+            "no special prime",
+            "divide by the special primes with mod_down first",
+        ))
     }
 
     /// At least `count` ciphertext primes: what is left after a division must be something.

@@ -101,8 +101,13 @@ impl<B: Backend> Poly<B> {
         let widths = 1..=PrimeChain::MAX_CIPHERTEXT_PRIMES;
         check.number("the digit width", width, widths, "a digit has one prime or more")?;
         let available = backend.primes().special_primes().len();
-        check.number("the number of special primes", special, 0..=available, "make a chain with more special primes")?;
-        let extended = shape.with_basis(shape.basis.with_special(special));
+        check.number(
+            "the number of special primes",
+            special,
+            0..=available,
+            "make a chain with more special primes",
+        )?;
+        let extended = shape.extended(special);
         let digits = (backend.mod_up(self.operand(), width, special).into_iter())
             .map(|(index, buffer)| (index, Poly::from_parts(buffer, extended)))
             .collect();
@@ -117,8 +122,13 @@ impl<B: Backend> Poly<B> {
         check.domain("the polynomial", shape.domain, Domain::Evaluation)?;
         check.no_special_primes("the polynomial", shape.basis)?;
         let available = backend.primes().special_primes().len();
-        check.number("the number of special primes", special, 1..=available, "make a chain with more special primes")?;
-        let target = shape.with_basis(shape.basis.with_special(special));
+        check.number(
+            "the number of special primes",
+            special,
+            1..=available,
+            "make a chain with more special primes",
+        )?;
+        let target = shape.extended(special);
         Ok(Self::from_parts(backend.extend(self.operand(), special), target))
     }
 
@@ -133,9 +143,7 @@ impl<B: Backend> Poly<B> {
             return Err(check.primes_unsupported("the polynomial", shape.basis, "at least one special prime", remedy));
         }
         check.ciphertext_primes("the polynomial", shape.basis, 1 + usize::from(rescale))?;
-        let basis = shape.basis.without_special();
-        let target = shape.with_basis(if rescale { basis.without_last() } else { basis });
-        Ok(Self::from_parts(backend.mod_down(self.operand(), rescale), target))
+        Ok(Self::from_parts(backend.mod_down(self.operand(), rescale), shape.divided(rescale)))
     }
 
     /// Divides by the highest ciphertext prime with centred rounding, in the domain of the polynomial; no special
@@ -145,8 +153,7 @@ impl<B: Backend> Poly<B> {
         let shape = self.shape();
         check.no_special_primes("the polynomial", shape.basis)?;
         check.ciphertext_primes("the polynomial", shape.basis, 2)?;
-        let target = shape.with_basis(shape.basis.without_last());
-        Ok(Self::from_parts(backend.rescale(self.operand()), target))
+        Ok(Self::from_parts(backend.rescale(self.operand()), shape.divided(true)))
     }
 
     /// Lifts a polynomial with a single prime (coefficient domain), centred, to the primes of `basis`; evaluation

@@ -82,11 +82,8 @@ pub fn module_rows<B: Backend>(
     check.power_of_two("the number of tokens", tokens, 1..=degree, "pad the tokens to a power of two")?;
     let operands: Vec<_> = ciphertexts.iter().map(|[b, a]| [b.operand(), a.operand()]).collect();
     let [b, a] = backend.module_rows(&operands, group, tokens);
-    let rows = ciphertexts.len() * (degree / tokens);
-    Ok([
-        ResidueMatrix { buffer: b, shape: MatrixShape { rows, columns: tokens } },
-        ResidueMatrix { buffer: a, shape: MatrixShape { rows, columns: degree } },
-    ])
+    let [shape_b, shape_a] = MatrixShape::of_module_rows(ciphertexts.len(), degree, tokens);
+    Ok([ResidueMatrix { buffer: b, shape: shape_b }, ResidueMatrix { buffer: a, shape: shape_a }])
 }
 
 impl<B: Backend> ResidueMatrix<B> {
@@ -134,7 +131,12 @@ impl<B: Backend> ResidueMatrix<B> {
         check.well_formed("the target", target, backend.primes())?;
         let tokens = self.shape.columns;
         check.power_of_two("the number of columns of B", tokens, 1..=ring.degree(), "choose a larger ring")?;
-        check.length("the A matrix (rows)", a.shape.rows, self.shape.rows, "gather matrices of the same ciphertexts")?;
+        check.length(
+            "the A matrix (rows)",
+            a.shape.rows,
+            self.shape.rows,
+            "gather matrices of the same ciphertexts",
+        )?;
         let columns = a.shape.columns.next_multiple_of(tokens).max(tokens);
         check.length("a row of the A matrix", a.shape.columns, columns, "gather matrices of the same ciphertexts")?;
         let last = self.shape.rows.saturating_sub(1);
@@ -144,4 +146,3 @@ impl<B: Backend> ResidueMatrix<B> {
         Ok((Poly::from_parts(b, target), a))
     }
 }
-

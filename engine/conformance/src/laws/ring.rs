@@ -1,0 +1,137 @@
+//! Transforms, products, automorphisms: both rings are seen as subsets of `Z_p[X]/(X^M + 1)`.
+
+use fhe_ring::{Backend, GaloisElement, Modulus, Poly, Ring, RingKind, Shape};
+
+use super::coefficients;
+use crate::{Case, Pattern};
+
+pub(super) fn check<B: Backend>(backend: &B, case: &Case) {
+    let shape = Shape::coefficient(case.ring, case.basis.with_special(case.special));
+    let left = case.pattern.poly(backend, shape, 0);
+    for right in [Pattern::Random, Pattern::Largest] {
+        let right = right.poly(backend, shape, 1);
+        products(backend, case, &left, &right);
+    }
+    automorphisms(backend, case, &left);
+    constants(backend, case, &left);
+}
+
+/// Applies `law` to each limb's residues and compares.
+fn compare<B: Backend>(
+    backend: &B,
+    context: &str,
+    found: &Poly<B>,
+    sources: &[&Poly<B>],
+    law: impl Fn(&Modulus, &[Vec<u64>]) -> Vec<u64>,
+) {
+    let sources: Vec<_> = sources.iter().map(|source| coefficients(backend, source)).collect();
+    for (limb, modulus) in backend.primes().moduli(found.shape().basis).enumerate() {
+        let residues: Vec<_> = sources.iter().map(|source| source[limb].clone()).collect();
+        assert_eq!(coefficients(backend, found)[limb], law(modulus, &residues), "{context}, modulo {modulus}");
+    }
+}
+
+fn products<B: Backend>(backend: &B, case: &Case, left: &Poly<B>, right: &Poly<B>) {
+    let ring = case.ring;
+    let [left_values, right_values] = [left, right].map(|poly| poly.duplicate(backend).into_evaluation(backend));
+    let product = left_values.multiply(backend, &right_values).expect("same shape");
+    compare(backend, &format!("{case}: multiply"), &product, &[left, right], |modulus, factors| {
+        shrink(ring, &negacyclic(modulus, &expand(ring, modulus, &factors[0]), &expand(ring, modulus, &factors[1])))
+    });
+    let mut accumulated = right_values.duplicate(backend);
+    accumulated.multiply_accumulate(backend, &left_values, &right_values).expect("same shape");
+    accumulated.subtract_assign(backend, &product).expect("same shape");
+    compare(backend, &format!("{case}: multiply_accumulate"), &accumulated, &[right], |_, right| right[0].clone());
+}
+
+fn automorphisms<B: Backend>(backend: &B, case: &Case, poly: &Poly<B>) {
+    let ring = case.ring;
+    let values = poly.duplicate(backend).into_evaluation(backend);
+    for element in [1, -1, 2]
+        .map(|steps| GaloisElement::rotation(ring, steps))
+        .into_iter()
+        .chain([GaloisElement::conjugation(ring)])
+    {
+        let law = |modulus: &Modulus, source: &[Vec<u64>]| {
+            let source = expand(ring, modulus, &source[0]);
+            let mut image = vec![0; source.len()];
+            for (exponent, &coefficient) in source.iter().enumerate() {
+                add_monomial(modulus, &mut image, exponent * element.exponent() as usize, coefficient);
+            }
+            shrink(ring, &image)
+        };
+        for source in [poly, &values] {
+            let image = source.automorphism(backend, element).expect("made for this ring");
+            let context = format!("{case}: automorphism {} in the {}", element.exponent(), source.shape().domain);
+            compare(backend, &context, &image, &[poly], law);
+        }
+    }
+    if ring.kind == RingKind::Cyclotomic {
+        for exponent in [1, ring.degree() - 1, ring.degree() + 1] {
+            for source in [poly, &values] {
+                let product = source.multiply_monomial(backend, exponent).expect("cyclotomic");
+                let context = format!("{case}: multiply_monomial {exponent} in the {}", source.shape().domain);
+                compare(backend, &context, &product, &[poly], |modulus, source| {
+                    let mut image = vec![0; source[0].len()];
+                    for (i, &coefficient) in source[0].iter().enumerate() {
+                        add_monomial(modulus, &mut image, i + exponent, coefficient);
+                    }
+                    image
+                });
+            }
+        }
+    }
+}
+
+fn constants<B: Backend>(backend: &B, case: &Case, poly: &Poly<B>) {
+    let constant = -(1i128 << 99) - 12345;
+    let mut shifted = poly.duplicate(backend).into_evaluation(backend);
+    shifted.add_constant(backend, constant).expect("evaluation domain");
+    compare(backend, &format!("{case}: add_constant"), &shifted, &[poly], |modulus, source| {
+        let mut sum = source[0].clone();
+        sum[0] = modulus.add(sum[0], modulus.reduce_i128(constant));
+        sum
+    });
+    let mut scaled = poly.duplicate(backend);
+    scaled.scale_integer(backend, constant);
+    scaled.negate(backend);
+    compare(backend, &format!("{case}: scale, negate"), &scaled, &[poly], |modulus, source| {
+        source[0].iter().map(|&c| modulus.neg(modulus.mul(c, modulus.reduce_i128(constant)))).collect()
+    });
+    scaled.add_assign(backend, poly).expect("same shape");
+    compare(backend, &format!("{case}: add_assign"), &scaled, &[poly], |modulus, source| {
+        source[0].iter().map(|&c| modulus.mul(c, modulus.reduce_i128(1 - constant))).collect()
+    });
+}
+
+/// Adds `coefficient * X^exponent` modulo `X^M + 1`.
+fn add_monomial(modulus: &Modulus, image: &mut [u64], exponent: usize, coefficient: u64) {
+    let (turns, position) = (exponent / image.len(), exponent % image.len());
+    let term = if turns % 2 == 0 { coefficient } else { modulus.neg(coefficient) };
+    image[position] = modulus.add(image[position], term);
+}
+
+fn negacyclic(modulus: &Modulus, left: &[u64], right: &[u64]) -> Vec<u64> {
+    let mut product = vec![0; left.len()];
+    for (i, &l) in left.iter().enumerate() {
+        for (j, &r) in right.iter().enumerate() {
+            add_monomial(modulus, &mut product, i + j, modulus.mul(l, r));
+        }
+    }
+    product
+}
+
+/// An element of the conjugate-invariant ring of degree `N` as a polynomial modulo `X^2N + 1`, where
+/// `X^-k = -X^(2N - k)`; an element of the cyclotomic ring as it is.
+fn expand(ring: Ring, modulus: &Modulus, element: &[u64]) -> Vec<u64> {
+    let mut expanded = element.to_vec();
+    if ring.kind == RingKind::ConjugateInvariant {
+        expanded.push(0);
+        expanded.extend(element[1..].iter().rev().map(|&c| modulus.neg(c)));
+    }
+    expanded
+}
+
+fn shrink(ring: Ring, expanded: &[u64]) -> Vec<u64> {
+    expanded[..ring.degree()].to_vec()
+}

@@ -1,0 +1,85 @@
+//! The operations of a turn with their phase and their place in the model.
+
+use fhe_circuits::{CircuitError, Halves, crossing};
+use fhe_ckks::Evaluator;
+
+use super::error::{At, Result};
+use super::harness::{Harness, Phase, Reading, Sight};
+use crate::float::Location;
+
+/// An evaluator at work, attended by a harness.
+pub(super) struct Execution<'a, E: Evaluator, H: Harness<E> + ?Sized> {
+    pub(super) e: &'a E,
+    harness: &'a mut H,
+}
+
+impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
+    pub(super) fn new(e: &'a E, harness: &'a mut H) -> Self {
+        Self { e, harness }
+    }
+
+    /// Work of one kind at one place.
+    pub(super) fn work<T>(
+        &mut self,
+        phase: Phase,
+        location: Location,
+        work: impl FnOnce(&E) -> Result<T, CircuitError>,
+    ) -> Result<T> {
+        self.harness.phase(phase);
+        work(self.e).at(location)
+    }
+
+    /// SlotsToCoeffs of both halves of every ciphertext.
+    pub(super) fn descend(
+        &mut self,
+        location: Location,
+        tensor: &[Halves<E::Slots>],
+        unit: f64,
+    ) -> Result<Vec<E::Coefficients>> {
+        self.work(Phase::Bootstrapping, location, |e| crossing::descend(e, tensor.iter().flatten(), unit))
+    }
+
+    /// Half bootstrapping; distorted.
+    pub(super) fn climb(
+        &mut self,
+        location: Location,
+        tensor: &[E::Coefficients],
+        levels: usize,
+    ) -> Result<Vec<Halves<E::Slots>>> {
+        self.work(Phase::Bootstrapping, location, |e| crossing::climb(e, tensor, levels))
+    }
+
+    /// Half bootstrapping and correction of the sine, with `levels` left after both.
+    pub(super) fn climb_corrected(
+        &mut self,
+        location: Location,
+        tensor: &[E::Coefficients],
+        levels: usize,
+    ) -> Result<Vec<Halves<E::Slots>>> {
+        let distorted = self.climb(location, tensor, levels + crossing::SINE_LEVELS)?;
+        self.work(Phase::NonLinear, location, |e| crossing::correct(e, &distorted))
+    }
+
+    /// Single slot ciphertexts in [-1, 1] through coefficients and a half bootstrap; distorted. The coefficients are shown on the way.
+    pub(super) fn cross(
+        &mut self,
+        location: Location,
+        slots: &[E::Slots],
+        levels: usize,
+        reading: Reading<'_>,
+    ) -> Result<Vec<E::Slots>, CircuitError> {
+        self.harness.phase(Phase::Bootstrapping);
+        let coefficients = crossing::descend(self.e, slots, self.e.shape().full_scale)?;
+        self.observe(location, &coefficients, reading);
+        let climbed = crossing::climb(self.e, &coefficients, levels)?;
+        Ok(climbed.into_iter().flatten().take(slots.len()).collect())
+    }
+
+    pub(super) fn phase(&mut self, phase: Phase) {
+        self.harness.phase(phase);
+    }
+
+    pub(super) fn observe(&mut self, location: Location, tensor: &[E::Coefficients], reading: Reading<'_>) {
+        self.harness.observe(Sight::new(location, tensor, reading));
+    }
+}

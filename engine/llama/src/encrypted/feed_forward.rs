@@ -1,0 +1,95 @@
+//! The feed-forward network of one decoder layer: from residual to residual.
+
+use fhe_circuits::crossing::SINE_LEVELS;
+use fhe_circuits::{Distortion, GatedSilu, Layout};
+use fhe_ckks::Evaluator;
+
+use super::{Polynomial, Preparation};
+use super::error::{At, Result};
+use super::execution::Execution;
+use super::harness::{Harness, Phase, Reading};
+use super::norm::NormTurn;
+use super::projection::{Fill, Projection, ResidualWriter, common_unit, with_gamma};
+use crate::calibration::LayerRanges;
+use crate::float::Site;
+use crate::weights::LayerWeights;
+
+/// Ciphertexts of gate and of up that are worked on together: enough to share what a half bootstrap reads, few enough for memory.
+const BATCH: usize = 4;
+
+/// The feed-forward network of one layer, ready to be evaluated.
+#[derive(Clone, Debug)]
+pub(super) struct FeedForwardLayer {
+    layer: usize,
+    norm: NormTurn,
+    gate: Projection,
+    up: Projection,
+    silu: GatedSilu,
+    down_layout: Layout,
+    down: ResidualWriter,
+}
+
+impl FeedForwardLayer {
+    pub(super) fn prepare(
+        preparation: &Preparation<'_>,
+        layer: usize,
+        weights: &LayerWeights,
+        ranges: &LayerRanges,
+    ) -> Result<Self> {
+        let Preparation { config, shape, module, residual, options, .. } = *preparation;
+        let at = |site: Site| site.in_layer(layer);
+        let layout = Layout::dense(module, config.intermediate_size);
+        let project = |site, matrix: &crate::Matrix, bound| {
+            let matrix = with_gamma(matrix.clone(), &weights.post_norm);
+            Projection::prepare(preparation, at(site), &matrix, &layout, &residual.layout, bound)
+        };
+        let mut gate = project(Site::Gate, &weights.gate, ranges.gate)?;
+        let mut up = project(Site::Up, &weights.up, ranges.up)?;
+        let norm = NormTurn::prepare(
+            preparation,
+            [at(Site::FfnMeanSquare), at(Site::FfnNormalisedInput)],
+            ranges.ffn_mean_square,
+            ranges.normalised_ffn_input,
+            ranges.residual_after_attention,
+            common_unit(shape, [&gate, &up]),
+        )?;
+        for projection in [&mut gate, &mut up] {
+            projection.scale_output(norm.output_unit(), Fill::Range);
+        }
+        let silu = GatedSilu::new(gate.range(shape), up.range(shape), Distortion::of(shape), options.tolerance)
+            .at(at(Site::Gate))?;
+        preparation.check_levels(at(Site::Gate), silu.gate_levels())?;
+        preparation.check_levels(at(Site::Up), silu.up_levels() + SINE_LEVELS)?;
+        let [to, from] = [at(Site::DownProjection), at(Site::GatedProduct)];
+        let down = ResidualWriter::prepare(preparation, to, from, &weights.down, &layout, ranges.gated)?;
+        Ok(Self { layer, norm, gate, up, silu, down_layout: layout, down })
+    }
+
+    pub(super) fn polynomials(&self) -> [Polynomial; 2] {
+        [self.norm.polynomial(), Polynomial::of(self.gate.location(), self.silu.silu())]
+    }
+
+    pub(super) fn run<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        residual_layout: &Layout,
+        residual: &[E::Coefficients],
+    ) -> Result<Vec<E::Coefficients>> {
+        let product_site = Site::GatedProduct.in_layer(self.layer);
+        let rows = self.norm.run(run, residual_layout, residual)?;
+        let gate = self.gate.run(run, &rows)?;
+        let up = self.up.run(run, &rows)?;
+        drop(rows);
+        let mut gated = Vec::with_capacity(gate.len());
+        for (gate, up) in gate.chunks(BATCH).zip(up.chunks(BATCH)) {
+            let gate = run.climb(self.gate.location(), gate, self.silu.gate_levels())?;
+            let up = run.climb_corrected(self.up.location(), up, self.silu.up_levels())?;
+            let products = run.work(Phase::NonLinear, product_site, |e| {
+                gate.iter().zip(&up).map(|(gate, up)| self.silu.apply(e, gate, up)).collect::<Result<Vec<_>, _>>()
+            })?;
+            gated.extend(run.descend(product_site, &products, self.down.input_unit())?);
+        }
+        run.observe(product_site, &gated, Reading::Dense(&self.down_layout));
+        self.down.run(run, &gated, residual, Site::ResidualAfterFfn.in_layer(self.layer))
+    }
+}

@@ -1,0 +1,162 @@
+//! Hooks for whoever runs the decoder: phases to time, tensors to look at.
+
+use fhe_circuits::attention::ScoreBlock;
+use fhe_circuits::{CircuitError, Layout, SlotAttention, Softmax};
+use fhe_ckks::{Client, Evaluator};
+
+use super::error::{At, Result};
+use crate::float::Location;
+use crate::matrix::Matrix;
+
+/// What kind of work the evaluator is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phase {
+    /// Products with weights, and products of two encrypted tensors in attention.
+    Linear,
+    /// SlotsToCoeffs and half bootstrapping.
+    Bootstrapping,
+    /// Work on slots: correction of the sine, norms, rotary positions, SoftMax, SiLU.
+    NonLinear,
+}
+
+/// Attends a run. No method may change what is computed.
+pub trait Harness<E: Evaluator> {
+    /// Called whenever the kind of work changes.
+    fn phase(&mut self, phase: Phase) {
+        let _ = phase;
+    }
+
+    /// Called with every named tensor that passes through coefficients at the lowest modulus, in the order of the computation.
+    fn observe(&mut self, sight: Sight<'_, E>) {
+        let _ = sight;
+    }
+}
+
+/// Looks at nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unattended;
+
+impl<E: Evaluator> Harness<E> for Unattended {}
+
+/// An encrypted tensor of the decoder, named like the one of the float reference.
+pub struct Sight<'a, E: Evaluator> {
+    location: Location,
+    ciphertexts: &'a [E::Coefficients],
+    reading: Reading<'a>,
+}
+
+/// How the coefficients of a tensor are read.
+#[derive(Clone, Copy)]
+pub(super) enum Reading<'a> {
+    /// Channels in the first of their places.
+    Dense(&'a Layout),
+    /// Channels as sums over their places.
+    Sums(&'a Layout),
+    /// Normalised scores.
+    Scores(&'a SlotAttention, &'a Softmax),
+    /// Normalised denominators.
+    Denominators(&'a SlotAttention, &'a Softmax),
+}
+
+impl<'a, E: Evaluator> Sight<'a, E> {
+    pub(super) fn new(location: Location, ciphertexts: &'a [E::Coefficients], reading: Reading<'a>) -> Self {
+        Self { location, ciphertexts, reading }
+    }
+
+    /// Layer and site.
+    pub fn location(&self) -> Location {
+        self.location
+    }
+
+    /// The ciphertexts.
+    pub fn ciphertexts(&self) -> &'a [E::Coefficients] {
+        self.ciphertexts
+    }
+
+    /// The tensor in the shape in which the float reference shows this site, rows x block positions; `None` if the execution holds no data. Entries that
+    /// the circuit does not compute are NaN: of [`Score`](crate::Site::Score) the masked pairs, of [`LogDenominator`](crate::Site::LogDenominator) none.
+    ///
+    /// # Errors
+    /// Those of [`Client::decrypt`].
+    pub fn reveal<C: Client<E> + ?Sized>(&self, client: &C) -> Result<Option<Matrix>> {
+        let Some(vectors) = decrypt::<E, C>(client, self.ciphertexts).at(self.location)? else { return Ok(None) };
+        let tensor = match self.reading {
+            Reading::Dense(layout) => matrix(layout, layout.unpack(&vectors)),
+            Reading::Sums(layout) => matrix(layout, layout.unpack_sums(&vectors)),
+            Reading::Scores(attention, softmax) => Ok(scores(&vectors, attention, softmax)),
+            Reading::Denominators(attention, softmax) => Ok(log_denominators(&vectors, attention, softmax)),
+        };
+        tensor.at(self.location).map(Some)
+    }
+}
+
+/// The tensor in a layout.
+pub(super) fn reveal_dense<E: Evaluator, C: Client<E> + ?Sized>(
+    client: &C,
+    ciphertexts: &[E::Coefficients],
+    layout: &Layout,
+) -> Result<Option<Matrix>, CircuitError> {
+    decrypt::<E, C>(client, ciphertexts)?.map(|vectors| matrix(layout, layout.unpack(&vectors))).transpose()
+}
+
+fn decrypt<E: Evaluator, C: Client<E> + ?Sized>(
+    client: &C,
+    ciphertexts: &[E::Coefficients],
+) -> Result<Option<Vec<Vec<f64>>>, CircuitError> {
+    Ok(ciphertexts.iter().map(|ciphertext| client.decrypt(ciphertext)).collect::<std::result::Result<_, _>>()?)
+}
+
+fn matrix(layout: &Layout, entries: Result<Vec<f64>, CircuitError>) -> Result<Matrix, CircuitError> {
+    let mut tensor = Matrix::zeros(layout.channels(), layout.module().tokens());
+    tensor.data_mut().iter_mut().zip(entries?).for_each(|(to, from)| *to = from as f32);
+    Ok(tensor)
+}
+
+/// The slot vectors that were paired into coefficient vectors, in order.
+fn slot_vectors(vectors: &[Vec<f64>]) -> impl Iterator<Item = &[f64]> {
+    vectors.iter().flat_map(|vector| vector.chunks_exact(vector.len() / 2))
+}
+
+/// The number in a slot, read from half a coefficient vector.
+fn slot(values: &[f64], slot: usize) -> f64 {
+    values[slot.reverse_bits() >> (usize::BITS - values.len().trailing_zeros())]
+}
+
+fn scores(vectors: &[Vec<f64>], attention: &SlotAttention, softmax: &Softmax) -> Matrix {
+    let tokens = attention.heads().module().tokens();
+    let mut tensor = Matrix::zeros(attention.heads().heads() * tokens, tokens);
+    tensor.data_mut().fill(f32::NAN);
+    for (block, values) in attention.score_blocks().iter().zip(slot_vectors(vectors)) {
+        for (index, pair) in attention.live_pairs(block) {
+            let score = softmax.score(pair.head, slot(values, index));
+            tensor.row_mut(pair.head * tokens + pair.key)[pair.query] = score as f32;
+        }
+    }
+    tensor
+}
+
+fn log_denominators(vectors: &[Vec<f64>], attention: &SlotAttention, softmax: &Softmax) -> Matrix {
+    let tokens = attention.heads().module().tokens();
+    let mut tensor = Matrix::zeros(attention.heads().heads(), tokens);
+    let mut blocks: Vec<ScoreBlock> = attention.score_blocks();
+    blocks.dedup_by_key(|block| (block.head_ciphertext, block.half));
+    for (block, values) in blocks.iter().zip(slot_vectors(vectors)) {
+        // The sum stands in every entry of its head; reading it at the live pairs is as good as anywhere.
+        for (index, pair) in attention.live_pairs(block) {
+            tensor.row_mut(pair.head)[pair.query] = softmax.log_denominator(pair.head, slot(values, index)) as f32;
+        }
+    }
+    tensor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_read_from_its_bit_reversed_coefficient() {
+        let values: Vec<f64> = (0..8).map(f64::from).collect();
+        assert_eq!((slot(&values, 1), slot(&values, 3), slot(&values, 7)), (4.0, 6.0, 7.0));
+        assert_eq!(slot_vectors(&[vec![1.0, 2.0], vec![3.0, 4.0]]).flatten().sum::<f64>(), 10.0);
+    }
+}

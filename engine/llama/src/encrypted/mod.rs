@@ -1,0 +1,293 @@
+//! The decoder over encrypted activations, written once over any [`Evaluator`].
+//!
+//! [`EncryptedModel`] is everything public about one run: integer weights, masks and rotary tables of one [`PromptBlock`], polynomials fitted to calibrated
+//! windows, units, levels. It knows no ciphertext type. The client embeds and encrypts a block, an evaluator takes the residual through the
+//! layers and the head, the client decrypts logits of all positions:
+//!
+//! ```text
+//! embed -> residual -> layer 0 -> ... -> residual -> head -> logits
+//! ```
+//!
+//! The residual stays in coefficients at the lowest modulus for the whole model, at one unit, and is never bootstrapped. Each of its readers (the norms)
+//! climbs from a copy magnified to fill the range; each of its writers (output and down projection) lands on its unit. A layer is a chain of
+//! **turns**, each from coefficients through a half bootstrap and slots back to coefficients, between products with weights:
+//!
+//! | turn | levels of its half bootstrap |
+//! |---|---|
+//! | norm -> Q, K, V or gate, up or logits | sine, square, map, inverse root, product |
+//! | rotary positions -> scores | sine, placement, product, mask |
+//! | SoftMax, with the turn of the denominators inside -> weighted values -> O | exponential, mask, product; selection, product |
+//! | SiLU times up -> down | SiLU, product |
+//!
+//! The inverse of the bootstrap's sine is folded into the polynomials of SoftMax and SiLU. Every number of levels follows from the degrees of the polynomials; none is
+//! written down.
+
+mod attention_layer;
+mod error;
+mod execution;
+mod feed_forward;
+mod harness;
+mod norm;
+mod projection;
+
+use fhe_ckks::{CircuitShape, Client, Evaluator, OperationCounts};
+use fhe_circuits::approximation::Approximation;
+use fhe_circuits::{Layout, RowModule, SoftmaxVariant};
+
+use crate::calibration::{LayerRanges, ModelRanges};
+use crate::config::Config;
+use crate::float::{Location, Site};
+use crate::matrix::Matrix;
+use crate::prompt::PromptBlock;
+use crate::weights::Weights;
+
+pub use error::{Error, Result};
+pub use harness::{Harness, Phase, Sight, Unattended};
+
+use attention_layer::AttentionLayer;
+use error::At;
+use execution::Execution;
+use feed_forward::FeedForwardLayer;
+use norm::NormTurn;
+use projection::{Projection, with_gamma};
+
+/// Choices that a model leaves open.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CircuitOptions {
+    /// Bits of the integer weights, sign included.
+    pub weight_bits: u32,
+    /// Error asked of every polynomial (relative for inverses and roots; of the window for SiLU, of the smallest denominator for
+    /// the exponential).
+    pub tolerance: f64,
+    /// How SoftMax divides.
+    pub softmax: SoftmaxVariant,
+}
+
+impl Default for CircuitOptions {
+    fn default() -> Self {
+        Self { weight_bits: 13, tolerance: 1e-6, softmax: SoftmaxVariant::default() }
+    }
+}
+
+/// A polynomial of the circuit and how well it follows its function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Polynomial {
+    /// Layer and site of its argument.
+    pub location: Location,
+    /// Degree.
+    pub degree: usize,
+    /// Error by the criterion of [`CircuitOptions::tolerance`].
+    pub error: f64,
+}
+
+impl Polynomial {
+    fn of(location: Location, approximation: &Approximation) -> Self {
+        Self { location, degree: approximation.degree(), error: approximation.error() }
+    }
+}
+
+/// A model prepared for one block of prompts and one parameter set.
+#[derive(Clone, Debug)]
+pub struct EncryptedModel {
+    config: Config,
+    block: PromptBlock,
+    residual: Residual,
+    embedding: Matrix,
+    layers: Vec<Layer>,
+    final_norm: NormTurn,
+    head: Projection,
+}
+
+/// The residual stream: where it lies and the integer that stands for 1.
+#[derive(Clone, Debug)]
+struct Residual {
+    layout: Layout,
+    unit: f64,
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    attention: AttentionLayer,
+    feed_forward: FeedForwardLayer,
+}
+
+/// What every part is prepared from.
+struct Preparation<'a> {
+    config: &'a Config,
+    block: &'a PromptBlock,
+    shape: &'a CircuitShape,
+    module: RowModule,
+    residual: &'a Residual,
+    options: CircuitOptions,
+}
+
+impl EncryptedModel {
+    /// Quantises the weights, fits the polynomials and chooses units and levels.
+    ///
+    /// # Errors
+    /// [`Error::Circuit`] naming layer and site where a window, a size or the levels of `shape` do not carry the circuit;
+    /// [`Error::Levels`]; [`Error::Headroom`]; [`Error::Ranges`] for ranges of another model.
+    pub fn prepare(
+        weights: &Weights,
+        ranges: &ModelRanges,
+        block: &PromptBlock,
+        shape: &CircuitShape,
+        options: CircuitOptions,
+    ) -> Result<Self> {
+        let config = weights.config();
+        if ranges.layers.len() != config.num_hidden_layers {
+            return Err(Error::Ranges { found: ranges.layers.len(), required: config.num_hidden_layers });
+        }
+        let embedding_site = Site::Embedding.outside_layers();
+        let module = RowModule::new(shape, block.size()).at(embedding_site)?;
+        let largest = ranges.layers.iter().fold(ranges.embedding, |largest, layer| {
+            largest.max(layer.residual_after_attention).max(layer.residual_after_ffn)
+        });
+        let residual =
+            Residual { layout: Layout::dense(module, config.hidden_size), unit: projection::filling_unit(shape, largest) };
+        let preparation = Preparation { config, block, shape, module, residual: &residual, options };
+
+        let mut entering = ranges.embedding;
+        let mut layers = Vec::with_capacity(config.num_hidden_layers);
+        for (index, ranges) in ranges.layers.iter().enumerate() {
+            layers.push(preparation.layer(weights, index, ranges, entering)?);
+            entering = ranges.residual_after_ffn;
+        }
+        let (final_norm, head) = preparation.head(weights, ranges, entering)?;
+        let embedding = weights.embedding();
+        Ok(Self { config: config.clone(), block: block.clone(), embedding, layers, final_norm, head, residual })
+    }
+
+    /// The architecture.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The block it was prepared for.
+    pub fn block(&self) -> &PromptBlock {
+        &self.block
+    }
+
+    /// Number of decoder layers.
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The layout of the residual.
+    pub fn residual(&self) -> &Layout {
+        &self.residual.layout
+    }
+
+    /// Every polynomial of the circuit, in the order of the computation.
+    pub fn polynomials(&self) -> Vec<Polynomial> {
+        let layers = self.layers.iter().flat_map(|layer| {
+            layer.attention.polynomials().into_iter().chain(layer.feed_forward.polynomials())
+        });
+        layers.chain([self.final_norm.polynomial()]).collect()
+    }
+
+    /// The client's part before: embeds the tokens of the block and encrypts the residual that they start with.
+    ///
+    /// # Errors
+    /// Those of [`Client::encrypt`].
+    pub fn embed<E: Evaluator, C: Client<E> + ?Sized>(&self, client: &C) -> Result<Vec<E::Coefficients>> {
+        let site = Site::Embedding.outside_layers();
+        let mut tensor = vec![0.0; self.config.hidden_size * self.block.size()];
+        for (position, &token) in self.block.tokens().iter().enumerate() {
+            for (channel, &value) in self.embedding.row(token as usize).iter().enumerate() {
+                tensor[channel * self.block.size() + position] = value.into();
+            }
+        }
+        let packed = self.residual.layout.pack(&tensor).at(site)?;
+        packed.iter().map(|vector| client.encrypt(vector, self.residual.unit).at(site)).collect()
+    }
+
+    /// One decoder layer: the residual after it.
+    ///
+    /// # Errors
+    /// [`Error::Layer`] for a layer that does not exist; those of the evaluator, with their site.
+    pub fn layer<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        e: &E,
+        index: usize,
+        residual: &[E::Coefficients],
+        harness: &mut H,
+    ) -> Result<Vec<E::Coefficients>> {
+        let layer = self.layers.get(index).ok_or(Error::Layer { found: index, layers: self.layers.len() })?;
+        let mut run = Execution::new(e, harness);
+        let residual = layer.attention.run(&mut run, &self.residual.layout, residual)?;
+        layer.feed_forward.run(&mut run, &self.residual.layout, &residual)
+    }
+
+    /// Final norm and LM head: logits at all positions.
+    ///
+    /// # Errors
+    /// Those of the evaluator, with their site.
+    pub fn head<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        e: &E,
+        residual: &[E::Coefficients],
+        harness: &mut H,
+    ) -> Result<Vec<E::Coefficients>> {
+        let mut run = Execution::new(e, harness);
+        let rows = self.final_norm.run(&mut run, &self.residual.layout, residual)?;
+        self.head.run(&mut run, &rows)
+    }
+
+    /// The client's part after: the logits, vocabulary x block positions; `None` if the execution holds no data.
+    ///
+    /// # Errors
+    /// Those of [`Client::decrypt`].
+    pub fn logits<E: Evaluator, C: Client<E> + ?Sized>(
+        &self,
+        client: &C,
+        logits: &[E::Coefficients],
+    ) -> Result<Option<Matrix>> {
+        harness::reveal_dense(client, logits, self.head.layout()).at(Site::Logits.outside_layers())
+    }
+
+    /// All layers and the head in one call. Returns the logits and what was executed.
+    ///
+    /// # Errors
+    /// Those of [`EncryptedModel::layer`] and [`EncryptedModel::head`].
+    pub fn run<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        e: &E,
+        mut residual: Vec<E::Coefficients>,
+        harness: &mut H,
+    ) -> Result<(Vec<E::Coefficients>, OperationCounts)> {
+        let before = e.counts();
+        for layer in 0..self.layers.len() {
+            residual = self.layer(e, layer, &residual, harness)?;
+        }
+        let logits = self.head(e, &residual, harness)?;
+        Ok((logits, e.counts() - before))
+    }
+}
+
+impl Preparation<'_> {
+    fn layer(&self, weights: &Weights, index: usize, ranges: &LayerRanges, entering: f64) -> Result<Layer> {
+        let weights = weights.layer(index)?;
+        Ok(Layer {
+            attention: AttentionLayer::prepare(self, index, &weights, ranges, entering)?,
+            feed_forward: FeedForwardLayer::prepare(self, index, &weights, ranges)?,
+        })
+    }
+
+    fn head(&self, weights: &Weights, ranges: &ModelRanges, entering: f64) -> Result<(NormTurn, Projection)> {
+        let site = Site::Logits.outside_layers();
+        let layout = Layout::dense(self.module, self.config.vocab_size);
+        let matrix = with_gamma(weights.lm_head(), &weights.final_norm());
+        let mut head = Projection::prepare(self, site, &matrix, &layout, &self.residual.layout, ranges.logits)?;
+        let norm = NormTurn::prepare(
+            self,
+            [Site::FinalMeanSquare.outside_layers(), Site::FinalNormalisedInput.outside_layers()],
+            ranges.final_mean_square,
+            ranges.normalised_final_input,
+            entering,
+            projection::common_unit(self.shape, [&head]),
+        )?;
+        head.scale_output(norm.output_unit(), projection::Fill::Nothing);
+        Ok((norm, head))
+    }
+}

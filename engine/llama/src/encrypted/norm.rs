@@ -1,0 +1,77 @@
+//! The turn of a norm: from the residual to rows of its normalised copy.
+
+use fhe_circuits::{Interval, Layout, RmsNorm, split_rows};
+use fhe_ckks::Evaluator;
+
+use super::{Polynomial, Preparation};
+use super::error::{At, Result};
+use super::execution::Execution;
+use super::harness::{Harness, Phase, Reading};
+use super::projection::{check_headroom, filling_unit};
+use crate::calibration;
+use crate::float::Location;
+
+/// A norm over the residual, ready to be evaluated.
+#[derive(Clone, Debug)]
+pub(super) struct NormTurn {
+    /// Of the mean square, and of the normalised input.
+    locations: [Location; 2],
+    norm: RmsNorm,
+    magnification: u64,
+    output_unit: f64,
+}
+
+impl NormTurn {
+    /// `entering` bounds the residual, `normalised` the result before gamma, which leaves at `output_unit`.
+    pub(super) fn prepare(
+        preparation: &Preparation<'_>,
+        locations: [Location; 2],
+        mean_square: calibration::Interval,
+        normalised: f64,
+        entering: f64,
+        output_unit: f64,
+    ) -> Result<Self> {
+        let Preparation { shape, residual, config, .. } = *preparation;
+        let magnification = (filling_unit(shape, entering) / residual.unit).floor().max(1.0);
+        let norm = RmsNorm::new(
+            preparation.module,
+            config.hidden_size,
+            shape.full_scale / (residual.unit * magnification),
+            Interval::new(mean_square.lo, mean_square.hi),
+            config.rms_norm_eps,
+            preparation.options.tolerance,
+        )
+        .at(locations[0])?;
+        preparation.check_levels(locations[0], norm.levels() + fhe_circuits::crossing::SINE_LEVELS)?;
+        check_headroom(shape, locations[1], normalised, output_unit)?;
+        Ok(Self { locations, norm, magnification: magnification as u64, output_unit })
+    }
+
+    /// The unit of the normalised input.
+    pub(super) fn output_unit(&self) -> f64 {
+        self.output_unit
+    }
+
+    pub(super) fn polynomial(&self) -> Polynomial {
+        Polynomial::of(self.locations[0], self.norm.inverse_root())
+    }
+
+    /// Rows of the normalised residual, for the projections that follow.
+    pub(super) fn run<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layout: &Layout,
+        residual: &[E::Coefficients],
+    ) -> Result<E::Rows> {
+        let [mean_square, normalised] = self.locations;
+        let copy = run.work(Phase::Linear, mean_square, |e| {
+            let copies = residual.iter().map(|x| e.magnify(x, self.magnification));
+            Ok(copies.collect::<std::result::Result<Vec<_>, _>>()?)
+        })?;
+        let slots = run.climb_corrected(mean_square, &copy, self.norm.levels())?;
+        let slots = run.work(Phase::NonLinear, normalised, |e| self.norm.apply(e, &slots))?;
+        let coefficients = run.descend(normalised, &slots, self.output_unit)?;
+        run.observe(normalised, &coefficients, Reading::Dense(layout));
+        run.work(Phase::Linear, normalised, |e| split_rows(e, layout.module(), &coefficients))
+    }
+}

@@ -1,0 +1,8 @@
+//! The decoder over the clear evaluator against the float reference.
+
+#[path = "../model/fixture.rs"]
+#[allow(dead_code, reason = "the tests of the float side use the rest")]
+mod fixture;
+
+mod agreement;
+mod support;

@@ -1,0 +1,143 @@
+//! The kernels that bootstrapping is made of, at the real degree: `cargo bench -p fhe-ring`.
+//!
+//! Set `RAYON_NUM_THREADS=1` for one-thread figures of the multi-limb kernels; `ntt/forward` and `ntt/inverse` are one
+//! limb on one thread in any case.
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use fhe_ring::{
+    Backend, Basis, Cpu, InstructionSet, Modulus, Operand, PrimeChain, Ring, Shape, ntt::NumberTheoreticTransform,
+    primes::primes_below,
+};
+
+const LOG_DEGREE: u32 = 16;
+
+fn words(seed: u64, len: usize, bound: u64) -> Vec<u64> {
+    let mut state = seed;
+    (0..len)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 14) % bound
+        })
+        .collect()
+}
+
+/// 24 compute primes of 42 bits among 50-bit ones, as in a real chain of 30 limbs, and 8 special primes.
+fn chain() -> PrimeChain {
+    let large = primes_below(1 << 50, 4 << LOG_DEGREE);
+    let small = primes_below(1 << 42, 4 << LOG_DEGREE);
+    let mut large = large.take(22);
+    let q: Vec<u64> = large.by_ref().take(1).chain(small.take(16)).collect();
+    let q = q.into_iter().chain(large.by_ref().take(13)).collect();
+    PrimeChain::new(q, large.collect(), LOG_DEGREE).expect("the primes are distinct and small enough")
+}
+
+fn fill(backend: &Cpu, shape: Shape, seed: u64) -> <Cpu as Backend>::Buffer {
+    backend.upload(shape, &mut |out| {
+        let degree = shape.ring.degree();
+        for ((i, limb), modulus) in out.chunks_exact_mut(degree).enumerate().zip(backend.primes().moduli(shape.basis)) {
+            limb.copy_from_slice(&words(seed + i as u64, degree, modulus.value()));
+        }
+    })
+}
+
+fn transforms(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ntt");
+    for (name, ring) in [("", Ring::cyclotomic(16)), ("conjugate-invariant/", Ring::conjugate_invariant(16))] {
+        for bits in [50, 42] {
+            let prime = primes_below(1 << bits, 1 << 18).next().expect("there are many");
+            let modulus = Modulus::new(prime).expect("a prime");
+            let transform = NumberTheoreticTransform::new(ring, &modulus, InstructionSet::detect()).expect("1 modulo 4N");
+            let mut limb = words(1, ring.degree(), prime);
+            let suffix = if bits == 50 { "" } else { "/42-bit" };
+            group.bench_function(format!("{name}forward/2^16{suffix}"), |b| b.iter(|| transform.forward(&mut limb)));
+            group.bench_function(format!("{name}inverse/2^16{suffix}"), |b| b.iter(|| transform.inverse(&mut limb)));
+        }
+    }
+    let backend = Cpu::new(chain());
+    let shape = Shape::coefficient(Ring::cyclotomic(LOG_DEGREE), Basis::of(14..30));
+    let mut buffer = fill(&backend, shape, 1);
+    group.throughput(Throughput::Elements(16));
+    group.bench_function("batch16", |b| b.iter(|| backend.forward(&mut buffer, shape)));
+    group.finish();
+}
+
+fn base_conversion(c: &mut Criterion) {
+    let backend = Cpu::new(chain());
+    let ring = Ring::cyclotomic(LOG_DEGREE);
+    let mut group = c.benchmark_group("base-conversion");
+    group.sample_size(20);
+    // Six primes to thirty, transforms included: one digit of width six with six special primes.
+    let shape = Shape::evaluation(ring, Basis::prefix(30));
+    let source = fill(&backend, shape, 1);
+    let operand = Operand { buffer: &source, shape };
+    group.bench_function("mod-up/30+6/5-digits", |b| b.iter(|| backend.mod_up(operand, 6, 6)));
+    group.bench_function("mod-up/30+8/4-digits", |b| b.iter(|| backend.mod_up(operand, 8, 8)));
+    let wide = Shape::evaluation(ring, Basis::prefix(30).with_special(6));
+    let source = fill(&backend, wide, 2);
+    let operand = Operand { buffer: &source, shape: wide };
+    group.bench_function("mod-down/30+6", |b| b.iter(|| backend.mod_down(operand, false)));
+    group.bench_function("mod-down-rescale/30+6", |b| b.iter(|| backend.mod_down(operand, true)));
+    let one = Shape::coefficient(ring, Basis::prefix(1));
+    let source = fill(&backend, one, 3);
+    let operand = Operand { buffer: &source, shape: one };
+    group.bench_function("raise/30", |b| b.iter(|| backend.raise(operand, shape)));
+    group.finish();
+}
+
+fn gadget_product(c: &mut Criterion) {
+    let backend = Cpu::new(chain());
+    let shape = Shape::evaluation(Ring::cyclotomic(LOG_DEGREE), Basis::prefix(30).with_special(6));
+    let buffers: Vec<_> = (0..5).map(|i| fill(&backend, shape, i)).collect();
+    let keys: Vec<_> = (0..10).map(|i| fill(&backend, shape, 10 + i)).collect();
+    let digits: Vec<_> = buffers.iter().map(|buffer| Operand { buffer, shape }).collect();
+    let rows: Vec<_> = keys.chunks(2).map(|row| [0, 1].map(|half| Operand { buffer: &row[half], shape })).collect();
+    let [mut b, mut a] = [20, 21].map(|seed| fill(&backend, shape, seed));
+    let mut group = c.benchmark_group("gadget-product");
+    group.sample_size(20);
+    group.throughput(Throughput::Bytes(10 * 36 * 8 << LOG_DEGREE));
+    group.bench_function("5x36", |bench| bench.iter(|| backend.gadget_product([&mut b, &mut a], &digits, &rows)));
+    group.finish();
+}
+
+fn element_wise(c: &mut Criterion) {
+    let backend = Cpu::new(chain());
+    let shape = Shape::evaluation(Ring::cyclotomic(LOG_DEGREE), Basis::prefix(30));
+    let [x, y] = [1, 2].map(|seed| fill(&backend, shape, seed));
+    let (left, right) = (Operand { buffer: &x, shape }, Operand { buffer: &y, shape });
+    let mut target = fill(&backend, shape, 3);
+    let mut group = c.benchmark_group("element-wise/30");
+    group.sample_size(20);
+    group.bench_function("add", |b| b.iter(|| backend.add_assign(&mut target, left)));
+    group.bench_function("multiply", |b| b.iter(|| backend.multiply(left, right)));
+    group.bench_function("multiply-accumulate", |b| b.iter(|| backend.multiply_accumulate(&mut target, left, right)));
+    let element = fhe_ring::GaloisElement::rotation(shape.ring, 5);
+    group.bench_function("automorphism", |b| b.iter(|| backend.automorphism(left, element)));
+    group.bench_function("monomial", |b| b.iter(|| backend.multiply_monomial(left, 1 << 15)));
+    group.finish();
+}
+
+fn integer_product(c: &mut Criterion) {
+    use fhe_ring::{IntegerMatrix, MatrixShape};
+    let backend = Cpu::new(chain());
+    let (rows, inner, columns) = (512, 512, 4096);
+    let weights = words(1, rows * inner, 1 << 14).into_iter().map(|w| w as i16 - (1 << 13)).collect();
+    let weights = IntegerMatrix::new(MatrixShape { rows, columns: inner }, weights).expect("the sizes agree");
+    let shape = Shape::coefficient(Ring::cyclotomic(LOG_DEGREE), Basis::prefix(1));
+    let matrix = fill(&backend, Shape::coefficient(Ring::cyclotomic(21), Basis::prefix(1)), 2);
+    assert_eq!(matrix.len(), inner * columns);
+    let _ = shape;
+    let mut group = c.benchmark_group("integer-product");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements((rows * inner * columns) as u64));
+    group.bench_function("512x512x4096", |b| {
+        b.iter_batched(
+            || (),
+            |()| backend.integer_product(&weights, &matrix, MatrixShape { rows: inner, columns }),
+            BatchSize::SmallInput,
+        )
+    });
+    group.finish();
+}
+
+criterion_group!(benches, transforms, base_conversion, gadget_product, element_wise, integer_product);
+criterion_main!(benches);
