@@ -109,6 +109,15 @@ pub enum HarnessError {
         /// The folder the command runs in.
         directory: PathBuf,
     },
+    /// A model that was never calibrated, and no text to do it on.
+    #[error(
+        "model `{}` has no calibrated ranges; name a text with model.calibration_text, or run `fhe-llama calibrate`",
+        model.display()
+    )]
+    NoRanges {
+        /// The model's folder.
+        model: PathBuf,
+    },
     /// A prompt without a single visible character.
     #[error("{place}: the prompt is empty; every prompt needs at least one visible character")]
     EmptyPrompt {
@@ -199,6 +208,12 @@ pub enum HarnessError {
         /// What went wrong between parent and child.
         problem: String,
     },
+    /// The engine panicked while a cell ran.
+    #[error("internal error: {message}; this is a defect, please report it with the lines above")]
+    Panic {
+        /// The panic's message.
+        message: String,
+    },
     /// Some cells failed; each has its row and was reported when it happened.
     #[error("{failed} of {total} cells did not succeed; the reasons stand above and in the records")]
     CellsFailed {
@@ -207,12 +222,17 @@ pub enum HarnessError {
         /// Cells asked for.
         total: usize,
     },
-    /// A part that this build does not carry.
-    #[error("{what} is not built into this binary")]
-    NotBuilt {
-        /// The missing part.
-        what: &'static str,
+    /// Parameters below 128 bits that the spec did not ask for by name.
+    #[error(
+        "engine.parameters = \"{name}\" is below 128 bits of security; use \"n16-llama\", or say `engine.insecure = true`"
+    )]
+    InsecureParameters {
+        /// The set.
+        name: String,
     },
+    /// A mode that must produce logits produced none.
+    #[error("the run produced no logits although its mode computes with data; report this")]
+    NoData,
 }
 
 impl HarnessError {

@@ -44,7 +44,7 @@ pub fn count(value: u64) -> String {
 /// A small number: `3.6e-6`, `0.0123`, `0`.
 pub fn small(value: f64) -> String {
     match value {
-        value if value == 0.0 => "0".into(),
+        0.0 => "0".into(),
         value if !value.is_finite() => "not finite".into(),
         value if value.abs() < 1e-3 || value.abs() >= 1e5 => format!("{value:.1e}"),
         value => significant(value, 3),

@@ -26,10 +26,7 @@ pub struct JournalContents {
 impl Journal {
     /// The journal of a suite; it need not exist yet.
     pub fn of(workspace: &Workspace, suite: &str) -> Self {
-        Self {
-            path: workspace.result(suite, ".jsonl"),
-            lock: workspace.runs().join(format!("journal-{suite}.lock")),
-        }
+        Self { path: workspace.result(suite, ".jsonl"), lock: workspace.runs().join(format!("journal-{suite}.lock")) }
     }
 
     /// The file.

@@ -1,2 +1,43 @@
-//! placeholder
-pub mod atomic; pub mod checkpoint; pub mod error; pub mod event; pub mod execute; pub mod executor; pub mod format; pub mod identity; pub mod journal; pub mod machine; pub mod provenance; pub mod record; pub mod runner; pub mod spec; pub mod table; pub mod workspace;
+//! The harness of fhe-llama: a question in TOML becomes cells, cells become records, records become tables and figures.
+//!
+//! ```text
+//! suites/*.toml --spec--> cells --identity--> missing cells --runner--> one child process each
+//!      results/SUITE/SUITE.jsonl <--journal-- records <--executor--------------'
+//!                  '--table--> .parquet .csv .md        '--figure--> figures/SUITE.{svg,png}
+//! ```
+//!
+//! What a reader may rely on:
+//!
+//! - **A spec is strict.** An unknown key, a wrong type or a missing input is refused by name before anything runs.
+//! - **A number knows where it comes from.** [`record::CellRecord`] carries code, machine, data, parameters and
+//!   randomness; [`identity`] hashes all that can change the answer, and only an equal identity makes a run unnecessary.
+//! - **A failed cell is a row.** Each cell runs in a process of its own; however that ends, its row says so.
+//! - **Nothing is half-written.** Journals, checkpoints and derived files are replaced whole ([`atomic`]); a run that was
+//!   killed resumes from its run folder ([`checkpoint`]).
+//! - **Tables and figures are functions of the journal.** They regenerate from `results/` alone, byte for byte.
+//!
+//! The harness reads clocks, environment and files; the engine below it does not. What is measured stands behind
+//! [`executor::CellExecutor`]; [`execute`] is this workspace's engine.
+
+pub mod atomic;
+pub mod calibrate;
+pub mod checkpoint;
+pub mod cli;
+pub mod error;
+pub mod event;
+pub mod execute;
+pub mod executor;
+pub mod figure;
+pub mod format;
+pub mod identity;
+pub mod journal;
+pub mod machine;
+pub mod params;
+pub mod provenance;
+pub mod record;
+pub mod runner;
+pub mod spec;
+pub mod table;
+pub mod workspace;
+
+pub use error::HarnessError;

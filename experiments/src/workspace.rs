@@ -36,6 +36,20 @@ impl Workspace {
         self.root.join("results")
     }
 
+    /// The suites that have records, by name.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when the results cannot be listed.
+    pub fn suites(&self) -> Result<Vec<String>, HarnessError> {
+        let results = self.results();
+        let entries = std::fs::read_dir(&results).map_err(|source| HarnessError::io("list", &results, source))?;
+        let mut suites: Vec<String> =
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        suites.retain(|suite| self.result(suite, ".jsonl").is_file());
+        suites.sort();
+        Ok(suites)
+    }
+
     /// A file of a suite's results, `results/SUITE/SUITE{suffix}`.
     pub fn result(&self, suite: &str, suffix: &str) -> PathBuf {
         self.results().join(suite).join(format!("{suite}{suffix}"))

@@ -6,7 +6,8 @@
 
 use fhe_ckks::chebyshev::Chebyshev;
 use fhe_ckks::minimax::minimax_relative;
-use fhe_ckks::polynomial::evaluate_chebyshev;
+use fhe_ckks::polynomial::evaluate_plan;
+use fhe_ckks::polynomial_plan::ChebyshevPlan;
 use fhe_ckks::{CkksError, Evaluator};
 
 use crate::error::{CircuitError, Result};
@@ -42,7 +43,8 @@ pub struct Target {
 /// A polynomial on [-1, 1] with the error it was measured to have.
 #[derive(Clone, Debug)]
 pub struct Approximation {
-    polynomial: Chebyshev,
+    plan: ChebyshevPlan,
+    degree: usize,
     error: f64,
 }
 
@@ -89,7 +91,8 @@ impl Approximation {
                 Criterion::Relative => fit_error.relative,
                 Criterion::Absolute(unit) => fit_error.absolute / unit,
             };
-            (!error.is_nan()).then_some(Self { polynomial, error })
+            let plan = ChebyshevPlan::new(polynomial.coefficients()).ok()?;
+            (!error.is_nan()).then_some(Self { plan, degree, error })
         };
         let interpolated = measured(Chebyshev::interpolate(&f, INTERVAL, degree));
         let enough = interpolated.as_ref().is_some_and(|fit| fit.error <= target.tolerance);
@@ -102,7 +105,7 @@ impl Approximation {
 
     /// Degree of the polynomial.
     pub fn degree(&self) -> usize {
-        self.polynomial.degree()
+        self.degree
     }
 
     /// Error by the criterion it was fitted with.
@@ -112,7 +115,7 @@ impl Approximation {
 
     /// Levels that an evaluation takes.
     pub fn levels(&self) -> usize {
-        (self.degree() + 1).next_power_of_two().trailing_zeros() as usize
+        self.plan.levels()
     }
 
     /// The polynomial in every slot of `x`; [`Approximation::levels`] levels.
@@ -120,7 +123,7 @@ impl Approximation {
     /// # Errors
     /// Those of the evaluator.
     pub fn apply<E: Evaluator>(&self, e: &E, x: &E::Slots) -> Result<E::Slots> {
-        Ok(evaluate_chebyshev(e, x, &self.polynomial)?)
+        Ok(evaluate_plan(e, x, &self.plan)?)
     }
 
     /// The polynomial in both halves.

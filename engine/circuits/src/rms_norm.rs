@@ -72,22 +72,24 @@ impl RmsNorm {
     /// # Errors
     /// If the tensor is empty; those of the evaluator.
     pub fn apply<E: Evaluator>(&self, e: &E, tensor: &[Halves<E::Slots>]) -> Result<Vec<Halves<E::Slots>>> {
-        let factors = [self.factor(e, tensor.iter().map(|x| &x[0]))?, self.factor(e, tensor.iter().map(|x| &x[1]))?];
+        let factors = self.inverse_root.apply_halves(e, &self.normalised_mean_squares(e, tensor)?)?;
         let scale = |x: &Halves<E::Slots>| Ok([e.multiply(&x[0], &factors[0])?, e.multiply(&x[1], &factors[1])?]);
         tensor.iter().map(scale).collect()
     }
 
-    /// `range / sqrt(mean square + epsilon)` of each token, in every row.
-    fn factor<'a, E: Evaluator>(&self, e: &E, tensor: impl Iterator<Item = &'a E::Slots>) -> Result<E::Slots>
-    where
-        E::Slots: 'a,
-    {
+    /// The mean square of each token, mapped to [-1, 1], in every row.
+    fn normalised_mean_squares<E: Evaluator>(
+        &self,
+        e: &E,
+        tensor: &[Halves<E::Slots>],
+    ) -> Result<Halves<E::Slots>> {
+        // Both halves share the rotations as real and imaginary part.
         let mut sum: Option<E::Slots> = None;
-        for x in tensor {
-            let square = e.square(x)?;
+        for [first, second] in tensor {
+            let squares = e.add(&e.square(first)?, &e.multiply_imaginary(&e.square(second)?)?)?;
             sum = Some(match sum {
-                None => square,
-                Some(sum) => e.add(&sum, &square)?,
+                None => squares,
+                Some(sum) => e.add(&sum, &squares)?,
             });
         }
         let Some(mut sum) = sum else {
@@ -98,7 +100,9 @@ impl RmsNorm {
             sum = e.add(&sum, &e.rotate(&sum, self.module.rotate_rows(rows))?)?;
             rows *= 2;
         }
-        let normalised = e.linear_combination(&[(&sum, self.slope)], self.offset)?;
-        self.inverse_root.apply(e, &normalised)
+        let conjugate = e.conjugate(&sum)?;
+        let twice = [e.add(&sum, &conjugate)?, e.multiply_imaginary(&e.subtract(&conjugate, &sum)?)?];
+        let normalise = |x: &E::Slots| e.linear_combination(&[(x, 0.5 * self.slope)], self.offset);
+        Ok([normalise(&twice[0])?, normalise(&twice[1])?])
     }
 }

@@ -2,19 +2,25 @@
 //!
 //! Scores arrive as [`SlotAttention`] lays them out, normalised to `(score - centre) / half_width` with a centre per head and one half
 //! width, so that every one of them lies in [-1, 1]. Variants differ in how they divide.
+//!
+//! [`SoftmaxVariant::ExpInverse`] multiplies the exponentials by a polynomial reciprocal of the denominators, then renormalises: probabilities that
+//! sum to `s` are multiplied by `2 - s`, one Newton step of the division. Every round squares what the reciprocal got wrong,
+//! the error of the denominators' own half bootstrap included, for one level.
 
 use fhe_ckks::{CircuitShape, Evaluator};
 
 use crate::approximation::{Approximation, Criterion, Target};
 use crate::attention::{ScoreMap, SlotAttention};
 use crate::crossing::Distortion;
-use crate::error::{CircuitError, Result, refuse};
+use crate::error::{Result, refuse};
 use crate::interval::Interval;
 
 /// Error, relative to the smallest denominator, beyond which the exponential is refused.
 const EXPONENTIAL_LIMIT: f64 = 1.0 / 64.0;
-/// Relative error beyond which the inverse is refused.
-const INVERSE_LIMIT: f64 = 1.0 / 64.0;
+/// Relative error of the reciprocal beyond which it is refused: rounds would not converge fast enough.
+const INVERSE_LIMIT: f64 = 1.0 / 4.0;
+/// Rounds of renormalisation: at least one, since it also removes the noise of the denominators' bootstrap.
+const ROUNDS: std::ops::RangeInclusive<usize> = 1..=3;
 /// Windows are stretched by this fraction, so that noise does not push a message at their very end out of the range of a bootstrap.
 const SLACK: f64 = 1.0 / 1024.0;
 
@@ -38,6 +44,36 @@ pub struct SoftmaxWindows {
     pub denominator: Interval,
 }
 
+impl SoftmaxWindows {
+    /// The same windows without the part of the scores that the denominators rule out. No exponential exceeds its denominator, so no score exceeds
+    /// `centre + half_width + ln(denominator.high)`. Scores far below their row's maximum widen a symmetric window upwards as well, and the
+    /// exponential would spend its precision on values that never occur.
+    fn tightened(&self) -> Result<Self> {
+        const OPERATION: &str = "Softmax::new";
+        let Self { centres, half_width, denominator } = self;
+        if !(half_width.is_finite() && *half_width > 0.0 && centres.iter().all(|centre| centre.is_finite())) {
+            let found = format!("half width {half_width} around {centres:?}");
+            return Err(refuse(OPERATION, "scores", found, "a positive half width", "calibrate the model"));
+        }
+        let wide = denominator.widened_to_relative(SLACK);
+        let wide = Interval::new(wide.low * (1.0 - SLACK), wide.high * (1.0 + SLACK));
+        if !(wide.low > 0.0 && wide.high.is_finite()) {
+            return Err(refuse(OPERATION, "denominator", denominator, "a positive window", "calibrate the model"));
+        }
+        let (low, high) = (-half_width, half_width + wide.high.ln().min(0.0));
+        if high <= low {
+            let required = format!("above exp(-2 * {half_width})");
+            return Err(refuse(OPERATION, "denominator", denominator, required, "calibrate the model"));
+        }
+        let (shift, rescaled) = (f64::midpoint(low, high), (half_width - high).exp());
+        Ok(Self {
+            centres: centres.iter().map(|centre| centre + shift).collect(),
+            half_width: (high - low) / 2.0,
+            denominator: Interval::new(wide.low * rescaled, wide.high * rescaled),
+        })
+    }
+}
+
 /// SoftMax by [`SoftmaxVariant::ExpInverse`], ready to be evaluated.
 #[derive(Clone, Debug)]
 pub struct Softmax {
@@ -46,6 +82,7 @@ pub struct Softmax {
     half_width: f64,
     exponential: Approximation,
     inverse: Approximation,
+    rounds: usize,
     /// Makes the window of the denominators two long.
     denominator_scale: f64,
     /// Centre of the scaled window.
@@ -68,17 +105,8 @@ impl Softmax {
         tolerance: f64,
     ) -> Result<Self> {
         let SoftmaxVariant::ExpInverse = variant;
-        let (distortion, half_width) = (Distortion::of(shape), windows.half_width);
-        let denominator = windows.denominator.widened_to_relative(SLACK);
-        let denominator = Interval::new(denominator.low * (1.0 - SLACK), denominator.high * (1.0 + SLACK));
-        if !(half_width.is_finite() && half_width > 0.0 && windows.centres.iter().all(|centre| centre.is_finite())) {
-            let found = format!("half width {half_width} around {:?}", windows.centres);
-            return Err(refuse("Softmax::new", "scores", found, "a positive half width", "calibrate the model"));
-        }
-        if !(denominator.low > 0.0 && denominator.high.is_finite()) {
-            let remedy = "calibrate the model";
-            return Err(refuse("Softmax::new", "denominator", windows.denominator, "a positive window", remedy));
-        }
+        let distortion = Distortion::of(shape);
+        let SoftmaxWindows { centres, half_width, denominator } = windows.tightened()?;
         let stretched = half_width * (1.0 + SLACK);
         // Scaled so that the window of the denominators has length 2: one shift then normalises them.
         let scale = 1.0 / denominator.half_width();
@@ -89,20 +117,19 @@ impl Softmax {
             scale * (stretched * distortion.undo(y) - half_width).exp()
         })?;
         let denominator_centre = scale * denominator.centre();
-        let target = Target { criterion: Criterion::Relative, tolerance, limit: INVERSE_LIMIT };
-        let inverse = Approximation::fit("inverse of a SoftMax denominator", &denominator.to_string(), target, |y| {
-            1.0 / (distortion.undo(y) + denominator_centre)
-        })?;
+        let reciprocal = |y: f64| 1.0 / (distortion.undo(y) + denominator_centre);
+        let (inverse, rounds) = fit_inverse(&denominator.to_string(), tolerance, reciprocal)?;
         let map = ScoreMap {
             scale: 1.0 / ((head_dim as f64).sqrt() * stretched),
-            centres: windows.centres.iter().map(|centre| centre / stretched).collect(),
+            centres: centres.iter().map(|centre| centre / stretched).collect(),
         };
         Ok(Self {
             map,
-            centres: windows.centres.clone(),
+            centres,
             half_width,
             exponential,
             inverse,
+            rounds,
             denominator_scale: scale,
             denominator_centre,
         })
@@ -123,14 +150,19 @@ impl Softmax {
         &self.inverse
     }
 
-    /// Levels consumed on the scores: exponential, mask, product with the reciprocal.
+    /// Rounds of renormalisation.
+    pub fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    /// Levels consumed on the scores: exponential, mask, product with the reciprocal, renormalisation.
     pub fn score_levels(&self) -> usize {
-        self.exponential.levels() + 2
+        self.exponential.levels() + 2 + self.rounds
     }
 
     /// Levels that the half bootstrap of the denominators must leave when the probabilities are to end at `output_levels`.
     pub fn denominator_levels(&self, output_levels: usize) -> usize {
-        self.inverse.levels() + 1 + output_levels
+        self.inverse.levels() + 1 + self.rounds + output_levels
     }
 
     /// The true score for a normalised one: what an observer of the scores sees.
@@ -170,14 +202,22 @@ impl Softmax {
             })
             .collect::<Result<_>>()?;
 
-        // One denominator per ciphertext of heads and half; the blocks of each follow one another.
-        let same = |a: usize, b: usize| {
-            (blocks[a].head_ciphertext, blocks[a].half) == (blocks[b].head_ciphertext, blocks[b].half)
+        // The blocks of one ciphertext of heads and one half of queries follow one another and share their denominators.
+        let owner = |index: usize| (blocks[index].head_ciphertext, blocks[index].half);
+        let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
+        for index in 0..blocks.len() {
+            match groups.last_mut() {
+                Some(last) if owner(last.start) == owner(index) => last.end = index + 1,
+                _ => groups.push(index..index + 1),
+            }
+        }
+        let centred = |group: &std::ops::Range<usize>| {
+            let sum = sum_over_keys(e, attention, &exponentials[group.clone()])?;
+            // Idle heads have no exponentials; they get the middle of the window.
+            let centre = attention.heads().whole_heads(blocks[group.start].head_ciphertext, -self.denominator_centre);
+            Ok(e.add_plain(&sum, &centre)?)
         };
-        let indices: Vec<usize> = (0..blocks.len()).collect();
-        let groups: Vec<&[usize]> = indices.chunk_by(|&a, &b| same(a, b)).collect();
-        let denominators = groups.iter().map(|group| self.denominators(e, attention, group, &exponentials));
-        let denominators: Vec<E::Slots> = denominators.collect::<Result<_>>()?;
+        let denominators: Vec<E::Slots> = groups.iter().map(centred).collect::<Result<_>>()?;
         let normalised = crossing(denominators, self.denominator_levels(output_levels))?;
         if normalised.len() != groups.len() {
             let remedy = "return what was handed over";
@@ -186,39 +226,52 @@ impl Softmax {
 
         let mut probabilities = Vec::with_capacity(scores.len());
         for (group, denominator) in groups.iter().zip(&normalised) {
-            let inverse = self.inverse.apply(e, denominator)?;
-            for &index in *group {
-                probabilities.push(e.multiply(&exponentials[index], &inverse)?);
+            let mut factor = self.inverse.apply(e, denominator)?;
+            let mut group = exponentials[group.clone()].to_vec();
+            for round in 0..=self.rounds {
+                if round > 0 {
+                    let sum = sum_over_keys(e, attention, &group)?;
+                    factor = e.add_constant(&e.multiply_integer(&sum, -1)?, 2.0)?;
+                }
+                group = group.iter().map(|x| Ok(e.multiply(x, &factor)?)).collect::<Result<_>>()?;
             }
+            probabilities.extend(group);
         }
         Ok(probabilities)
     }
+}
 
-    /// Scaled denominators, centred in their window; idle heads get its middle.
-    fn denominators<E: Evaluator>(
-        &self,
-        e: &E,
-        attention: &SlotAttention,
-        group: &[usize],
-        exponentials: &[E::Slots],
-    ) -> Result<E::Slots> {
-        let Some((&first, others)) = group.split_first() else {
-            return Err(CircuitError::Precondition {
-                operation: "Softmax::apply",
-                operand: "blocks of scores",
-                found: "none".into(),
-                required: "at least one".into(),
-                remedy: "let every query attend to itself",
-            });
-        };
-        let mut sum = exponentials[first].clone();
-        for &other in others {
-            sum = e.add(&sum, &exponentials[other])?;
-        }
-        for rotation in attention.sum_over_keys() {
-            sum = e.add(&sum, &e.rotate(&sum, rotation)?)?;
-        }
-        let ciphertext = attention.score_blocks()[first].head_ciphertext;
-        Ok(e.add_plain(&sum, &attention.heads().whole_heads(ciphertext, -self.denominator_centre))?)
+/// The sum over all keys of each head and query, in every entry of the head.
+fn sum_over_keys<E: Evaluator>(e: &E, attention: &SlotAttention, group: &[E::Slots]) -> Result<E::Slots> {
+    let Some((first, others)) = group.split_first() else {
+        let remedy = "let every query attend to itself";
+        return Err(refuse("Softmax::apply", "blocks of scores", "none", "at least one", remedy));
+    };
+    let mut sum = first.clone();
+    for other in others {
+        sum = e.add(&sum, other)?;
     }
+    for rotation in attention.sum_over_keys() {
+        sum = e.add(&sum, &e.rotate(&sum, rotation)?)?;
+    }
+    Ok(sum)
+}
+
+/// The reciprocal and the number of rounds that together reach the tolerance at the fewest levels (the lower degree among
+/// equals), or come nearest to it.
+fn fit_inverse(window: &str, tolerance: f64, reciprocal: impl Fn(f64) -> f64) -> Result<(Approximation, usize)> {
+    let mut candidates = Vec::new();
+    for rounds in ROUNDS {
+        let squarings = 1 << rounds;
+        let tolerance = tolerance.powf(1.0 / f64::from(squarings));
+        let target = Target { criterion: Criterion::Relative, tolerance, limit: INVERSE_LIMIT };
+        let fit = Approximation::fit("inverse of a SoftMax denominator", window, target, &reciprocal)?;
+        candidates.push((fit.error().powi(squarings), fit, rounds));
+    }
+    let cost = |fit: &Approximation, rounds: usize| (fit.levels() + rounds, fit.degree());
+    candidates.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
+    let enough = candidates.iter().filter(|(error, ..)| *error <= tolerance);
+    let best = enough.min_by_key(|(_, fit, rounds)| cost(fit, *rounds)).or(candidates.first());
+    let best = best.map(|(_, fit, rounds)| (fit.clone(), *rounds));
+    best.ok_or_else(|| refuse("Softmax::new", "rounds of renormalisation", "none", "at least one", "report this"))
 }

@@ -56,11 +56,7 @@ pub struct BabyGiantPlan {
 
 impl BabyGiantPlan {
     /// The cheapest split of `offsets` into arithmetic progressions of babies and giants.
-    pub fn new(
-        slots: usize,
-        offsets: impl IntoIterator<Item = usize>,
-        cost: RotationCost,
-    ) -> Result<Self, CkksError> {
+    pub fn new(slots: usize, offsets: impl IntoIterator<Item = usize>, cost: RotationCost) -> Result<Self, CkksError> {
         check_slots("BabyGiantPlan::new", slots)?;
         let offsets: BTreeSet<i64> = offsets.into_iter().map(|offset| (offset % slots) as i64).collect();
         let stride = offsets.iter().fold(slots as i64, |a, &b| greatest_common_divisor(a, b));

@@ -53,11 +53,7 @@ impl Chebyshev {
     }
 
     /// Interpolates `function` at the `degree + 1` Chebyshev nodes of the interval.
-    pub fn interpolate(
-        function: impl Fn(f64) -> f64,
-        interval: (f64, f64),
-        degree: usize,
-    ) -> Result<Self, CkksError> {
+    pub fn interpolate(function: impl Fn(f64) -> f64, interval: (f64, f64), degree: usize) -> Result<Self, CkksError> {
         check_interval("Chebyshev::interpolate", interval)?;
         let nodes = degree + 1;
         // cos(pi (2k + 1) j / 2n) over all integers, by exact reduction of the numerator.
@@ -167,16 +163,17 @@ impl Chebyshev {
             let x = denormalised(self.interval, u);
             let value = function(x);
             let deviation = (clenshaw(&self.coefficients, u) - value).abs();
-            // Comparisons that let a NaN win: it must not look like a good fit.
-            if !(deviation <= error.absolute) {
-                error.absolute = deviation;
-            }
-            if deviation != 0.0 && !(deviation / value.abs() <= error.relative) {
-                error.relative = deviation / value.abs();
-            }
+            let relative = if deviation == 0.0 { 0.0 } else { deviation / value.abs() };
+            error.absolute = larger_or_nan(error.absolute, deviation);
+            error.relative = larger_or_nan(error.relative, relative);
         }
         error
     }
+}
+
+/// The maximum, except that what is not a number wins: it must not look like a good fit.
+fn larger_or_nan(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
 }
 
 /// `sum_k c_k T_k(u)`.

@@ -88,11 +88,7 @@ pub fn stage_offsets(slots: usize, stages: Range<usize>) -> Result<Vec<usize>, C
 }
 
 /// The ranges of stages that `groups` stand for, smallest distance first.
-pub fn stage_ranges(
-    operation: &'static str,
-    slots: usize,
-    groups: &[usize],
-) -> Result<Vec<Range<usize>>, CkksError> {
+pub fn stage_ranges(operation: &'static str, slots: usize, groups: &[usize]) -> Result<Vec<Range<usize>>, CkksError> {
     check_slots(operation, slots)?;
     let stages = slots.trailing_zeros() as usize;
     if groups.contains(&0) || groups.iter().sum::<usize>() != stages {
@@ -205,9 +201,8 @@ mod tests {
 
     #[test]
     fn full_size_transforms_have_the_diagonals_of_the_plan() {
-        let counts = |factors: Vec<DiagonalMatrix>| -> Vec<_> {
-            factors.iter().map(DiagonalMatrix::diagonal_count).collect()
-        };
+        let counts =
+            |factors: Vec<DiagonalMatrix>| -> Vec<_> { factors.iter().map(DiagonalMatrix::diagonal_count).collect() };
         let forward = slots_to_coefficients_factors(1 << 15, &[5, 5, 5], 1.0).unwrap();
         let (natural, reversed) = message(1 << 15);
         let mut slots = natural;

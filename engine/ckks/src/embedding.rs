@@ -178,7 +178,7 @@ pub(crate) fn unit_root(exponent: u64, log_order: u32) -> Complex64 {
 /// Twiddles `exp(2 pi i 5^j / (8 * 2^stage))`, `j < 2^stage`, of the butterflies of distance `2^stage`.
 pub(crate) fn stage_twiddles(stage: u32) -> Vec<Complex64> {
     let mask = (8u64 << stage) - 1;
-    let powers = std::iter::successors(Some(1u64), |power| Some(power * 5 & mask));
+    let powers = std::iter::successors(Some(1u64), |power| Some((power * 5) & mask));
     powers.take(1 << stage).map(|power| unit_root(power, stage + 3)).collect()
 }
 
@@ -284,8 +284,8 @@ mod tests {
     fn rejects_wrong_lengths_and_too_large_values() {
         let embedding = Embedding::new(4).unwrap();
         assert!(Embedding::new(1).is_err());
-        assert!(embedding.coefficients_to_slots(&mut vec![Complex64::ZERO; 4]).is_err());
-        assert!(embedding.slots_to_coefficients(&mut vec![Complex64::ZERO; 16]).is_err());
+        assert!(embedding.coefficients_to_slots(&mut [Complex64::ZERO; 4]).is_err());
+        assert!(embedding.slots_to_coefficients(&mut [Complex64::ZERO; 16]).is_err());
         assert!(embedding.decode(&[0.0; 8], 1.0).is_err());
         assert!(embedding.encode_real(&[0.0; 16], 1.0).is_err());
         assert!(embedding.encode_real(&[f64::NAN; 8], 1.0).is_err());

@@ -28,8 +28,10 @@ mod full_bootstrap;
 pub mod minimax;
 pub mod parameters;
 pub mod polynomial;
+pub mod polynomial_plan;
 mod scheme;
 mod shape;
+pub mod simulation;
 pub mod sine;
 mod slot_simulator;
 

@@ -23,8 +23,8 @@ pub struct WeightedSample {
 const MAXIMAL_STEPS: usize = 60;
 /// Largest error over the levelled error of the last reference that counts as converged.
 const ACCEPTED_EXCESS: f64 = 1.01;
-/// Error relative to the largest weighted value below which a fit is exact for f64.
-const ROUNDING_FLOOR: f64 = 1e-12;
+/// Error relative to the largest weighted value below which rounding errors may keep the exchange from converging.
+const ROUNDING_FLOOR: f64 = 1e-10;
 /// Grid points per alternation: the true maximum exceeds that on the grid by less than 0.2 per cent.
 const POINTS_PER_ALTERNATION: usize = 24;
 
@@ -49,7 +49,8 @@ pub fn minimax_coefficients(samples: &[WeightedSample], degree: usize) -> Result
     let mut samples = samples.to_vec();
     samples.sort_by(|a, b| a.argument.total_cmp(&b.argument));
     samples.dedup_by(|a, b| a.argument == b.argument);
-    let usable = |s: &WeightedSample| s.argument.is_finite() && s.value.is_finite() && s.weight.is_finite() && s.weight > 0.0;
+    let usable =
+        |s: &WeightedSample| s.argument.is_finite() && s.value.is_finite() && s.weight.is_finite() && s.weight > 0.0;
     if samples.len() < degree + 2 || !samples.iter().all(usable) {
         return Err(CkksError::Precondition {
             operation: "minimax_coefficients",
@@ -79,7 +80,8 @@ pub fn minimax_coefficients(samples: &[WeightedSample], degree: usize) -> Result
     }
     // Errors at the level of rounding no longer alternate, and need not.
     let largest_value = samples.iter().fold(0.0f64, |largest, s| largest.max(s.weight * s.value.abs()));
-    if !converged && !(best.0 <= ROUNDING_FLOOR * largest_value) {
+    let exact = best.0 <= ROUNDING_FLOOR * largest_value;
+    if !converged && !exact {
         return Err(CkksError::Precondition {
             operation: "minimax_coefficients",
             operand: "samples",
@@ -179,7 +181,8 @@ fn alternating_extrema(errors: &[f64], count: usize) -> Option<Vec<usize>> {
         extrema.remove(smallest);
         if smallest > 0 && smallest < end {
             // Its neighbours now have one sign: keep the larger.
-            let smaller = if magnitude(&extrema, smallest - 1) < magnitude(&extrema, smallest) { smallest - 1 } else { smallest };
+            let smaller =
+                if magnitude(&extrema, smallest - 1) < magnitude(&extrema, smallest) { smallest - 1 } else { smallest };
             extrema.remove(smaller);
         }
     }

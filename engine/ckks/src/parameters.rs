@@ -19,6 +19,15 @@ use fhe_rlwe::{Parameters as RlweParameters, ParametersSpec};
 
 use crate::{CircuitShape, CkksError, Level};
 
+/// Precision that a set promises, in bits of the range of a half bootstrap; held by a test on its ring.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Claims {
+    /// `-log2` of the mean error, uniform coefficients, cubic correction applied.
+    pub mean_bits: f64,
+    /// `-log2` of the largest error.
+    pub worst_bits: f64,
+}
+
 /// What a named parameter set is made of; validated by [`Parameters::new`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterSet {
@@ -57,6 +66,8 @@ pub struct ParameterSet {
     pub ephemeral_weight: usize,
     /// Whether keys below 128 bits are accepted.
     pub insecure: bool,
+    /// Precision promised.
+    pub claims: Claims,
 }
 
 /// The set for real runs: 128 bits, 14 compute levels after a half bootstrap.
@@ -78,6 +89,7 @@ pub const N16_LLAMA: ParameterSet = ParameterSet {
     message_ratio_bits: 8,
     ephemeral_weight: 32,
     insecure: false,
+    claims: Claims { mean_bits: 20.0, worst_bits: 17.0 },
 };
 
 /// Small insecure twins of [`N16_LLAMA`] with the same chain and circuit, for tests.
@@ -189,6 +201,21 @@ impl Parameters {
     /// `q_i` of the chain as a real number.
     pub fn prime(&self, index: usize) -> f64 {
         self.rlwe.chain().ciphertext_primes()[index].value() as f64
+    }
+
+    /// `log2` of a bound on the probability that any coefficient of so many half bootstraps has `|I| > K` and is lost.
+    ///
+    /// `I` is a sum of `h + 1` independent terms uniform in `[-1/2, 1/2]`, `h` the weight of the ephemeral secret; beyond `K` lie two corners
+    /// of a cube, each of volume `((h + 1) / 2 - K)^(h + 1) / (h + 1)!` as long as that distance is below one.
+    pub fn failure_log2(&self, half_bootstraps: u64) -> f64 {
+        let terms = self.set.ephemeral_weight as f64 + 1.0;
+        let distance = terms / 2.0 - f64::from(self.set.range);
+        if distance <= 0.0 || half_bootstraps == 0 {
+            return f64::NEG_INFINITY;
+        }
+        let log2_factorial: f64 = (2..=self.set.ephemeral_weight + 1).map(|k| (k as f64).log2()).sum();
+        let corner = terms * distance.log2() - log2_factorial;
+        (1.0 + corner + f64::from(self.set.log_degree) + (half_bootstraps as f64).log2()).min(0.0)
     }
 
     /// The primes of a ciphertext at `level`; `landing` is the compute level where EvalMod ends, for ciphertexts still above it.

@@ -146,11 +146,7 @@ impl Evaluator for SlotSimulator {
     fn square(&self, a: &SimulatedSlots) -> Result<SimulatedSlots, CkksError> {
         self.multiply(a, a)
     }
-    fn linear_combination(
-        &self,
-        terms: &[(&SimulatedSlots, f64)],
-        constant: f64,
-    ) -> Result<SimulatedSlots, CkksError> {
+    fn linear_combination(&self, terms: &[(&SimulatedSlots, f64)], constant: f64) -> Result<SimulatedSlots, CkksError> {
         self.count(|counts| counts.constant_products += terms.len() as u64);
         let level = terms.iter().map(|(x, _)| x.level).min();
         self.combined("linear_combination", level, |j| {
@@ -195,12 +191,7 @@ impl Evaluator for SlotSimulator {
     fn multiply_imaginary(&self, _: &SimulatedSlots) -> Result<SimulatedSlots, CkksError> {
         outside_slots("multiply_imaginary")
     }
-    fn slots_to_coefficients(
-        &self,
-        _: &SimulatedSlots,
-        _: Option<&SimulatedSlots>,
-        _: f64,
-    ) -> Result<(), CkksError> {
+    fn slots_to_coefficients(&self, _: &SimulatedSlots, _: Option<&SimulatedSlots>, _: f64) -> Result<(), CkksError> {
         outside_slots("slots_to_coefficients")
     }
     fn half_bootstrap(&self, _: &[&()], _: usize) -> Result<Vec<[SimulatedSlots; 2]>, CkksError> {

@@ -42,15 +42,16 @@ pub(crate) struct Lanes {
     /// `2p`.
     pub(crate) double: __m512i,
     /// `2^52 - p`: adding a multiple of it subtracts that multiple of `p` modulo `2^52`.
-    negated: __m512i,
-    mask: __m512i,
+    pub(crate) negated: __m512i,
+    /// `2^52 - 1`.
+    pub(crate) mask: __m512i,
 }
 
 /// A factor in every lane; lanes may differ.
 #[derive(Clone, Copy)]
 pub(crate) struct LaneFactor {
-    value: __m512i,
-    quotient: __m512i,
+    pub(crate) value: __m512i,
+    pub(crate) quotient: __m512i,
 }
 
 impl LaneFactor {
@@ -213,13 +214,13 @@ impl WideReduction {
         reduce_once(reduce_once(_mm512_and_si512(remainder, mask), double), p)
     }
 
-    /// From any `x < 2^52` to `0..p`.
+    /// From any `x < 2^52` to `0..2p`. Bits of `x` above the 52nd are ignored.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    pub(crate) fn reduce_word(&self, x: __m512i) -> __m512i {
-        let Lanes { p, negated, mask, .. } = self.lanes;
+    pub(crate) fn reduce_word_lazy(&self, x: __m512i) -> __m512i {
+        let Lanes { negated, mask, .. } = self.lanes;
         let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, self.unit);
-        reduce_once(_mm512_and_si512(_mm512_madd52lo_epu64(x, quotient, negated), mask), p)
+        _mm512_and_si512(_mm512_madd52lo_epu64(x, quotient, negated), mask)
     }
 }
 

@@ -30,6 +30,18 @@ pub enum KeyId {
 }
 
 impl KeyId {
+    /// What the key is for, without its index.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Relinearisation => "relinearisation",
+            Self::Galois(_) => "rotations and conjugation",
+            Self::DenseToEphemeral => "dense to ephemeral (before ModRaise)",
+            Self::EphemeralToDense => "ephemeral to dense (after ModRaise)",
+            Self::RingSwitch => "ring switching",
+            Self::Packing { .. } => "packing of module rows",
+        }
+    }
+
     /// The secret that the key is encrypted under, which decides its security.
     pub fn target(&self) -> SecretId {
         match self {

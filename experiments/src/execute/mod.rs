@@ -1,29 +1,68 @@
-//! Runs a cell on the engine: client, server, comparison with the float model.
+//! Executes a cell on the engine: encrypted, in the clear, or metered.
+//!
+//! [`prepared`] reads and checks everything public; [`encrypted`], [`in_clear`] and [`metered`] run the same decoder over their
+//! evaluators, attended by [`attendant`], which times phases and compares what passes by with [`reference`].
+
+mod attendant;
+mod decoder;
+mod encrypted;
+mod in_clear;
+mod metered;
+mod prepared;
+mod reference;
+
+use std::path::Path;
+
+use prepared::Prepared;
 
 use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::executor::CellExecutor;
 use crate::identity::ResolvedCell;
+use crate::machine;
 use crate::record::CellRecord;
-use crate::spec::Cell;
-use std::path::Path;
+use crate::spec::{Cell, Mode};
 
-/// The engine of this workspace.
+/// Runs cells on this project's engine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EngineExecutor;
 
 impl CellExecutor for EngineExecutor {
-    fn preflight(&self, _cell: &Cell, _root: &Path, _progress: &dyn ProgressSink) -> Result<(), HarnessError> {
-        Err(HarnessError::NotBuilt { what: "the encrypted model" })
+    fn preflight(&self, cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<(), HarnessError> {
+        Prepared::new(cell, root, progress)?.reference()?;
+        Ok(())
     }
 
     fn execute(
         &self,
-        _cell: &ResolvedCell,
-        _folder: &RunFolder,
-        _progress: &dyn ProgressSink,
+        cell: &ResolvedCell,
+        folder: &RunFolder,
+        progress: &dyn ProgressSink,
     ) -> Result<CellRecord, HarnessError> {
-        Err(HarnessError::NotBuilt { what: "the encrypted model" })
+        let start = std::time::Instant::now();
+        use_threads(cell.cell.config.threads())?;
+        let mut record = CellRecord::begin(cell);
+        let (prepared, seconds) = progress.phase("set-up", || Prepared::new(&cell.cell, &cell.root, progress));
+        let prepared = prepared?;
+        record.seconds.set_up = seconds;
+        prepared.describe(&mut record);
+        match cell.cell.config.mode {
+            Mode::Encrypted => encrypted::run(&prepared, folder, progress, &mut record)?,
+            Mode::Clear => in_clear::run(&prepared, progress, &mut record)?,
+            Mode::Metered => metered::run(&prepared, progress, &mut record)?,
+        }
+        record.seconds.total = start.elapsed().as_secs_f64();
+        record.footprint.peak_memory_bytes = record.footprint.peak_memory_bytes.max(machine::peak_memory_bytes());
+        Ok(record)
     }
+}
+
+/// Sets the number of worker threads of this process, once.
+fn use_threads(threads: usize) -> Result<(), HarnessError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .or_else(|error| if rayon::current_num_threads() == threads { Ok(()) } else { Err(error) })
+        .map_err(|error| HarnessError::execution("start the worker threads", error))
 }

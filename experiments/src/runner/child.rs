@@ -1,7 +1,6 @@
 //! Both ends of a cell's process: the parent that starts and watches it, the child that executes it.
 
 use super::progress::Reporter;
-use crate::atomic::{Access, OsDisk, replace};
 use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
 use crate::event::{Event, JsonLines, ProgressSink};
@@ -12,6 +11,7 @@ use crate::record::{CellRecord, Status};
 use crate::workspace::Workspace;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -154,7 +154,9 @@ fn explain(
             (Status::OutOfMemory, "killed by the kernel because the machine ran out of memory".into())
         }
         Some(ABORT) if complaint.contains("memory allocation of") => (Status::OutOfMemory, last_line),
-        Some(signal) => (Status::Failed, format!("killed by signal {signal}; finished layers are kept for the next run")),
+        Some(signal) => {
+            (Status::Failed, format!("killed by signal {signal}; finished layers are kept for the next run"))
+        }
         None => (Status::Failed, format!("ended with {exit}: {last_line}")),
     }
 }
@@ -173,7 +175,11 @@ fn decode_record(cell: &ResolvedCell, bytes: &[u8]) -> Result<CellRecord, Harnes
 /// What stopped the cell; the parent has been told already.
 pub fn execute_cell(executor: &dyn CellExecutor, folder: &Path) -> Result<(), HarnessError> {
     stop_with_parent();
-    let result = execute_in(executor, folder);
+    // A panic is a defect of ours, but the cell still ends as a row that says where.
+    let result = catch_unwind(AssertUnwindSafe(|| execute_in(executor, folder))).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(HarnessError::Panic { message: message.unwrap_or("no message").into() })
+    });
     match &result {
         Ok(path) => JsonLines.emit(Event::Recorded { path: path.clone() }),
         Err(error) => JsonLines.emit(Event::Failed { reason: error.to_string() }),
@@ -194,10 +200,8 @@ fn execute_in(executor: &dyn CellExecutor, path: &Path) -> Result<PathBuf, Harne
 /// The cell is read before the folder can be opened, because opening needs its identity.
 fn read_cell(path: &Path) -> Result<ResolvedCell, HarnessError> {
     let file = path.join(CELL);
-    let bytes = crate::checkpoint::read_verified(&file, CELL)?.ok_or_else(|| HarnessError::CheckpointDamaged {
-        path: file.clone(),
-        problem: "it is missing".into(),
-    })?;
+    let bytes = crate::checkpoint::read_verified(&file, CELL)?
+        .ok_or_else(|| HarnessError::CheckpointDamaged { path: file.clone(), problem: "it is missing".into() })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| HarnessError::CheckpointDamaged { path: file, problem: error.to_string() })
 }

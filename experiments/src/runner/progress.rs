@@ -137,5 +137,6 @@ fn bar_style() -> ProgressStyle {
 }
 
 fn spinner_style() -> ProgressStyle {
-    ProgressStyle::with_template("  {prefix:<28} {spinner} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+    ProgressStyle::with_template("  {prefix:<28} {spinner} {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }

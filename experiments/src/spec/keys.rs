@@ -6,7 +6,7 @@ use super::load::SpecFile;
 use super::{EngineSection, InputSection, LimitsSection, MitigationSection, ModelSection, Must, SoftmaxSection};
 use crate::error::HarnessError;
 use serde::de::value::Error as CapturedError;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 use serde::forward_to_deserialize_any;
 use toml::{Table, Value};
 
@@ -48,7 +48,7 @@ pub(super) fn check(spec: &Table, file: &str) -> Result<(), HarnessError> {
                 problem: format!("is {}, expected a table [{key}]", value.type_str()),
             });
         };
-        for inner in table.keys().filter(|inner| !fields.contains(&inner.as_str())) {
+        if let Some(inner) = table.keys().find(|inner| !fields.contains(&inner.as_str())) {
             let known = fields.iter().map(|field| format!("{section}.{field}")).collect();
             return Err(unknown(file, &format!("{section}.{inner}"), known));
         }

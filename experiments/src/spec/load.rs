@@ -166,7 +166,8 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     if let Some(seconds) = spec.limits.seconds.filter(|seconds| !seconds.is_finite() || *seconds <= 0.0) {
         return Err(refuse("limits.seconds", format!("is {seconds}, a positive number is required")));
     }
-    for (key, wanted) in [("mitigation.prepend", spec.mitigation.prepend), ("mitigation.rotate", spec.mitigation.rotate)]
+    for (key, wanted) in
+        [("mitigation.prepend", spec.mitigation.prepend), ("mitigation.rotate", spec.mitigation.rotate)]
     {
         if wanted {
             return Err(HarnessError::Unavailable {

@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn columns_keep_their_order_and_find_their_type() {
-        let row = |pairs: &[(&str, Scalar)]| pairs.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
+        let row =
+            |pairs: &[(&str, Scalar)]| pairs.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
         let frame = frame(vec![
             row(&[("a", Scalar::Integer(1)), ("c", Scalar::Absent)]),
             row(&[("a", Scalar::Float(0.5)), ("b", Scalar::Truth(true)), ("c", "x".into())]),

@@ -71,7 +71,8 @@ fn setting(table: &mut Table, records: &[&CellRecord]) {
 
 fn time(table: &mut Table, records: &[&CellRecord]) {
     table.group("Time");
-    let names: Vec<&str> = records.first().map(|record| record.seconds.phases()).unwrap_or_default().iter().map(|p| p.0).collect();
+    let names: Vec<&str> =
+        records.first().map(|record| record.seconds.phases()).unwrap_or_default().iter().map(|p| p.0).collect();
     for (index, name) in names.into_iter().enumerate() {
         table.row(name, records, |record| {
             let (_, seconds) = *record.seconds.phases().get(index)?;
@@ -176,7 +177,8 @@ fn prompts(record: &CellRecord) -> String {
 }
 
 fn provenance(records: &[&CellRecord]) -> String {
-    let mut text = "## Provenance\n\n| cell | identity | code | lock | compiler | machine | memory | started |\n".to_string();
+    let mut text =
+        "## Provenance\n\n| cell | identity | code | lock | compiler | machine | memory | started |\n".to_string();
     text.push_str("|---|---|---|---|---|---|--:|---|\n");
     for record in records {
         let from = &record.provenance;

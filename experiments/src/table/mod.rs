@@ -30,11 +30,9 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
     }
     let rows = standing(&records);
     let mut written = Vec::new();
-    for (suffix, frame) in [
-        ("", frame::cells(&rows)),
-        ("-layers", frame::layer_errors(&rows)),
-        ("-positions", frame::positions(&rows)),
-    ] {
+    for (suffix, frame) in
+        [("", frame::cells(&rows)), ("-layers", frame::layer_errors(&rows)), ("-positions", frame::positions(&rows))]
+    {
         let parquet = workspace.result(suite, &format!("{suffix}.parquet"));
         let csv = workspace.result(suite, &format!("{suffix}.csv"));
         write_frame(frame, &parquet, &csv)?;

@@ -178,6 +178,16 @@ impl EncryptedModel {
         &self.residual.layout
     }
 
+    /// Ciphertexts that the client sends.
+    pub fn input_ciphertexts(&self) -> usize {
+        self.residual.layout.ciphertexts()
+    }
+
+    /// Ciphertexts that the client gets back.
+    pub fn output_ciphertexts(&self) -> usize {
+        self.head.layout().ciphertexts()
+    }
+
     /// Every polynomial of the circuit, in the order of the computation.
     pub fn polynomials(&self) -> Vec<Polynomial> {
         let layers = self.layers.iter().flat_map(|layer| {

@@ -43,9 +43,25 @@ pub fn compare(block: &PromptBlock, reference: &Matrix, other: &Matrix) -> Resul
     Ok(comparison.agreement())
 }
 
+/// Agreement at one live position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PositionAgreement {
+    /// Which prompt of its block.
+    pub prompt: usize,
+    /// Place in that prompt.
+    pub position: usize,
+    /// Kullback-Leibler divergence, in nats.
+    pub kl: f64,
+    /// Largest absolute difference over the reference's five largest logits.
+    pub top5_logit_error: f64,
+    /// Whether the most likely token is the same.
+    pub same_choice: bool,
+}
+
 /// Collects positions of several blocks.
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
+    each: Vec<PositionAgreement>,
     positions: usize,
     same: usize,
     kl: SumMax,
@@ -82,27 +98,37 @@ impl Comparison {
                 return Err(Error::Shape { operation: "compare logits", found, required });
             }
         }
-        for span in block.prompts() {
+        for (prompt, span) in block.prompts().iter().enumerate() {
             for position in span.positions() {
                 let next = (position + 1 < span.start + span.len).then(|| block.tokens()[position + 1] as usize);
-                self.add_position(&reference.column(position), &other.column(position), next);
+                let place = (prompt, position - span.start);
+                self.add_position(place, &reference.column(position), &other.column(position), next);
             }
         }
         Ok(())
     }
 
-    fn add_position(&mut self, reference: &[f32], other: &[f32], next: Option<usize>) {
+    fn add_position(&mut self, (prompt, position): (usize, usize), reference: &[f32], other: &[f32], next: Option<usize>) {
         let (log_p, log_q) = (log_softmax(reference), log_softmax(other));
         self.positions += 1;
-        let kl = log_p.iter().zip(&log_q).map(|(p, q)| p.exp() * (p - q)).sum();
+        let kl: f64 = log_p.iter().zip(&log_q).map(|(p, q)| p.exp() * (p - q)).sum();
         // Never negative in exact arithmetic; rounding may leave -1e-17.
-        self.kl.add(larger(kl, 0.0));
+        let kl = larger(kl, 0.0);
+        self.kl.add(kl);
 
         let largest = largest(reference);
         let error = |&token: &usize| (f64::from(reference[token]) - f64::from(other[token])).abs();
-        self.top5.add(largest.iter().map(error).fold(0.0, larger));
+        let top5_logit_error = largest.iter().map(error).fold(0.0, larger);
+        self.top5.add(top5_logit_error);
 
         let (choice, other_choice) = (largest[0], argmax(other));
+        self.each.push(PositionAgreement {
+            prompt,
+            position,
+            kl,
+            top5_logit_error,
+            same_choice: choice == other_choice,
+        });
         if choice == other_choice {
             self.same += 1;
         } else {
@@ -115,6 +141,11 @@ impl Comparison {
             self.loss_reference -= log_p[next];
             self.loss_other -= log_q[next];
         }
+    }
+
+    /// Every position added, in order.
+    pub fn by_position(&self) -> &[PositionAgreement] {
+        &self.each
     }
 
     /// The agreement over everything added; of no positions at all, zero errors and no perplexity.

@@ -116,6 +116,11 @@ impl Weights {
         self.matrix(if self.config.tie_word_embeddings { EMBEDDING } else { LM_HEAD })
     }
 
+    /// Number of trained parameters, tied ones counted once.
+    pub fn parameter_count(&self) -> u64 {
+        required_tensors(&self.config).iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
+    }
+
     /// A BLAKE3 hash, in hexadecimal, of the configuration and of every tensor's name, type, shape and bytes. It does
     /// not depend on how the tensors are spread over files. The first call reads all weights.
     pub fn hash(&self) -> &str {

@@ -1,8 +1,12 @@
 //! The transform in vectors of eight, on AVX-512 IFMA.
 //!
 //! A node of the tree is halved two to four layers at a time (a *pass*: so many words stay in registers), depth first, so
-//! that each subtree is finished while its words are in the nearest cache. Nodes of 64 words are finished in
-//! registers: three layers across eight vectors, a transposition, three layers across the words of what were vectors.
+//! that each subtree is finished while its words are in the nearest cache. Nodes of 128 words, the *leaves*, are finished
+//! in registers: four layers across sixteen vectors, two transpositions, three layers across the words of what were
+//! vectors.
+//!
+//! Values live modulo `2^52`: multiply-add ignores higher bits of its factors. Where the true value stays below `2^52`
+//! without any reduction, as for the smaller primes of a chain, a butterfly is six instructions, otherwise nine.
 
 use std::arch::x86_64::*;
 
@@ -13,14 +17,22 @@ use crate::{
 };
 
 /// Binary logarithm of the nodes that are finished in registers: the smallest degree.
-pub(super) const LOG_LEAF: u32 = 6;
+pub(super) const LOG_LEAF: u32 = 7;
 const LEAF: usize = 1 << LOG_LEAF;
+/// The root's position in the heap of nodes.
+const ROOT: usize = 1;
 
-/// Factors of a leaf's last three layers, for each of its eight groups of words: 1 + 2 + 4.
+/// Factors of the last three layers of half a leaf, for each of its eight groups of words: 1 + 2 + 4.
 type LeafFactors = [FactorVector; 7];
 
-/// Largest primes, in bits, whose values can grow by `2p` in each of 20 layers without leaving 52 bits.
-const UNREDUCED_BITS: u32 = 46;
+/// Largest primes, in bits, whose values can grow by `2p` in each of 20 layers without leaving 52 bits: `41 p < 2^52`.
+const UNREDUCED_FORWARD_BITS: u32 = 46;
+
+/// Layers of the inverse transform that may double values below `2p` without leaving 52 bits. A leaf starts with values
+/// below `p`, which gives it one more.
+const fn unreduced_inverse_layers(modulus: &Modulus) -> u32 {
+    51 - modulus.bits()
+}
 
 /// The tables of the vector transform of one ring modulo one prime.
 pub(super) struct IfmaTransform {
@@ -34,45 +46,46 @@ pub(super) struct IfmaTransform {
 struct Direction {
     /// Nodes of more than eight words: node `k` of depth `d` at position `2^d + k`.
     nodes: Vec<Factor>,
-    /// Per leaf, the factors of its nodes of eight, four and two words, in vectors over its eight groups of words.
-    leaves: Vec<LeafFactors>,
+    /// Per leaf and half, the factors of the nodes of eight, four and two words, in vectors over eight groups of words.
+    leaves: Vec<[LeafFactors; 2]>,
 }
 
 impl Direction {
     fn new(modulus: &Modulus, heap: &[u64]) -> Self {
         let degree = heap.len();
         let nodes = heap[..degree / 8].iter().map(|&value| Factor::new(modulus, value)).collect();
-        let leaves = (0..degree / LEAF)
-            .map(|leaf| {
-                [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)].map(|(log_nodes, node)| {
-                    FactorVector::new(std::array::from_fn(|group| {
-                        let index = (degree / 8 + 8 * leaf + group << log_nodes) + node;
-                        Factor::new(modulus, heap[index])
-                    }))
-                })
+        let half = |number: usize| {
+            [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)].map(|(log_nodes, node)| {
+                FactorVector::new(std::array::from_fn(|group| {
+                    let index = (degree / 8 + 8 * number + group << log_nodes) + node;
+                    Factor::new(modulus, heap[index])
+                }))
             })
-            .collect();
+        };
+        let leaves = (0..degree / LEAF).map(|leaf| [half(2 * leaf), half(2 * leaf + 1)]).collect();
         Self { nodes, leaves }
     }
 }
 
-/// Layers of the first pass over a node with `layers` layers above the leaves: as many threes as possible follow.
+/// Layers of the first pass over a node with `layers` layers above the leaves.
 const fn pass_layers(layers: u32) -> u32 {
-    match (layers % 3, layers) {
-        (0, _) => 3,
-        (1, 1) => 1,
-        (1, _) => 4,
-        (_, 2 | 5) => 2,
+    match layers {
+        1..=4 => layers,
+        5 | 6 => 3,
         _ => 4,
     }
 }
 
 impl IfmaTransform {
     pub(super) fn new(modulus: &Modulus, twiddles: &Twiddles) -> Self {
+        let mut inverse = Direction::new(modulus, &twiddles.inverse);
+        // The last layer normalises as well.
+        let root = modulus.mul(twiddles.inverse[ROOT], twiddles.normalisation);
+        inverse.nodes[ROOT] = Factor::new(modulus, root);
         Self {
             modulus: *modulus,
             forward: Direction::new(modulus, &twiddles.forward),
-            inverse: Direction::new(modulus, &twiddles.inverse),
+            inverse,
             normalisation: Factor::new(modulus, twiddles.normalisation),
             imaginary_unit: Factor::new(modulus, twiddles.imaginary_unit),
         }
@@ -82,10 +95,10 @@ impl IfmaTransform {
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn forward(&self, words: &mut [u64]) {
         assert!(words.len() == 8 * self.forward.nodes.len() && words.len() >= LEAF);
-        if self.modulus.bits() <= UNREDUCED_BITS {
-            Forward::<false>::new(self).node(words, 1);
+        if self.modulus.bits() <= UNREDUCED_FORWARD_BITS {
+            Forward::<false>::new(self).node(words, ROOT);
         } else {
-            Forward::<true>::new(self).node(words, 1);
+            Forward::<true>::new(self).node(words, ROOT);
         }
     }
 
@@ -93,7 +106,12 @@ impl IfmaTransform {
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn inverse(&self, words: &mut [u64]) {
         assert!(words.len() == 8 * self.inverse.nodes.len() && words.len() >= LEAF);
-        Inverse::new(self).run(words);
+        let layers = words.len().ilog2().saturating_sub(LOG_LEAF).max(LOG_LEAF - 1);
+        if layers <= unreduced_inverse_layers(&self.modulus) {
+            Inverse::<false>::new(self).node(words, ROOT);
+        } else {
+            Inverse::<true>::new(self).node(words, ROOT);
+        }
     }
 
     /// The fold of the conjugate-invariant ring, `d_0 = c_0`, `d_k = c_k - I c_(N-k)`.
@@ -166,6 +184,7 @@ macro_rules! pass {
             // SAFETY: row i, column .. column + 8 lies within the node for i < radix and column + 8 <= stride.
             let mut x: [__m512i; $radix] = unsafe { std::array::from_fn(|i| load(start.add(i * stride + column))) };
             $(layer!($self, x, $radix, $half, consecutive($self.nodes, $index * ($radix / 2 / $half)), LaneFactor::broadcast);)+
+            $self.finish_pass(&mut x, $index);
             for (i, &x) in x.iter().enumerate() {
                 // SAFETY: as above.
                 unsafe { store(start.add(i * stride + column), x) };
@@ -174,13 +193,22 @@ macro_rules! pass {
     }};
 }
 
+/// Three layers on half a leaf, whose words are transposed.
+macro_rules! leaf_layers {
+    ($self:ident, $x:ident, $factors:expr, $($half:literal)+) => {{
+        let mut x = transpose($x);
+        $(layer!($self, x, 8, $half, consecutive($factors, 4 / $half - 1), LaneFactor::load);)+
+        x
+    }};
+}
+
 /// Coefficients to values. `REDUCE`: values are kept below `4p`; otherwise they grow by `2p` per layer, which primes of
-/// at most [`UNREDUCED_BITS`] bits have room for.
+/// at most [`UNREDUCED_FORWARD_BITS`] bits have room for.
 struct Forward<'a, const REDUCE: bool> {
     lanes: Lanes,
     reduction: WideReduction,
     nodes: &'a [Factor],
-    leaves: &'a [LeafFactors],
+    leaves: &'a [[LeafFactors; 2]],
 }
 
 impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
@@ -213,76 +241,85 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
         }
     }
 
-    /// The last six layers of 64 words.
+    /// The last seven layers of 128 words.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn leaf(&self, words: &mut [u64], index: usize) {
-        let words: &mut [u64; LEAF] = words.try_into().expect("a leaf has 64 words");
+        let words: &mut [u64; LEAF] = words.try_into().expect("a leaf has 128 words");
         let start = words.as_mut_ptr();
-        let number = index - self.nodes.len() * 8 / LEAF;
-        let factors = &self.leaves[number];
-        // SAFETY: eight vectors of eight words make a leaf.
-        let mut x: [__m512i; 8] = unsafe { std::array::from_fn(|i| load(start.add(8 * i))) };
-        layer!(self, x, 8, 4, consecutive(self.nodes, index), LaneFactor::broadcast);
-        layer!(self, x, 8, 2, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
-        layer!(self, x, 8, 1, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
-        let mut x = transpose(x);
-        layer!(self, x, 8, 4, consecutive(factors, 0), LaneFactor::load);
-        layer!(self, x, 8, 2, consecutive(factors, 1), LaneFactor::load);
-        layer!(self, x, 8, 1, consecutive(factors, 3), LaneFactor::load);
-        for (i, x) in transpose(x.map(|x| self.finish(x))).into_iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { store(start.add(8 * i), x) };
+        let [low_factors, high_factors] = &self.leaves[index - self.leaves.len()];
+        // SAFETY: sixteen vectors of eight words make a leaf.
+        let mut x: [__m512i; 16] = unsafe { std::array::from_fn(|i| load(start.add(8 * i))) };
+        layer!(self, x, 16, 8, consecutive(self.nodes, index), LaneFactor::broadcast);
+        layer!(self, x, 16, 4, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
+        layer!(self, x, 16, 2, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
+        layer!(self, x, 16, 1, consecutive(self.nodes, 8 * index), LaneFactor::broadcast);
+        let [low, high] = halves(x);
+        let low = leaf_layers!(self, low, low_factors, 4 2 1);
+        let high = leaf_layers!(self, high, high_factors, 4 2 1);
+        for (half, mut x) in [low, high].into_iter().enumerate() {
+            for x in &mut x {
+                *x = self.finish(*x);
+            }
+            for (i, x) in transpose(x).into_iter().enumerate() {
+                // SAFETY: as above.
+                unsafe { store(start.add(64 * half + 8 * i), x) };
+            }
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn butterfly(&self, x: __m512i, y: __m512i, factor: LaneFactor) -> (__m512i, __m512i) {
-        let product = self.lanes.multiply_lazy(y, factor);
-        let x = if REDUCE { reduce_once(x, self.lanes.double) } else { x };
-        (_mm512_add_epi64(x, product), _mm512_sub_epi64(_mm512_add_epi64(x, self.lanes.double), product))
+        let Lanes { double, negated, mask, .. } = self.lanes;
+        let x = if REDUCE { reduce_once(x, double) } else { x };
+        // With y w = quotient p + r: x + r, accumulated modulo 2^52, and x - r + 2p as 2x + 2p - (x + r).
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), y, factor.quotient);
+        let sum = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(x, y, factor.value), quotient, negated);
+        let sum = if REDUCE { _mm512_and_si512(sum, mask) } else { sum };
+        let twice = _mm512_add_epi64(_mm512_add_epi64(x, x), double);
+        (sum, _mm512_sub_epi64(twice, sum))
     }
 
+    /// Passes leave nothing to do.
+    #[inline(always)]
+    fn finish_pass<const RADIX: usize>(&self, _: &mut [__m512i; RADIX], _: usize) {}
+
+    /// From what the butterflies return to `0..p`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn finish(&self, x: __m512i) -> __m512i {
-        if REDUCE {
-            reduce_once(reduce_once(x, self.lanes.double), self.lanes.p)
-        } else {
-            self.reduction.reduce_word(x)
-        }
+        let x = if REDUCE { reduce_once(x, self.lanes.double) } else { self.reduction.reduce_word_lazy(x) };
+        reduce_once(x, self.lanes.p)
     }
 }
 
-/// Values to coefficients; all values are kept below `2p`.
-struct Inverse<'a> {
+/// Values to coefficients. `REDUCE`: values are kept below `2p`; otherwise the bound doubles in every layer of a leaf,
+/// and again in every layer above the leaves.
+struct Inverse<'a, const REDUCE: bool> {
     lanes: Lanes,
+    reduction: WideReduction,
     nodes: &'a [Factor],
-    leaves: &'a [LeafFactors],
-    normalisation: Factor,
+    leaves: &'a [[LeafFactors; 2]],
+    normalisation: LaneFactor,
+    /// A multiple of `p` that no value exceeds.
+    offset: __m512i,
 }
 
-impl<'a> Inverse<'a> {
+impl<'a, const REDUCE: bool> Inverse<'a, REDUCE> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn new(transform: &'a IfmaTransform) -> Self {
+        let modulus = &transform.modulus;
+        let lanes = Lanes::new(modulus);
+        let offset = _mm512_set1_epi64((modulus.value() << unreduced_inverse_layers(modulus)) as i64);
         Self {
-            lanes: Lanes::new(&transform.modulus),
+            offset: if REDUCE { lanes.double } else { offset },
+            lanes,
+            reduction: WideReduction::new(modulus),
             nodes: &transform.inverse.nodes,
             leaves: &transform.inverse.leaves,
-            normalisation: transform.normalisation,
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512ifma")]
-    fn run(&self, words: &mut [u64]) {
-        self.node(words, 1);
-        let factor = LaneFactor::broadcast(&self.normalisation);
-        for vector in words.chunks_exact_mut(8) {
-            // SAFETY: the chunk has eight words.
-            unsafe { store(vector.as_mut_ptr(), self.lanes.multiply_constant(load(vector.as_ptr()), factor)) };
+            normalisation: LaneFactor::broadcast(&transform.normalisation),
         }
     }
 
@@ -304,25 +341,26 @@ impl<'a> Inverse<'a> {
         }
     }
 
-    /// The first six layers of 64 words.
+    /// The first seven layers of 128 words.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn leaf(&self, words: &mut [u64], index: usize) {
-        let words: &mut [u64; LEAF] = words.try_into().expect("a leaf has 64 words");
+        let words: &mut [u64; LEAF] = words.try_into().expect("a leaf has 128 words");
         let start = words.as_mut_ptr();
-        let number = index - self.nodes.len() * 8 / LEAF;
-        let factors = &self.leaves[number];
-        // SAFETY: eight vectors of eight words make a leaf.
-        let x: [__m512i; 8] = unsafe { std::array::from_fn(|i| load(start.add(8 * i))) };
-        let mut x = transpose(x);
-        layer!(self, x, 8, 1, consecutive(factors, 3), LaneFactor::load);
-        layer!(self, x, 8, 2, consecutive(factors, 1), LaneFactor::load);
-        layer!(self, x, 8, 4, consecutive(factors, 0), LaneFactor::load);
-        let mut x = transpose(x);
-        layer!(self, x, 8, 1, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
-        layer!(self, x, 8, 2, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
-        layer!(self, x, 8, 4, consecutive(self.nodes, index), LaneFactor::broadcast);
-        for (i, x) in x.into_iter().enumerate() {
+        let [low_factors, high_factors] = &self.leaves[index - self.leaves.len()];
+        // SAFETY: sixteen vectors of eight words make a leaf.
+        let x: [__m512i; 16] = unsafe { std::array::from_fn(|i| load(start.add(8 * i))) };
+        let [low, high] = halves(x);
+        let low = transpose(leaf_layers!(self, low, low_factors, 1 2 4));
+        let high = transpose(leaf_layers!(self, high, high_factors, 1 2 4));
+        let mut x = joined(low, high);
+        layer!(self, x, 16, 1, consecutive(self.nodes, 8 * index), LaneFactor::broadcast);
+        layer!(self, x, 16, 2, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
+        layer!(self, x, 16, 4, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
+        layer!(self, x, 16, 8, consecutive(self.nodes, index), LaneFactor::broadcast);
+        self.finish_pass(&mut x, index);
+        for (i, &x) in x.iter().enumerate() {
+            let x = if REDUCE || index == ROOT { x } else { self.reduction.reduce_word_lazy(x) };
             // SAFETY: as above.
             unsafe { store(start.add(8 * i), x) };
         }
@@ -331,8 +369,36 @@ impl<'a> Inverse<'a> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn butterfly(&self, x: __m512i, y: __m512i, factor: LaneFactor) -> (__m512i, __m512i) {
-        let sum = reduce_once(_mm512_add_epi64(x, y), self.lanes.double);
-        let difference = _mm512_sub_epi64(_mm512_add_epi64(x, self.lanes.double), y);
-        (sum, self.lanes.multiply_lazy(difference, factor))
+        let Lanes { double, negated, mask, .. } = self.lanes;
+        let sum = _mm512_add_epi64(x, y);
+        let sum = if REDUCE { reduce_once(sum, double) } else { sum };
+        let difference = _mm512_sub_epi64(_mm512_add_epi64(x, self.offset), y);
+        let zero = _mm512_setzero_si512();
+        let quotient = _mm512_madd52hi_epu64(zero, difference, factor.quotient);
+        let product = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(zero, difference, factor.value), quotient, negated);
+        (sum, if REDUCE { _mm512_and_si512(product, mask) } else { product })
     }
+
+    /// At the root, normalises: the first half are sums, the second half products with a factor that is normalised.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn finish_pass<const RADIX: usize>(&self, x: &mut [__m512i; RADIX], index: usize) {
+        if index == ROOT {
+            let Lanes { p, mask, .. } = self.lanes;
+            for i in 0..RADIX / 2 {
+                x[i] = self.lanes.multiply_constant(x[i], self.normalisation);
+                x[i + RADIX / 2] = reduce_once(_mm512_and_si512(x[i + RADIX / 2], mask), p);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn halves([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]: [__m512i; 16]) -> [[__m512i; 8]; 2] {
+    [[a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]]
+}
+
+#[inline(always)]
+fn joined([a, b, c, d, e, f, g, h]: [__m512i; 8], [i, j, k, l, m, n, o, p]: [__m512i; 8]) -> [__m512i; 16] {
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
 }

@@ -1,0 +1,134 @@
+//! Norm, SiLU, and the choice of polynomials.
+
+mod support;
+
+use fhe_circuits::approximation::{Approximation, Criterion, Target};
+use fhe_circuits::crossing::{climb, climb_corrected, descend};
+use fhe_circuits::{CircuitError, Distortion, GatedSilu, Interval, Layout, RmsNorm, RowModule};
+use fhe_ckks::{Client, Clear, ClearSlots, Evaluator, Level};
+use support::{Random, clear, close, shape};
+
+const TOLERANCE: f64 = 1e-7;
+
+fn encrypt(e: &Clear, layout: &Layout, tensor: &[f64], range: f64) -> Vec<fhe_ckks::ClearCoefficients> {
+    let unit = e.shape().full_scale / range;
+    layout.pack(tensor).unwrap().iter().map(|vector| e.encrypt(vector, unit).unwrap()).collect()
+}
+
+fn decrypt(e: &Clear, layout: &Layout, slots: &[[ClearSlots; 2]]) -> Vec<f64> {
+    let coefficients = descend(e, slots.iter().flatten(), 1e9).unwrap();
+    let vectors: Vec<Vec<f64>> = coefficients.iter().map(|x| e.decrypt(x).unwrap().unwrap()).collect();
+    layout.unpack(&vectors).unwrap()
+}
+
+#[test]
+fn rms_norm_divides_every_token_by_its_root_mean_square() {
+    let (shape, tokens, range, epsilon) = (shape(6), 8, 3.0, 1e-5);
+    for channels in [5, 16, 37] {
+        let e = clear(&shape);
+        let module = RowModule::new(&shape, tokens).unwrap();
+        let layout = Layout::dense(module, channels);
+        // Tokens differ in size by a factor of 8.
+        let mut tensor = Random::new(channels as u64).vector(channels * tokens);
+        tensor.iter_mut().enumerate().for_each(|(entry, x)| *x *= range / (1 + entry % tokens) as f64);
+        let mean_square = |token: usize| {
+            (0..channels).map(|channel| tensor[channel * tokens + token].powi(2)).sum::<f64>() / channels as f64
+        };
+        let squares: Vec<f64> = (0..tokens).map(mean_square).collect();
+        let (low, high) = squares.iter().fold((f64::MAX, 0.0_f64), |(low, high), &x| (low.min(x), high.max(x)));
+        let norm = RmsNorm::new(module, channels, range, Interval::new(low, high), epsilon, TOLERANCE).unwrap();
+        assert!(norm.inverse_root().error() <= TOLERANCE);
+
+        let x = climb_corrected(&e, &encrypt(&e, &layout, &tensor, range), norm.levels()).unwrap();
+        let before = e.counts();
+        let y = norm.apply(&e, &x).unwrap();
+        let counts = e.counts() - before;
+        assert_eq!((counts.rotations, counts.conjugations), (module.rows().ilog2().into(), 1));
+        assert!(y.iter().flatten().all(|y| e.level(y) == Level(shape.slots_to_coefficients_levels)));
+        let expected: Vec<f64> =
+            tensor.iter().enumerate().map(|(entry, x)| x / (squares[entry % tokens] + epsilon).sqrt()).collect();
+        close(&decrypt(&e, &layout, &y), &expected, 3e-6);
+    }
+}
+
+#[test]
+fn rms_norm_of_a_constant_mean_square_has_a_window() {
+    let module = RowModule::new(&shape(6), 8).unwrap();
+    let norm = RmsNorm::new(module, 4, 1.0, Interval::new(0.25, 0.25), 0.0, TOLERANCE).unwrap();
+    assert_eq!(norm.levels(), 3 + 4);
+}
+
+#[test]
+fn rejects_mean_squares_that_reach_zero() {
+    let module = RowModule::new(&shape(6), 8).unwrap();
+    let new = |low, high| RmsNorm::new(module, 4, 1.0, Interval::new(low, high), 0.0, TOLERANCE);
+    assert!(matches!(new(-1.0, 1.0), Err(CircuitError::Precondition { .. })));
+    assert!(matches!(new(0.0, f64::NAN), Err(CircuitError::Precondition { .. })));
+    assert!(new(1e-3, 1.0).is_ok());
+    let refused = new(1e-9, 1.0).unwrap_err();
+    assert!(matches!(refused, CircuitError::Approximation { degree: 127, .. }), "{refused}");
+}
+
+#[test]
+fn rejects_a_norm_of_nothing() {
+    let shape = shape(6);
+    let norm =
+        RmsNorm::new(RowModule::new(&shape, 8).unwrap(), 4, 1.0, Interval::new(0.1, 1.0), 0.0, TOLERANCE).unwrap();
+    assert!(norm.apply(&clear(&shape), &[]).is_err());
+}
+
+#[test]
+fn gated_silu_is_the_product() {
+    let (shape, channels, tokens) = (shape(6), 16, 8);
+    let e = clear(&shape);
+    let layout = Layout::dense(RowModule::new(&shape, tokens).unwrap(), channels);
+    for (gate_range, up_range) in [(1.0, 2.0), (9.0, 3.0), (40.0, 0.5)] {
+        let mut random = Random::new(1);
+        let mut tensor = |range: f64| -> Vec<f64> {
+            random.vector(channels * tokens).iter().map(|x| x * range).collect()
+        };
+        let (gate, up) = (tensor(gate_range), tensor(up_range));
+        let silu = GatedSilu::new(gate_range, up_range, Distortion::of(&shape), TOLERANCE).unwrap();
+        let x = climb(&e, &encrypt(&e, &layout, &gate, gate_range), silu.gate_levels()).unwrap();
+        let y = climb_corrected(&e, &encrypt(&e, &layout, &up, up_range), silu.up_levels()).unwrap();
+        let product = silu.apply(&e, &x[0], &y[0]).unwrap();
+        assert!(product.iter().all(|x| e.level(x) == Level(shape.slots_to_coefficients_levels)));
+        let expected: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
+        // The explicit correction of `up` is cubic: off by 2^-25 of the range.
+        let error = silu.silu().error().max(1e-7) + 2_f64.powi(-25);
+        close(&decrypt(&e, &layout, &[product]), &expected, 2.0 * error * gate_range * up_range);
+    }
+}
+
+#[test]
+fn rejects_silu_on_a_window_no_polynomial_carries() {
+    let distortion = Distortion::of(&shape(6));
+    assert!(matches!(GatedSilu::new(1e5, 1.0, distortion, TOLERANCE), Err(CircuitError::Approximation { .. })));
+    assert!(GatedSilu::new(0.0, 1.0, distortion, TOLERANCE).is_err());
+    assert!(GatedSilu::new(1.0, f64::NAN, distortion, TOLERANCE).is_err());
+}
+
+#[test]
+fn the_smallest_sufficient_degree_is_taken() {
+    let fit = |steepness: f64, tolerance: f64| {
+        let target = Target { criterion: Criterion::Absolute(1.0), tolerance, limit: 0.1 };
+        Approximation::fit("exponential", "[-1, 1]", target, |x| (steepness * (x - 1.0)).exp())
+    };
+    let found: Vec<(usize, usize)> =
+        [1.0, 12.0, 60.0, 400.0].map(|steepness| fit(steepness, 1e-9).map(|fit| (fit.degree(), fit.levels())).unwrap()).into();
+    assert_eq!(found, [(15, 4), (31, 5), (63, 6), (127, 7)]);
+    assert!(fit(400.0, 1e-9).unwrap().error() <= 1e-9);
+    // The largest degree is taken where none reaches the tolerance, and refused beyond the limit.
+    let coarse = fit(1e4, 1e-9).map(|fit| (fit.degree(), fit.error() > 1e-9));
+    assert!(matches!(coarse, Ok((127, true)) | Err(CircuitError::Approximation { .. })), "{coarse:?}");
+    assert!(matches!(fit(1e9, 1e-9), Err(CircuitError::Approximation { .. })));
+}
+
+#[test]
+fn a_fit_in_relative_error_beats_interpolation_where_that_counts() {
+    let target = Target { criterion: Criterion::Relative, tolerance: 1e-3, limit: 1.0 };
+    let inverse = |y: f64| 1.0 / (1.01 + y);
+    let fit = Approximation::fit("inverse", "[0.01, 2.01]", target, inverse).unwrap();
+    let interpolated = fhe_ckks::chebyshev::Chebyshev::interpolate(inverse, (-1.0, 1.0), fit.degree()).unwrap();
+    assert!(fit.error() <= interpolated.fit_error(inverse, 4000).relative);
+}

@@ -1,0 +1,82 @@
+//! `fhe-llama calibrate`: the ranges that a model's activations take on a text, measured in float.
+
+use crate::error::HarnessError;
+use crate::event::ProgressSink;
+use crate::identity::stored_ranges;
+use crate::spec::{Cell, CellConfig};
+use fhe_model::calibration::{self, Corpus, Margins, WindowPlan};
+use fhe_model::{FloatModel, Tokenizer, Weights};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What to calibrate.
+#[derive(Clone, Debug)]
+pub struct CalibrationRequest {
+    /// The model's folder.
+    pub model: PathBuf,
+    /// The text to run it over.
+    pub text: PathBuf,
+    /// Where the ranges go; absent: `ranges.toml` beside the weights.
+    pub output: Option<PathBuf>,
+    /// Tokens of a calibration window; a power of two.
+    pub block_tokens: usize,
+}
+
+/// Runs the float model over the text and stores the ranges; returns the file written. Paths are relative to `root`.
+///
+/// # Errors
+/// What is wrong with model or text, or a failed write.
+pub fn calibrate(
+    request: &CalibrationRequest,
+    root: &Path,
+    progress: &dyn ProgressSink,
+) -> Result<PathBuf, HarnessError> {
+    const PHASE: &str = "calibrate in float";
+    let failed = |error| HarnessError::execution("calibration", error);
+    let folder = root.join(&request.model);
+    for (key, path) in [("model", &request.model), ("text", &request.text)] {
+        if !root.join(path).exists() {
+            return Err(HarnessError::InputNotFound { key: key.into(), path: path.clone(), directory: root.into() });
+        }
+    }
+    let weights = Weights::open(&folder).map_err(failed)?;
+    let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(failed)?;
+    let text_path = root.join(&request.text);
+    let text = std::fs::read_to_string(&text_path).map_err(|source| HarnessError::io("read", &text_path, source))?;
+    let corpus = Corpus::from_text(&text, &tokenizer).map_err(failed)?;
+    let plan = WindowPlan { block: request.block_tokens, ..WindowPlan::default() };
+    let model = FloatModel::new(&weights);
+    let (ranges, _) = progress.phase(PHASE, || {
+        let start = Instant::now();
+        calibration::calibrate(&model, &corpus, &plan, Margins::default(), |done, total| {
+            progress.step(PHASE, done as u64, total as u64, start);
+        })
+    });
+    let output = request.output.as_ref().map_or_else(|| folder.join("ranges.toml"), |path| root.join(path));
+    ranges.map_err(failed)?.save(&output).map_err(failed)?;
+    Ok(output)
+}
+
+/// The calibrated ranges of a cell's model, measured now and stored beside the weights if the model has none.
+///
+/// # Errors
+/// [`HarnessError::NoRanges`] without stored ranges and without a text; those of [`calibrate`].
+pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<PathBuf, HarnessError> {
+    let CellConfig { model, input, .. } = &cell.config;
+    if let Some(stored) = stored_ranges(model, root) {
+        return Ok(stored);
+    }
+    let Some(text) = model.calibration_text.clone() else {
+        return Err(HarnessError::NoRanges { model: model.path.clone() });
+    };
+    progress.message(format!(
+        "{} has no stored ranges: calibrating it on {} in float first",
+        model.path.display(),
+        text.display()
+    ));
+    let request =
+        CalibrationRequest { model: model.path.clone(), text, output: None, block_tokens: input.block_tokens };
+    let stored = calibrate(&request, root, progress)?;
+    progress.message(format!("ranges stored at {}", stored.display()));
+    Ok(stored)
+}

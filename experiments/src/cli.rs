@@ -1,0 +1,172 @@
+//! The command line of `fhe-llama`.
+
+use crate::calibrate::{CalibrationRequest, calibrate};
+use crate::error::HarnessError;
+use crate::executor::CellExecutor;
+use crate::runner::{self, Reporter, RunRequest};
+use crate::spec::{Mode, Override};
+use crate::workspace::Workspace;
+use crate::{figure, params, table};
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Homomorphically encrypted inference of Llama models: experiments, records, tables, figures.
+#[derive(Debug, Parser)]
+#[command(name = "fhe-llama", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the missing cells of experiments, then derive their tables and figures.
+    ///
+    /// Each cell runs in a process of its own and ends as a row of results/SUITE/SUITE.jsonl, also when it fails. A cell
+    /// that is recorded with the same configuration, code, data and machine class is not run again. Interrupt at any
+    /// time: the same command resumes, within a cell after its last finished layer.
+    Run {
+        /// Experiment files, such as experiments/suites/quickstart.toml.
+        #[arg(required = true)]
+        specs: Vec<PathBuf>,
+        /// Change a setting, as in engine.threads=2; the value is TOML or a bare string. May be repeated.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        overrides: Vec<String>,
+        /// How to run the circuit, in place of the experiment's own mode.
+        #[arg(long, value_enum)]
+        mode: Option<ModeArgument>,
+        /// Run cells that have a record, too, and from their beginning.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Measure the ranges of a model's activations on a text, in float, and store them for encrypted runs.
+    Calibrate {
+        /// Model folder: config.json, tokenizer.json, safetensors weights.
+        model: PathBuf,
+        /// Plain text to run the model over.
+        #[arg(long)]
+        text: PathBuf,
+        /// Where to store the ranges [default: ranges.toml in the model folder].
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Tokens of a calibration window, as many as the encrypted block will have.
+        #[arg(long, default_value_t = 128)]
+        block_tokens: usize,
+    },
+    /// Print a parameter set: security, levels, precision claims, memory.
+    Params {
+        /// Its name, such as n16-llama.
+        name: String,
+    },
+    /// Derive Parquet, CSV and Markdown tables from the records of suites.
+    Tables {
+        /// Suites by name [default: all under results/].
+        suites: Vec<String>,
+    },
+    /// Draw the figures of suites from their records.
+    Figures {
+        /// Suites by name [default: all under results/].
+        suites: Vec<String>,
+    },
+    /// Execute the cell whose run folder is given: what `run` starts for every cell.
+    #[command(hide = true)]
+    Cell {
+        /// The run folder.
+        folder: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeArgument {
+    Encrypted,
+    Clear,
+    Metered,
+}
+
+impl From<ModeArgument> for Mode {
+    fn from(argument: ModeArgument) -> Self {
+        match argument {
+            ModeArgument::Encrypted => Self::Encrypted,
+            ModeArgument::Clear => Self::Clear,
+            ModeArgument::Metered => Self::Metered,
+        }
+    }
+}
+
+/// Runs the program with an executor: 0 if all went well, 1 if a cell failed, 2 if the request could not be carried out.
+pub fn main_with(executor: &dyn CellExecutor) -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(EnvFilter::from_default_env()).init();
+    match Cli::parse().command {
+        // The parent has been told why; it tells the user.
+        Command::Cell { folder } => match runner::execute_cell(executor, &folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        command => match dispatch(command, executor) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                match error {
+                    HarnessError::CellsFailed { .. } => ExitCode::FAILURE,
+                    _ => ExitCode::from(2),
+                }
+            }
+        },
+    }
+}
+
+fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), HarnessError> {
+    let workspace = Workspace::current()?;
+    match command {
+        Command::Run { specs, overrides, mode, force } => {
+            let mut changes = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>()?;
+            changes.extend(mode.map(|mode| Override::mode(mode.into())));
+            run(&workspace, executor, &RunRequest { specs, overrides: changes, force })
+        }
+        Command::Calibrate { model, text, output, block_tokens } => {
+            let request = CalibrationRequest { model, text, output, block_tokens };
+            let written = calibrate(&request, workspace.root(), &Reporter::new())?;
+            println!("wrote {}", written.display());
+            Ok(())
+        }
+        Command::Params { name } => {
+            println!("{}", params::describe(&name)?);
+            Ok(())
+        }
+        Command::Tables { suites } => derive_all(&workspace, suites, table::derive),
+        Command::Figures { suites } => derive_all(&workspace, suites, figure::derive),
+        // Handled before: a child prints no errors of its own.
+        Command::Cell { .. } => Ok(()),
+    }
+}
+
+fn run(workspace: &Workspace, executor: &dyn CellExecutor, request: &RunRequest) -> Result<(), HarnessError> {
+    let summary = runner::run(workspace, executor, request, &Reporter::new())?;
+    println!("\n{}", table::summary(&summary.records));
+    let suites: Vec<String> = summary.suites.iter().cloned().collect();
+    derive_all(workspace, suites.clone(), table::derive)?;
+    derive_all(workspace, suites, figure::derive)?;
+    summary.verdict()
+}
+
+/// Derives the files of the named suites, or of all, and names them.
+fn derive_all(
+    workspace: &Workspace,
+    mut suites: Vec<String>,
+    derive: fn(&Workspace, &str) -> Result<Vec<PathBuf>, HarnessError>,
+) -> Result<(), HarnessError> {
+    if suites.is_empty() {
+        suites = workspace.suites()?;
+        if suites.is_empty() {
+            println!("no records under {}; make them with `fhe-llama run`", workspace.results().display());
+        }
+    }
+    for suite in suites {
+        for path in derive(workspace, &suite)? {
+            println!("wrote {}", path.strip_prefix(workspace.root()).unwrap_or(&path).display());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! One row of results: what was asked, where and with what it was run, what it took and how good the answer is.
+//!
+//! A record is complete in itself. Numbers carry their unit in the field's name; a number that was not measured is
+//! absent, not zero. Float fields may be `null` in a file, which stands for a value that was not finite.
+
+mod accuracy;
+mod circumstances;
+
+pub use accuracy::{
+    Agreement, CLEAR_CIRCUIT, FLOAT, LayerError, PositionAgreement, PromptOutcome, RESIDUAL, RESIDUAL_AFTER_ATTENTION,
+};
+pub use circumstances::{Footprint, InputSummary, ModelSummary, PhaseSeconds, Provenance};
+
+use crate::identity::{Identity, ResolvedCell};
+use crate::machine;
+use crate::spec::{Mode, Must};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The layout of [`CellRecord`]; raised whenever a field changes its meaning.
+pub const SCHEMA: u64 = 1;
+
+/// How a cell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It ran to its end.
+    Ok,
+    /// It stopped with an error.
+    Failed,
+    /// The system refused it memory, or killed it for using too much.
+    OutOfMemory,
+    /// It passed the spec's limit of seconds.
+    Timeout,
+    /// It was not run.
+    Skipped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::OutOfMemory => "out-of-memory",
+            Self::Timeout => "timeout",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
+/// One cell's result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellRecord {
+    /// [`SCHEMA`] when it was written.
+    pub schema: u64,
+    /// Hash over configuration, code, data and machine class.
+    pub identity: Identity,
+    /// Hash over configuration and repetition.
+    pub config_hash: String,
+    /// The suite it belongs to.
+    pub suite: String,
+    /// The question the suite asks.
+    pub question: String,
+    /// Position in the suite.
+    pub cell: usize,
+    /// Which repetition of its configuration.
+    pub repetition: u32,
+    /// How it ended.
+    pub status: Status,
+    /// Why, unless it is ok.
+    pub reason: Option<String>,
+    /// How the circuit was run.
+    pub mode: Mode,
+    /// The resolved configuration, one dotted key a setting.
+    pub config: BTreeMap<String, Value>,
+    /// Limits the result is held against.
+    pub must: Must,
+    /// Code, machine, randomness, parameters.
+    pub provenance: Provenance,
+    /// The model.
+    pub model: ModelSummary,
+    /// The input.
+    pub input: InputSummary,
+    /// Wall-clock time.
+    pub seconds: PhaseSeconds,
+    /// What was counted, by name: half_bootstraps, rotations, key_switches, ...
+    pub counts: BTreeMap<String, u64>,
+    /// Levels by name: of the chain, after bootstrapping, consumed per site.
+    pub levels: BTreeMap<String, u64>,
+    /// Memory, keys and traffic.
+    pub footprint: Footprint,
+    /// log2 of the probability that any bootstrap of the run fails.
+    pub failure_probability_log2: Option<f64>,
+    /// Error of intermediate values.
+    pub layer_errors: Vec<LayerError>,
+    /// Agreement of the logits with a reference.
+    pub agreement: Vec<Agreement>,
+    /// What became of each prompt.
+    pub prompts: Vec<PromptOutcome>,
+}
+
+impl CellRecord {
+    /// A record of a cell that starts now on this machine, everything known beforehand filled in, status ok. An executor
+    /// fills the rest.
+    pub fn begin(resolved: &ResolvedCell) -> Self {
+        let cell = &resolved.cell;
+        let config = &cell.config;
+        let provenance = Provenance {
+            code: resolved.code.clone(),
+            machine: resolved.machine.clone(),
+            data: resolved.data.clone(),
+            threads: config.threads(),
+            seed: config.engine.seed.map_or("os".into(), |seed| seed.to_string()),
+            keys_private: config.engine.seed.is_none(),
+            started_at: machine::utc_now(),
+            parameters: config.engine.parameters.clone(),
+            insecure: config.engine.insecure,
+            ..Provenance::default()
+        };
+        Self {
+            schema: SCHEMA,
+            identity: resolved.identity.clone(),
+            config_hash: resolved.config_hash.clone(),
+            suite: cell.suite.clone(),
+            question: cell.question.clone(),
+            cell: cell.index,
+            repetition: cell.repetition,
+            status: Status::Ok,
+            reason: None,
+            mode: config.mode,
+            config: flattened(&serde_json::to_value(config).unwrap_or_default()),
+            must: cell.must.clone(),
+            provenance,
+            model: ModelSummary { path: config.model.path.display().to_string(), ..ModelSummary::default() },
+            input: InputSummary {
+                prompts: cell.prompts.len(),
+                block_tokens: config.input.block_tokens,
+                ..InputSummary::default()
+            },
+            seconds: PhaseSeconds::default(),
+            counts: BTreeMap::new(),
+            levels: BTreeMap::new(),
+            footprint: Footprint::default(),
+            failure_probability_log2: None,
+            layer_errors: Vec::new(),
+            agreement: Vec::new(),
+            prompts: Vec::new(),
+        }
+    }
+
+    /// The row of a cell that did not succeed.
+    pub fn unsuccessful(resolved: &ResolvedCell, status: Status, reason: impl Into<String>) -> Self {
+        Self { status, reason: Some(reason.into()), ..Self::begin(resolved) }
+    }
+
+    /// The agreement with a reference, if it was measured.
+    pub fn agreement_with(&self, reference: &str) -> Option<&Agreement> {
+        self.agreement.iter().find(|agreement| agreement.against == reference)
+    }
+
+    /// The limits of the spec that the result does not keep, each as a sentence.
+    pub fn broken_limits(&self) -> Vec<String> {
+        let float = self.agreement_with(FLOAT);
+        let measured = [
+            ("total seconds", self.must.total_seconds, (self.seconds.total > 0.0).then_some(self.seconds.total)),
+            ("mean KL divergence from float", self.must.kl_mean, float.map(|float| float.kl_mean)),
+            (
+                "largest top-5 logit error against float",
+                self.must.top5_logit_error_max,
+                float.map(|float| float.top5_logit_error_max),
+            ),
+        ];
+        let broken = measured.into_iter().filter_map(|(name, limit, value)| match (limit, value) {
+            // A value that is not a number keeps no limit.
+            (Some(limit), Some(value)) if value.is_nan() || value > limit => {
+                Some(format!("{name}: {value:.4e}, at most {limit} is required"))
+            }
+            _ => None,
+        });
+        broken.collect()
+    }
+}
+
+/// The rows that stand: the last one of each configuration on each class of machine, in cell order. Earlier rows stay in
+/// the journal.
+pub fn standing(records: &[CellRecord]) -> Vec<&CellRecord> {
+    let mut last: BTreeMap<(usize, String, String), &CellRecord> = BTreeMap::new();
+    for record in records {
+        let key = (record.cell, record.config_hash.clone(), record.provenance.machine.class());
+        last.insert(key, record);
+    }
+    let mut rows: Vec<_> = last.into_values().collect();
+    rows.sort_by_key(|record| (record.cell, record.mode));
+    rows
+}
+
+/// Nested tables as one table of dotted keys.
+fn flattened(value: &Value) -> BTreeMap<String, Value> {
+    fn walk(prefix: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    walk(&if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") }, value, into);
+                }
+            }
+            leaf => {
+                into.insert(prefix.into(), leaf.clone());
+            }
+        }
+    }
+    let mut flat = BTreeMap::new();
+    walk("", value, &mut flat);
+    flat
+}
+
+/// JSON has no NaN: it is written as `null`, and must not make the row unreadable.
+fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}

@@ -1,0 +1,148 @@
+//! Tables and figures are functions of the journal: the same records give the same bytes.
+
+mod fixture;
+
+use experiments::atomic::OsDisk;
+use experiments::error::HarnessError;
+use experiments::journal::Journal;
+use experiments::workspace::Workspace;
+use experiments::{figure, table};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const LIMITS: &str = "[must]\ntotal_seconds = 600\nkl_mean = 1e-3\ntop5_logit_error_max = 0.1\n";
+
+/// A workspace whose suite has an encrypted and a clear record.
+fn recorded() -> (tempfile::TempDir, Workspace) {
+    let (folder, workspace) = fixture::workspace();
+    let spec = format!("{}{LIMITS}", fixture::SPEC);
+    let encrypted = fixture::record(&spec, folder.path());
+    let mut clear = fixture::record(&spec.replace("\"encrypted\"", "\"clear\""), folder.path());
+    clear.counts.insert("modelled_noise_samples".into(), 7);
+    let journal = Journal::of(&workspace, "sample");
+    journal.append(&encrypted, &OsDisk).unwrap();
+    journal.append(&clear, &OsDisk).unwrap();
+    (folder, workspace)
+}
+
+fn contents(paths: &[PathBuf]) -> BTreeMap<PathBuf, Vec<u8>> {
+    paths.iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn tables_regenerate_bit_for_bit() {
+    let (_folder, workspace) = recorded();
+    let first = contents(&table::derive(&workspace, "sample").unwrap());
+    let second = contents(&table::derive(&workspace, "sample").unwrap());
+    assert_eq!(first.len(), 7);
+    assert!(first == second);
+}
+
+#[test]
+fn figures_regenerate_bit_for_bit() {
+    let (_folder, workspace) = recorded();
+    let first = contents(&figure::derive(&workspace, "sample").unwrap());
+    let second = contents(&figure::derive(&workspace, "sample").unwrap());
+    assert_eq!(first.len(), 2);
+    assert!(first == second);
+    let svg = text(&workspace.figure("sample", "svg"));
+    assert!(svg.contains("bootstrapping") && svg.contains("84 tokens of 2 prompts"));
+    assert!(first[&workspace.figure("sample", "png")].starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn csv_holds_every_number_of_a_record() {
+    let (_folder, workspace) = recorded();
+    table::derive(&workspace, "sample").unwrap();
+    let csv = text(&workspace.result("sample", ".csv"));
+    let (header, rows) = csv.split_once('\n').unwrap();
+    assert_eq!(rows.lines().count(), 2);
+    let columns: Vec<_> = header.split(',').collect();
+    for column in [
+        "identity",
+        "config.engine.parameters",
+        "seconds.bootstrapping",
+        "counts.half_bootstraps",
+        "float.kl_mean",
+        "clear_circuit.kl_mean",
+        "commit",
+        "counts.modelled_noise_samples",
+    ] {
+        assert!(columns.contains(&column), "{column} is missing from {header}");
+    }
+    let layers = text(&workspace.result("sample", "-layers.csv"));
+    assert_eq!(layers.lines().count(), 1 + 2 * 10);
+}
+
+#[test]
+fn markdown_names_limits_units_and_provenance() {
+    let (_folder, workspace) = recorded();
+    table::derive(&workspace, "sample").unwrap();
+    let page = text(&workspace.result("sample", ".md"));
+    for part in ["6 min 21 s", "must ≤ 10 min 00 s", "9.20 GiB", "must ≤ 0.001", "82 of 84", "0123456789", "`␣in`"]
+    {
+        assert!(page.contains(part), "{part} is missing from\n{page}");
+    }
+    assert!(!page.contains("Limit not kept"));
+}
+
+#[test]
+fn a_broken_limit_is_said() {
+    let (folder, workspace) = fixture::workspace();
+    let record = fixture::record(&format!("{}[must]\nkl_mean = 1e-9\n", fixture::SPEC), folder.path());
+    assert_eq!(record.broken_limits().len(), 1);
+    Journal::of(&workspace, "sample").append(&record, &OsDisk).unwrap();
+    table::derive(&workspace, "sample").unwrap();
+    assert!(text(&workspace.result("sample", ".md")).contains("Limit not kept"));
+}
+
+#[test]
+fn a_failed_cell_is_a_row_and_no_figure() {
+    let (folder, workspace) = fixture::workspace();
+    let cell = fixture::resolved(fixture::SPEC, folder.path());
+    let status = experiments::record::Status::OutOfMemory;
+    let record = experiments::record::CellRecord::unsuccessful(&cell, status, "no memory | at all");
+    Journal::of(&workspace, "sample").append(&record, &OsDisk).unwrap();
+    table::derive(&workspace, "sample").unwrap();
+    assert!(text(&workspace.result("sample", ".md")).contains("out-of-memory: no memory \\| at all"));
+    assert!(figure::derive(&workspace, "sample").unwrap().is_empty());
+}
+
+#[test]
+fn rejects_a_suite_without_records() {
+    let (_folder, workspace) = fixture::workspace();
+    assert!(matches!(table::derive(&workspace, "none"), Err(HarnessError::NoRecords { .. })));
+    assert!(matches!(figure::derive(&workspace, "none"), Err(HarnessError::NoRecords { .. })));
+}
+
+/// A run whose logits are not numbers must still be readable, drawable and visibly bad.
+#[test]
+fn values_that_are_not_finite_survive() {
+    let (folder, workspace) = fixture::workspace();
+    let mut record = fixture::record(&format!("{}{LIMITS}", fixture::SPEC), folder.path());
+    record.agreement[0].kl_mean = f64::NAN;
+    record.agreement[0].by_position[3].kl = f64::NAN;
+    record.layer_errors[2].max_error_bits = f64::INFINITY;
+    let journal = Journal::of(&workspace, "sample");
+    journal.append(&record, &OsDisk).unwrap();
+    assert!(journal.read().unwrap().records[0].agreement[0].kl_mean.is_nan());
+    table::derive(&workspace, "sample").unwrap();
+    assert!(text(&workspace.result("sample", ".md")).contains("Limit not kept"));
+    assert_eq!(figure::derive(&workspace, "sample").unwrap().len(), 2);
+}
+
+/// Leaves the figure where a person can look at it: `cargo test --release -p experiments -- --ignored look`.
+#[test]
+#[ignore = "writes to the system's temporary folder for inspection by eye"]
+fn look_at_the_figure() {
+    let (_folder, workspace) = recorded();
+    for path in figure::derive(&workspace, "sample").unwrap() {
+        std::fs::copy(&path, std::env::temp_dir().join(path.file_name().unwrap())).unwrap();
+    }
+    table::derive(&workspace, "sample").unwrap();
+    println!("{}", text(&workspace.result("sample", ".md")));
+}

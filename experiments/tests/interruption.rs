@@ -1,0 +1,306 @@
+//! Cells that fail, hang, panic or are killed, in real processes.
+//!
+//! This program is its own parent and child: called as `fhe-llama` is, it runs the harness with a scripted executor in
+//! place of the engine. The script of a cell lies in its model folder.
+
+mod fixture;
+
+use experiments::checkpoint::RunFolder;
+use experiments::error::HarnessError;
+use experiments::event::ProgressSink;
+use experiments::executor::CellExecutor;
+use experiments::identity::ResolvedCell;
+use experiments::journal::Journal;
+use experiments::record::{CellRecord, Status};
+use experiments::spec::Cell;
+use experiments::workspace::Workspace;
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        // With a second argument: a lone `run` is a filter of tests.
+        Some("run" | "cell") if arguments.len() > 1 => experiments::cli::main_with(&Scripted),
+        _ => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
+    }
+}
+
+fn trials() -> Vec<Trial> {
+    type Test = fn() -> Result<(), Failed>;
+    let tests: [(&str, Test); 9] = [
+        ("a_cell_runs_once", a_cell_runs_once),
+        ("force_starts_from_the_beginning", force_starts_from_the_beginning),
+        ("a_failed_cell_is_a_row_and_the_others_run", a_failed_cell_is_a_row_and_the_others_run),
+        ("a_panic_is_a_row", a_panic_is_a_row),
+        ("a_slow_cell_times_out", a_slow_cell_times_out),
+        ("a_killed_child_is_a_row_and_resumes", a_killed_child_is_a_row_and_resumes),
+        ("a_killed_parent_loses_nothing", a_killed_parent_loses_nothing),
+        ("a_bad_spec_stops_everything_beforehand", a_bad_spec_stops_everything_beforehand),
+        ("a_finished_record_is_picked_up", a_finished_record_is_picked_up),
+    ];
+    tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect()
+}
+
+/// Runs five layers. `model/script` says what happens at the third one; every computed layer leaves a line in
+/// `model/trace`.
+struct Scripted;
+
+const LAYERS: u64 = 5;
+const EVENTFUL: u64 = 3;
+
+impl CellExecutor for Scripted {
+    fn preflight(&self, cell: &Cell, _root: &Path, _progress: &dyn ProgressSink) -> Result<(), HarnessError> {
+        match cell.config.engine.parameters.as_str() {
+            "weak" => Err(HarnessError::execution("preflight", std::io::Error::other("`weak` is no parameter set"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn execute(
+        &self,
+        cell: &ResolvedCell,
+        folder: &RunFolder,
+        progress: &dyn ProgressSink,
+    ) -> Result<CellRecord, HarnessError> {
+        let model = cell.root.join(&cell.cell.config.model.path);
+        let script = std::fs::read_to_string(model.join("script")).unwrap_or_default();
+        let mut record = CellRecord::begin(cell);
+        folder.seed()?;
+        let start = Instant::now();
+        for layer in 1..=LAYERS {
+            let checkpoint = format!("layer-{layer}");
+            if folder.load(&checkpoint)?.is_some() {
+                continue;
+            }
+            if layer == EVENTFUL {
+                act(script.trim())?;
+            }
+            let mut trace = OpenOptions::new().create(true).append(true).open(model.join("trace")).unwrap();
+            writeln!(trace, "{} {layer}", cell.cell.config.input.block_tokens).unwrap();
+            folder.save(&checkpoint, &layer.to_le_bytes())?;
+            progress.step("layers", layer, LAYERS, start);
+        }
+        record.counts.insert("layers".into(), LAYERS);
+        Ok(record)
+    }
+}
+
+fn act(script: &str) -> Result<(), HarnessError> {
+    match script {
+        "fail" => Err(HarnessError::execution("layer 3", std::io::Error::other("the numbers ran out"))),
+        "panic" => panic!("index 7 of 5"),
+        "sleep" => {
+            std::thread::sleep(Duration::from_secs(60));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A workspace whose cells follow a script.
+struct Stage {
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(script: &str) -> Self {
+        let stage = Self { folder: fixture::workspace().0 };
+        stage.script(script);
+        stage
+    }
+
+    fn script(&self, script: &str) {
+        std::fs::write(self.folder.path().join("model/script"), script).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["run", "sample.toml"]).args(arguments).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn records(&self) -> Vec<CellRecord> {
+        Journal::of(&Workspace::at(self.folder.path()), "sample").read().unwrap().records
+    }
+
+    fn statuses(&self) -> Vec<Status> {
+        self.records().iter().map(|record| record.status).collect()
+    }
+
+    /// The layers that were computed, in order.
+    fn trace(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.path().join("model/trace")).unwrap_or_default();
+        text.lines().map(str::to_string).collect()
+    }
+
+    /// Run folders that still exist.
+    fn run_folders(&self) -> usize {
+        let runs = std::fs::read_dir(self.folder.path().join(".runs"));
+        runs.map_or(0, |runs| runs.flatten().filter(|entry| entry.path().is_dir()).count())
+    }
+
+    /// Starts a run and waits until its cell is about to sleep, two layers done.
+    fn start_and_wait(&self) -> Child {
+        let parent = self.command(&[]).spawn().unwrap();
+        let patience = Instant::now();
+        while self.trace().len() < 2 {
+            assert!(patience.elapsed() < Duration::from_secs(30), "the cell never came to its third layer");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        parent
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The child of a process, from the kernel's list.
+fn child_of(parent: &Child) -> u32 {
+    let file = format!("/proc/{0}/task/{0}/children", parent.id());
+    std::fs::read_to_string(file).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn kill(process: u32) {
+    assert!(Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
+}
+
+fn whole_trace() -> Vec<String> {
+    (1..=LAYERS).map(|layer| format!("16 {layer}")).collect()
+}
+
+fn a_cell_runs_once() -> Result<(), Failed> {
+    let stage = Stage::new("");
+    let first = stage.run(&[]);
+    assert!(first.status.success(), "{}", stderr(&first));
+    let second = stage.run(&[]);
+    assert!(second.status.success() && stderr(&second).contains("--force runs it again"));
+    assert_eq!((stage.statuses(), stage.trace()), (vec![Status::Ok], whole_trace()));
+    assert_eq!(stage.run_folders(), 0);
+    for suffix in [".jsonl", ".parquet", ".csv", ".md"] {
+        assert!(stage.folder.path().join(format!("results/sample/sample{suffix}")).is_file(), "{suffix}");
+    }
+    Ok(())
+}
+
+fn force_starts_from_the_beginning() -> Result<(), Failed> {
+    let stage = Stage::new("");
+    stage.run(&[]);
+    assert!(stage.run(&["--force"]).status.success());
+    assert_eq!(stage.statuses(), [Status::Ok, Status::Ok]);
+    assert_eq!(stage.trace(), [whole_trace(), whole_trace()].concat());
+    Ok(())
+}
+
+fn a_failed_cell_is_a_row_and_the_others_run() -> Result<(), Failed> {
+    let stage = Stage::new("fail");
+    let spec = format!("{}\n[sweep.product]\n\"input.block_tokens\" = [16, 32]\n", fixture::SPEC);
+    std::fs::write(stage.folder.path().join("sample.toml"), spec).unwrap();
+    let output = stage.run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stage.statuses(), [Status::Failed, Status::Failed]);
+    assert_eq!(stage.records()[0].reason.as_deref(), Some("layer 3: the numbers ran out"));
+    assert!(stderr(&output).contains("2 of 2 cells did not succeed"), "{}", stderr(&output));
+    assert_eq!(stderr(&output).matches("16 ").count(), 0, "a cell's own trace is not for the user");
+    Ok(())
+}
+
+fn a_panic_is_a_row() -> Result<(), Failed> {
+    let stage = Stage::new("panic");
+    let output = stage.run(&[]);
+    assert_eq!((output.status.code(), stage.statuses()), (Some(1), vec![Status::Failed]));
+    assert!(stage.records()[0].reason.as_ref().unwrap().contains("index 7 of 5"));
+    assert!(stderr(&output).contains("the cell's process wrote:"));
+    Ok(())
+}
+
+fn a_slow_cell_times_out() -> Result<(), Failed> {
+    let stage = Stage::new("sleep");
+    let output = stage.run(&["--set", "limits.seconds=0.5"]);
+    assert_eq!((output.status.code(), stage.statuses()), (Some(1), vec![Status::Timeout]));
+    assert!(stage.records()[0].reason.as_ref().unwrap().contains("limits.seconds"));
+    Ok(())
+}
+
+fn a_killed_child_is_a_row_and_resumes() -> Result<(), Failed> {
+    let stage = Stage::new("sleep");
+    let mut parent = stage.start_and_wait();
+    kill(child_of(&parent));
+    assert_eq!(parent.wait().unwrap().code(), Some(1));
+    assert_eq!(stage.statuses(), [Status::Failed]);
+    assert!(stage.records()[0].reason.as_ref().unwrap().contains("signal 9"));
+    stage.script("");
+    assert!(stage.run(&[]).status.success());
+    assert_eq!(stage.statuses(), [Status::Failed, Status::Ok]);
+    assert_eq!((stage.trace(), stage.run_folders()), (whole_trace(), 0));
+    Ok(())
+}
+
+fn a_killed_parent_loses_nothing() -> Result<(), Failed> {
+    let stage = Stage::new("sleep");
+    let mut parent = stage.start_and_wait();
+    let orphan = child_of(&parent);
+    kill(parent.id());
+    parent.wait().unwrap();
+    let patience = Instant::now();
+    while Path::new(&format!("/proc/{orphan}")).exists() && !is_zombie(orphan) {
+        assert!(patience.elapsed() < Duration::from_secs(10), "the child outlived its parent");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(stage.records().is_empty());
+    stage.script("");
+    let output = stage.run(&[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!((stage.statuses(), stage.trace()), (vec![Status::Ok], whole_trace()));
+    Ok(())
+}
+
+/// An orphan is reaped by whoever adopts it, which may be nobody inside a container.
+fn is_zombie(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && line.contains('Z'))
+}
+
+fn a_bad_spec_stops_everything_beforehand() -> Result<(), Failed> {
+    let stage = Stage::new("");
+    let bad = fixture::SPEC.replace("threads", "thread").replace("\"sample\"", "\"bad\"");
+    std::fs::write(stage.folder.path().join("bad.toml"), bad).unwrap();
+    let output = stage.run(&["bad.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("did you mean `engine.threads`?"));
+    let output = stage.run(&["--set", "engine.parameters=weak"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("`weak` is no parameter set"));
+    assert!(stage.trace().is_empty() && stage.records().is_empty() && stage.run_folders() == 0);
+    Ok(())
+}
+
+/// A parent that was killed between its child's last act and the journal finds the record in the run folder.
+fn a_finished_record_is_picked_up() -> Result<(), Failed> {
+    let stage = Stage::new("");
+    stage.run(&[]);
+    let record = stage.records().remove(0);
+    std::fs::remove_dir_all(stage.folder.path().join("results")).unwrap();
+    let folder = stage.folder.path().join(".runs").join(record.identity.as_str());
+    let workspace = Workspace::at(stage.folder.path());
+    let cell = experiments::spec::Suite::load(Path::new("sample.toml"), &[], stage.folder.path()).unwrap();
+    let cell = ResolvedCell::identify(cell.cells[0].clone(), stage.folder.path()).unwrap();
+    assert_eq!(cell.identity, record.identity);
+    let run = RunFolder::open(&workspace, &cell).unwrap();
+    run.save("record.json", &serde_json::to_vec(&record).unwrap()).unwrap();
+    drop(run);
+    assert!(stage.run(&[]).status.success());
+    assert_eq!((stage.records(), stage.trace()), (vec![record], whole_trace()));
+    assert!(!folder.exists());
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Specs are strict, overrides and sweeps expand as promised, and what is wrong is named.
+
+mod fixture;
+
+use experiments::error::HarnessError;
+use experiments::spec::{Mode, Override, Suite};
+use std::path::Path;
+
+fn load(text: &str, overrides: &[&str]) -> Result<Suite, HarnessError> {
+    let (folder, _) = fixture::workspace();
+    let overrides = overrides.iter().map(|argument| Override::parse(argument)).collect::<Result<Vec<_>, _>>()?;
+    Suite::parse(text, "spec.toml", &overrides, folder.path())
+}
+
+fn refusal(text: &str, overrides: &[&str]) -> String {
+    load(text, overrides).expect_err("must be refused").to_string()
+}
+
+fn with(section: &str, line: &str) -> String {
+    fixture::SPEC.replace(&format!("[{section}]\n"), &format!("[{section}]\n{line}\n"))
+}
+
+#[test]
+fn a_plain_spec_is_one_cell() {
+    let suite = load(fixture::SPEC, &[]).unwrap();
+    assert_eq!((suite.name.as_str(), suite.cells.len()), ("sample", 1));
+    let cell = &suite.cells[0];
+    assert_eq!(cell.config.mode, Mode::Encrypted);
+    assert_eq!(cell.prompts.len(), 2);
+    assert!(cell.config.input.bos && !cell.config.engine.insecure);
+}
+
+#[test]
+fn the_committed_quickstart_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let suite = Suite::load(Path::new("experiments/suites/quickstart.toml"), &[], root).unwrap();
+    assert_eq!((suite.cells.len(), suite.cells[0].prompts.len()), (1, 8));
+    assert_eq!(suite.cells[0].config.engine.parameters, "n16-llama");
+}
+
+#[test]
+fn rejects_unknown_keys_at_every_level_with_the_nearest_one() {
+    let top = fixture::SPEC.replace("mode =", "moed =");
+    assert_eq!(refusal(&top, &[]), "spec.toml: unknown key `moed`; did you mean `mode`?");
+    let section = with("engine", "thread = 2");
+    assert_eq!(refusal(&section, &[]), "spec.toml: unknown key `engine.thread`; did you mean `engine.threads`?");
+    let swept = format!("{}\n[sweep.product]\n\"engine.sed\" = [1]\n", fixture::SPEC);
+    assert!(refusal(&swept, &[]).ends_with("unknown key `engine.sed`; did you mean `engine.seed`?"));
+    let sweep = format!("{}\n[sweep.products]\n", fixture::SPEC);
+    assert!(refusal(&sweep, &[]).contains("did you mean `sweep.product`?"));
+    assert!(refusal(fixture::SPEC, &["model.pathh=x"]).contains("did you mean `model.path`?"));
+    assert!(refusal(&format!("{}\n[qqq]\n", fixture::SPEC), &[]).contains("known here: name, question, mode"));
+}
+
+#[test]
+fn rejects_values_that_do_not_fit() {
+    for (line, overrides, part) in [
+        ("", vec!["engine.threads=many"], "engine.threads"),
+        ("", vec!["engine.threads=0"], "`engine.threads` is 0"),
+        ("", vec!["input.block_tokens=100"], "a power of two is required"),
+        ("", vec!["mode=secret"], "encrypted"),
+        ("", vec!["softmax.variant=normalize-and-square"], "exp-inverse"),
+        ("", vec!["mitigation.prepend=true"], "`mitigation.prepend = true` is not available in this version"),
+        ("", vec!["mitigation.rotate=true"], "`mitigation.rotate = true` is not available in this version"),
+        ("", vec!["repetitions=0"], "`repetitions` is 0"),
+        ("", vec!["limits.seconds=-1"], "a positive number is required"),
+        ("", vec!["model.path=nowhere"], "`model.path` names `nowhere`, which does not exist"),
+        ("", vec!["model.ranges=nowhere"], "`model.ranges` names"),
+        ("", vec!["input.prompts=nowhere.txt"], "`input.prompts` names"),
+        ("", vec!["input.prompts=[\"a\", \"  \"]"], "input.prompts[1]: the prompt is empty"),
+        ("", vec!["input.prompts=[]"], "the prompt is empty"),
+        ("", vec!["input.prompts=3"], "a file with one prompt a line, or a list of prompts"),
+        ("", vec!["engine"], "expected key=value"),
+        ("[engine", vec![], "not valid TOML"),
+    ] {
+        let message = refusal(&format!("{}{line}", fixture::SPEC), &overrides);
+        assert!(message.contains(part), "{overrides:?}: {message}");
+    }
+    let nameless = fixture::SPEC.replace("\"sample\"", "\"../escape\"");
+    assert!(refusal(&nameless, &[]).contains("it names a folder"));
+    let flat =
+        fixture::SPEC.replace("[softmax]\nvariant = \"exp-inverse\"", "").replace("[model]", "softmax = 1\n[model]");
+    assert!(refusal(&flat, &[]).contains("expected a table [softmax]"));
+    let missing = fixture::SPEC.replace("parameters = \"toy\"\n", "");
+    assert!(refusal(&missing, &[]).contains("missing field `parameters`"));
+}
+
+#[test]
+fn rejects_a_spec_that_is_not_there() {
+    let error = Suite::load(Path::new("no/such.toml"), &[], Path::new("/tmp")).unwrap_err().to_string();
+    assert!(error.contains("no spec at `no/such.toml`") && error.contains("/tmp"));
+}
+
+#[test]
+fn prompts_come_from_a_file_and_an_empty_line_is_refused_by_number() {
+    let (folder, _) = fixture::workspace();
+    std::fs::write(folder.path().join("prompts.txt"), "one\ntwo words\n").unwrap();
+    let change = [Override::parse("input.prompts=prompts.txt").unwrap()];
+    let suite = Suite::parse(fixture::SPEC, "spec.toml", &change, folder.path()).unwrap();
+    assert_eq!(suite.cells[0].prompts, ["one", "two words"]);
+    std::fs::write(folder.path().join("prompts.txt"), "one\n\ntwo\n").unwrap();
+    let error = Suite::parse(fixture::SPEC, "spec.toml", &change, folder.path()).unwrap_err();
+    assert!(error.to_string().starts_with("prompts.txt:2: the prompt is empty"));
+}
+
+#[test]
+fn a_sweep_is_a_cartesian_product_and_an_override_replaces_an_axis() {
+    let spec = format!(
+        "{}\n[sweep.product]\n\"engine.threads\" = [1, 2]\nmode = [\"clear\", \"metered\"]\ninput.block_tokens = [8, 16, 32]\n",
+        fixture::SPEC
+    );
+    let suite = load(&spec, &[]).unwrap();
+    let seen: std::collections::BTreeSet<_> = suite
+        .cells
+        .iter()
+        .map(|cell| (cell.config.engine.threads, cell.config.mode, cell.config.input.block_tokens))
+        .collect();
+    assert_eq!((suite.cells.len(), seen.len()), (12, 12));
+    assert!(suite.cells.iter().enumerate().all(|(index, cell)| cell.index == index));
+    assert_eq!(load(&spec, &["engine.threads=1"]).unwrap().cells.len(), 6);
+}
+
+#[test]
+fn repetitions_are_cells_of_their_own() {
+    let suite = load(fixture::SPEC, &["repetitions=3"]).unwrap();
+    assert_eq!(suite.cells.iter().map(|cell| cell.repetition).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn overrides_are_toml_or_bare_strings() {
+    let suite = load(fixture::SPEC, &["engine.seed=7", "engine.parameters=n16-llama", "input.bos=false"]).unwrap();
+    let config = &suite.cells[0].config;
+    assert_eq!((config.engine.seed, config.input.bos), (Some(7), false));
+    assert_eq!(config.engine.parameters, "n16-llama");
+    assert_eq!(Override::mode(Mode::Clear), Override::parse("mode=clear").unwrap());
+}
