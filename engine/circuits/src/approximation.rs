@@ -53,12 +53,7 @@ impl Approximation {
     ///
     /// # Errors
     /// [`CircuitError::Approximation`] if even the largest degree misses the target's limit.
-    pub fn fit(
-        function: &'static str,
-        window: &str,
-        target: Target,
-        f: impl Fn(f64) -> f64,
-    ) -> Result<Self> {
+    pub fn fit(function: &'static str, window: &str, target: Target, f: impl Fn(f64) -> f64) -> Result<Self> {
         let mut best: Option<Self> = None;
         for degree in DEGREES {
             // A function that is singular in the window is refused like one that no polynomial follows.

@@ -42,7 +42,13 @@ impl RowModule {
         let slots = shape.slots;
         if !tokens.is_power_of_two() || tokens < 2 || tokens > slots || !slots.is_power_of_two() {
             let required = format!("a power of two from 2 to {slots}");
-            return Err(refuse("RowModule::new", "tokens", tokens, required, "use another block size or a larger ring"));
+            return Err(refuse(
+                "RowModule::new",
+                "tokens",
+                tokens,
+                required,
+                "use another block size or a larger ring",
+            ));
         }
         Ok(Self { slots, tokens })
     }
@@ -216,8 +222,7 @@ impl Layout {
         let entries = self.places.iter().flat_map(|places| {
             let entry = &entry;
             (0..self.module.tokens()).map(move |position| {
-                let read =
-                    |place: &Place| packed[place.ciphertext][self.module.coefficient(place.slot_row, position)];
+                let read = |place: &Place| packed[place.ciphertext][self.module.coefficient(place.slot_row, position)];
                 entry(places, &read)
             })
         });

@@ -54,7 +54,8 @@ impl QuantisedMatrix {
         let mut squares = 0.0;
         for (channel, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
             let integers: Vec<i16> = row.iter().map(|&weight| (f64::from(weight) * scale).round() as i16).collect();
-            squares += row.iter().zip(&integers).map(|(&w, &i)| (f64::from(w) - f64::from(i) / scale).powi(2)).sum::<f64>();
+            squares +=
+                row.iter().zip(&integers).map(|(&w, &i)| (f64::from(w) - f64::from(i) / scale).powi(2)).sum::<f64>();
             for &to in output.places(channel) {
                 let start = output.matrix_row(to) * columns;
                 for (from, &integer) in integers.iter().enumerate() {

@@ -78,11 +78,7 @@ impl RmsNorm {
     }
 
     /// The mean square of each token, mapped to [-1, 1], in every row.
-    fn normalised_mean_squares<E: Evaluator>(
-        &self,
-        e: &E,
-        tensor: &[Halves<E::Slots>],
-    ) -> Result<Halves<E::Slots>> {
+    fn normalised_mean_squares<E: Evaluator>(&self, e: &E, tensor: &[Halves<E::Slots>]) -> Result<Halves<E::Slots>> {
         // Both halves share the rotations as real and imaginary part.
         let mut sum: Option<E::Slots> = None;
         for [first, second] in tensor {

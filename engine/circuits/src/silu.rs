@@ -7,7 +7,7 @@ use crate::crossing::{Distortion, Halves};
 use crate::error::{Result, refuse};
 
 /// Error, as a fraction of the half width of the window, beyond which a fit is refused.
-const LIMIT: f64 = 1.0 / 256.0;
+const LIMIT: f64 = 1.0 / 2048.0;
 
 /// `silu(gate) * up`, ready to be evaluated on half-bootstrapped ciphertexts.
 #[derive(Clone, Debug)]

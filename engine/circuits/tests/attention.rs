@@ -45,16 +45,14 @@ impl Reference<'_> {
     fn turned(&self, tensor: &[f64], head: usize, channel: usize, token: usize) -> f64 {
         let pairs = self.case.head_dim / 2;
         let pair = channel % pairs;
-        let angle =
-            self.case.position(token) as f64 * self.base.powf(-2.0 * pair as f64 / self.case.head_dim as f64);
+        let angle = self.case.position(token) as f64 * self.base.powf(-2.0 * pair as f64 / self.case.head_dim as f64);
         let (x, y) = (self.at(tensor, head, pair, token), self.at(tensor, head, pair + pairs, token));
         if channel < pairs { x * angle.cos() - y * angle.sin() } else { y * angle.cos() + x * angle.sin() }
     }
 
     fn score(&self, q: &[f64], k: &[f64], head: usize, query: usize, key: usize) -> f64 {
         let group = head / (self.case.heads / self.case.key_value_heads);
-        let products =
-            (0..self.case.head_dim).map(|c| self.turned(q, head, c, query) * self.turned(k, group, c, key));
+        let products = (0..self.case.head_dim).map(|c| self.turned(q, head, c, query) * self.turned(k, group, c, key));
         products.sum::<f64>() / (self.case.head_dim as f64).sqrt()
     }
 }
@@ -68,8 +66,14 @@ fn cases() -> impl Strategy<Value = Case> {
             let head_dim = 2 * half_dim;
             let starts = starts.into_iter().map(|start| start % tokens).collect();
             let heads = key_value_heads * (1 + extra);
-            (head_dim.next_power_of_two() <= rows)
-                .then_some(Case { log_slots, tokens, heads, key_value_heads, head_dim, starts })
+            (head_dim.next_power_of_two() <= rows).then_some(Case {
+                log_slots,
+                tokens,
+                heads,
+                key_value_heads,
+                head_dim,
+                starts,
+            })
         },
     )
 }
@@ -145,7 +149,8 @@ fn check(case: &Case, seed: u64) {
     let denominators: Vec<f64> = all.map(|(head, query)| denominator(head, query)).collect();
     let low = denominators.iter().copied().fold(f64::INFINITY, f64::min) * 0.99;
     let high = denominators.iter().copied().fold(0.0, f64::max) * 1.01;
-    let windows = SoftmaxWindows { centres: centres.clone(), half_width, denominator: fhe_circuits::Interval::new(low, high) };
+    let windows =
+        SoftmaxWindows { centres: centres.clone(), half_width, denominator: fhe_circuits::Interval::new(low, high) };
     let softmax = Softmax::new(SoftmaxVariant::ExpInverse, &windows, case.head_dim, &shape, 1e-7).unwrap();
 
     let scores = attention.scores(&e, &placed_queries, &placed_keys, softmax.score_map()).unwrap();
@@ -173,7 +178,10 @@ fn check(case: &Case, seed: u64) {
         Ok(climbed.into_iter().flatten().take(count).collect())
     };
     let probabilities = softmax.apply(&e, &attention, &distorted, output_levels, &mut crossing).unwrap();
-    assert!(probabilities.iter().all(|p| e.level(p) == Level(floor.0 + output_levels)), "SoftMax consumes what it states");
+    assert!(
+        probabilities.iter().all(|p| e.level(p) == Level(floor.0 + output_levels)),
+        "SoftMax consumes what it states"
+    );
 
     let values = up(&keys, &v, SlotAttention::PLACEMENT_LEVELS + SlotAttention::VALUE_LEVELS);
     let values = attention.place_values(&e, &values, range).unwrap();
@@ -195,4 +203,79 @@ fn check(case: &Case, seed: u64) {
         }
     }
     close(&found, &expected, 1e-5);
+}
+
+fn windows(heads: usize, half_width: f64, denominator: (f64, f64)) -> SoftmaxWindows {
+    let denominator = fhe_circuits::Interval::new(denominator.0, denominator.1);
+    SoftmaxWindows { centres: vec![0.0; heads], half_width, denominator }
+}
+
+#[test]
+fn more_rounds_of_renormalisation_carry_wider_denominators() {
+    let new = |ratio: f64| {
+        let windows = windows(2, 6.0, (0.5 / ratio, 0.5));
+        Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(8), 1e-6)
+    };
+    let cost = |ratio: f64| new(ratio).map(|softmax| (softmax.inverse().levels(), softmax.rounds())).unwrap();
+    let [narrow, middle, wide] = [2.0, 100.0, 3000.0].map(cost);
+    assert!(narrow.0 + narrow.1 <= middle.0 + middle.1 && middle.0 + middle.1 < wide.0 + wide.1);
+    assert!(narrow.1 >= 1, "renormalisation removes the noise of the denominators' bootstrap");
+    for ratio in [2.0, 100.0, 3000.0] {
+        let softmax = new(ratio).unwrap();
+        assert!(softmax.inverse().error().powi(1 << softmax.rounds()) <= 1e-6);
+        assert_eq!(softmax.score_levels(), softmax.exponential().levels() + 2 + softmax.rounds());
+        assert_eq!(softmax.denominator_levels(2), softmax.inverse().levels() + 3 + softmax.rounds());
+    }
+    assert!(matches!(new(1e7), Err(fhe_circuits::CircuitError::Approximation { .. })));
+}
+
+#[test]
+fn rejects_windows_of_softmax_that_make_no_sense() {
+    let new = |windows| Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(8), 1e-6);
+    assert!(new(windows(2, 1.0, (0.1, 1.0))).is_ok());
+    for bad in [windows(2, 0.0, (0.1, 1.0)), windows(2, f64::NAN, (0.1, 1.0)), windows(2, 1.0, (-0.1, 1.0))] {
+        assert!(new(bad).is_err());
+    }
+    // Denominators smaller than the smallest exponential.
+    assert!(new(windows(2, 1.0, (1e-9, 1e-3))).is_err());
+}
+
+#[test]
+fn rejects_heads_that_do_not_fit() {
+    let module = RowModule::new(&shape(6), 16).unwrap();
+    let new = |heads, head_dim| SlotAttention::new(module, heads, head_dim, |q, k| k <= q);
+    assert!(new(2, 8).is_ok());
+    for (heads, head_dim) in [(0, 8), (2, 0), (2, 3), (2, 10)] {
+        assert!(new(heads, head_dim).is_err(), "{heads} heads of {head_dim} channels in 8 rows");
+    }
+    assert!(new(6, 4).unwrap().heads().projection(4).is_err(), "4 key heads for 6 query heads");
+}
+
+#[test]
+fn rejects_queries_that_attend_to_nothing() {
+    let module = RowModule::new(&shape(6), 16).unwrap();
+    let refused = SlotAttention::new(module, 1, 4, |query, key| key < query).unwrap_err();
+    assert!(refused.to_string().contains("query 0"), "{refused}");
+}
+
+#[test]
+fn rejects_operands_of_another_layout() {
+    let shape = shape(8);
+    let e = clear(&shape);
+    let module = RowModule::new(&shape, 16).unwrap();
+    let attention = SlotAttention::new(module, 2, 4, |query, key| key <= query).unwrap();
+    let angles = |positions: usize, head_dim| RotaryAngles::new(100.0, head_dim, (0..positions).collect());
+    let ciphertext = e.encrypt(&vec![0.0; shape.degree()], 1.0).unwrap();
+    let slots = climb_corrected(&e, &[ciphertext], 4).unwrap();
+    assert!(attention.place_queries(&e, &angles(15, 4), &slots, 1.0).is_err());
+    assert!(attention.place_keys(&e, &angles(16, 6), &slots, 1.0).is_err());
+    assert!(attention.place_queries(&e, &angles(16, 4), &[], 1.0).is_err());
+    assert!(attention.place_values(&e, &[], 1.0).is_err());
+    let keys = attention.place_keys(&e, &angles(16, 4), &slots, 1.0).unwrap();
+    let softmax = |heads| Softmax::new(SoftmaxVariant::ExpInverse, &windows(heads, 1.0, (0.1, 1.0)), 4, &shape, 1e-6);
+    assert!(attention.scores(&e, &[], &keys, softmax(2).unwrap().score_map()).is_err());
+    assert!(attention.scores(&e, &slots, &keys, softmax(3).unwrap().score_map()).is_err());
+    assert!(attention.weighted_values(&e, &[], &keys).is_err());
+    let mut crossing = |slots: Vec<_>, _| Ok(slots);
+    assert!(softmax(2).unwrap().apply(&e, &attention, &[], 2, &mut crossing).is_err());
 }

@@ -5,7 +5,7 @@ mod support;
 use fhe_circuits::approximation::{Approximation, Criterion, Target};
 use fhe_circuits::crossing::{climb, climb_corrected, descend};
 use fhe_circuits::{CircuitError, Distortion, GatedSilu, Interval, Layout, RmsNorm, RowModule};
-use fhe_ckks::{Client, Clear, ClearSlots, Evaluator, Level};
+use fhe_ckks::{Clear, ClearSlots, Client, Evaluator, Level};
 use support::{Random, clear, close, shape};
 
 const TOLERANCE: f64 = 1e-7;
@@ -84,9 +84,8 @@ fn gated_silu_is_the_product() {
     let layout = Layout::dense(RowModule::new(&shape, tokens).unwrap(), channels);
     for (gate_range, up_range) in [(1.0, 2.0), (9.0, 3.0), (40.0, 0.5)] {
         let mut random = Random::new(1);
-        let mut tensor = |range: f64| -> Vec<f64> {
-            random.vector(channels * tokens).iter().map(|x| x * range).collect()
-        };
+        let mut tensor =
+            |range: f64| -> Vec<f64> { random.vector(channels * tokens).iter().map(|x| x * range).collect() };
         let (gate, up) = (tensor(gate_range), tensor(up_range));
         let silu = GatedSilu::new(gate_range, up_range, Distortion::of(&shape), TOLERANCE).unwrap();
         let x = climb(&e, &encrypt(&e, &layout, &gate, gate_range), silu.gate_levels()).unwrap();
@@ -114,8 +113,9 @@ fn the_smallest_sufficient_degree_is_taken() {
         let target = Target { criterion: Criterion::Absolute(1.0), tolerance, limit: 0.1 };
         Approximation::fit("exponential", "[-1, 1]", target, |x| (steepness * (x - 1.0)).exp())
     };
-    let found: Vec<(usize, usize)> =
-        [1.0, 12.0, 60.0, 400.0].map(|steepness| fit(steepness, 1e-9).map(|fit| (fit.degree(), fit.levels())).unwrap()).into();
+    let found: Vec<(usize, usize)> = [1.0, 12.0, 60.0, 400.0]
+        .map(|steepness| fit(steepness, 1e-9).map(|fit| (fit.degree(), fit.levels())).unwrap())
+        .into();
     assert_eq!(found, [(15, 4), (31, 5), (63, 6), (127, 7)]);
     assert!(fit(400.0, 1e-9).unwrap().error() <= 1e-9);
     // The largest degree is taken where none reaches the tolerance, and refused beyond the limit.

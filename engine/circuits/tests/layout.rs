@@ -10,23 +10,26 @@ use support::{Random, clear, close, shape};
 
 /// A geometry and the places of some channels: all different, some channels in several, one in none.
 fn layouts() -> impl Strategy<Value = Layout> {
-    (3_u32..9, 1_u32..6, 1_usize..40, any::<u64>()).prop_filter_map("at least two rows", |(slots, tokens, channels, seed)| {
-        let module = RowModule::new(&shape(slots), 1 << tokens).ok()?;
-        let mut places: Vec<Place> = (0..3)
-            .flat_map(|ciphertext| (0..module.rows()).map(move |slot_row| Place { ciphertext, slot_row }))
-            .collect();
-        let keys = Random::new(seed).vector(places.len());
-        places.sort_by(|a, b| {
-            let key = |place: &Place| keys[place.ciphertext * module.rows() + place.slot_row];
-            key(a).total_cmp(&key(b))
-        });
-        let mut channels = vec![Vec::new(); channels.min(places.len()) + 1];
-        let owners = channels.len() - 1;
-        for (index, place) in places.into_iter().take(2 * owners).enumerate() {
-            channels[index % owners].push(place);
-        }
-        Layout::new(module, channels).ok()
-    })
+    (3_u32..9, 1_u32..6, 1_usize..40, any::<u64>()).prop_filter_map(
+        "at least two rows",
+        |(slots, tokens, channels, seed)| {
+            let module = RowModule::new(&shape(slots), 1 << tokens).ok()?;
+            let mut places: Vec<Place> = (0..3)
+                .flat_map(|ciphertext| (0..module.rows()).map(move |slot_row| Place { ciphertext, slot_row }))
+                .collect();
+            let keys = Random::new(seed).vector(places.len());
+            places.sort_by(|a, b| {
+                let key = |place: &Place| keys[place.ciphertext * module.rows() + place.slot_row];
+                key(a).total_cmp(&key(b))
+            });
+            let mut channels = vec![Vec::new(); channels.min(places.len()) + 1];
+            let owners = channels.len() - 1;
+            for (index, place) in places.into_iter().take(2 * owners).enumerate() {
+                channels[index % owners].push(place);
+            }
+            Layout::new(module, channels).ok()
+        },
+    )
 }
 
 proptest! {

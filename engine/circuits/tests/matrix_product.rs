@@ -9,7 +9,12 @@ use support::{Random, clear, close, shape};
 
 const BITS: u32 = 13;
 
-fn encrypted<E: Evaluator, C: Client<E>>(client: &C, layout: &Layout, tensor: &[f64], unit: f64) -> Vec<E::Coefficients> {
+fn encrypted<E: Evaluator, C: Client<E>>(
+    client: &C,
+    layout: &Layout,
+    tensor: &[f64],
+    unit: f64,
+) -> Vec<E::Coefficients> {
     layout.pack(tensor).unwrap().iter().map(|vector| client.encrypt(vector, unit).unwrap()).collect()
 }
 
@@ -67,7 +72,7 @@ fn replicas_are_written_to_all_places_and_summed_from_them() {
     let weights: Vec<f32> = random.vector(8 * 10).iter().map(|&weight| weight as f32).collect();
     let tensor = random.vector(10 * 8);
     let there = QuantisedMatrix::quantise(&weights, &keys, &dense, BITS).unwrap();
-    let rows = split_rows(&e, module, &encrypted(&e, &dense, &tensor, 2_f64.powi(30))).unwrap();
+    let rows = split_rows(&e, module, &encrypted(&e, &dense, &tensor, 2_f64.powi(14))).unwrap();
     let projected = there.multiply(&e, &rows).unwrap();
     let vectors: Vec<Vec<f64>> = projected.iter().map(|x| e.decrypt(x).unwrap().unwrap()).collect();
     let expected = product(&weights, &tensor, 10, 8);

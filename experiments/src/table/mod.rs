@@ -35,8 +35,13 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
     {
         let parquet = workspace.result(suite, &format!("{suffix}.parquet"));
         let csv = workspace.result(suite, &format!("{suffix}.csv"));
-        write_frame(frame, &parquet, &csv)?;
-        written.extend([parquet, csv]);
+        let failed = |message| HarnessError::Table { path: parquet.clone(), message };
+        let mut frame = frame.map_err(failed)?;
+        // A mode without numbers, such as metered, has no rows by layer or position.
+        if frame.height() > 0 {
+            write_frame(&mut frame, &parquet, &csv)?;
+            written.extend([parquet, csv]);
+        }
     }
     let page = workspace.result(suite, ".md");
     replace(&OsDisk, &page, markdown::page(suite, &rows).as_bytes(), Access::Shared)?;
@@ -49,13 +54,12 @@ pub fn summary(records: &[CellRecord]) -> String {
     markdown::summary(&records.iter().collect::<Vec<_>>())
 }
 
-fn write_frame(frame: Result<DataFrame, String>, parquet: &Path, csv: &Path) -> Result<(), HarnessError> {
+fn write_frame(frame: &mut DataFrame, parquet: &Path, csv: &Path) -> Result<(), HarnessError> {
     let failed = |path: &Path, message: String| HarnessError::Table { path: path.into(), message };
-    let mut frame = frame.map_err(|message| failed(parquet, message))?;
     let mut bytes = Vec::new();
-    ParquetWriter::new(&mut bytes).finish(&mut frame).map_err(|error| failed(parquet, error.to_string()))?;
+    ParquetWriter::new(&mut bytes).finish(frame).map_err(|error| failed(parquet, error.to_string()))?;
     replace(&OsDisk, parquet, &bytes, Access::Shared)?;
     let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes).finish(&mut frame).map_err(|error| failed(csv, error.to_string()))?;
+    CsvWriter::new(&mut bytes).finish(frame).map_err(|error| failed(csv, error.to_string()))?;
     replace(&OsDisk, csv, &bytes, Access::Shared)
 }

@@ -123,8 +123,8 @@ impl HeadLayout {
     }
 
     fn place(&self, channel_row: usize, replica: usize, head: usize) -> Place {
-        let slot_row = (channel_row * self.replica_rows + replica) * self.heads_per_ciphertext
-            + head % self.heads_per_ciphertext;
+        let slot_row =
+            (channel_row * self.replica_rows + replica) * self.heads_per_ciphertext + head % self.heads_per_ciphertext;
         Place { ciphertext: head / self.heads_per_ciphertext, slot_row }
     }
 

@@ -57,7 +57,8 @@ impl SlotAttention {
         projection: &[Halves<E::Slots>],
         range: f64,
     ) -> Result<Vec<Halves<E::Slots>>> {
-        self.check(angles, projection.len())?;
+        self.check_angles(angles)?;
+        self.check_ciphertexts(projection.len())?;
         let place = |(ciphertext, x): (usize, &Halves<E::Slots>)| {
             Ok([0, 1].map(|half| self.turned(ciphertext, half, range, angles, 0, |_| true)))
                 .and_then(|[first, second]| Ok([combine(e, &x[0], &first)?, combine(e, &x[1], &second)?]))
@@ -76,7 +77,8 @@ impl SlotAttention {
         projection: &[Halves<E::Slots>],
         range: f64,
     ) -> Result<Movable<E::Slots>> {
-        self.check(angles, projection.len())?;
+        self.check_angles(angles)?;
+        self.check_ciphertexts(projection.len())?;
         self.movable(e, projection, |ciphertext, half, shift, replica| {
             self.turned(ciphertext, half, range, angles, shift, |other| other == replica)
         })
@@ -92,19 +94,29 @@ impl SlotAttention {
         projection: &[Halves<E::Slots>],
         range: f64,
     ) -> Result<Movable<E::Slots>> {
+        self.check_ciphertexts(projection.len())?;
         self.movable(e, projection, |ciphertext, _, shift, replica| {
             vec![self.term(ciphertext, shift, 0, |entry, _| (entry.replica == replica).then_some(range))]
         })
     }
 
-    fn check(&self, angles: &RotaryAngles, ciphertexts: usize) -> Result<()> {
-        let found = (angles.positions.len(), angles.frequencies.len(), ciphertexts);
-        let required = (self.heads.module().tokens(), self.heads.head_dim() / 2, self.heads.ciphertexts());
+    fn check_angles(&self, angles: &RotaryAngles) -> Result<()> {
+        let found = (angles.positions.len(), angles.frequencies.len());
+        let required = (self.heads.module().tokens(), self.heads.head_dim() / 2);
         if found == required {
             return Ok(());
         }
-        let operand = "positions, channel pairs, ciphertexts";
-        Err(refuse("placement", operand, format!("{found:?}"), format!("{required:?}"), "use the layout of the heads"))
+        let remedy = "make the angles for this block and head";
+        let (found, required) = (format!("{found:?}"), format!("{required:?}"));
+        Err(refuse("rotary positions", "positions and channel pairs", found, required, remedy))
+    }
+
+    fn check_ciphertexts(&self, found: usize) -> Result<()> {
+        let required = self.heads.ciphertexts();
+        if found == required {
+            return Ok(());
+        }
+        Err(refuse("placement", "ciphertexts", found, required, "use the layout of the heads"))
     }
 
     fn movable<E: Evaluator>(

@@ -33,8 +33,7 @@ impl KeySchedule {
     pub fn new(heads: &HeadLayout, attends: impl Fn(usize, usize) -> bool) -> Result<Self> {
         let module = heads.module();
         let tokens = module.tokens();
-        let table: Vec<bool> =
-            (0..tokens * tokens).map(|pair| attends(pair / tokens, pair % tokens)).collect();
+        let table: Vec<bool> = (0..tokens * tokens).map(|pair| attends(pair / tokens, pair % tokens)).collect();
         if let Some(query) = table.chunks(tokens).position(|keys| !keys.contains(&true)) {
             let remedy = "let idle positions attend to themselves";
             return Err(refuse("KeySchedule::new", "mask", format!("empty for query {query}"), "a key", remedy));

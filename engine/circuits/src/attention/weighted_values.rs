@@ -64,13 +64,7 @@ impl SlotAttention {
     }
 
     /// Channel row `row` in all channel rows: masks put it once into every group, rotations fill the groups. One level.
-    fn spread_row<E: Evaluator>(
-        &self,
-        e: &E,
-        block: &ScoreBlock,
-        groups: &[E::Slots],
-        row: usize,
-    ) -> Result<E::Slots> {
+    fn spread_row<E: Evaluator>(&self, e: &E, block: &ScoreBlock, groups: &[E::Slots], row: usize) -> Result<E::Slots> {
         let (rows, group) = (self.heads.channel_rows(), self.channel_group());
         let masks: Vec<Vec<f64>> = (0..groups.len())
             .map(|index| {

@@ -183,11 +183,7 @@ impl Evaluator for Clear {
         self.coefficients(OPERATION, integers, unit)
     }
 
-    fn half_bootstrap(
-        &self,
-        inputs: &[&ClearCoefficients],
-        levels: usize,
-    ) -> Result<Vec<[ClearSlots; 2]>, CkksError> {
+    fn half_bootstrap(&self, inputs: &[&ClearCoefficients], levels: usize) -> Result<Vec<[ClearSlots; 2]>, CkksError> {
         if levels > self.shape.compute_levels {
             let required = format!("at most {}", self.shape.compute_levels);
             return Err(refuse("half_bootstrap", "levels", levels, required, "use a larger parameter set"));
@@ -291,14 +287,16 @@ impl Evaluator for Clear {
             return Err(refuse(OPERATION, "columns of the weights", shape.columns, required, "pad with zero columns"));
         }
         let mut entries = vec![0.0; shape.rows * rows.tokens];
-        entries.par_chunks_mut(rows.tokens).zip(weights.entries().par_chunks(shape.columns)).for_each(|(sums, weights)| {
-            for (&weight, row) in weights.iter().zip(rows.entries.chunks_exact(rows.tokens)) {
-                if weight != 0 {
-                    let weight = f64::from(weight);
-                    sums.iter_mut().zip(row).for_each(|(sum, entry)| *sum += weight * entry);
+        entries.par_chunks_mut(rows.tokens).zip(weights.entries().par_chunks(shape.columns)).for_each(
+            |(sums, weights)| {
+                for (&weight, row) in weights.iter().zip(rows.entries.chunks_exact(rows.tokens)) {
+                    if weight != 0 {
+                        let weight = f64::from(weight);
+                        sums.iter_mut().zip(row).for_each(|(sum, entry)| *sum += weight * entry);
+                    }
                 }
-            }
-        });
+            },
+        );
         self.count(|counts| counts.matrix_weights += weights.entries().len() as u64);
         Ok(ClearRows { entries, tokens: rows.tokens, unit: rows.unit * scale })
     }

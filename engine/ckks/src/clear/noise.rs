@@ -36,7 +36,13 @@ impl NoiseModel {
         if sigmas.iter().all(|sigma| sigma.is_finite() && *sigma >= 0.0) {
             return Ok(());
         }
-        Err(refuse("Clear::new", "noise model", format!("{self:?}"), "finite numbers, not negative", "state each sigma"))
+        Err(refuse(
+            "Clear::new",
+            "noise model",
+            format!("{self:?}"),
+            "finite numbers, not negative",
+            "state each sigma",
+        ))
     }
 }
 

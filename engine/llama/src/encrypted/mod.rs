@@ -30,9 +30,9 @@ mod harness;
 mod norm;
 mod projection;
 
-use fhe_ckks::{CircuitShape, Client, Evaluator, OperationCounts};
 use fhe_circuits::approximation::Approximation;
 use fhe_circuits::{Layout, RowModule, SoftmaxVariant};
+use fhe_ckks::{CircuitShape, Client, Evaluator, OperationCounts};
 
 use crate::calibration::{LayerRanges, ModelRanges};
 use crate::config::Config;
@@ -143,8 +143,10 @@ impl EncryptedModel {
         let largest = ranges.layers.iter().fold(ranges.embedding, |largest, layer| {
             largest.max(layer.residual_after_attention).max(layer.residual_after_ffn)
         });
-        let residual =
-            Residual { layout: Layout::dense(module, config.hidden_size), unit: projection::filling_unit(shape, largest) };
+        let residual = Residual {
+            layout: Layout::dense(module, config.hidden_size),
+            unit: projection::filling_unit(shape, largest),
+        };
         let preparation = Preparation { config, block, shape, module, residual: &residual, options };
 
         let mut entering = ranges.embedding;
@@ -190,9 +192,10 @@ impl EncryptedModel {
 
     /// Every polynomial of the circuit, in the order of the computation.
     pub fn polynomials(&self) -> Vec<Polynomial> {
-        let layers = self.layers.iter().flat_map(|layer| {
-            layer.attention.polynomials().into_iter().chain(layer.feed_forward.polynomials())
-        });
+        let layers = self
+            .layers
+            .iter()
+            .flat_map(|layer| layer.attention.polynomials().into_iter().chain(layer.feed_forward.polynomials()));
         layers.chain([self.final_norm.polynomial()]).collect()
     }
 

@@ -3,11 +3,11 @@
 use fhe_circuits::{Interval, Layout, RmsNorm, split_rows};
 use fhe_ckks::Evaluator;
 
-use super::{Polynomial, Preparation};
 use super::error::{At, Result};
 use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
 use super::projection::{check_headroom, filling_unit};
+use super::{Polynomial, Preparation};
 use crate::calibration;
 use crate::float::Location;
 

@@ -97,10 +97,7 @@ impl Projection {
 }
 
 /// The input unit at which no output of projections that share the input leaves the range.
-pub(super) fn common_unit<'p>(
-    shape: &CircuitShape,
-    projections: impl IntoIterator<Item = &'p Projection>,
-) -> f64 {
+pub(super) fn common_unit<'p>(shape: &CircuitShape, projections: impl IntoIterator<Item = &'p Projection>) -> f64 {
     let own = projections.into_iter().map(|projection| projection.largest_unit / projection.matrix.scale());
     own.fold(shape.full_scale, f64::min)
 }
@@ -145,8 +142,7 @@ impl ResidualWriter {
     ) -> Result<Vec<E::Coefficients>> {
         let layout = self.projection.layout();
         let location = self.projection.location;
-        let rows =
-            run.work(Phase::Linear, location, |e| fhe_circuits::split_rows(e, layout.module(), input))?;
+        let rows = run.work(Phase::Linear, location, |e| fhe_circuits::split_rows(e, layout.module(), input))?;
         let update = self.projection.run(run, &rows)?;
         let sum = run.work(Phase::Linear, sum_location, |e| {
             let pairs = residual.iter().zip(&update);

@@ -5,4 +5,7 @@
 mod fixture;
 
 mod agreement;
+mod counts;
+mod refusals;
 mod support;
+mod trained;

@@ -1,8 +1,8 @@
-//! A run of the decoder beside one of the float model, compared site by site.
+//! A run of the decoder beside one of the float model.
 
 use std::collections::BTreeMap;
 
-use fhe_ckks::{CircuitShape, Clear, NoiseModel};
+use fhe_ckks::{CircuitShape, Clear, NoiseModel, OperationCounts};
 use fhe_model::calibration::{Margins, ModelRanges, Recorder};
 use fhe_model::encrypted::{CircuitOptions, EncryptedModel, Harness, Phase, Sight};
 use fhe_model::{FloatModel, Location, Matrix, PromptBlock, Weights};
@@ -18,11 +18,17 @@ pub(crate) fn shape(degree: usize) -> CircuitShape {
     }
 }
 
-/// Keeps every tensor it is shown.
+/// Keeps everything it is shown.
 pub(crate) struct Seen<'a> {
-    pub(crate) client: &'a Clear,
+    client: &'a Clear,
     pub(crate) tensors: Vec<(Location, Matrix)>,
     pub(crate) phases: BTreeMap<Phase, usize>,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn new(client: &'a Clear) -> Self {
+        Self { client, tensors: Vec::new(), phases: BTreeMap::new() }
+    }
 }
 
 impl Harness<Clear> for Seen<'_> {
@@ -41,49 +47,63 @@ pub(crate) struct Run {
     pub(crate) logits: Matrix,
     pub(crate) tensors: Vec<(Location, Matrix)>,
     pub(crate) phases: BTreeMap<Phase, usize>,
+    pub(crate) counts: OperationCounts,
     pub(crate) reference: BTreeMap<Location, Matrix>,
     pub(crate) float_logits: Matrix,
-    pub(crate) counts: fhe_ckks::OperationCounts,
 }
 
 /// Windows of this very block, widened.
-pub(crate) fn ranges(weights: &Weights, block: &PromptBlock, margins: &Margins) -> ModelRanges {
+pub(crate) fn ranges_of(weights: &Weights, block: &PromptBlock, margins: &Margins) -> ModelRanges {
     let mut recorder = Recorder::new(weights.config());
     FloatModel::new(weights).observe(block, &mut recorder).unwrap();
     recorder.extents().with_margins(margins)
 }
 
+/// Both models on one block in a ring of this degree.
 pub(crate) fn run(
     weights: &Weights,
     ranges: &ModelRanges,
     block: &PromptBlock,
     degree: usize,
     noise: NoiseModel,
-    options: CircuitOptions,
 ) -> Run {
     let shape = shape(degree);
-    let model = EncryptedModel::prepare(weights, ranges, block, &shape, options).unwrap();
+    let model = EncryptedModel::prepare(weights, ranges, block, &shape, CircuitOptions::default()).unwrap();
     let e = Clear::new(shape, (), noise, 7).unwrap();
-    let mut seen = Seen { client: &e, tensors: Vec::new(), phases: BTreeMap::new() };
+    let mut seen = Seen::new(&e);
     let residual = model.embed::<Clear, _>(&e).unwrap();
     let (logits, counts) = model.run(&e, residual, &mut seen).unwrap();
     let logits = model.logits::<Clear, _>(&e, &logits).unwrap().unwrap();
     let Seen { tensors, phases, .. } = seen;
 
     let mut reference = BTreeMap::new();
-    let mut keep = |location: Location, tensor: &Matrix, _: &PromptBlock| drop(reference.insert(location, tensor.clone()));
+    let mut keep = |location: Location, tensor: &Matrix, _: &PromptBlock| {
+        reference.insert(location, tensor.clone());
+    };
     let float_logits = FloatModel::new(weights).observe(block, &mut keep).unwrap();
-    Run { model, logits, tensors, phases, reference, float_logits, counts }
+    Run { model, logits, tensors, phases, counts, reference, float_logits }
 }
 
-/// Largest and root mean square error, both divided by the root mean square of the reference; NaN entries are not compared.
-pub(crate) fn relative_errors(found: &Matrix, reference: &Matrix) -> (f64, f64) {
+/// The root mean square error divided by the root mean square of the reference; NaN entries of `found` are not compared.
+pub(crate) fn relative_error(found: &Matrix, reference: &Matrix) -> f64 {
     assert_eq!(found.shape(), reference.shape());
-    let pairs = || found.data().iter().zip(reference.data()).filter(|(found, _)| !found.is_nan());
-    let square = |x: f64| x * x;
-    let count = pairs().count() as f64;
-    let rms = (pairs().map(|(_, &r)| square(r.into())).sum::<f64>() / count).sqrt();
-    let error = |(found, reference): (&f32, &f32)| f64::from(*found) - f64::from(*reference);
-    let largest = pairs().map(error).fold(0.0, |largest: f64, error| largest.max(error.abs()));
-    (largest / rms, (pairs().map(error).map(square).sum::<f64>() / count).sqrt() / rms)
+    let (mut errors, mut squares) = (0.0, 0.0);
+    for (&found, &reference) in found.data().iter().zip(reference.data()).filter(|(found, _)| !found.is_nan()) {
+        errors += (f64::from(found) - f64::from(reference)).powi(2);
+        squares += f64::from(reference).powi(2);
+    }
+    assert!(squares > 0.0, "nothing was compared");
+    (errors / squares).sqrt()
+}
+
+impl Run {
+    /// Panics at the first tensor, in the order of the computation, that is further from the reference than `bound`.
+    pub(crate) fn check_sites(&self, bound: f64) {
+        for (location, tensor) in &self.tensors {
+            let error = relative_error(tensor, &self.reference[location]);
+            assert!(error <= bound, "{location}: relative error {error:.2e}, at most {bound:.2e} expected");
+        }
+        let error = relative_error(&self.logits, &self.float_logits);
+        assert!(error <= bound, "logits: relative error {error:.2e}, at most {bound:.2e} expected");
+    }
 }

@@ -5,6 +5,9 @@
 //! in registers: four layers across sixteen vectors, two transpositions, three layers across the words of what were
 //! vectors.
 //!
+//! Tables are small, because a chain of many primes reads each prime's from memory: the factors of the last three layers,
+//! seven eighths of all, are computed from one root per eight words (in Montgomery form; the others have Shoup quotients).
+//!
 //! Values live modulo `2^52`: multiply-add ignores higher bits of its factors. Where the true value stays below `2^52`
 //! without any reduction, as for the smaller primes of a chain, a butterfly is six instructions, otherwise nine.
 
@@ -13,7 +16,7 @@ use std::arch::x86_64::*;
 use super::tables::Twiddles;
 use crate::{
     Modulus,
-    lanes::{Factor, FactorVector, LaneFactor, Lanes, WideReduction, load, reduce_once, store, transpose},
+    lanes::{Factor, LaneFactor, Lanes, Line, Montgomery, WideReduction, load, reduce_once, store, transpose},
 };
 
 /// Binary logarithm of the nodes that are finished in registers: the smallest degree.
@@ -22,8 +25,6 @@ const LEAF: usize = 1 << LOG_LEAF;
 /// The root's position in the heap of nodes.
 const ROOT: usize = 1;
 
-/// Factors of the last three layers of half a leaf, for each of its eight groups of words: 1 + 2 + 4.
-type LeafFactors = [FactorVector; 7];
 
 /// Largest primes, in bits, whose values can grow by `2p` in each of 20 layers without leaving 52 bits: `41 p < 2^52`.
 const UNREDUCED_FORWARD_BITS: u32 = 46;
@@ -46,24 +47,78 @@ pub(super) struct IfmaTransform {
 struct Direction {
     /// Nodes of more than eight words: node `k` of depth `d` at position `2^d + k`.
     nodes: Vec<Factor>,
-    /// Per leaf and half, the factors of the nodes of eight, four and two words, in vectors over eight groups of words.
-    leaves: Vec<[LeafFactors; 2]>,
+    /// Per leaf and half, in Montgomery form, the root `g` for each of eight groups of eight words: the factor of the
+    /// group's first node of two words.
+    leaves: Vec<[Line; 2]>,
+    /// Factors of the second nodes of four and two words relative to the first: `I`.
+    imaginary_unit: Factor,
+    /// The same for the third and fourth nodes of two words: `w^(N/2)` and its product with `I`.
+    eighth_roots: [Factor; 2],
 }
 
 impl Direction {
-    fn new(modulus: &Modulus, heap: &[u64]) -> Self {
+    fn new(modulus: &Modulus, heap: &[u64], eighth_root: u64) -> Self {
         let degree = heap.len();
-        let nodes = heap[..degree / 8].iter().map(|&value| Factor::new(modulus, value)).collect();
+        let factor = |value| Factor::new(modulus, value);
         let half = |number: usize| {
-            [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)].map(|(log_nodes, node)| {
-                FactorVector::new(std::array::from_fn(|group| {
-                    let index = (degree / 8 + 8 * number + group << log_nodes) + node;
-                    Factor::new(modulus, heap[index])
-                }))
-            })
+            let first = degree / 2 + 32 * number;
+            Line(std::array::from_fn(|group| Montgomery::represent(modulus, heap[first + 4 * group])))
         };
-        let leaves = (0..degree / LEAF).map(|leaf| [half(2 * leaf), half(2 * leaf + 1)]).collect();
-        Self { nodes, leaves }
+        let imaginary_unit = modulus.mul(eighth_root, eighth_root);
+        Self {
+            nodes: heap[..degree / 8].iter().map(|&value| factor(value)).collect(),
+            leaves: (0..degree / LEAF).map(|leaf| [half(2 * leaf), half(2 * leaf + 1)]).collect(),
+            imaginary_unit: factor(imaginary_unit),
+            eighth_roots: [factor(eighth_root), factor(modulus.mul(eighth_root, imaginary_unit))],
+        }
+    }
+}
+
+/// What derives the factors of a leaf's last three layers.
+struct LeafFactors<'a> {
+    lanes: Lanes,
+    montgomery: Montgomery,
+    leaves: &'a [[Line; 2]],
+    imaginary_unit: LaneFactor,
+    eighth_roots: [LaneFactor; 2],
+}
+
+impl<'a> LeafFactors<'a> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn new(modulus: &Modulus, direction: &'a Direction) -> Self {
+        let [third, fourth] = &direction.eighth_roots;
+        Self {
+            lanes: Lanes::new(modulus),
+            montgomery: Montgomery::new(modulus),
+            leaves: &direction.leaves,
+            imaginary_unit: LaneFactor::broadcast(&direction.imaginary_unit),
+            eighth_roots: [LaneFactor::broadcast(third), LaneFactor::broadcast(fourth)],
+        }
+    }
+
+    /// The roots of both halves of the leaf at heap position `index`.
+    fn of(&self, index: usize) -> &'a [Line; 2] {
+        &self.leaves[index - self.leaves.len()]
+    }
+
+    /// The factors of a half leaf's nodes of eight, four and two words, a heap without its unused first position.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn derive(&self, Line(roots): &Line) -> [__m512i; 7] {
+        // SAFETY: a line has eight words.
+        let g = unsafe { load(roots.as_ptr()) };
+        let square = self.montgomery.multiply(g, g);
+        let constant = |x, factor| self.lanes.multiply_constant(x, factor);
+        [
+            self.montgomery.multiply(square, square),
+            square,
+            constant(square, self.imaginary_unit),
+            g,
+            constant(g, self.imaginary_unit),
+            constant(g, self.eighth_roots[0]),
+            constant(g, self.eighth_roots[1]),
+        ]
     }
 }
 
@@ -78,13 +133,14 @@ const fn pass_layers(layers: u32) -> u32 {
 
 impl IfmaTransform {
     pub(super) fn new(modulus: &Modulus, twiddles: &Twiddles) -> Self {
-        let mut inverse = Direction::new(modulus, &twiddles.inverse);
+        let inverse_eighth_root = modulus.pow(twiddles.eighth_root, 7);
+        let mut inverse = Direction::new(modulus, &twiddles.inverse, inverse_eighth_root);
         // The last layer normalises as well.
         let root = modulus.mul(twiddles.inverse[ROOT], twiddles.normalisation);
         inverse.nodes[ROOT] = Factor::new(modulus, root);
         Self {
             modulus: *modulus,
-            forward: Direction::new(modulus, &twiddles.forward),
+            forward: Direction::new(modulus, &twiddles.forward, twiddles.eighth_root),
             inverse,
             normalisation: Factor::new(modulus, twiddles.normalisation),
             imaginary_unit: Factor::new(modulus, twiddles.imaginary_unit),
@@ -155,15 +211,14 @@ fn for_each_mirrored_pair(words: &mut [u64], f: impl Fn(__m512i, __m512i) -> (__
     }
 }
 
-/// One layer of butterflies on `$radix` vectors, pairs `$half` apart: the factors of consecutive nodes are those that
-/// `$load` makes of the entries of `$factors`, a heap without its unused first position.
+/// One layer of butterflies on `$radix` vectors, pairs `$half` apart, with the factors of consecutive nodes.
 macro_rules! layer {
-    ($self:ident, $x:ident, $radix:literal, $half:literal, $factors:expr, $load:path) => {
+    ($self:ident.$butterfly:ident, $x:ident, $radix:literal, $half:literal, $factors:expr, $load:path) => {
         let factors: &[_; $radix / 2 / $half] = $factors;
         for (node, factor) in factors.iter().enumerate() {
             let factor = $load(factor);
             for i in 2 * $half * node..2 * $half * node + $half {
-                ($x[i], $x[i + $half]) = $self.butterfly($x[i], $x[i + $half], factor);
+                ($x[i], $x[i + $half]) = $self.$butterfly($x[i], $x[i + $half], factor);
             }
         }
     };
@@ -183,7 +238,7 @@ macro_rules! pass {
         for column in (0..stride).step_by(8) {
             // SAFETY: row i, column .. column + 8 lies within the node for i < radix and column + 8 <= stride.
             let mut x: [__m512i; $radix] = unsafe { std::array::from_fn(|i| load(start.add(i * stride + column))) };
-            $(layer!($self, x, $radix, $half, consecutive($self.nodes, $index * ($radix / 2 / $half)), LaneFactor::broadcast);)+
+            $(layer!($self.butterfly, x, $radix, $half, consecutive($self.nodes, $index * ($radix / 2 / $half)), LaneFactor::broadcast);)+
             $self.finish_pass(&mut x, $index);
             for (i, &x) in x.iter().enumerate() {
                 // SAFETY: as above.
@@ -195,9 +250,10 @@ macro_rules! pass {
 
 /// Three layers on half a leaf, whose words are transposed.
 macro_rules! leaf_layers {
-    ($self:ident, $x:ident, $factors:expr, $($half:literal)+) => {{
+    ($self:ident, $x:ident, $line:expr, $($half:literal)+) => {{
+        let factors = $self.leaves.derive($line);
         let mut x = transpose($x);
-        $(layer!($self, x, 8, $half, consecutive($factors, 4 / $half - 1), LaneFactor::load);)+
+        $(layer!($self.leaf_butterfly, x, 8, $half, consecutive(&factors, 4 / $half - 1), Clone::clone);)+
         x
     }};
 }
@@ -208,7 +264,7 @@ struct Forward<'a, const REDUCE: bool> {
     lanes: Lanes,
     reduction: WideReduction,
     nodes: &'a [Factor],
-    leaves: &'a [[LeafFactors; 2]],
+    leaves: LeafFactors<'a>,
 }
 
 impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
@@ -219,7 +275,7 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
             lanes: Lanes::new(&transform.modulus),
             reduction: WideReduction::new(&transform.modulus),
             nodes: &transform.forward.nodes,
-            leaves: &transform.forward.leaves,
+            leaves: LeafFactors::new(&transform.modulus, &transform.forward),
         }
     }
 
@@ -247,16 +303,16 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
     fn leaf(&self, words: &mut [u64], index: usize) {
         let words: &mut [u64; LEAF] = words.try_into().expect("a leaf has 128 words");
         let start = words.as_mut_ptr();
-        let [low_factors, high_factors] = &self.leaves[index - self.leaves.len()];
+        let [low_roots, high_roots] = self.leaves.of(index);
         // SAFETY: sixteen vectors of eight words make a leaf.
         let mut x: [__m512i; 16] = unsafe { std::array::from_fn(|i| load(start.add(8 * i))) };
-        layer!(self, x, 16, 8, consecutive(self.nodes, index), LaneFactor::broadcast);
-        layer!(self, x, 16, 4, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
-        layer!(self, x, 16, 2, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
-        layer!(self, x, 16, 1, consecutive(self.nodes, 8 * index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 8, consecutive(self.nodes, index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 4, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 2, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 1, consecutive(self.nodes, 8 * index), LaneFactor::broadcast);
         let [low, high] = halves(x);
-        let low = leaf_layers!(self, low, low_factors, 4 2 1);
-        let high = leaf_layers!(self, high, high_factors, 4 2 1);
+        let low = leaf_layers!(self, low, low_roots, 4 2 1);
+        let high = leaf_layers!(self, high, high_roots, 4 2 1);
         for (half, mut x) in [low, high].into_iter().enumerate() {
             for x in &mut x {
                 *x = self.finish(*x);
@@ -281,6 +337,17 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
         (sum, _mm512_sub_epi64(twice, sum))
     }
 
+    /// As `butterfly`, with a factor below `p` in Montgomery form.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn leaf_butterfly(&self, x: __m512i, y: __m512i, factor: __m512i) -> (__m512i, __m512i) {
+        let Lanes { p, double, .. } = self.lanes;
+        let x = if REDUCE { reduce_once(x, double) } else { x };
+        let start = _mm512_add_epi64(x, p);
+        let sum = self.leaves.montgomery.add_product(start, y, factor);
+        (sum, _mm512_sub_epi64(_mm512_add_epi64(start, start), sum))
+    }
+
     /// Passes leave nothing to do.
     #[inline(always)]
     fn finish_pass<const RADIX: usize>(&self, _: &mut [__m512i; RADIX], _: usize) {}
@@ -300,7 +367,7 @@ struct Inverse<'a, const REDUCE: bool> {
     lanes: Lanes,
     reduction: WideReduction,
     nodes: &'a [Factor],
-    leaves: &'a [[LeafFactors; 2]],
+    leaves: LeafFactors<'a>,
     normalisation: LaneFactor,
     /// A multiple of `p` that no value exceeds.
     offset: __m512i,
@@ -318,7 +385,7 @@ impl<'a, const REDUCE: bool> Inverse<'a, REDUCE> {
             lanes,
             reduction: WideReduction::new(modulus),
             nodes: &transform.inverse.nodes,
-            leaves: &transform.inverse.leaves,
+            leaves: LeafFactors::new(modulus, &transform.inverse),
             normalisation: LaneFactor::broadcast(&transform.normalisation),
         }
     }
@@ -347,17 +414,17 @@ impl<'a, const REDUCE: bool> Inverse<'a, REDUCE> {
     fn leaf(&self, words: &mut [u64], index: usize) {
         let words: &mut [u64; LEAF] = words.try_into().expect("a leaf has 128 words");
         let start = words.as_mut_ptr();
-        let [low_factors, high_factors] = &self.leaves[index - self.leaves.len()];
+        let [low_roots, high_roots] = self.leaves.of(index);
         // SAFETY: sixteen vectors of eight words make a leaf.
         let x: [__m512i; 16] = unsafe { std::array::from_fn(|i| load(start.add(8 * i))) };
         let [low, high] = halves(x);
-        let low = transpose(leaf_layers!(self, low, low_factors, 1 2 4));
-        let high = transpose(leaf_layers!(self, high, high_factors, 1 2 4));
+        let low = transpose(leaf_layers!(self, low, low_roots, 1 2 4));
+        let high = transpose(leaf_layers!(self, high, high_roots, 1 2 4));
         let mut x = joined(low, high);
-        layer!(self, x, 16, 1, consecutive(self.nodes, 8 * index), LaneFactor::broadcast);
-        layer!(self, x, 16, 2, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
-        layer!(self, x, 16, 4, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
-        layer!(self, x, 16, 8, consecutive(self.nodes, index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 1, consecutive(self.nodes, 8 * index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 2, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 4, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 8, consecutive(self.nodes, index), LaneFactor::broadcast);
         self.finish_pass(&mut x, index);
         for (i, &x) in x.iter().enumerate() {
             let x = if REDUCE || index == ROOT { x } else { self.reduction.reduce_word_lazy(x) };
@@ -377,6 +444,17 @@ impl<'a, const REDUCE: bool> Inverse<'a, REDUCE> {
         let quotient = _mm512_madd52hi_epu64(zero, difference, factor.quotient);
         let product = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(zero, difference, factor.value), quotient, negated);
         (sum, if REDUCE { _mm512_and_si512(product, mask) } else { product })
+    }
+
+    /// As `butterfly`, with a factor below `p` in Montgomery form.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn leaf_butterfly(&self, x: __m512i, y: __m512i, factor: __m512i) -> (__m512i, __m512i) {
+        let Lanes { p, double, .. } = self.lanes;
+        let sum = _mm512_add_epi64(x, y);
+        let sum = if REDUCE { reduce_once(sum, double) } else { sum };
+        let difference = _mm512_sub_epi64(_mm512_add_epi64(x, self.offset), y);
+        (sum, self.leaves.montgomery.add_product(p, difference, factor))
     }
 
     /// At the root, normalises: the first half are sums, the second half products with a factor that is normalised.

@@ -43,7 +43,10 @@ pub struct Twiddles {
     pub forward: Vec<u64>,
     /// Inverses of `forward`.
     pub inverse: Vec<u64>,
-    /// `I` of the fold `d_k = c_k - I c_(N-k)`; zero in the cyclotomic ring, which needs no fold.
+    /// `w^(N/2)`, of order eight: the factors of the three layers below a node of eight words are the powers `g^4`, `g^2`
+    /// and `g` of one root and their products with powers of this one.
+    pub eighth_root: u64,
+    /// `I = w^N`, of order four, also that of the fold `d_k = c_k - I c_(N-k)`.
     pub imaginary_unit: u64,
     /// What makes the inverse transform normalised: `1/N`, for the conjugate-invariant ring (whose unfolding halves)
     /// `1/(2N)`.
@@ -56,14 +59,15 @@ impl Twiddles {
         let degree = ring.degree() as u64;
         let root = primitive_root(modulus, 4 * degree)?;
         let inverse_root = modulus.inverse(root)?;
-        let (imaginary_unit, divisor) = match ring.kind {
-            RingKind::Cyclotomic => (0, degree),
-            RingKind::ConjugateInvariant => (modulus.pow(root, degree), 2 * degree),
+        let divisor = match ring.kind {
+            RingKind::Cyclotomic => degree,
+            RingKind::ConjugateInvariant => 2 * degree,
         };
         Some(Self {
             forward: tree(ring, modulus, root),
             inverse: tree(ring, modulus, inverse_root),
-            imaginary_unit,
+            eighth_root: modulus.pow(root, degree / 2),
+            imaginary_unit: modulus.pow(root, degree),
             normalisation: modulus.inverse(modulus.reduce(divisor))?,
         })
     }

@@ -2,6 +2,8 @@
 //!
 //! Each exists twice, portable and in vectors; both return fully reduced residues, so both return the same.
 
+#[cfg(target_arch = "x86_64")]
+mod ifma;
 mod portable;
 
 use super::base_conversion::OverflowRule;
@@ -17,8 +19,10 @@ pub(super) struct LimbKernels<'a> {
 macro_rules! dispatch {
     ($self:ident, $kernel:ident($($argument:expr),*)) => {
         match $self.instructions {
-            InstructionSet::Portable => portable::$kernel($self.modulus, $($argument),*),
-            InstructionSet::Avx512Ifma => portable::$kernel($self.modulus, $($argument),*),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a backend takes this instruction set only after detecting its features.
+            InstructionSet::Avx512Ifma => unsafe { ifma::$kernel($self.modulus, $($argument),*) },
+            _ => portable::$kernel($self.modulus, $($argument),*),
         }
     };
 }

@@ -1,0 +1,66 @@
+//! What a layer executes is what its plan says: the first numbers to look at when a run becomes slower.
+
+use fhe_ckks::{Clear, Evaluator, NoiseModel, OperationCounts};
+use fhe_model::PromptBlock;
+use fhe_model::calibration::Margins;
+use fhe_model::encrypted::{CircuitOptions, EncryptedModel, Unattended};
+
+use crate::fixture::{random_model, random_tokens};
+use crate::support::{ranges_of, shape};
+
+/// One ciphertext per tensor, 8 heads of 8 channels, 172 FFN channels; two prompts of 16 tokens, one in each half.
+fn counts() -> [OperationCounts; 2] {
+    let (_folder, weights) = random_model(1);
+    let block = PromptBlock::new(&[random_tokens(16, 3), random_tokens(16, 4)], 32, weights.config()).unwrap();
+    let ranges = ranges_of(&weights, &block, &Margins::default());
+    let shape = shape(1 << 13);
+    let model = EncryptedModel::prepare(&weights, &ranges, &block, &shape, CircuitOptions::default()).unwrap();
+    let e = Clear::new(shape, (), NoiseModel::default(), 1).unwrap();
+    let residual = model.embed::<Clear, _>(&e).unwrap();
+    assert_eq!(e.counts(), OperationCounts::default(), "the client's work is not the evaluator's");
+    let residual = model.layer(&e, 0, &residual, &mut Unattended).unwrap();
+    let layer = e.counts();
+    model.head(&e, &residual, &mut Unattended).unwrap();
+    [layer, e.counts() - layer]
+}
+
+#[test]
+fn a_layer_bootstraps_every_tensor_once() {
+    let [layer, head] = counts();
+    // Two norms, Q, K, V, scores, denominators, gate, up.
+    assert_eq!(layer.half_bootstraps, 9);
+    // Two normalised inputs, scores, denominators, attention output, gated product.
+    assert_eq!(layer.slots_to_coefficients, 6);
+    // Into Q, K, V together; O; gate, up together; down. Out of each of the seven.
+    assert_eq!((layer.row_splits, layer.row_packings), (4, 7));
+    // The final norm; 512 logits in two ciphertexts of 256 rows.
+    assert_eq!((head.half_bootstraps, head.slots_to_coefficients), (1, 1));
+    assert_eq!((head.row_splits, head.row_packings), (1, 2));
+}
+
+#[test]
+fn rotations_of_a_layer() {
+    let [layer, head] = counts();
+    // 256 rows of 16 tokens: 8 channels x 4 replicas x 8 heads. 16 offsets of a half are 4 steps of 4 replicas.
+    let norm = 8;
+    let placement = 2 * (1 + 7 + 3);
+    // Per half: the keys moved by 3 offsets (one is zero), 4 products summed over 2 channels, 4 groups brought together.
+    let scores = 2 * (3 + 4 + 3);
+    // Per half: the values moved, probabilities moved to 4 groups, 4 rows spread over 2 channels.
+    let weighted_values = 2 * (3 + 3 + 4);
+    // Sums over 32 entries of a head: once for the denominators, once per round of renormalisation.
+    let sums = |rounds: u64| 2 * 5 * (1 + rounds);
+    let rotations = |rounds| 2 * norm + placement + scores + weighted_values + sums(rounds);
+    assert!((1..=3).any(|rounds| layer.rotations == rotations(rounds)), "{layer:?}, expected {}", rotations(1));
+    assert_eq!(layer.conjugations, 2);
+    assert_eq!((head.rotations, head.conjugations), (norm, 1));
+}
+
+#[test]
+fn weights_of_a_layer() {
+    let [layer, head] = counts();
+    let columns = 256;
+    // Q, K, V reach the last row of the ciphertext; gate and up stop at row 172, O and down at row 72.
+    assert_eq!(layer.matrix_weights, (3 * 256 + 2 * 172 + 2 * 72) * columns);
+    assert_eq!(head.matrix_weights, 512 * columns);
+}
