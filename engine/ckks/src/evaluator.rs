@@ -2,7 +2,7 @@
 
 use fhe_ring::IntegerMatrix;
 
-use crate::{CkksError, CircuitShape, OperationCounts};
+use crate::{CircuitShape, CkksError, OperationCounts};
 
 /// Number of rescalings that a slot ciphertext can still take, those of SlotsToCoeffs included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,18 +87,16 @@ pub trait Evaluator: Sync {
     /// Slots are normalised: integer coefficient `m` becomes `sin(2 pi r x) / (2 pi r)` with `x = m / shape().full_scale`
     /// and `r = shape().message_ratio`; apply [`crate::correct_sine`] (two levels) where the cubic error matters.
     /// Inputs must satisfy `|x| <= 1`.
-    fn half_bootstrap(
-        &self,
-        inputs: &[&Self::Coefficients],
-        levels: usize,
-    ) -> Result<Vec<[Self::Slots; 2]>, CkksError>;
+    fn half_bootstrap(&self, inputs: &[&Self::Coefficients], levels: usize)
+    -> Result<Vec<[Self::Slots; 2]>, CkksError>;
 
     // --- coefficients --------------------------------------------------------------------------------------------
 
     /// Integer that stands for the value 1.
     fn unit(&self, a: &Self::Coefficients) -> f64;
     /// Sum; the units must agree to 2^-30 relative.
-    fn add_coefficients(&self, a: &Self::Coefficients, b: &Self::Coefficients) -> Result<Self::Coefficients, CkksError>;
+    fn add_coefficients(&self, a: &Self::Coefficients, b: &Self::Coefficients)
+    -> Result<Self::Coefficients, CkksError>;
     /// Multiplies the stored integers, hence the unit, by a positive integer: the same values with more head-room used.
     fn magnify(&self, a: &Self::Coefficients, factor: u64) -> Result<Self::Coefficients, CkksError>;
     /// Bytes from which [`Evaluator::restore`] makes the same ciphertext again.
@@ -112,12 +110,7 @@ pub trait Evaluator: Sync {
     /// `C * r + row` holds coefficients `row + r * token` of `inputs[C]`. All inputs have one unit.
     fn module_rows(&self, inputs: &[&Self::Coefficients], tokens: usize) -> Result<Self::Rows, CkksError>;
     /// `weights * rows`; `scale` is the integer that stands for the weight 1 and multiplies the unit.
-    fn integer_product(
-        &self,
-        weights: &IntegerMatrix,
-        scale: f64,
-        rows: &Self::Rows,
-    ) -> Result<Self::Rows, CkksError>;
+    fn integer_product(&self, weights: &IntegerMatrix, scale: f64, rows: &Self::Rows) -> Result<Self::Rows, CkksError>;
     /// Packs rows back into ciphertexts of `r` rows each (zero rows fill the last one).
     fn pack_rows(&self, rows: &Self::Rows) -> Result<Vec<Self::Coefficients>, CkksError>;
 }

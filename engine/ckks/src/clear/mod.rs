@@ -1,13 +1,14 @@
 //! The same circuit without cryptography.
 //!
-//! [`Clear`] keeps every representation that a circuit passes through (slots with their level, coefficients as integers at the lowest
-//! modulus, module rows) in `f64`. It refuses what the encrypted evaluator refuses, counts what that one counts, and replaces its
-//! errors by Gaussian noise of stated size ([`NoiseModel`]). Beyond that it sees what no server can: a message outside the range of a
-//! half bootstrap, or an integer that wraps around modulo `q_0`, is an error here and a silent failure there.
+//! [`Clear`] keeps every representation that a circuit passes through (slots with their level, coefficients as integers
+//! at the lowest modulus, module rows) in `f64`. It refuses what the encrypted evaluator refuses, counts what that one
+//! counts, and replaces its errors by Gaussian noise of stated size ([`NoiseModel`]). Beyond that it sees what no
+//! server can: a message outside the range of a half bootstrap, or an integer that wraps around modulo `q_0`, is an
+//! error here and a silent failure there.
 //!
-//! Alignment is explicit in the counts. Where operands of a sum or product stand at different levels the higher one is lowered, which
-//! is one product with a constant and one rescaling; a linear or plain combination encodes its factors at the scale each term
-//! needs, so its terms are aligned for free.
+//! Alignment is explicit in the counts. Where operands of a sum or product stand at different levels the higher one is
+//! lowered, which is one product with a constant and one rescaling; a linear or plain combination encodes its factors
+//! at the scale each term needs, so its terms are aligned for free.
 
 mod cost;
 mod evaluator;
@@ -33,10 +34,12 @@ pub struct Clear {
 }
 
 impl Clear {
-    /// An evaluator of this shape whose bootstraps count as `cost` says. Equal seeds and equal circuits give equal results.
+    /// An evaluator of this shape whose bootstraps count as `cost` says. Equal seeds and equal circuits give equal
+    /// results.
     ///
     /// # Errors
-    /// [`CkksError::Precondition`] unless the number of slots is a power of two, at least 2, and the scales are positive.
+    /// [`CkksError::Precondition`] unless the number of slots is a power of two, at least 2, and the scales are
+    /// positive.
     pub fn new(
         shape: CircuitShape,
         cost: impl BootstrapCost + 'static,

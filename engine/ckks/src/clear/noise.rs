@@ -46,8 +46,8 @@ impl NoiseModel {
     }
 }
 
-/// Gaussian numbers by the polar method (Marsaglia and Bray, 1964). Modelled noise protects nothing, so the generator is
-/// chosen for reproducibility.
+/// Gaussian numbers by the polar method (Marsaglia and Bray, 1964). Modelled noise protects nothing, so the generator
+/// is chosen for reproducibility.
 pub(super) struct NoiseSource {
     generator: ChaCha8Rng,
     spare: Option<f64>,

@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn saving_and_restoring_gives_the_same(values in prop::collection::vec(-100.0..100.0, 2 * SLOTS), unit in 1.0..1e6) {
+    fn saved_is_restored(values in prop::collection::vec(-100.0..100.0, 2 * SLOTS), unit in 1.0..1e6) {
         let e = clear();
         let x = e.encrypt(&values, unit).unwrap();
         prop_assert_eq!(e.restore(&e.save(&x).unwrap()).unwrap(), x);

@@ -65,8 +65,7 @@ impl<B: Backend> BootstrapTables<B> {
             .into_iter()
             .enumerate()
             .map(|(i, stages)| {
-                let plan =
-                    BabyGiantPlan::new(shape.slots, stage_offsets(shape.slots, stages.clone())?, ROTATION_COST)?;
+                let plan = BabyGiantPlan::new(shape.slots, stage_offsets(shape.slots, stages.clone())?, ROTATION_COST)?;
                 let basis = parameters.basis(Level(top - i), Some(landing));
                 let matrix = || inverse_embedding_stages(shape.slots, stages);
                 EncodedTransform::new(switcher, encoder, plan, matrix, basis, scale)
@@ -80,7 +79,12 @@ impl<B: Backend> BootstrapTables<B> {
                 Self::descending_factor(switcher, parameters, encoder, i, parameters.scale(level, None))
             })
             .collect::<Result<_, CkksError>>()?;
-        Ok(Self { coefficients_to_slots, slots_to_coefficients, last_factor: Mutex::new(None), sines: Mutex::default() })
+        Ok(Self {
+            coefficients_to_slots,
+            slots_to_coefficients,
+            last_factor: Mutex::new(None),
+            sines: Mutex::default(),
+        })
     }
 
     /// Factor `index` of SlotsToCoeffs at a plaintext scale.
@@ -107,8 +111,7 @@ impl<B: Backend> BootstrapTables<B> {
         let parameters = &server.parameters;
         let index = parameters.shape().slots_to_coefficients_levels - 1;
         let scale = unit * parameters.prime(1) / parameters.scale(Level(1), None);
-        let factor =
-            Arc::new(Self::descending_factor(&server.switcher, parameters, &server.encoder, index, scale)?);
+        let factor = Arc::new(Self::descending_factor(&server.switcher, parameters, &server.encoder, index, scale)?);
         *cached = Some((unit, Arc::clone(&factor)));
         Ok(factor)
     }

@@ -99,7 +99,11 @@ impl<B: Backend> Evaluator for CkksServer<B> {
         a.unit
     }
 
-    fn add_coefficients(&self, a: &Self::Coefficients, b: &Self::Coefficients) -> Result<Self::Coefficients, CkksError> {
+    fn add_coefficients(
+        &self,
+        a: &Self::Coefficients,
+        b: &Self::Coefficients,
+    ) -> Result<Self::Coefficients, CkksError> {
         self.add_lowest(a, b)
     }
 

@@ -16,16 +16,16 @@ impl Instance {
     pub fn new(name: &str, seed: u8) -> Self {
         let parameters = Parameters::named(name).expect("a named set");
         let backend = Arc::new(Cpu::new(parameters.rlwe().chain().clone()));
-        let client = CkksClient::new(Arc::clone(&backend), parameters.clone(), &Seed::from_bytes([seed; 32]))
-            .expect("secrets");
+        let client =
+            CkksClient::new(Arc::clone(&backend), parameters.clone(), &Seed::from_bytes([seed; 32])).expect("secrets");
         Self { parameters, backend, client }
     }
 
     /// A planning server without data, and its client, on which to run the circuit first.
     pub fn planner(&self) -> (CkksServer<Meter>, CkksClient<Meter>) {
         let meter = Arc::new(Meter::new(self.parameters.rlwe().chain().clone()));
-        let client = CkksClient::new(Arc::clone(&meter), self.parameters.clone(), &Seed::from_bytes([0; 32]))
-            .expect("secrets");
+        let client =
+            CkksClient::new(Arc::clone(&meter), self.parameters.clone(), &Seed::from_bytes([0; 32])).expect("secrets");
         (CkksServer::planning(meter, self.parameters.clone()).expect("planner"), client)
     }
 
