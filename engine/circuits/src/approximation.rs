@@ -1,8 +1,9 @@
 //! Polynomials for the non-linear functions.
 //!
-//! Every approximated function is first written as a function of a normalised variable in [-1, 1], which is what a half bootstrap returns, and then
-//! interpolated at Chebyshev nodes, or fitted in the largest relative error where that is what counts and interpolation misses it. The degree is the smallest of [`DEGREES`] that meets a tolerance: degree `2^k - 1` is what `k` levels
-//! carry.
+//! Every approximated function is first written as a function of a normalised variable in [-1, 1], which is what a half
+//! bootstrap returns, and then interpolated at Chebyshev nodes, or fitted in the largest relative error where that is
+//! what counts and interpolation misses it. The degree is the smallest of [`DEGREES`] that meets a tolerance: degree
+//! `2^k - 1` is what `k` levels carry.
 
 use fhe_ckks::chebyshev::Chebyshev;
 use fhe_ckks::minimax::minimax_relative;

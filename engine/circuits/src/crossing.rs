@@ -1,8 +1,8 @@
 //! Crossings between slots and coefficients.
 //!
-//! A turn of a circuit descends to coefficients at the lowest modulus and climbs back through a half bootstrap, which returns `sin(2 pi r x) / (2 pi r)` instead
-//! of `x`. Where a polynomial follows, the exact inverse of that distortion is composed into it at no cost ([`Distortion`]); elsewhere
-//! [`climb_corrected`] spends two levels on its cubic term.
+//! A turn of a circuit descends to coefficients at the lowest modulus and climbs back through a half bootstrap, which
+//! returns `sin(2 pi r x) / (2 pi r)` instead of `x`. Where a polynomial follows, the exact inverse of that distortion
+//! is composed into it at no cost ([`Distortion`]); elsewhere [`climb_corrected`] spends two levels on its cubic term.
 
 use std::f64::consts::TAU;
 

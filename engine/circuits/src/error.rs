@@ -22,8 +22,8 @@ pub enum CircuitError {
     },
     /// No polynomial of the allowed degrees follows the function on its window.
     #[error(
-        "{function}: the best polynomial of degree {degree} on {window} has error {found:.2e}, required at most {required:.2e}; \
-         narrow the window (outlier mitigation) or choose another variant"
+        "{function}: the best polynomial of degree {degree} on {window} has error {found:.2e}, \
+         required at most {required:.2e}; narrow the window (outlier mitigation) or choose another variant"
     )]
     Approximation {
         /// The function.

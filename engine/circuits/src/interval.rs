@@ -27,7 +27,8 @@ impl Interval {
         (self.high - self.low) / 2.0
     }
 
-    /// The interval itself, or one around the same centre whose half width is this fraction of the centre: a constant needs a window too.
+    /// The interval itself, or one around the same centre whose half width is this fraction of the centre: a constant
+    /// needs a window too.
     pub fn widened_to_relative(self, fraction: f64) -> Self {
         let half_width = self.half_width().max(fraction * self.centre().abs());
         Self { low: self.centre() - half_width, high: self.centre() + half_width }

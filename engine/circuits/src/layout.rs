@@ -1,17 +1,19 @@
 //! Where the entries of a tensor lie in ciphertexts.
 //!
-//! The row-module layout packs channels x tokens so that both representations are easy to work with. With `t` tokens per block and
-//! `r = degree / t` rows per ciphertext, coefficient `row + r * token` holds one entry, so a row is an element of a small ring and a matrix
-//! product acts on rows. CoeffsToSlots reverses bits, so in slots the same entry sits in one of two **halves** (the two slot ciphertexts that a
-//! half bootstrap returns: tokens of the first and of the second half of the block) at
+//! The row-module layout packs channels x tokens so that both representations are easy to work with. With `t` tokens
+//! per block and `r = degree / t` rows per ciphertext, coefficient `row + r * token` holds one entry, so a row is an
+//! element of a small ring and a matrix product acts on rows. CoeffsToSlots reverses bits, so in slots the same entry
+//! sits in one of two **halves** (the two slot ciphertexts that a half bootstrap returns: tokens of the first and of
+//! the second half of the block) at
 //!
 //! ```text
 //! slot = slot_row * (t / 2) + slot_token        slot_row = bit_reverse(row),  slot_token = bit_reverse(token mod t/2)
 //! ```
 //!
-//! Rotating by multiples of `t / 2` therefore moves whole rows, and by fewer slots moves tokens. Circuits think in (slot row, half, slot
-//! token). The order of rows is free, since the rows and columns of a weight matrix can be permuted, and the order of tokens is public:
-//! block position `b` lies in half `b div (t/2)` at slot token `b mod (t/2)`.
+//! Rotating by multiples of `t / 2` therefore moves whole rows, and by fewer slots moves tokens. Circuits think in
+//! (slot row, half, slot token). The order of rows is free, since the rows and columns of a weight matrix can be
+//! permuted, and the order of tokens is public: block position `b` lies in half `b div (t/2)` at slot token `b mod
+//! (t/2)`.
 
 use fhe_ckks::{CircuitShape, Rotation};
 

@@ -2,8 +2,8 @@
 //!
 //! A decoder layer is made of four kinds of work, each with a module here:
 //!
-//! * [`matrix_product`]: public weights times encrypted tensors, at the lowest modulus, by plain matrix products on module rows (Bae, Cheon,
-//!   Hanrot, Park and Stehlé, CRYPTO 2024);
+//! * [`matrix_product`]: public weights times encrypted tensors, at the lowest modulus, by plain matrix products on
+//!   module rows (Bae, Cheon, Hanrot, Park and Stehlé, CRYPTO 2024);
 //! * [`attention`]: products of two encrypted tensors, over slots;
 //! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
@@ -12,11 +12,12 @@
 //!
 //! Invariants:
 //!
-//! * Every circuit states the levels it consumes as a function of its polynomials' degrees, so a caller can ask a half bootstrap for exactly
-//!   these; tests hold the statement and the evaluation together.
-//! * A circuit is plaintext data until it meets an evaluator: it is prepared once from calibrated windows and applied to any number of
-//!   ciphertexts of any evaluator.
-//! * Idle rows hold zeros or constants inside every window. One slot out of range spoils every coefficient after SlotsToCoeffs.
+//! * Every circuit states the levels it consumes as a function of its polynomials' degrees, so a caller can ask a half
+//!   bootstrap for exactly these; tests hold the statement and the evaluation together.
+//! * A circuit is plaintext data until it meets an evaluator: it is prepared once from calibrated windows and applied
+//!   to any number of ciphertexts of any evaluator.
+//! * Idle rows hold zeros or constants inside every window. One slot out of range spoils every coefficient after
+//!   SlotsToCoeffs.
 
 pub mod approximation;
 pub mod attention;

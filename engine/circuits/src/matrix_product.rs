@@ -1,9 +1,10 @@
 //! Products of public weights with encrypted tensors.
 //!
-//! The weights become small integers, one scale per tensor, and act on module rows at the lowest modulus without using a level: ring switching splits a
-//! ciphertext in row-module layout into its rows, two plain matrix products act on their `a` and `b` parts, and the result is
-//! packed back (Bae, Cheon, Hanrot, Park and Stehlé, "Plaintext-ciphertext matrix multiplication and FHE bootstrapping: fast and
-//! fused", CRYPTO 2024). What is done here is the bookkeeping around it: which channel is which row, and at which scale.
+//! The weights become small integers, one scale per tensor, and act on module rows at the lowest modulus without using
+//! a level: ring switching splits a ciphertext in row-module layout into its rows, two plain matrix products act on
+//! their `a` and `b` parts, and the result is packed back (Bae, Cheon, Hanrot, Park and Stehlé, "Plaintext-ciphertext
+//! matrix multiplication and FHE bootstrapping: fast and fused", CRYPTO 2024). What is done here is the bookkeeping
+//! around it: which channel is which row, and at which scale.
 
 use fhe_ckks::{Evaluator, IntegerMatrix, MatrixShape};
 
@@ -20,11 +21,12 @@ pub struct QuantisedMatrix {
 }
 
 impl QuantisedMatrix {
-    /// Rounds a matrix, given row by row (output channel x input channel), to integers of `bits` bits, sign included. The largest
-    /// weight becomes the largest integer `2^(bits-1) - 1`, so every weight is off by at most half of `max |w| / (2^(bits-1) - 1)`.
+    /// Rounds a matrix, given row by row (output channel x input channel), to integers of `bits` bits, sign included.
+    /// The largest weight becomes the largest integer `2^(bits-1) - 1`, so every weight is off by at most half of `max
+    /// |w| / (2^(bits-1) - 1)`.
     ///
-    /// A channel with several places is written to all of them where it is an output, and summed over all of them where it is an input:
-    /// the tensor then holds partial sums.
+    /// A channel with several places is written to all of them where it is an output, and summed over all of them where
+    /// it is an input: the tensor then holds partial sums.
     ///
     /// # Errors
     /// If the sizes differ, a weight is not finite, or `bits` is not in 2..=15.

@@ -1,8 +1,8 @@
 //! RMSNorm: `x / sqrt(mean(x^2) + epsilon)` over the channels of every token (Zhang and Sennrich, arXiv 1910.07467).
 //!
-//! The sum over channels is a sum over all rows of all ciphertexts: additions and rotations by powers of two of whole rows, which are
-//! cyclic and so leave the sum in every row. The inverse root is a polynomial in the mean square, mapped from its window to [-1, 1].
-//! Gamma belongs into the columns of the weights that follow.
+//! The sum over channels is a sum over all rows of all ciphertexts: additions and rotations by powers of two of whole
+//! rows, which are cyclic and so leave the sum in every row. The inverse root is a polynomial in the mean square,
+//! mapped from its window to [-1, 1]. Gamma belongs into the columns of the weights that follow.
 
 use fhe_ckks::Evaluator;
 
@@ -67,7 +67,8 @@ impl RmsNorm {
         &self.inverse_root
     }
 
-    /// Normalises all ciphertexts of a tensor; rows without a channel must hold zeros. Consumes [`RmsNorm::levels`] levels.
+    /// Normalises all ciphertexts of a tensor; rows without a channel must hold zeros. Consumes [`RmsNorm::levels`]
+    /// levels.
     ///
     /// # Errors
     /// If the tensor is empty; those of the evaluator.

@@ -1,11 +1,11 @@
 //! SoftMax over encrypted scores.
 //!
-//! Scores arrive as [`SlotAttention`] lays them out, normalised to `(score - centre) / half_width` with a centre per head and one half
-//! width, so that every one of them lies in [-1, 1]. Variants differ in how they divide.
+//! Scores arrive as [`SlotAttention`] lays them out, normalised to `(score - centre) / half_width` with a centre per
+//! head and one half width, so that every one of them lies in [-1, 1]. Variants differ in how they divide.
 //!
-//! [`SoftmaxVariant::ExpInverse`] multiplies the exponentials by a polynomial reciprocal of the denominators, then renormalises: probabilities that
-//! sum to `s` are multiplied by `2 - s`, one Newton step of the division. Every round squares what the reciprocal got wrong,
-//! the error of the denominators' own half bootstrap included, for one level.
+//! [`SoftmaxVariant::ExpInverse`] multiplies the exponentials by a polynomial reciprocal of the denominators, then
+//! renormalises: probabilities that sum to `s` are multiplied by `2 - s`, one Newton step of the division. Every round
+//! squares what the reciprocal got wrong, the error of the denominators' own half bootstrap included, for one level.
 
 use fhe_ckks::{CircuitShape, Evaluator};
 
@@ -21,7 +21,8 @@ const EXPONENTIAL_LIMIT: f64 = 1.0 / 64.0;
 const INVERSE_LIMIT: f64 = 1.0 / 4.0;
 /// Rounds of renormalisation: at least one, since it also removes the noise of the denominators' bootstrap.
 const ROUNDS: std::ops::RangeInclusive<usize> = 1..=3;
-/// Windows are stretched by this fraction, so that noise does not push a message at their very end out of the range of a bootstrap.
+/// Windows are stretched by this fraction, so that noise does not push a message at their very end out of the range of
+/// a bootstrap.
 const SLACK: f64 = 1.0 / 1024.0;
 
 /// The ways to compute SoftMax.
@@ -45,9 +46,10 @@ pub struct SoftmaxWindows {
 }
 
 impl SoftmaxWindows {
-    /// The same windows without the part of the scores that the denominators rule out. No exponential exceeds its denominator, so no score exceeds
-    /// `centre + half_width + ln(denominator.high)`. Scores far below their row's maximum widen a symmetric window upwards as well, and the
-    /// exponential would spend its precision on values that never occur.
+    /// The same windows without the part of the scores that the denominators rule out. No exponential exceeds its
+    /// denominator, so no score exceeds `centre + half_width + ln(denominator.high)`. Scores far below their row's
+    /// maximum widen a symmetric window upwards as well, and the exponential would spend its precision on values that
+    /// never occur.
     fn tightened(&self) -> Result<Self> {
         const OPERATION: &str = "Softmax::new";
         let Self { centres, half_width, denominator } = self;
@@ -160,7 +162,8 @@ impl Softmax {
         self.exponential.levels() + 2 + self.rounds
     }
 
-    /// Levels that the half bootstrap of the denominators must leave when the probabilities are to end at `output_levels`.
+    /// Levels that the half bootstrap of the denominators must leave when the probabilities are to end at
+    /// `output_levels`.
     pub fn denominator_levels(&self, output_levels: usize) -> usize {
         self.inverse.levels() + 1 + self.rounds + output_levels
     }
@@ -170,13 +173,15 @@ impl Softmax {
         self.centres[head] + self.half_width * (1.0 + SLACK) * normalised
     }
 
-    /// The true logarithm of the sum of `exp(score)` for a normalised denominator: what an observer of the crossing sees.
+    /// The true logarithm of the sum of `exp(score)` for a normalised denominator: what an observer of the crossing
+    /// sees.
     pub fn log_denominator(&self, head: usize, normalised: f64) -> f64 {
         let sum = (normalised + self.denominator_centre) / self.denominator_scale;
         sum.ln() + self.centres[head] + self.half_width
     }
 
-    /// Probabilities of half-bootstrapped, still distorted scores at level `score_levels() + output_levels`; zero where no pair is live.
+    /// Probabilities of half-bootstrapped, still distorted scores at level `score_levels() + output_levels`; zero where
+    /// no pair is live.
     ///
     /// # Errors
     /// If there is not one ciphertext per block of scores; those of the crossing and the evaluator.
@@ -202,7 +207,8 @@ impl Softmax {
             })
             .collect::<Result<_>>()?;
 
-        // The blocks of one ciphertext of heads and one half of queries follow one another and share their denominators.
+        // The blocks of one ciphertext of heads and one half of queries follow one another and share their
+        // denominators.
         let owner = |index: usize| (blocks[index].head_ciphertext, blocks[index].half);
         let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
         for index in 0..blocks.len() {
@@ -257,8 +263,8 @@ fn sum_over_keys<E: Evaluator>(e: &E, attention: &SlotAttention, group: &[E::Slo
     Ok(sum)
 }
 
-/// The reciprocal and the number of rounds that together reach the tolerance at the fewest levels (the lower degree among
-/// equals), or come nearest to it.
+/// The reciprocal and the number of rounds that together reach the tolerance at the fewest levels (the lower degree
+/// among equals), or come nearest to it.
 fn fit_inverse(window: &str, tolerance: f64, reciprocal: impl Fn(f64) -> f64) -> Result<(Approximation, usize)> {
     let mut candidates = Vec::new();
     for rounds in ROUNDS {

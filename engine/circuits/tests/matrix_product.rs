@@ -28,7 +28,9 @@ fn product(weights: &[f32], tensor: &[f64], inputs: usize, tokens: usize) -> Vec
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
-    fn equals_the_product_up_to_rounding(inputs in 1_usize..70, outputs in 1_usize..70, log_tokens in 1_u32..5, seed in any::<u64>()) {
+    fn equals_the_product_up_to_rounding(
+        (inputs, outputs) in (1_usize..70, 1_usize..70), log_tokens in 1_u32..5, seed in any::<u64>()
+    ) {
         let shape = shape(8);
         let e = clear(&shape);
         let module = RowModule::new(&shape, 1 << log_tokens).unwrap();
@@ -52,7 +54,8 @@ proptest! {
         close(&found, &product(&weights, &tensor, inputs, tokens), bound);
         prop_assert!(matrix.rms_error() <= 0.5 / matrix.scale());
         let counts = e.counts();
-        prop_assert_eq!((counts.row_splits, counts.row_packings), (input.ciphertexts() as u64, output.ciphertexts() as u64));
+        prop_assert_eq!(counts.row_splits, input.ciphertexts() as u64);
+        prop_assert_eq!(counts.row_packings, output.ciphertexts() as u64);
         prop_assert_eq!(counts.matrix_weights, (outputs * input.ciphertexts() * module.rows()) as u64);
     }
 }

@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn agrees_with_the_exponents() {
-        for ring in (1..=9).flat_map(|log_degree| [Ring::cyclotomic(log_degree), Ring::conjugate_invariant(log_degree)]) {
+        for ring in (1..=9).flat_map(|log_degree| [Ring::cyclotomic(log_degree), Ring::conjugate_invariant(log_degree)])
+        {
             let degree = ring.degree();
             for exponent in (1..4 * degree as u64).step_by(2) {
                 let element = GaloisElement::from_exponent(ring, exponent).unwrap();

@@ -21,10 +21,6 @@ impl Factor {
     }
 }
 
-/// Eight words in one cache line.
-#[repr(C, align(64))]
-pub(crate) struct Line(pub(crate) [u64; 8]);
-
 /// Broadcast constants of one prime.
 #[derive(Clone, Copy)]
 pub(crate) struct Lanes {
@@ -49,10 +45,7 @@ impl LaneFactor {
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(crate) fn broadcast(factor: &Factor) -> Self {
-        Self {
-            value: _mm512_set1_epi64(factor.value as i64),
-            quotient: _mm512_set1_epi64(factor.quotient as i64),
-        }
+        Self { value: _mm512_set1_epi64(factor.value as i64), quotient: _mm512_set1_epi64(factor.quotient as i64) }
     }
 }
 

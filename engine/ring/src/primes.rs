@@ -44,7 +44,8 @@ pub fn is_prime(n: u64) -> bool {
 /// smaller of two that are equally near. `None` if there is none.
 pub fn nearest_prime(target: f64, congruence: u64, used: &[u64]) -> Option<u64> {
     let bound = 1u64 << Modulus::MAX_BITS;
-    let usable = |candidate: &u64| *candidate < bound && *candidate > 2 && !used.contains(candidate) && is_prime(*candidate);
+    let usable =
+        |candidate: &u64| *candidate < bound && *candidate > 2 && !used.contains(candidate) && is_prime(*candidate);
     // A non-finite or negative target saturates to an end of the range.
     let start = (target.clamp(0.0, bound as f64) as u64 / congruence) * congruence + 1;
     let mut below = (0..).map_while(|k| start.checked_sub(k * congruence)).filter(usable);
@@ -102,7 +103,8 @@ mod tests {
         let mut used = Vec::new();
         for target in [257.0, 60_000.5, 400_000.0, 400_000.0, 400_000.0, 0.0] {
             let found = nearest_prime(target, congruence, &used).unwrap();
-            let best = all.iter().filter(|p| !used.contains(*p)).map(|&p| (p as f64 - target).abs()).fold(f64::MAX, f64::min);
+            let best =
+                all.iter().filter(|p| !used.contains(*p)).map(|&p| (p as f64 - target).abs()).fold(f64::MAX, f64::min);
             assert_eq!((found as f64 - target).abs(), best);
             used.push(found);
         }

@@ -110,8 +110,9 @@ fn integer_products_are_exact() {
     let mut rng = rng(3);
     for (rows, inner, columns) in [(1, 1, 1), (3, 7, 5), (20, 100, 130), (300, 33, 9), (2, 5000, 3)] {
         for extreme in [false, true] {
-            let weights: Vec<i16> =
-                (0..rows * inner).map(|_| if extreme { i16::MIN } else { rng.random_range(i16::MIN..=i16::MAX) }).collect();
+            let weights: Vec<i16> = (0..rows * inner)
+                .map(|_| if extreme { i16::MIN } else { rng.random_range(i16::MIN..=i16::MAX) })
+                .collect();
             let p = modulus.value();
             let residues: Vec<u64> =
                 (0..inner * columns).map(|_| if extreme { p - 1 } else { rng.random_range(0..p) }).collect();

@@ -17,8 +17,8 @@ pub struct KeyStore<B: Backend> {
 
 impl<B: Backend> KeyStore<B> {
     /// A store of the keys that the client generated.
-    pub fn new(keys: impl IntoIterator<Item = (KeyId, SwitchingKey<B>)>) -> Self {
-        let keys = keys.into_iter().map(|(id, key)| (id, Arc::new(key))).collect();
+    pub fn new(keys: impl IntoIterator<Item = SwitchingKey<B>>) -> Self {
+        let keys = keys.into_iter().map(|key| (key.id, Arc::new(key))).collect();
         Self { keys: Mutex::new(keys), requests: None }
     }
 
@@ -39,6 +39,13 @@ impl<B: Backend> KeyStore<B> {
     pub fn bytes(&self, degree: usize) -> usize {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.values().map(|key| 8 * key.shape.words(degree)).sum()
+    }
+
+    /// Every key held, in the order of names.
+    pub(crate) fn held(&self) -> Vec<Arc<SwitchingKey<B>>> {
+        let mut held: Vec<_> = self.keys.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        held.sort_by_key(|key| key.id);
+        held
     }
 
     /// The key `id`, covering at least `required`.
@@ -70,7 +77,7 @@ impl<B: Backend> KeyStore<B> {
         let poly = Shape::evaluation(ring, shape.basis());
         let row = || Ok::<_, RlweError>([Poly::zeros(backend, poly)?, Poly::zeros(backend, poly)?]);
         let rows = (0..shape.rows()).map(|_| row()).collect::<Result<_, _>>()?;
-        let key = Arc::new(SwitchingKey { shape, rows });
+        let key = Arc::new(SwitchingKey { id, shape, seeds: Vec::new(), rows });
         keys.insert(id, Arc::clone(&key));
         Ok(key)
     }

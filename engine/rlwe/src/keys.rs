@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use fhe_ring::{Backend, Basis, GaloisElement, Poly};
+use fhe_ring::{Backend, Basis, GaloisElement, Poly, Seed};
 
 use crate::SecretId;
 
@@ -48,6 +48,14 @@ impl KeyId {
             Self::DenseToEphemeral => SecretId::Ephemeral,
             Self::RingSwitch => SecretId::Small,
             _ => SecretId::Dense,
+        }
+    }
+
+    /// The gadget that the key's uses call for, in a set whose digits are so many primes wide.
+    pub(crate) fn gadget(&self, width: usize) -> Gadget {
+        match self {
+            Self::Relinearisation | Self::Galois(_) => Gadget::Groups(width),
+            _ => Gadget::Whole,
         }
     }
 }
@@ -144,10 +152,25 @@ impl KeyRequests {
     }
 }
 
-/// A switching key on the server: gadget encryptions `(b_d, a_d)` of the source secret, evaluation domain.
+/// A switching key: gadget encryptions `(b_d, a_d)` of the source secret, evaluation domain. The uniform halves `a_d` are held
+/// expanded; their public seeds stay beside them, so that the key can be written without them at any time.
 pub struct SwitchingKey<B: Backend> {
-    /// What it covers.
-    pub shape: KeyShape,
+    pub(crate) id: KeyId,
+    pub(crate) shape: KeyShape,
+    /// Of the uniform halves, one per row; none for the empty keys of a plan.
+    pub(crate) seeds: Vec<Seed>,
     /// `(b, a)` per digit group.
-    pub rows: Vec<[Poly<B>; 2]>,
+    pub(crate) rows: Vec<[Poly<B>; 2]>,
+}
+
+impl<B: Backend> SwitchingKey<B> {
+    /// Which key.
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// What it covers.
+    pub fn shape(&self) -> KeyShape {
+        self.shape
+    }
 }

@@ -8,6 +8,7 @@
 //! * Secrets live in [`client`] only; server types ([`KeySwitcher`], [`KeyStore`], [`Ciphertext`]) cannot hold one.
 //! * Every key is checked against the security table at its own modulus and under the secret it is encrypted with.
 //! * Keys are made for the primes that a circuit's plan requests, never typed by hand ([`KeyRequests`]).
+//! * What travels ([`wire`]) names its format, its parameters and its length, and is checked before it is believed.
 //! * Nothing here knows slots or scales.
 
 mod ciphertext;
@@ -20,6 +21,7 @@ mod parameters;
 pub mod security;
 mod seeded;
 mod switching;
+pub mod wire;
 
 pub use ciphertext::Ciphertext;
 pub use error::RlweError;
@@ -27,4 +29,5 @@ pub use key_store::KeyStore;
 pub use keys::{Gadget, KeyId, KeyRequests, KeyShape, SwitchingKey};
 pub use modules::ModuleRows;
 pub use parameters::{Fingerprint, Parameters, ParametersSpec, SecretId};
+pub use seeded::SeededCiphertext;
 pub use switching::{Extended, KeySwitcher};

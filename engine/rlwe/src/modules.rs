@@ -67,8 +67,7 @@ impl<B: Backend> KeySwitcher<B> {
             .map(|first| {
                 let (b, blocks): (Poly<B>, Vec<Poly<B>>) =
                     rows.b.gather_rows(self.backend(), &rows.a, first, self.parameters().ring())?;
-                let terms =
-                    blocks.into_iter().enumerate().map(|(block, a)| (a, KeyId::Packing { tokens, block }));
+                let terms = blocks.into_iter().enumerate().map(|(block, a)| (a, KeyId::Packing { tokens, block }));
                 self.switch_lowest_sum(b, terms)
             })
             .collect()

@@ -7,7 +7,7 @@ use std::sync::{
 
 use fhe_ring::{Backend, Basis, Digits, Domain, GaloisElement, Poly, Shape, gadget_product};
 
-use crate::{Ciphertext, Gadget, KeyId, KeyShape, KeyStore, Parameters, RlweError, SwitchingKey};
+use crate::{Ciphertext, KeyId, KeyShape, KeyStore, Parameters, RlweError, SwitchingKey};
 
 /// Special primes of keys whose argument is at the lowest modulus only: one, so that the key's own modulus is `q_0 p_0`.
 const LOWEST_SPECIAL: usize = 1;
@@ -217,10 +217,7 @@ impl<B: Backend> KeySwitcher<B> {
     }
 
     fn key(&self, id: KeyId, shape: Shape) -> Result<Arc<SwitchingKey<B>>, RlweError> {
-        let gadget = match id {
-            KeyId::Relinearisation | KeyId::Galois(_) => Gadget::Groups(self.parameters.spec().gadget_width),
-            _ => Gadget::Whole,
-        };
+        let gadget = id.gadget(self.parameters.spec().gadget_width);
         let required =
             KeyShape { ciphertext: shape.basis.without_special(), special: shape.basis.special_count(), gadget };
         self.keys.get(self.backend(), shape.ring, id, required)

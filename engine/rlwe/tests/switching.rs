@@ -46,8 +46,7 @@ fn automorphisms_rotate_the_plaintext() {
             GaloisElement::rotation(ring, -17),
             GaloisElement::conjugation(ring),
         ] {
-            let rotated =
-                instance.with_keys(|server| server.automorphism(&ciphertext, element).expect("automorphism"));
+            let rotated = instance.with_keys(|server| server.automorphism(&ciphertext, element).expect("automorphism"));
             let error = worst(&instance.decrypt(&rotated), &automorphism(&plain, element.exponent()));
             assert!(error < 200, "{primes} primes, {element:?}: error {error}");
         }
@@ -123,9 +122,10 @@ fn raise_adds_a_small_multiple_of_the_lowest_prime() {
                 .collect();
             let centred = (-40i128..=40).find(|k| {
                 let value = lifts[0] + k * q0;
-                chain.moduli(target).zip(words.chunks(DEGREE)).all(|(p, limb)| {
-                    value.rem_euclid(p.value() as i128) == limb[i] as i128
-                })
+                chain
+                    .moduli(target)
+                    .zip(words.chunks(DEGREE))
+                    .all(|(p, limb)| value.rem_euclid(p.value() as i128) == limb[i] as i128)
             });
             assert!(centred.is_some(), "coefficient {i} is not message + q_0 I with |I| <= 40");
         }
@@ -158,8 +158,7 @@ fn rejects_missing_keys_and_higher_levels_than_requested() {
     let high = instance.encrypt(&message(DEGREE, BOUND, 1), 6, 2);
     let planner = instance.planner();
     planner.automorphism(&low, element).expect("planned");
-    let keys =
-        instance.client.evaluation_keys(instance.backend.as_ref(), &planner.keys().requests()).expect("keys");
+    let keys = instance.client.evaluation_keys(instance.backend.as_ref(), &planner.keys().requests()).expect("keys");
     let server = fhe_rlwe::KeySwitcher::new(instance.backend.clone(), instance.parameters.clone(), keys);
     assert!(server.automorphism(&low, element).is_ok());
     let error = server.automorphism(&high, element).err().expect("the key is too low");

@@ -3,10 +3,12 @@
 use crate::error::{Result, refuse};
 use crate::layout::{Layout, Place, RowModule};
 
-/// Rows of one ciphertext ordered `[channel row | replica | head]`, channel row highest; further heads in further ciphertexts.
+/// Rows of one ciphertext ordered `[channel row | replica | head]`, channel row highest; further heads in further
+/// ciphertexts.
 ///
-/// A head's channels are padded to a power of two. Channel `j` of the first half is in channel row `j` and its rotary partner, `j + head_dim / 2`, half of
-/// all channel rows further, so that one cyclic rotation by half of all slots exchanges partners.
+/// A head's channels are padded to a power of two. Channel `j` of the first half is in channel row `j` and its rotary
+/// partner, `j + head_dim / 2`, half of all channel rows further, so that one cyclic rotation by half of all slots
+/// exchanges partners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadLayout {
     module: RowModule,
@@ -98,9 +100,9 @@ impl HeadLayout {
         (pair < self.head_dim / 2).then_some(second * (self.head_dim / 2) + pair)
     }
 
-    /// The layout of a projection to `key_value_heads` heads, each repeated for the query heads that attend with it and for every
-    /// replica. With as many heads as queries this is the layout of the queries, and of the attention's output, whose replicas are
-    /// partial sums.
+    /// The layout of a projection to `key_value_heads` heads, each repeated for the query heads that attend with it and
+    /// for every replica. With as many heads as queries this is the layout of the queries, and of the attention's
+    /// output, whose replicas are partial sums.
     ///
     /// # Errors
     /// Unless `key_value_heads` divides the number of query heads.
@@ -152,7 +154,8 @@ impl HeadLayout {
         plain
     }
 
-    /// A plaintext over the slots of one ciphertext: `value` in all rows of its heads, unused channels and replicas included.
+    /// A plaintext over the slots of one ciphertext: `value` in all rows of its heads, unused channels and replicas
+    /// included.
     pub fn whole_heads(&self, ciphertext: usize, value: f64) -> Vec<f64> {
         let heads = self.heads - self.heads.min(ciphertext * self.heads_per_ciphertext);
         let used = |slot_row: usize| slot_row % self.heads_per_ciphertext < heads;

@@ -1,17 +1,18 @@
 //! Attention over slots: scores `Q K^T` and weighted values `P V` with both operands encrypted.
 //!
-//! Queries, keys and values share one layout ([`HeadLayout`]): rows ordered `[channel | replica | head]`, tokens in the lowest slots.
-//! The channel is the highest field, so rotations by whole channels are cyclic over exactly the channels: a sum over a head's channels needs no
-//! mask and arrives in all of them. Key and value heads are repeated for the query heads that share them, by duplicated
-//! weight rows.
+//! Queries, keys and values share one layout ([`HeadLayout`]): rows ordered `[channel | replica | head]`, tokens in the
+//! lowest slots. The channel is the highest field, so rotations by whole channels are cyclic over exactly the channels:
+//! a sum over a head's channels needs no mask and arrives in all of them. Key and value heads are repeated for the
+//! query heads that share them, by duplicated weight rows.
 //!
-//! A query meets the keys one **offset** at a time (query position minus key position): a product of the queries with the keys moved by
-//! that many tokens. Where a ciphertext has room for more rows than the heads need, replica `g` of the keys is moved by `g`
-//! more tokens once, and each product then serves as many offsets as there are replicas. Only offsets at which the block's mask has a
-//! live pair are computed ([`KeySchedule`]). Moving tokens drags entries of neighbouring rows in; every mask here keeps live pairs alone.
+//! A query meets the keys one **offset** at a time (query position minus key position): a product of the queries with
+//! the keys moved by that many tokens. Where a ciphertext has room for more rows than the heads need, replica `g` of
+//! the keys is moved by `g` more tokens once, and each product then serves as many offsets as there are replicas. Only
+//! offsets at which the block's mask has a live pair are computed ([`KeySchedule`]). Moving tokens drags entries of
+//! neighbouring rows in; every mask here keeps live pairs alone.
 //!
-//! The products of this module are the plain slot-wise ones. Their interface, tensors of scores described by [`ScoreBlock`]s, is what a batched
-//! matrix product would fill as well.
+//! The products of this module are the plain slot-wise ones. Their interface, tensors of scores described by
+//! [`ScoreBlock`]s, is what a batched matrix product would fill as well.
 
 mod heads;
 mod placement;
@@ -22,7 +23,7 @@ mod weighted_values;
 pub use heads::{HeadEntry, HeadLayout};
 pub use placement::{Movable, RotaryAngles};
 pub use schedule::{KeySchedule, KeyStep};
-pub use scores::{ScoreMap, Scores};
+pub use scores::ScoreMap;
 
 use fhe_ckks::Rotation;
 
@@ -61,7 +62,8 @@ pub struct LivePair {
 }
 
 impl SlotAttention {
-    /// Attention of `heads` query heads of `head_dim` channels under a block mask, `attends(query, key)` by block positions.
+    /// Attention of `heads` query heads of `head_dim` channels under a block mask, `attends(query, key)` by block
+    /// positions.
     ///
     /// # Errors
     /// If a head has more channels than a ciphertext has rows, or a query attends to no key.
@@ -123,8 +125,8 @@ impl SlotAttention {
         plain
     }
 
-    /// Rotations that, each followed by an addition, sum over all entries of a score block that belong to one head and query; the
-    /// sum arrives in every row of the head.
+    /// Rotations that, each followed by an addition, sum over all entries of a score block that belong to one head and
+    /// query; the sum arrives in every row of the head.
     pub fn sum_over_keys(&self) -> Vec<Rotation> {
         let mut rotations = Vec::new();
         let mut rows = self.heads.heads_per_ciphertext();
@@ -135,8 +137,8 @@ impl SlotAttention {
         rotations
     }
 
-    /// How many channel rows are summed (or filled) by rotations of each product; the others by masks. Balances rotations against
-    /// products with plaintexts.
+    /// How many channel rows are summed (or filled) by rotations of each product; the others by masks. Balances
+    /// rotations against products with plaintexts.
     fn channel_group(&self) -> usize {
         /// A rotation costs about as much as so many products with a freshly encoded plaintext.
         const ROTATION_COST: usize = 3;

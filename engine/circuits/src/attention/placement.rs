@@ -1,4 +1,5 @@
-//! Turning and moving projections into place: rotary positions (Su et al., arXiv 2104.09864) and the shift of the replicas.
+//! Turning and moving projections into place: rotary positions (Su et al., arXiv 2104.09864) and the shift of the
+//! replicas.
 
 use fhe_ckks::{Evaluator, Rotation};
 
@@ -31,8 +32,9 @@ impl RotaryAngles {
 pub struct Movable<S> {
     /// Replica `g` holds at each token the entry of the token `g` places before.
     pub(super) delayed: Vec<Halves<S>>,
-    /// With `A` replicas, replica `g` holds at each token the entry of the token `A - g` places after. Delayed replicas have lost the last tokens of
-    /// their half, which queries before them need: these serve negative offsets, where a prompt straddles the two halves.
+    /// With `A` replicas, replica `g` holds at each token the entry of the token `A - g` places after. Delayed replicas
+    /// have lost the last tokens of their half, which queries before them need: these serve negative offsets, where a
+    /// prompt straddles the two halves.
     pub(super) advanced: Vec<Halves<Option<S>>>,
 }
 
@@ -144,7 +146,8 @@ impl SlotAttention {
         Ok(Movable { delayed, advanced })
     }
 
-    /// Rotary positions for the replicas of `which`, and `shift` tokens to the left: the term of each channel and that of its partner.
+    /// Rotary positions for the replicas of `which`, and `shift` tokens to the left: the term of each channel and that
+    /// of its partner.
     fn turned(
         &self,
         ciphertext: usize,
@@ -168,7 +171,8 @@ impl SlotAttention {
         vec![self.term(ciphertext, shift, 0, cosine), self.term(ciphertext, shift, partner_rows, sine)]
     }
 
-    /// A term that brings, from `rows` rows away, the entry of slot token `source`, which is `shift` tokens after its own.
+    /// A term that brings, from `rows` rows away, the entry of slot token `source`, which is `shift` tokens after its
+    /// own.
     fn term(
         &self,
         ciphertext: usize,

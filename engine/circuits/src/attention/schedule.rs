@@ -6,7 +6,8 @@ use super::heads::HeadLayout;
 use crate::error::{Result, refuse};
 use crate::layout::RowModule;
 
-/// One product of the queries of a half with keys: replica `g` meets the keys `first_offset + g` tokens before the query.
+/// One product of the queries of a half with keys: replica `g` meets the keys `first_offset + g` tokens before the
+/// query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyStep {
     /// Half of the block that the keys are in.
@@ -49,7 +50,8 @@ impl KeySchedule {
         Ok(Self { module, replicas, steps: steps.map(|steps| steps.into_iter().collect()), attends: table })
     }
 
-    /// The largest number of different offsets between one half of queries and one half of keys: more replicas would idle.
+    /// The largest number of different offsets between one half of queries and one half of keys: more replicas would
+    /// idle.
     pub(super) fn most_offsets(module: RowModule, attends: impl Fn(usize, usize) -> bool) -> usize {
         let mut offsets: [[BTreeSet<i64>; 2]; 2] = Default::default();
         for query in 0..module.tokens() {
@@ -87,7 +89,8 @@ impl KeySchedule {
         self.replicas
     }
 
-    /// Query and key positions that meet in a step at a replica and slot token of the query, if one attends to the other.
+    /// Query and key positions that meet in a step at a replica and slot token of the query, if one attends to the
+    /// other.
     pub(super) fn pair(&self, half: usize, step: &KeyStep, replica: usize, token: usize) -> Option<(usize, usize)> {
         let half_tokens = self.module.half_tokens();
         let key = usize::try_from(token as i64 - step.first_offset - replica as i64).ok()?;

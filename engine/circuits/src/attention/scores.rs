@@ -17,9 +17,6 @@ pub struct ScoreMap {
     pub centres: Vec<f64>,
 }
 
-/// Slot ciphertexts of scores, one per [`super::ScoreBlock`] in the order of [`SlotAttention::score_blocks`].
-pub type Scores<S> = Vec<S>;
-
 /// Keys or values by the first offset at which queries meet them.
 pub(super) type Moved<S> = BTreeMap<i64, S>;
 
@@ -27,11 +24,12 @@ impl SlotAttention {
     /// Levels that the queries and keys need for [`SlotAttention::scores`]: product and mask.
     pub const SCORE_LEVELS: usize = 2;
 
-    /// `scale * (q . k) - centre` for every live pair, zero elsewhere. Consumes [`SlotAttention::SCORE_LEVELS`] levels.
+    /// `scale * (q . k) - centre` for every live pair, zero elsewhere: one slot ciphertext per [`ScoreBlock`] in the
+    /// order of [`SlotAttention::score_blocks`]. Consumes [`SlotAttention::SCORE_LEVELS`] levels.
     ///
-    /// Step `m` of a block is wanted in channel row `m` alone, as the sum over all channel rows of one product. That sum is linear: groups of
-    /// channel rows are summed by rotations of each product, masks pick the wanted row of each group out of all steps at once, and the
-    /// groups are brought together by rotating the few combinations.
+    /// Step `m` of a block is wanted in channel row `m` alone, as the sum over all channel rows of one product. That
+    /// sum is linear: groups of channel rows are summed by rotations of each product, masks pick the wanted row of each
+    /// group out of all steps at once, and the groups are brought together by rotating the few combinations.
     ///
     /// # Errors
     /// If operands or map do not have the layout's heads; those of the evaluator.
@@ -41,7 +39,7 @@ impl SlotAttention {
         queries: &[Halves<E::Slots>],
         keys: &Movable<E::Slots>,
         map: &ScoreMap,
-    ) -> Result<Scores<E::Slots>> {
+    ) -> Result<Vec<E::Slots>> {
         let ciphertexts = self.heads.ciphertexts();
         for operand in [queries.len(), keys.delayed.len()] {
             if operand != ciphertexts {

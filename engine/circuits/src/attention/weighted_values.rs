@@ -12,8 +12,8 @@ impl SlotAttention {
     /// Levels that the values need: the product.
     pub const VALUE_LEVELS: usize = 1;
 
-    /// The sum over keys of probability times value, in the layout of the heads; replicas hold partial sums. Probabilities, in the layout
-    /// of the scores, must be zero where no pair is live.
+    /// The sum over keys of probability times value, in the layout of the heads; replicas hold partial sums.
+    /// Probabilities, in the layout of the scores, must be zero where no pair is live.
     ///
     /// # Errors
     /// If an operand has another number of ciphertexts; those of the evaluator.

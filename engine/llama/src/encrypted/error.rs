@@ -15,7 +15,7 @@ pub enum Error {
         /// Layer and site.
         location: Location,
         /// What was refused.
-        source: CircuitError,
+        source: Box<CircuitError>,
     },
     /// The parameter set has fewer levels than the circuit needs at some place of the model.
     #[error(
@@ -32,8 +32,8 @@ pub enum Error {
     },
     /// A tensor between two products would wrap around modulo the lowest prime.
     #[error(
-        "{location}: values up to {found:.4} do not fit below q_0 / 2 at the unit that the weights ask for, at most {required:.4} do; \
-         calibrate again, or use an outlier mitigation"
+        "{location}: values up to {found:.4} do not fit below q_0 / 2 at the unit that the weights ask for, \
+         at most {required:.4} do; calibrate again, or use an outlier mitigation"
     )]
     Headroom {
         /// Layer and site.
@@ -74,12 +74,12 @@ pub(super) trait At<T> {
 
 impl<T> At<T> for std::result::Result<T, CircuitError> {
     fn at(self, location: Location) -> Result<T> {
-        self.map_err(|source| Error::Circuit { location, source })
+        self.map_err(|source| Error::Circuit { location, source: Box::new(source) })
     }
 }
 
 impl<T> At<T> for std::result::Result<T, CkksError> {
     fn at(self, location: Location) -> Result<T> {
-        self.map_err(|source| Error::Circuit { location, source: source.into() })
+        self.map_err(|source| Error::Circuit { location, source: Box::new(source.into()) })
     }
 }

@@ -60,7 +60,8 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         self.work(Phase::NonLinear, location, |e| crossing::correct(e, &distorted))
     }
 
-    /// Single slot ciphertexts in [-1, 1] through coefficients and a half bootstrap; distorted. The coefficients are shown on the way.
+    /// Single slot ciphertexts in [-1, 1] through coefficients and a half bootstrap; distorted. The coefficients are
+    /// shown on the way.
     pub(super) fn cross(
         &mut self,
         location: Location,

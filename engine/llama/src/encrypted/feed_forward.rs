@@ -14,7 +14,8 @@ use crate::calibration::LayerRanges;
 use crate::float::Site;
 use crate::weights::LayerWeights;
 
-/// Ciphertexts of gate and of up that are worked on together: enough to share what a half bootstrap reads, few enough for memory.
+/// Ciphertexts of gate and of up that are worked on together: enough to share what a half bootstrap reads, few enough
+/// for memory.
 const BATCH: usize = 4;
 
 /// The feed-forward network of one layer, ready to be evaluated.

@@ -26,7 +26,8 @@ pub trait Harness<E: Evaluator> {
         let _ = phase;
     }
 
-    /// Called with every named tensor that passes through coefficients at the lowest modulus, in the order of the computation.
+    /// Called with every named tensor that passes through coefficients at the lowest modulus, in the order of the
+    /// computation.
     fn observe(&mut self, sight: Sight<'_, E>) {
         let _ = sight;
     }
@@ -73,8 +74,9 @@ impl<'a, E: Evaluator> Sight<'a, E> {
         self.ciphertexts
     }
 
-    /// The tensor in the shape in which the float reference shows this site, rows x block positions; `None` if the execution holds no data. Entries that
-    /// the circuit does not compute are NaN: of [`Score`](crate::Site::Score) the masked pairs, of [`LogDenominator`](crate::Site::LogDenominator) none.
+    /// The tensor in the shape in which the float reference shows this site, rows x block positions; `None` if the
+    /// execution holds no data. Entries that the circuit does not compute are NaN: of [`Score`](crate::Site::Score) the
+    /// masked pairs, of [`LogDenominator`](crate::Site::LogDenominator) none.
     ///
     /// # Errors
     /// Those of [`Client::decrypt`].

@@ -1,26 +1,30 @@
 //! The decoder over encrypted activations, written once over any [`Evaluator`].
 //!
-//! [`EncryptedModel`] is everything public about one run: integer weights, masks and rotary tables of one [`PromptBlock`], polynomials fitted to calibrated
-//! windows, units, levels. It knows no ciphertext type. The client embeds and encrypts a block, an evaluator takes the residual through the
-//! layers and the head, the client decrypts logits of all positions:
+//! [`EncryptedModel`] is everything public about one run: integer weights, masks and rotary tables of one
+//! [`PromptBlock`], polynomials fitted to calibrated windows, units, levels. It knows no ciphertext type. The client
+//! embeds and encrypts a block, an evaluator takes the residual through the layers and the head, the client decrypts
+//! logits of all positions:
 //!
 //! ```text
 //! embed -> residual -> layer 0 -> ... -> residual -> head -> logits
 //! ```
 //!
-//! The residual stays in coefficients at the lowest modulus for the whole model, at one unit, and is never bootstrapped. Each of its readers (the norms)
-//! climbs from a copy magnified to fill the range; each of its writers (output and down projection) lands on its unit. A layer is a chain of
-//! **turns**, each from coefficients through a half bootstrap and slots back to coefficients, between products with weights:
+//! The residual stays in coefficients at the lowest modulus for the whole model, at one unit, and is never
+//! bootstrapped. Each of its readers (the norms) climbs from a copy magnified to fill the range; each of its writers
+//! (output and down projection) lands on its unit. A layer is a chain of **turns**, each from coefficients through a
+//! half bootstrap and slots back to coefficients, between products with weights:
 //!
 //! | turn | levels of its half bootstrap |
 //! |---|---|
 //! | norm -> Q, K, V or gate, up or logits | sine, square, map, inverse root, product |
 //! | rotary positions -> scores | sine, placement, product, mask |
-//! | SoftMax, with the turn of the denominators inside -> weighted values -> O | exponential, mask, product; selection, product |
-//! | SiLU times up -> down | SiLU, product |
+//! | SoftMax -> weighted values -> O | exponential, mask, division, renormalisation; selection, product |
+//! | denominators, inside the turn of SoftMax | inverse, down to where the exponentials wait |
+//! | values, joining the turn of SoftMax | sine, placement, product |
+//! | SiLU times up -> down | SiLU, product; for up: sine, product |
 //!
-//! The inverse of the bootstrap's sine is folded into the polynomials of SoftMax and SiLU. Every number of levels follows from the degrees of the polynomials; none is
-//! written down.
+//! The inverse of the bootstrap's sine is folded into the polynomials of SoftMax and SiLU. Every number of levels
+//! follows from the degrees of the polynomials; none is written down.
 
 mod attention_layer;
 mod error;
@@ -56,8 +60,8 @@ use projection::{Projection, with_gamma};
 pub struct CircuitOptions {
     /// Bits of the integer weights, sign included.
     pub weight_bits: u32,
-    /// Error asked of every polynomial (relative for inverses and roots; of the window for SiLU, of the smallest denominator for
-    /// the exponential).
+    /// Error asked of every polynomial (relative for inverses and roots; of the window for SiLU, of the smallest
+    /// denominator for the exponential).
     pub tolerance: f64,
     /// How SoftMax divides.
     pub softmax: SoftmaxVariant,
@@ -125,8 +129,8 @@ impl EncryptedModel {
     /// Quantises the weights, fits the polynomials and chooses units and levels.
     ///
     /// # Errors
-    /// [`Error::Circuit`] naming layer and site where a window, a size or the levels of `shape` do not carry the circuit;
-    /// [`Error::Levels`]; [`Error::Headroom`]; [`Error::Ranges`] for ranges of another model.
+    /// [`Error::Circuit`] naming layer and site where a window, a size or the levels of `shape` do not carry the
+    /// circuit; [`Error::Levels`]; [`Error::Headroom`]; [`Error::Ranges`] for ranges of another model.
     pub fn prepare(
         weights: &Weights,
         ranges: &ModelRanges,

@@ -102,7 +102,8 @@ pub(super) fn common_unit<'p>(shape: &CircuitShape, projections: impl IntoIterat
     own.fold(shape.full_scale, f64::min)
 }
 
-/// A linear layer that writes to the residual: its input arrives at the unit that makes its output land on the residual's.
+/// A linear layer that writes to the residual: its input arrives at the unit that makes its output land on the
+/// residual's.
 #[derive(Clone, Debug)]
 pub(super) struct ResidualWriter {
     projection: Projection,

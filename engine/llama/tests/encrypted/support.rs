@@ -84,7 +84,8 @@ pub(crate) fn run(
     Run { model, logits, tensors, phases, counts, reference, float_logits }
 }
 
-/// The root mean square error divided by the root mean square of the reference; NaN entries of `found` are not compared.
+/// The root mean square error divided by the root mean square of the reference; NaN entries of `found` are not
+/// compared.
 pub(crate) fn relative_error(found: &Matrix, reference: &Matrix) -> f64 {
     assert_eq!(found.shape(), reference.shape());
     let (mut errors, mut squares) = (0.0, 0.0);

@@ -19,8 +19,8 @@
 
 use rayon::prelude::*;
 
-use super::Cpu;
-use crate::{Basis, Modulus, PrimeChain};
+use super::{Cpu, words::Words};
+use crate::{Basis, Modulus, PrimeChain, PrimeIndex};
 
 /// The constants of the conversion from one basis to another.
 pub(super) struct BaseConversion {
@@ -99,6 +99,30 @@ pub(super) struct Prepared<'a> {
     degree: usize,
 }
 
+/// A limb to be filled by a conversion.
+pub(super) struct TargetLimb<'a> {
+    pub(super) prime: PrimeIndex,
+    pub(super) constants: &'a TargetConstants,
+    pub(super) limb: &'a mut [u64],
+}
+
+/// The limbs of a polynomial over `basis` with the constants of the conversion to that basis.
+pub(super) fn target_limbs<'a>(
+    words: &'a mut Words,
+    basis: Basis,
+    targets: &'a [TargetConstants],
+) -> impl Iterator<Item = TargetLimb<'a>> {
+    let degree = words.len() / targets.len();
+    (basis.indices().zip(targets).zip(words.chunks_exact_mut(degree))).map(|((prime, constants), limb)| TargetLimb {
+        prime,
+        constants,
+        limb,
+    })
+}
+
+/// Target primes converted together: as many limbs as the second-level cache and its neighbour hold.
+const GROUP: usize = 8;
+
 /// Coefficients per step: `y_i` and `v` of a dozen primes stay in the first-level cache.
 const CHUNK: usize = 1 << 9;
 
@@ -113,22 +137,47 @@ impl Cpu {
         let (scaled, overflow) = limbs.split_at_mut(limbs.len() - degree);
         let chunk = degree.min(CHUNK);
         let kernels = self.kernels(&conversion.targets[0].modulus);
-        overflow.par_chunks_exact_mut(chunk).with_min_len(8).enumerate().for_each_init(Vec::new, |terms, (i, counts)| {
-            terms.clear();
-            terms.extend(scaled.chunks_exact(degree).map(|limb| &limb[i * chunk..][..chunk]));
-            kernels.count_overflow(counts, terms, &conversion.overflow);
-        });
+        overflow.par_chunks_exact_mut(chunk).with_min_len(8).enumerate().for_each_init(
+            Vec::new,
+            |terms, (i, counts)| {
+                terms.clear();
+                terms.extend(scaled.chunks_exact(degree).map(|limb| &limb[i * chunk..][..chunk]));
+                kernels.count_overflow(counts, terms, &conversion.overflow);
+            },
+        );
         Prepared { limbs, degree }
     }
 
-    /// The limb of one target prime, coefficient domain.
-    pub(super) fn convert(&self, prepared: &Prepared<'_>, target: &TargetConstants, out: &mut [u64]) {
-        let chunk = out.len().min(CHUNK);
-        let mut terms: Vec<&[u64]> = Vec::with_capacity(target.factors.len());
-        for (i, out) in out.chunks_exact_mut(chunk).enumerate() {
+    /// Converts to every target prime and calls `finish` on each limb while it is still in the cache.
+    pub(super) fn convert<'a>(
+        &self,
+        prepared: &Prepared<'_>,
+        mut targets: Vec<TargetLimb<'a>>,
+        finish: impl Fn(&mut TargetLimb<'a>) + Sync,
+    ) {
+        let share = targets.len().div_ceil(rayon::current_num_threads());
+        targets.par_chunks_mut(share.clamp(1, GROUP)).for_each(|group| {
+            self.convert_group(prepared, group);
+            group.iter_mut().for_each(&finish);
+        });
+    }
+
+    /// A few target primes: the `y_i` are read once for all of them.
+    fn convert_group(&self, prepared: &Prepared<'_>, targets: &mut [TargetLimb<'_>]) {
+        let chunk = prepared.degree.min(CHUNK);
+        let mut terms: Vec<&[u64]> = Vec::with_capacity(prepared.limbs.len() / prepared.degree);
+        for start in (0..prepared.degree).step_by(chunk) {
             terms.clear();
-            terms.extend(prepared.limbs.chunks_exact(prepared.degree).map(|limb| &limb[i * chunk..][..chunk]));
-            self.kernels(&target.modulus).linear_combination(out, &terms, &target.factors);
+            terms.extend(prepared.limbs.chunks_exact(prepared.degree).map(|limb| &limb[start..start + chunk]));
+            if start + 2 * chunk <= prepared.degree {
+                for limb in prepared.limbs.chunks_exact(prepared.degree) {
+                    super::limb::prefetch(&limb[start + chunk..][..chunk]);
+                }
+            }
+            for TargetLimb { constants, limb, .. } in &mut *targets {
+                let out = &mut limb[start..start + chunk];
+                self.kernels(&constants.modulus).linear_combination(out, &terms, &constants.factors);
+            }
         }
     }
 }

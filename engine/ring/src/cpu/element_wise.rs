@@ -40,7 +40,9 @@ impl Cpu {
     ) {
         let degree = left.shape.ring.degree();
         let positions: Vec<_> = (left.shape.basis.indices())
-            .map(|prime| right.shape.basis.position(prime).expect("checked: the right factor has the left one's primes"))
+            .map(|prime| {
+                right.shape.basis.position(prime).expect("checked: the right factor has the left one's primes")
+            })
             .collect();
         self.for_each_block(target, left.shape, |kernels, block, range| {
             let start = positions[range.start / degree] * degree + range.start % degree;

@@ -49,9 +49,9 @@ impl Cpu {
         }
         // Small outputs are cut finer, so that every thread has a share.
         let share = rows.div_ceil(rayon::current_num_threads()).clamp(1, ROWS);
-        out.par_chunks_mut(share * columns)
-            .zip(weights.entries().par_chunks(share * inner))
-            .for_each_init(Blocks::new, |blocks, (out, weights)| {
+        out.par_chunks_mut(share * columns).zip(weights.entries().par_chunks(share * inner)).for_each_init(
+            Blocks::new,
+            |blocks, (out, weights)| {
                 for start in (0..inner).step_by(DEPTH) {
                     let depth = DEPTH.min(inner - start);
                     blocks.load_weights(weights, inner, start, depth);
@@ -62,7 +62,8 @@ impl Cpu {
                         blocks.recombine(modulus, &mut out[column..], columns, width);
                     }
                 }
-            });
+            },
+        );
         out
     }
 }
@@ -88,7 +89,9 @@ impl Blocks {
     }
 
     fn multiply(&mut self, rows: usize, depth: usize, width: usize) {
-        assert!(rows * depth <= self.weights.len() && rows * width <= ROWS * COLUMNS && depth * width <= DEPTH * COLUMNS);
+        assert!(
+            rows * depth <= self.weights.len() && rows * width <= ROWS * COLUMNS && depth * width <= DEPTH * COLUMNS
+        );
         for (half, product) in self.halves.iter().zip(&mut self.products) {
             // SAFETY: all three matrices are row-major with the given row lengths and lie within their vectors, as
             // asserted; the destination is borrowed exclusively and only written.

@@ -154,12 +154,7 @@ impl Backend for Cpu {
         self.lift_digits(source, width, special)
     }
 
-    fn gadget_product(
-        &self,
-        target: [&mut Words; 2],
-        digits: &[Operand<'_, Words>],
-        rows: &[[Operand<'_, Words>; 2]],
-    ) {
+    fn gadget_product(&self, target: [&mut Words; 2], digits: &[Operand<'_, Words>], rows: &[[Operand<'_, Words>; 2]]) {
         self.accumulate_digits(target, digits, rows);
     }
 

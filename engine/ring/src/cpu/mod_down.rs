@@ -2,7 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::{Cpu, storage::limb_of, words::Words};
+use super::{
+    Cpu,
+    base_conversion::{TargetLimb, target_limbs},
+    storage::limb_of,
+    words::Words,
+};
 use crate::{Basis, Domain, Operand, PrimeIndex};
 
 impl Cpu {
@@ -35,14 +40,13 @@ impl Cpu {
         );
         let prepared = self.count_overflows(&conversion, &mut remainder, degree);
 
-        let primes: Vec<PrimeIndex> = kept.indices().collect();
-        out.par_chunks_exact_mut(degree).zip(&conversion.targets).zip(primes).for_each(|((limb, constants), prime)| {
-            self.convert(&prepared, constants, limb);
+        let limbs = target_limbs(&mut out, kept, &conversion.targets).collect();
+        self.convert(&prepared, limbs, |TargetLimb { prime, constants, limb }| {
             if let Some(transforms) = &transforms {
-                transforms.modulo(prime).forward(limb);
+                transforms.modulo(*prime).forward(limb);
             }
             let kernels = self.kernels(&constants.modulus);
-            kernels.subtract_from_and_scale(limb, limb_of(source, prime), constants.inverse_product);
+            kernels.subtract_from_and_scale(limb, limb_of(source, *prime), constants.inverse_product);
         });
         out
     }

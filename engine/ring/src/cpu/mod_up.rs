@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Cpu, storage::limb_of, words::Words};
+use super::{Cpu, base_conversion::target_limbs, storage::limb_of, words::Words};
 use crate::{Basis, Operand, PrimeIndex, Shape};
 
 /// The primes that one gadget digit is made of, with the digit's number.
@@ -51,18 +51,15 @@ impl Cpu {
             .collect();
 
         let mut lifted: Vec<Words> = digits.iter().map(|_| self.pool.take(target.len() * degree)).collect();
-        let primes: Vec<PrimeIndex> = target.indices().collect();
-        let lifting: Vec<(usize, usize, &mut [u64])> = (lifted.iter_mut().enumerate())
-            .flat_map(|(d, words)| words.chunks_exact_mut(degree).enumerate().map(move |(j, limb)| (d, j, limb)))
-            .collect();
-        lifting.into_par_iter().for_each(|(d, j, limb)| {
-            if digits[d].primes.position(primes[j]).is_some() {
-                limb.copy_from_slice(limb_of(source, primes[j]));
-            } else {
-                self.convert(&prepared[d], &conversions[d].targets[j], limb);
-                transforms.modulo(primes[j]).forward(limb);
-            }
-        });
+        (lifted.par_iter_mut().zip(&digits).zip(&prepared).zip(&conversions)).for_each(
+            |(((words, digit), prepared), conversion)| {
+                let limbs = target_limbs(words, target, &conversion.targets);
+                let (own, missing): (Vec<_>, Vec<_>) =
+                    limbs.partition(|target| digit.primes.position(target.prime).is_some());
+                own.into_par_iter().for_each(|own| own.limb.copy_from_slice(limb_of(source, own.prime)));
+                self.convert(prepared, missing, |target| transforms.modulo(target.prime).forward(target.limb));
+            },
+        );
         digits.iter().map(|digit| digit.number).zip(lifted).collect()
     }
 
@@ -86,11 +83,8 @@ impl Cpu {
         words[..degree].copy_from_slice(source.buffer);
         let prepared = self.count_overflows(&conversion, &mut words, degree);
         let mut out = self.pool.take(target.words());
-        let primes: Vec<PrimeIndex> = target.basis.indices().collect();
-        out.par_chunks_exact_mut(degree).zip(&conversion.targets).zip(primes).for_each(|((limb, constants), prime)| {
-            self.convert(&prepared, constants, limb);
-            transforms.modulo(prime).forward(limb);
-        });
+        let limbs = target_limbs(&mut out, target.basis, &conversion.targets).collect();
+        self.convert(&prepared, limbs, |target| transforms.modulo(target.prime).forward(target.limb));
         out
     }
 }

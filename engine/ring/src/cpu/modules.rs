@@ -67,13 +67,16 @@ impl Cpu {
             let mut out = self.pool.zeros(ring.degree());
             let stride = ring.degree() / tokens;
             let rows = stride.min(shape.rows.saturating_sub(first));
-            for (row, entries) in matrix[first.min(shape.rows) * shape.columns..].chunks_exact(shape.columns).take(rows).enumerate() {
+            for (row, entries) in
+                matrix[first.min(shape.rows) * shape.columns..].chunks_exact(shape.columns).take(rows).enumerate()
+            {
                 let entries = &entries[column..column + tokens];
                 out[row..].iter_mut().step_by(stride).zip(entries).for_each(|(out, &x)| *out = x);
             }
             out
         };
-        let blocks = (0..a_shape.columns / tokens).into_par_iter().map(|j| polynomial(a, a_shape, j * tokens)).collect();
+        let blocks =
+            (0..a_shape.columns / tokens).into_par_iter().map(|j| polynomial(a, a_shape, j * tokens)).collect();
         (polynomial(b, b_shape, 0), blocks)
     }
 }

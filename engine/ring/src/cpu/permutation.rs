@@ -88,7 +88,8 @@ fn shift_coefficients(m: &Modulus, exponent: usize, out: &mut [u64], source: &[u
 fn monomial_values(kernels: LimbKernels<'_>, exponent: usize, out: &mut [u64]) {
     let m = kernels.modulus;
     let order = 2 * out.len();
-    let root = primitive_root(m, order as u64).expect("checked operations refuse rings beyond the chain's largest degree");
+    let root =
+        primitive_root(m, order as u64).expect("checked operations refuse rings beyond the chain's largest degree");
     let power = |e: usize| m.pow(root, (e % order) as u64);
     out[0] = power(exponent);
     let mut len = 1;

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Cache lines, vector registers and pages all start at multiples of this.
-const ALIGNMENT: usize = 4096;
+const ALIGNMENT: usize = 1 << 12;
 
 /// Aligned words. Dropped words go back to the pool they came from, if that still exists.
 pub struct Words {

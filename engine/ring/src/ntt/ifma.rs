@@ -16,7 +16,7 @@ use std::arch::x86_64::*;
 use super::tables::Twiddles;
 use crate::{
     Modulus,
-    lanes::{Factor, LaneFactor, Lanes, Line, Montgomery, WideReduction, load, reduce_once, store, transpose},
+    lanes::{Factor, LaneFactor, Lanes, Montgomery, WideReduction, load, reduce_once, store, transpose},
 };
 
 /// Binary logarithm of the nodes that are finished in registers: the smallest degree.
@@ -24,7 +24,6 @@ pub(super) const LOG_LEAF: u32 = 7;
 const LEAF: usize = 1 << LOG_LEAF;
 /// The root's position in the heap of nodes.
 const ROOT: usize = 1;
-
 
 /// Largest primes, in bits, whose values can grow by `2p` in each of 20 layers without leaving 52 bits: `41 p < 2^52`.
 const UNREDUCED_FORWARD_BITS: u32 = 46;
@@ -44,69 +43,88 @@ pub(super) struct IfmaTransform {
     imaginary_unit: Factor,
 }
 
+/// The tables of one direction.
 struct Direction {
-    /// Nodes of more than eight words: node `k` of depth `d` at position `2^d + k`.
+    /// Nodes above the leaves: node `k` of depth `d` at position `2^d + k`.
     nodes: Vec<Factor>,
-    /// Per leaf and half, in Montgomery form, the root `g` for each of eight groups of eight words: the factor of the
-    /// group's first node of two words.
-    leaves: Vec<[Line; 2]>,
+    /// In the order in which the transform reads them.
+    leaves: Vec<Leaf>,
     /// Factors of the second nodes of four and two words relative to the first: `I`.
     imaginary_unit: Factor,
     /// The same for the third and fourth nodes of two words: `w^(N/2)` and its product with `I`.
     eighth_roots: [Factor; 2],
 }
 
+/// The factors of a leaf, in six cache lines.
+#[repr(C, align(64))]
+struct Leaf {
+    /// A heap of the nodes of more than eight words.
+    nodes: [Factor; 16],
+    /// For each half and each of its eight groups of eight words, in Montgomery form, the root `g` that the factors of the
+    /// group's nodes derive from: it is the factor of the first node of two words.
+    roots: [[u64; 8]; 2],
+}
+
 impl Direction {
     fn new(modulus: &Modulus, heap: &[u64], eighth_root: u64) -> Self {
-        let degree = heap.len();
+        let leaves = heap.len() / LEAF;
         let factor = |value| Factor::new(modulus, value);
-        let half = |number: usize| {
-            let first = degree / 2 + 32 * number;
-            Line(std::array::from_fn(|group| Montgomery::represent(modulus, heap[first + 4 * group])))
+        let leaf = |number: usize| Leaf {
+            nodes: std::array::from_fn(|node| {
+                // Depth l of the leaf's own heap: position 2^l + k is position (leaves + number) 2^l + k of the whole.
+                let depth = node.max(1).ilog2();
+                let node = node.max(1) - (1 << depth);
+                factor(heap[((leaves + number) << depth) + node])
+            }),
+            roots: std::array::from_fn(|half| {
+                let first = heap.len() / 2 + 64 * number + 32 * half;
+                std::array::from_fn(|group| Montgomery::represent(modulus, heap[first + 4 * group]))
+            }),
         };
         let imaginary_unit = modulus.mul(eighth_root, eighth_root);
         Self {
-            nodes: heap[..degree / 8].iter().map(|&value| factor(value)).collect(),
-            leaves: (0..degree / LEAF).map(|leaf| [half(2 * leaf), half(2 * leaf + 1)]).collect(),
+            nodes: heap[..leaves].iter().map(|&value| factor(value)).collect(),
+            leaves: (0..leaves).map(leaf).collect(),
             imaginary_unit: factor(imaginary_unit),
             eighth_roots: [factor(eighth_root), factor(modulus.mul(eighth_root, imaginary_unit))],
+        }
+    }
+
+    /// Replaces the root's factor.
+    fn set_root(&mut self, factor: Factor) {
+        match self.nodes.get_mut(ROOT) {
+            Some(root) => *root = factor,
+            None => self.leaves[0].nodes[ROOT] = factor,
         }
     }
 }
 
 /// What derives the factors of a leaf's last three layers.
-struct LeafFactors<'a> {
+struct Derivation {
     lanes: Lanes,
     montgomery: Montgomery,
-    leaves: &'a [[Line; 2]],
     imaginary_unit: LaneFactor,
     eighth_roots: [LaneFactor; 2],
 }
 
-impl<'a> LeafFactors<'a> {
+impl Derivation {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn new(modulus: &Modulus, direction: &'a Direction) -> Self {
+    fn new(modulus: &Modulus, direction: &Direction) -> Self {
         let [third, fourth] = &direction.eighth_roots;
         Self {
             lanes: Lanes::new(modulus),
             montgomery: Montgomery::new(modulus),
-            leaves: &direction.leaves,
             imaginary_unit: LaneFactor::broadcast(&direction.imaginary_unit),
             eighth_roots: [LaneFactor::broadcast(third), LaneFactor::broadcast(fourth)],
         }
     }
 
-    /// The roots of both halves of the leaf at heap position `index`.
-    fn of(&self, index: usize) -> &'a [Line; 2] {
-        &self.leaves[index - self.leaves.len()]
-    }
-
     /// The factors of a half leaf's nodes of eight, four and two words, a heap without its unused first position.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn derive(&self, Line(roots): &Line) -> [__m512i; 7] {
-        // SAFETY: a line has eight words.
+    fn factors(&self, roots: &[u64; 8]) -> [__m512i; 7] {
+        // SAFETY: eight words.
         let g = unsafe { load(roots.as_ptr()) };
         let square = self.montgomery.multiply(g, g);
         let constant = |x, factor| self.lanes.multiply_constant(x, factor);
@@ -137,7 +155,7 @@ impl IfmaTransform {
         let mut inverse = Direction::new(modulus, &twiddles.inverse, inverse_eighth_root);
         // The last layer normalises as well.
         let root = modulus.mul(twiddles.inverse[ROOT], twiddles.normalisation);
-        inverse.nodes[ROOT] = Factor::new(modulus, root);
+        inverse.set_root(Factor::new(modulus, root));
         Self {
             modulus: *modulus,
             forward: Direction::new(modulus, &twiddles.forward, twiddles.eighth_root),
@@ -150,7 +168,7 @@ impl IfmaTransform {
     /// Residues of `0..p` in and out.
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn forward(&self, words: &mut [u64]) {
-        assert!(words.len() == 8 * self.forward.nodes.len() && words.len() >= LEAF);
+        assert!(words.len() == LEAF * self.forward.leaves.len());
         if self.modulus.bits() <= UNREDUCED_FORWARD_BITS {
             Forward::<false>::new(self).node(words, ROOT);
         } else {
@@ -161,7 +179,7 @@ impl IfmaTransform {
     /// Residues of `0..p` in and out, multiplied by the normalisation.
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn inverse(&self, words: &mut [u64]) {
-        assert!(words.len() == 8 * self.inverse.nodes.len() && words.len() >= LEAF);
+        assert!(words.len() == LEAF * self.inverse.leaves.len());
         let layers = words.len().ilog2().saturating_sub(LOG_LEAF).max(LOG_LEAF - 1);
         if layers <= unreduced_inverse_layers(&self.modulus) {
             Inverse::<false>::new(self).node(words, ROOT);
@@ -250,8 +268,8 @@ macro_rules! pass {
 
 /// Three layers on half a leaf, whose words are transposed.
 macro_rules! leaf_layers {
-    ($self:ident, $x:ident, $line:expr, $($half:literal)+) => {{
-        let factors = $self.leaves.derive($line);
+    ($self:ident, $x:ident, $roots:expr, $($half:literal)+) => {{
+        let factors = $self.derivation.factors($roots);
         let mut x = transpose($x);
         $(layer!($self.leaf_butterfly, x, 8, $half, consecutive(&factors, 4 / $half - 1), Clone::clone);)+
         x
@@ -264,7 +282,8 @@ struct Forward<'a, const REDUCE: bool> {
     lanes: Lanes,
     reduction: WideReduction,
     nodes: &'a [Factor],
-    leaves: LeafFactors<'a>,
+    leaves: &'a [Leaf],
+    derivation: Derivation,
 }
 
 impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
@@ -275,7 +294,8 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
             lanes: Lanes::new(&transform.modulus),
             reduction: WideReduction::new(&transform.modulus),
             nodes: &transform.forward.nodes,
-            leaves: LeafFactors::new(&transform.modulus, &transform.forward),
+            leaves: &transform.forward.leaves,
+            derivation: Derivation::new(&transform.modulus, &transform.forward),
         }
     }
 
@@ -303,13 +323,13 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
     fn leaf(&self, words: &mut [u64], index: usize) {
         let words: &mut [u64; LEAF] = words.try_into().expect("a leaf has 128 words");
         let start = words.as_mut_ptr();
-        let [low_roots, high_roots] = self.leaves.of(index);
+        let Leaf { nodes, roots: [low_roots, high_roots] } = &self.leaves[index - self.leaves.len()];
         // SAFETY: sixteen vectors of eight words make a leaf.
         let mut x: [__m512i; 16] = unsafe { std::array::from_fn(|i| load(start.add(8 * i))) };
-        layer!(self.butterfly, x, 16, 8, consecutive(self.nodes, index), LaneFactor::broadcast);
-        layer!(self.butterfly, x, 16, 4, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
-        layer!(self.butterfly, x, 16, 2, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
-        layer!(self.butterfly, x, 16, 1, consecutive(self.nodes, 8 * index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 8, consecutive(nodes, 1), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 4, consecutive(nodes, 2), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 2, consecutive(nodes, 4), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 1, consecutive(nodes, 8), LaneFactor::broadcast);
         let [low, high] = halves(x);
         let low = leaf_layers!(self, low, low_roots, 4 2 1);
         let high = leaf_layers!(self, high, high_roots, 4 2 1);
@@ -344,7 +364,7 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
         let Lanes { p, double, .. } = self.lanes;
         let x = if REDUCE { reduce_once(x, double) } else { x };
         let start = _mm512_add_epi64(x, p);
-        let sum = self.leaves.montgomery.add_product(start, y, factor);
+        let sum = self.derivation.montgomery.add_product(start, y, factor);
         (sum, _mm512_sub_epi64(_mm512_add_epi64(start, start), sum))
     }
 
@@ -367,7 +387,8 @@ struct Inverse<'a, const REDUCE: bool> {
     lanes: Lanes,
     reduction: WideReduction,
     nodes: &'a [Factor],
-    leaves: LeafFactors<'a>,
+    leaves: &'a [Leaf],
+    derivation: Derivation,
     normalisation: LaneFactor,
     /// A multiple of `p` that no value exceeds.
     offset: __m512i,
@@ -385,7 +406,8 @@ impl<'a, const REDUCE: bool> Inverse<'a, REDUCE> {
             lanes,
             reduction: WideReduction::new(modulus),
             nodes: &transform.inverse.nodes,
-            leaves: LeafFactors::new(modulus, &transform.inverse),
+            leaves: &transform.inverse.leaves,
+            derivation: Derivation::new(modulus, &transform.inverse),
             normalisation: LaneFactor::broadcast(&transform.normalisation),
         }
     }
@@ -414,17 +436,17 @@ impl<'a, const REDUCE: bool> Inverse<'a, REDUCE> {
     fn leaf(&self, words: &mut [u64], index: usize) {
         let words: &mut [u64; LEAF] = words.try_into().expect("a leaf has 128 words");
         let start = words.as_mut_ptr();
-        let [low_roots, high_roots] = self.leaves.of(index);
+        let Leaf { nodes, roots: [low_roots, high_roots] } = &self.leaves[index - self.leaves.len()];
         // SAFETY: sixteen vectors of eight words make a leaf.
         let x: [__m512i; 16] = unsafe { std::array::from_fn(|i| load(start.add(8 * i))) };
         let [low, high] = halves(x);
         let low = transpose(leaf_layers!(self, low, low_roots, 1 2 4));
         let high = transpose(leaf_layers!(self, high, high_roots, 1 2 4));
         let mut x = joined(low, high);
-        layer!(self.butterfly, x, 16, 1, consecutive(self.nodes, 8 * index), LaneFactor::broadcast);
-        layer!(self.butterfly, x, 16, 2, consecutive(self.nodes, 4 * index), LaneFactor::broadcast);
-        layer!(self.butterfly, x, 16, 4, consecutive(self.nodes, 2 * index), LaneFactor::broadcast);
-        layer!(self.butterfly, x, 16, 8, consecutive(self.nodes, index), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 1, consecutive(nodes, 8), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 2, consecutive(nodes, 4), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 4, consecutive(nodes, 2), LaneFactor::broadcast);
+        layer!(self.butterfly, x, 16, 8, consecutive(nodes, 1), LaneFactor::broadcast);
         self.finish_pass(&mut x, index);
         for (i, &x) in x.iter().enumerate() {
             let x = if REDUCE || index == ROOT { x } else { self.reduction.reduce_word_lazy(x) };
@@ -454,7 +476,7 @@ impl<'a, const REDUCE: bool> Inverse<'a, REDUCE> {
         let sum = _mm512_add_epi64(x, y);
         let sum = if REDUCE { reduce_once(sum, double) } else { sum };
         let difference = _mm512_sub_epi64(_mm512_add_epi64(x, self.offset), y);
-        (sum, self.leaves.montgomery.add_product(p, difference, factor))
+        (sum, self.derivation.montgomery.add_product(p, difference, factor))
     }
 
     /// At the root, normalises: the first half are sums, the second half products with a factor that is normalised.

@@ -1,5 +1,5 @@
 //! Chains, random polynomials and big-integer references for the backend's tests.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test binary uses a part")]
 
 use fhe_ring::{Backend, Basis, Cpu, Modulus, Operand, PrimeChain, PrimeIndex, Shape, primes::primes_below};
 use num_bigint::BigInt;
@@ -7,7 +7,7 @@ use num_traits::{Euclid, Zero};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Ciphertext primes of mixed sizes (50, 42, 42, 45, 50, .. bits), special primes of 50 bits.
-pub fn chain(max_log_degree: u32, ciphertext: usize, special: usize) -> PrimeChain {
+pub(crate) fn chain(max_log_degree: u32, ciphertext: usize, special: usize) -> PrimeChain {
     let congruence = 4u64 << max_log_degree;
     let mut large = primes_below(1 << 50, congruence);
     let mut middle = primes_below(1 << 45, congruence);
@@ -23,16 +23,16 @@ pub fn chain(max_log_degree: u32, ciphertext: usize, special: usize) -> PrimeCha
 }
 
 /// The backend on the machine's best instructions, and on portable ones.
-pub fn backends(chain: &PrimeChain) -> [Cpu; 2] {
+pub(crate) fn backends(chain: &PrimeChain) -> [Cpu; 2] {
     [Cpu::new(chain.clone()), Cpu::portable(chain.clone())]
 }
 
-pub fn rng(seed: u64) -> StdRng {
+pub(crate) fn rng(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
 /// Uniform residues with many extremes: a third of the words are 0, 1, p-1 or next to p/2.
-pub fn random_residues(chain: &PrimeChain, shape: Shape, rng: &mut StdRng) -> Vec<u64> {
+pub(crate) fn random_residues(chain: &PrimeChain, shape: Shape, rng: &mut StdRng) -> Vec<u64> {
     let degree = shape.ring.degree();
     chain
         .moduli(shape.basis)
@@ -51,25 +51,25 @@ pub fn random_residues(chain: &PrimeChain, shape: Shape, rng: &mut StdRng) -> Ve
         .collect()
 }
 
-pub fn upload(backend: &Cpu, shape: Shape, words: &[u64]) -> <Cpu as Backend>::Buffer {
+pub(crate) fn upload(backend: &Cpu, shape: Shape, words: &[u64]) -> <Cpu as Backend>::Buffer {
     backend.upload(shape, &mut |out| out.copy_from_slice(words))
 }
 
-pub fn operand<T>(buffer: &T, shape: Shape) -> Operand<'_, T> {
+pub(crate) fn operand<T>(buffer: &T, shape: Shape) -> Operand<'_, T> {
     Operand { buffer, shape }
 }
 
-pub fn limb<'a>(words: &'a [u64], shape: Shape, prime: PrimeIndex) -> &'a [u64] {
+pub(crate) fn limb(words: &[u64], shape: Shape, prime: PrimeIndex) -> &[u64] {
     let degree = shape.ring.degree();
     &words[shape.basis.position(prime).unwrap() * degree..][..degree]
 }
 
-pub fn product(chain: &PrimeChain, basis: Basis) -> BigInt {
+pub(crate) fn product(chain: &PrimeChain, basis: Basis) -> BigInt {
     chain.moduli(basis).map(|modulus| BigInt::from(modulus.value())).product()
 }
 
 /// The centred integer with the given residues (Chinese remaindering over a basis).
-pub fn centred(chain: &PrimeChain, basis: Basis, residues: impl Fn(PrimeIndex) -> u64) -> BigInt {
+pub(crate) fn centred(chain: &PrimeChain, basis: Basis, residues: impl Fn(PrimeIndex) -> u64) -> BigInt {
     let total = product(chain, basis);
     let mut sum = BigInt::zero();
     for prime in basis.indices() {
@@ -82,6 +82,6 @@ pub fn centred(chain: &PrimeChain, basis: Basis, residues: impl Fn(PrimeIndex) -
     if &reduced * 2 > total { reduced - total } else { reduced }
 }
 
-pub fn residue(modulus: &Modulus, value: &BigInt) -> u64 {
+pub(crate) fn residue(modulus: &Modulus, value: &BigInt) -> u64 {
     value.rem_euclid(&BigInt::from(modulus.value())).try_into().unwrap()
 }

@@ -4,11 +4,11 @@ use fhe_ring::{Backend, Basis, Domain, Poly, Seed, Shape, ternary};
 use zeroize::Zeroizing;
 
 use super::{ClientSecrets, key_generation::error_coefficients};
-use crate::{Ciphertext, RlweError, SecretId, seeded::uniform_poly};
+use crate::{Ciphertext, RlweError, SecretId, SeededCiphertext, seeded::uniform_poly};
 
 /// An encryption of zero under the dense secret, from which anyone can make fresh ciphertexts.
 pub struct PublicKey<B: Backend> {
-    zero: Ciphertext<B>,
+    pub(crate) zero: SeededCiphertext<B>,
 }
 
 pub(super) fn error_poly<B: Backend>(backend: &B, shape: Shape, seed: &Seed) -> Result<Poly<B>, RlweError> {
@@ -22,8 +22,21 @@ impl ClientSecrets {
     /// # Errors
     /// [`RlweError::Insecure`] if the primes are too many for the degree.
     pub fn encrypt<B: Backend>(&self, backend: &B, message: Poly<B>, nonce: u64) -> Result<Ciphertext<B>, RlweError> {
+        Ok(self.encrypt_seeded(backend, message, nonce)?.into_ciphertext())
+    }
+
+    /// The same ciphertext together with the public seed of its uniform half: what the client sends, half the bytes.
+    ///
+    /// # Errors
+    /// As [`ClientSecrets::encrypt`].
+    pub fn encrypt_seeded<B: Backend>(
+        &self,
+        backend: &B,
+        message: Poly<B>,
+        nonce: u64,
+    ) -> Result<SeededCiphertext<B>, RlweError> {
         let mut zero = self.encrypt_zero(backend, message.shape().basis, "ciphertext", nonce)?;
-        zero.halves_mut()[0].add_assign(backend, &message.into_evaluation(backend))?;
+        zero.add_to_message_half(backend, &message.into_evaluation(backend))?;
         Ok(zero)
     }
 
@@ -53,16 +66,17 @@ impl ClientSecrets {
         basis: Basis,
         label: &str,
         nonce: u64,
-    ) -> Result<Ciphertext<B>, RlweError> {
+    ) -> Result<SeededCiphertext<B>, RlweError> {
         self.parameters().check_modulus(label, SecretId::Dense, basis)?;
         let shape = Shape::evaluation(self.parameters().ring(), basis);
+        // Public, as the seeds of switching keys are.
         let uniform = self.seed(&format!("{label}, uniform half"), nonce);
         let a = uniform_poly(backend, shape, &uniform)?;
         let mut b = error_poly(backend, shape, &self.seed(&format!("{label}, errors"), nonce))?;
         let mut secret = self.dense(backend, basis)?;
         secret.poly_mut().negate(backend);
         b.multiply_accumulate(backend, &a, secret.poly())?;
-        Ciphertext::new(b, a)
+        Ok(SeededCiphertext::new(Ciphertext::new(b, a)?, uniform))
     }
 }
 
@@ -72,13 +86,14 @@ impl<B: Backend> PublicKey<B> {
     /// # Errors
     /// If the message has other primes than the key.
     pub fn encrypt(&self, backend: &B, message: Poly<B>, seed: &Seed) -> Result<Ciphertext<B>, RlweError> {
-        let shape = self.zero.shape();
+        let zero = self.zero.ciphertext();
+        let shape = zero.shape();
         let mask: Zeroizing<Vec<i64>> = Zeroizing::new(
             ternary(&mut seed.derive("mask", 0).rng(), shape.ring.degree()).into_iter().map(i64::from).collect(),
         );
         let mut mask = Poly::from_signed(backend, shape, &mask)?;
         let mut halves = Vec::with_capacity(2);
-        for (half, index) in self.zero.halves().into_iter().zip(0..) {
+        for (half, index) in zero.halves().into_iter().zip(0..) {
             let mut sum = error_poly(backend, shape, &seed.derive("errors", index))?;
             sum.multiply_accumulate(backend, half, &mask)?;
             halves.push(sum);

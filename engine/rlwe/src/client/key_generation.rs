@@ -3,7 +3,9 @@
 use fhe_ring::{Backend, Poly, PrimeIndex, Shape, gaussian};
 
 use super::ClientSecrets;
-use crate::{Gadget, KeyId, KeyRequests, KeyShape, KeyStore, RlweError, SwitchingKey, security::SIGMA, seeded::uniform_poly};
+use crate::{
+    Gadget, KeyId, KeyRequests, KeyShape, KeyStore, RlweError, SwitchingKey, security::SIGMA, seeded::uniform_poly,
+};
 
 impl ClientSecrets {
     /// Generates every requested key, each at its own primes.
@@ -29,7 +31,7 @@ impl ClientSecrets {
         }
         let mut keys = Vec::with_capacity(requests.len());
         for (index, (id, shape)) in requests.iter().enumerate() {
-            keys.push((*id, self.switching_key(backend, id, shape)?));
+            keys.push(self.switching_key(backend, id, shape)?);
             done(index + 1);
         }
         Ok(KeyStore::new(keys))
@@ -51,23 +53,27 @@ impl ClientSecrets {
         let source = self.source(backend, id, basis)?;
         let target = self.target(backend, id, basis)?;
         let poly = Shape::evaluation(self.parameters().ring(), basis);
-        let label = id.to_string();
-        let rows = (0..shape.rows())
-            .map(|row| {
-                let uniform = self.seed(&format!("{label}, uniform half"), row as u64);
-                let errors = self.seed(&format!("{label}, errors"), row as u64);
-                let a = uniform_poly(backend, poly, &uniform)?;
-                let mut b = super::encryption::error_poly(backend, poly, &errors)?;
-                let mut masked = a.multiply(backend, target.poly())?;
-                masked.negate(backend);
-                b.add_assign(backend, &masked)?;
-                let mut message = self.source_scaled(backend, source.poly(), shape, row)?;
-                b.add_assign(backend, &message)?;
-                message.scale_integer(backend, 0);
-                Ok([b, a])
-            })
-            .collect::<Result<_, RlweError>>()?;
-        Ok(SwitchingKey { shape: *shape, rows })
+        // The shape belongs to the label: one key at two special moduli must not share masks, or their difference is the secret.
+        let label = format!("{id} at {basis} by {:?}", shape.gadget);
+        let mut seeds = Vec::with_capacity(shape.rows());
+        let mut rows = Vec::with_capacity(shape.rows());
+        for row in 0..shape.rows() {
+            // Published with the key. Derivation is one-way (keyed BLAKE3), so this tells nothing about the client's
+            // own seed or about the errors, which have a label of theirs.
+            let uniform = self.seed(&format!("{label}, uniform half"), row as u64);
+            let errors = self.seed(&format!("{label}, errors"), row as u64);
+            let a = uniform_poly(backend, poly, &uniform)?;
+            let mut b = super::encryption::error_poly(backend, poly, &errors)?;
+            let mut masked = a.multiply(backend, target.poly())?;
+            masked.negate(backend);
+            b.add_assign(backend, &masked)?;
+            let mut message = self.source_scaled(backend, source.poly(), shape, row)?;
+            b.add_assign(backend, &message)?;
+            message.scale_integer(backend, 0);
+            seeds.push(uniform);
+            rows.push([b, a]);
+        }
+        Ok(SwitchingKey { id: *id, shape: *shape, seeds, rows })
     }
 
     /// The source secret times the gadget factor of one digit group.
@@ -96,4 +102,3 @@ impl ClientSecrets {
 pub(super) fn error_coefficients(seed: &fhe_ring::Seed, degree: usize) -> Result<Vec<i64>, RlweError> {
     Ok(gaussian(&mut seed.rng(), degree, SIGMA)?.into_iter().map(i64::from).collect())
 }
-

@@ -18,11 +18,7 @@ const MAX_TERMS: usize = 128;
 /// Applies `f` to vectors of a target and of sources of the same length, in place.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn update<const N: usize>(
-    target: &mut [u64],
-    sources: [&[u64]; N],
-    f: impl Fn(__m512i, [__m512i; N]) -> __m512i,
-) {
+fn update<const N: usize>(target: &mut [u64], sources: [&[u64]; N], f: impl Fn(__m512i, [__m512i; N]) -> __m512i) {
     assert!(sources.iter().all(|source| source.len() == target.len()));
     let vectors = target.len() / WIDTH * WIDTH;
     for i in (0..vectors).step_by(WIDTH) {
