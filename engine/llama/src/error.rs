@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use fhe_circuits::CircuitError;
+
 use crate::calibration::OutOfRange;
 use crate::float::Location;
 
@@ -204,6 +206,48 @@ pub enum Error {
     /// A value left the calibrated window.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
+    /// A circuit refused at some place of the model.
+    #[error("{location}: {source}")]
+    Circuit {
+        /// Layer and site.
+        location: Location,
+        /// What was refused.
+        source: Box<CircuitError>,
+    },
+    /// The parameter set has fewer levels than the circuit needs at some place of the model.
+    #[error(
+        "{location}: the circuit needs {found} levels after its half bootstrap, the parameter set leaves {required}; \
+         use a larger set, or a tolerance or mitigation that allows lower degrees"
+    )]
+    Levels {
+        /// Layer and site.
+        location: Location,
+        /// Levels needed.
+        found: usize,
+        /// Levels there are.
+        required: usize,
+    },
+    /// A tensor between two products would wrap around modulo the lowest prime.
+    #[error(
+        "{location}: values up to {found:.4} do not fit below q_0 / 2 at the unit that the weights ask for, \
+         at most {required:.4} do; calibrate again, or use an outlier mitigation"
+    )]
+    Headroom {
+        /// Layer and site.
+        location: Location,
+        /// The calibrated bound.
+        found: f64,
+        /// The bound that fits.
+        required: f64,
+    },
+    /// The ranges belong to a model of another depth.
+    #[error("the ranges describe {found} layers, the model has {required}; calibrate this model")]
+    RangesOfOtherDepth {
+        /// Layers in the ranges.
+        found: usize,
+        /// Layers of the model.
+        required: usize,
+    },
 }
 
 /// The result of this crate's operations.

@@ -3,6 +3,8 @@
 //! Set `RAYON_NUM_THREADS=1` for one-thread figures of the multi-limb kernels; `ntt/forward` and `ntt/inverse` are one
 //! limb on one thread in any case.
 
+#![allow(missing_docs, reason = "criterion generates undocumented functions")]
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fhe_ring::{
     Backend, Basis, Cpu, InstructionSet, Modulus, Operand, PrimeChain, Ring, Shape, ntt::NumberTheoreticTransform,
@@ -95,7 +97,7 @@ fn gadget_product(c: &mut Criterion) {
     let [mut b, mut a] = [20, 21].map(|seed| fill(&backend, shape, seed));
     let mut group = c.benchmark_group("gadget-product");
     group.sample_size(20);
-    group.throughput(Throughput::Bytes(10 * 36 * 8 << LOG_DEGREE));
+    group.throughput(Throughput::Bytes((10 * 36 * 8) << LOG_DEGREE));
     group.bench_function("5x36", |bench| bench.iter(|| backend.gadget_product([&mut b, &mut a], &digits, &rows)));
     group.finish();
 }

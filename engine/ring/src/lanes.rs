@@ -67,6 +67,17 @@ pub(crate) unsafe fn store(target: *mut u64, x: __m512i) {
     unsafe { _mm512_storeu_si512(target.cast(), x) }
 }
 
+/// A store that bypasses the caches.
+///
+/// # Safety
+/// 64 bytes at `target` are writable, and `target` is a multiple of 64.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) unsafe fn stream(target: *mut u64, x: __m512i) {
+    // SAFETY: promised by the caller.
+    unsafe { _mm512_stream_si512(target.cast(), x) }
+}
+
 /// `x - bound` if that is not negative, else `x`.
 #[inline]
 #[target_feature(enable = "avx512f")]

@@ -152,8 +152,9 @@ impl KeyRequests {
     }
 }
 
-/// A switching key: gadget encryptions `(b_d, a_d)` of the source secret, evaluation domain. The uniform halves `a_d` are held
-/// expanded; their public seeds stay beside them, so that the key can be written without them at any time.
+/// A switching key: gadget encryptions `(b_d, a_d)` of the source secret, evaluation domain. The uniform halves `a_d`
+/// are held expanded; their public seeds stay beside them, so that writing
+/// a key needs neither the halves nor the client.
 pub struct SwitchingKey<B: Backend> {
     pub(crate) id: KeyId,
     pub(crate) shape: KeyShape,

@@ -4,13 +4,14 @@ use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{Interval, Layout, RotaryAngles, SlotAttention, Softmax, SoftmaxWindows};
 use fhe_ckks::{CircuitShape, Evaluator};
 
-use super::error::{At, Error, Result};
 use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
+use super::location::At;
 use super::norm::NormTurn;
 use super::projection::{Fill, Projection, ResidualWriter, common_unit, with_gamma};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
+use crate::error::{Error, Result};
 use crate::float::{Location, Site};
 use crate::weights::LayerWeights;
 

@@ -3,8 +3,9 @@
 use fhe_circuits::{CircuitError, Halves, crossing};
 use fhe_ckks::Evaluator;
 
-use super::error::{At, Result};
 use super::harness::{Harness, Phase, Reading, Sight};
+use super::location::At;
+use crate::error::Result;
 use crate::float::Location;
 
 /// An evaluator at work, attended by a harness.

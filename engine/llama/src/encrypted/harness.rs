@@ -4,7 +4,8 @@ use fhe_circuits::attention::ScoreBlock;
 use fhe_circuits::{CircuitError, Layout, SlotAttention, Softmax};
 use fhe_ckks::{Client, Evaluator};
 
-use super::error::{At, Result};
+use super::location::At;
+use crate::error::Result;
 use crate::float::Location;
 use crate::matrix::Matrix;
 

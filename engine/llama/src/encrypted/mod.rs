@@ -27,10 +27,10 @@
 //! follows from the degrees of the polynomials; none is written down.
 
 mod attention_layer;
-mod error;
 mod execution;
 mod feed_forward;
 mod harness;
+mod location;
 mod norm;
 mod projection;
 
@@ -40,18 +40,18 @@ use fhe_ckks::{CircuitShape, Client, Evaluator, OperationCounts};
 
 use crate::calibration::{LayerRanges, ModelRanges};
 use crate::config::Config;
+use crate::error::{Error, Result};
 use crate::float::{Location, Site};
 use crate::matrix::Matrix;
 use crate::prompt::PromptBlock;
 use crate::weights::Weights;
 
-pub use error::{Error, Result};
 pub use harness::{Harness, Phase, Sight, Unattended};
 
 use attention_layer::AttentionLayer;
-use error::At;
 use execution::Execution;
 use feed_forward::FeedForwardLayer;
+use location::At;
 use norm::NormTurn;
 use projection::{Projection, with_gamma};
 
@@ -130,7 +130,7 @@ impl EncryptedModel {
     ///
     /// # Errors
     /// [`Error::Circuit`] naming layer and site where a window, a size or the levels of `shape` do not carry the
-    /// circuit; [`Error::Levels`]; [`Error::Headroom`]; [`Error::Ranges`] for ranges of another model.
+    /// circuit; [`Error::Levels`]; [`Error::Headroom`]; [`Error::RangesOfOtherDepth`] for ranges of another model.
     pub fn prepare(
         weights: &Weights,
         ranges: &ModelRanges,
@@ -140,7 +140,7 @@ impl EncryptedModel {
     ) -> Result<Self> {
         let config = weights.config();
         if ranges.layers.len() != config.num_hidden_layers {
-            return Err(Error::Ranges { found: ranges.layers.len(), required: config.num_hidden_layers });
+            return Err(Error::RangesOfOtherDepth { found: ranges.layers.len(), required: config.num_hidden_layers });
         }
         let embedding_site = Site::Embedding.outside_layers();
         let module = RowModule::new(shape, block.size()).at(embedding_site)?;
@@ -222,7 +222,7 @@ impl EncryptedModel {
     /// One decoder layer: the residual after it.
     ///
     /// # Errors
-    /// [`Error::Layer`] for a layer that does not exist; those of the evaluator, with their site.
+    /// [`Error::LayerOutOfRange`] for a layer that does not exist; those of the evaluator, with their site.
     pub fn layer<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         e: &E,
@@ -230,7 +230,7 @@ impl EncryptedModel {
         residual: &[E::Coefficients],
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
-        let layer = self.layers.get(index).ok_or(Error::Layer { found: index, layers: self.layers.len() })?;
+        let layer = self.layers.get(index).ok_or(Error::LayerOutOfRange { found: index, layers: self.layers.len() })?;
         let mut run = Execution::new(e, harness);
         let residual = layer.attention.run(&mut run, &self.residual.layout, residual)?;
         layer.feed_forward.run(&mut run, &self.residual.layout, &residual)

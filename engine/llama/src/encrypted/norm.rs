@@ -3,12 +3,13 @@
 use fhe_circuits::{Interval, Layout, RmsNorm, split_rows};
 use fhe_ckks::Evaluator;
 
-use super::error::{At, Result};
 use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
+use super::location::At;
 use super::projection::{check_headroom, filling_unit};
 use super::{Polynomial, Preparation};
 use crate::calibration;
+use crate::error::Result;
 use crate::float::Location;
 
 /// A norm over the residual, ready to be evaluated.

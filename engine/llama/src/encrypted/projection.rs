@@ -3,10 +3,11 @@
 use fhe_circuits::{Layout, QuantisedMatrix};
 use fhe_ckks::{CircuitShape, Evaluator};
 
-use super::error::{At, Error, Result};
 use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
+use super::location::At;
 use super::{Preparation, Residual};
+use crate::error::{Error, Result};
 use crate::float::Location;
 use crate::matrix::Matrix;
 

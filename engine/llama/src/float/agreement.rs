@@ -108,7 +108,13 @@ impl Comparison {
         Ok(())
     }
 
-    fn add_position(&mut self, (prompt, position): (usize, usize), reference: &[f32], other: &[f32], next: Option<usize>) {
+    fn add_position(
+        &mut self,
+        (prompt, position): (usize, usize),
+        reference: &[f32],
+        other: &[f32],
+        next: Option<usize>,
+    ) {
         let (log_p, log_q) = (log_softmax(reference), log_softmax(other));
         self.positions += 1;
         let kl: f64 = log_p.iter().zip(&log_q).map(|(p, q)| p.exp() * (p - q)).sum();

@@ -2,7 +2,8 @@
 
 use fhe_ckks::{CircuitShape, Clear, NoiseModel};
 use fhe_model::calibration::{Interval, Margins, ModelRanges};
-use fhe_model::encrypted::{CircuitOptions, EncryptedModel, Error, Result, Unattended};
+use fhe_model::encrypted::{CircuitOptions, EncryptedModel, Unattended};
+use fhe_model::{Error, Result};
 use fhe_model::{PromptBlock, Weights};
 
 use crate::fixture::{random_model, random_tokens};
@@ -62,7 +63,7 @@ fn rejects_a_parameter_set_with_too_few_levels() {
 fn rejects_ranges_of_another_depth() {
     let mut case = case();
     case.ranges.layers.pop();
-    assert!(matches!(case.refused("1 layers"), Error::Ranges { found: 1, required: 2 }));
+    assert!(matches!(case.refused("1 layers"), Error::RangesOfOtherDepth { found: 1, required: 2 }));
 }
 
 #[test]
@@ -87,7 +88,10 @@ fn rejects_a_layer_that_does_not_exist() {
     let model = case.prepare().unwrap();
     let e = Clear::new(case.shape.clone(), (), NoiseModel::default(), 1).unwrap();
     let residual = model.embed::<Clear, _>(&e).unwrap();
-    assert!(matches!(model.layer(&e, 2, &residual, &mut Unattended), Err(Error::Layer { found: 2, layers: 2 })));
+    assert!(matches!(
+        model.layer(&e, 2, &residual, &mut Unattended),
+        Err(Error::LayerOutOfRange { found: 2, layers: 2 })
+    ));
 }
 
 #[test]

@@ -19,7 +19,7 @@
 
 use rayon::prelude::*;
 
-use super::{Cpu, words::Words};
+use super::{Cpu, limb::prefetch, words::Words};
 use crate::{Basis, Modulus, PrimeChain, PrimeIndex};
 
 /// The constants of the conversion from one basis to another.
@@ -155,29 +155,52 @@ impl Cpu {
         mut targets: Vec<TargetLimb<'a>>,
         finish: impl Fn(&mut TargetLimb<'a>) + Sync,
     ) {
-        let share = targets.len().div_ceil(rayon::current_num_threads());
-        targets.par_chunks_mut(share.clamp(1, GROUP)).for_each(|group| {
-            self.convert_group(prepared, group);
+        let size = group_size(targets.len());
+        targets.par_chunks_mut(size).for_each(|group| {
+            self.convert_group(prepared, group.iter_mut().map(|target| (target.constants, &mut *target.limb)).collect());
             group.iter_mut().for_each(&finish);
         });
     }
 
-    /// A few target primes: the `y_i` are read once for all of them.
-    fn convert_group(&self, prepared: &Prepared<'_>, targets: &mut [TargetLimb<'_>]) {
-        let chunk = prepared.degree.min(CHUNK);
-        let mut terms: Vec<&[u64]> = Vec::with_capacity(prepared.limbs.len() / prepared.degree);
-        for start in (0..prepared.degree).step_by(chunk) {
-            terms.clear();
-            terms.extend(prepared.limbs.chunks_exact(prepared.degree).map(|limb| &limb[start..start + chunk]));
-            if start + 2 * chunk <= prepared.degree {
-                for limb in prepared.limbs.chunks_exact(prepared.degree) {
-                    super::limb::prefetch(&limb[start + chunk..][..chunk]);
-                }
+    /// Converts to every target prime in recycled space and calls `finish` on that space and the limb it is meant for.
+    pub(super) fn convert_aside(
+        &self,
+        prepared: &Prepared<'_>,
+        mut targets: Vec<TargetLimb<'_>>,
+        finish: impl Fn(PrimeIndex, &mut [u64], &mut [u64]) + Sync,
+    ) {
+        let degree = prepared.degree;
+        let size = group_size(targets.len());
+        targets.par_chunks_mut(size).for_each(|group| {
+            let mut aside = self.pool.take(group.len() * degree);
+            let outputs = group.iter().map(|target| target.constants).zip(aside.chunks_exact_mut(degree)).collect();
+            self.convert_group(prepared, outputs);
+            for (target, aside) in group.iter_mut().zip(aside.chunks_exact_mut(degree)) {
+                finish(target.prime, aside, target.limb);
             }
-            for TargetLimb { constants, limb, .. } in &mut *targets {
+        });
+    }
+
+    /// A few target primes: the `y_i` are read once for all of them.
+    fn convert_group(&self, prepared: &Prepared<'_>, mut outputs: Vec<(&TargetConstants, &mut [u64])>) {
+        let Prepared { limbs, degree } = *prepared;
+        let chunk = degree.min(CHUNK);
+        let mut terms: Vec<&[u64]> = Vec::with_capacity(limbs.len() / degree);
+        for start in (0..degree).step_by(chunk) {
+            terms.clear();
+            terms.extend(limbs.chunks_exact(degree).map(|limb| &limb[start..start + chunk]));
+            if start + 2 * chunk <= degree {
+                limbs.chunks_exact(degree).for_each(|limb| prefetch(&limb[start + chunk..start + 2 * chunk]));
+            }
+            for (constants, limb) in &mut outputs {
                 let out = &mut limb[start..start + chunk];
                 self.kernels(&constants.modulus).linear_combination(out, &terms, &constants.factors);
             }
         }
     }
+}
+
+/// How many of `targets` primes are converted together: every thread has a share.
+fn group_size(targets: usize) -> usize {
+    targets.div_ceil(rayon::current_num_threads()).clamp(1, GROUP)
 }

@@ -16,7 +16,7 @@ use std::arch::x86_64::*;
 use super::tables::Twiddles;
 use crate::{
     Modulus,
-    lanes::{Factor, LaneFactor, Lanes, Montgomery, WideReduction, load, reduce_once, store, transpose},
+    lanes::{Factor, LaneFactor, Lanes, Montgomery, WideReduction, load, reduce_once, store, stream, transpose},
 };
 
 /// Binary logarithm of the nodes that are finished in registers: the smallest degree.
@@ -165,14 +165,33 @@ impl IfmaTransform {
         }
     }
 
-    /// Residues of `0..p` in and out.
+    /// Residues of `0..p` in and out, in place.
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn forward(&self, words: &mut [u64]) {
+        self.forward_with(words, None);
+    }
+
+    /// As [`Self::forward`], but writes past the caches to other words and leaves `words` undefined. False, with nothing
+    /// written, if `out` is not aligned to 64 bytes.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub(super) fn forward_into_memory(&self, words: &mut [u64], out: &mut [u64]) -> bool {
+        let aligned = (out.as_ptr() as usize).is_multiple_of(64);
+        if aligned {
+            assert_eq!(out.len(), words.len());
+            self.forward_with(words, Some(out));
+            // Streamed stores are ordered by nothing but this.
+            _mm_sfence();
+        }
+        aligned
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn forward_with(&self, words: &mut [u64], out: Option<&mut [u64]>) {
         assert!(words.len() == LEAF * self.forward.leaves.len());
         if self.modulus.bits() <= UNREDUCED_FORWARD_BITS {
-            Forward::<false>::new(self).node(words, ROOT);
+            Forward::<false>::new(self).node(words, out, ROOT);
         } else {
-            Forward::<true>::new(self).node(words, ROOT);
+            Forward::<true>::new(self).node(words, out, ROOT);
         }
     }
 
@@ -299,11 +318,11 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
         }
     }
 
-    /// Finishes the node at heap position `index`.
+    /// Finishes the node at heap position `index`: in place, or past the caches into `out`.
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn node(&self, words: &mut [u64], index: usize) {
+    fn node(&self, words: &mut [u64], out: Option<&mut [u64]>, index: usize) {
         if words.len() == LEAF {
-            return self.leaf(words, index);
+            return self.leaf(words, out, index);
         }
         let layers = pass_layers(words.len().ilog2() - LOG_LEAF);
         match layers {
@@ -312,34 +331,45 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
             3 => pass!(self, words, index, 8, 4 2 1),
             _ => pass!(self, words, index, 16, 8 4 2 1),
         }
-        for (i, child) in words.chunks_exact_mut(words.len() >> layers).enumerate() {
-            self.node(child, (index << layers) + i);
+        let len = words.len() >> layers;
+        let children = (index << layers..).zip(words.chunks_exact_mut(len));
+        match out {
+            None => children.for_each(|(index, child)| self.node(child, None, index)),
+            Some(out) => children
+                .zip(out.chunks_exact_mut(len))
+                .for_each(|((index, child), out)| self.node(child, Some(out), index)),
         }
     }
 
     /// The last seven layers of 128 words.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn leaf(&self, words: &mut [u64], index: usize) {
+    fn leaf(&self, words: &mut [u64], out: Option<&mut [u64]>, index: usize) {
         let words: &mut [u64; LEAF] = words.try_into().expect("a leaf has 128 words");
-        let start = words.as_mut_ptr();
         let Leaf { nodes, roots: [low_roots, high_roots] } = &self.leaves[index - self.leaves.len()];
         // SAFETY: sixteen vectors of eight words make a leaf.
-        let mut x: [__m512i; 16] = unsafe { std::array::from_fn(|i| load(start.add(8 * i))) };
+        let mut x: [__m512i; 16] = unsafe { std::array::from_fn(|i| load(words.as_ptr().add(8 * i))) };
         layer!(self.butterfly, x, 16, 8, consecutive(nodes, 1), LaneFactor::broadcast);
         layer!(self.butterfly, x, 16, 4, consecutive(nodes, 2), LaneFactor::broadcast);
         layer!(self.butterfly, x, 16, 2, consecutive(nodes, 4), LaneFactor::broadcast);
         layer!(self.butterfly, x, 16, 1, consecutive(nodes, 8), LaneFactor::broadcast);
         let [low, high] = halves(x);
-        let low = leaf_layers!(self, low, low_roots, 4 2 1);
-        let high = leaf_layers!(self, high, high_roots, 4 2 1);
-        for (half, mut x) in [low, high].into_iter().enumerate() {
-            for x in &mut x {
-                *x = self.finish(*x);
-            }
-            for (i, x) in transpose(x).into_iter().enumerate() {
-                // SAFETY: as above.
-                unsafe { store(start.add(64 * half + 8 * i), x) };
+        let mut low = leaf_layers!(self, low, low_roots, 4 2 1);
+        let mut high = leaf_layers!(self, high, high_roots, 4 2 1);
+        for x in &mut low {
+            *x = self.finish(*x);
+        }
+        for x in &mut high {
+            *x = self.finish(*x);
+        }
+        let x = joined(transpose(low), transpose(high));
+        match out {
+            // SAFETY: sixteen vectors of eight words make a leaf.
+            None => x.iter().enumerate().for_each(|(i, &x)| unsafe { store(words.as_mut_ptr().add(8 * i), x) }),
+            Some(out) => {
+                let out: &mut [u64; LEAF] = out.try_into().expect("a leaf has 128 words");
+                // SAFETY: as above; `forward_into_memory` checked the alignment.
+                x.iter().enumerate().for_each(|(i, &x)| unsafe { stream(out.as_mut_ptr().add(8 * i), x) });
             }
         }
     }

@@ -53,7 +53,8 @@ impl ClientSecrets {
         let source = self.source(backend, id, basis)?;
         let target = self.target(backend, id, basis)?;
         let poly = Shape::evaluation(self.parameters().ring(), basis);
-        // The shape belongs to the label: one key at two special moduli must not share masks, or their difference is the secret.
+        // The shape belongs to the label: one key at two special moduli must not share masks, or their difference is
+        // the secret.
         let label = format!("{id} at {basis} by {:?}", shape.gadget);
         let mut seeds = Vec::with_capacity(shape.rows());
         let mut rows = Vec::with_capacity(shape.rows());

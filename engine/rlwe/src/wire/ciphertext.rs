@@ -64,7 +64,8 @@ impl<B: Backend> Ciphertext<B> {
     /// Writes both halves; see [`crate::wire`] for the format.
     ///
     /// # Errors
-    /// [`RlweError::Precondition`] for a backend without data or of another chain; [`RlweError::Wire`] if the output fails.
+    /// [`RlweError::Precondition`] for a backend without data or of another chain; [`RlweError::Wire`] if the output
+    /// fails.
     pub fn write(&self, backend: &B, parameters: &Parameters, out: &mut impl Write) -> Result<(), RlweError> {
         let (shape, form) = (self.shape(), CiphertextForm::BothHalves);
         check(shape, form, parameters)?;
@@ -77,7 +78,8 @@ impl<B: Backend> Ciphertext<B> {
     /// Reads a ciphertext of either form, expanding the seed if there is one.
     ///
     /// # Errors
-    /// [`RlweError::Wire`] naming the field that does not fit; [`RlweError::Precondition`] for a backend without data or of another chain.
+    /// [`RlweError::Wire`] naming the field that does not fit; [`RlweError::Precondition`] for a backend without data
+    /// or of another chain.
     pub fn read(backend: &B, parameters: &Parameters, input: &mut impl Read) -> Result<Self, RlweError> {
         receive(backend, parameters, input, Kind::Ciphertext, |message| {
             let (shape, form) = message.ciphertext_description()?;

@@ -67,8 +67,8 @@ impl<B: Backend, W: Write> Outgoing<'_, B, W> {
 }
 
 impl<B: Backend, R: Read> Incoming<'_, B, R> {
-    /// Reads a header of the given kind; the length of its payload. Each field is judged before the next one is read, since a
-    /// foreign file or another version need not have the others at all.
+    /// Reads a header of the given kind; the length of its payload. Each field is judged before the next one is read,
+    /// since a foreign file or another version need not have the others at all.
     pub(super) fn header(&mut self, kind: Kind) -> Result<u64, RlweError> {
         let magic = self.array::<8>("magic")?;
         if magic != MAGIC {

@@ -59,8 +59,8 @@ impl<B: Backend> KeyStore<B> {
     /// Writes all keys by their seeds; see [`crate::wire`] for the format.
     ///
     /// # Errors
-    /// [`RlweError::Precondition`] for a backend without data or of another chain; [`RlweError::Wire`] for the empty keys of a plan, or
-    /// if the output fails.
+    /// [`RlweError::Precondition`] for a backend without data or of another chain; [`RlweError::Wire`] for the empty
+    /// keys of a plan, or if the output fails.
     pub fn write(&self, backend: &B, parameters: &Parameters, out: &mut impl Write) -> Result<(), RlweError> {
         let held = self.held();
         let mut directory = KeyRequests::default();
@@ -79,8 +79,9 @@ impl<B: Backend> KeyStore<B> {
     /// Reads a key set and expands the uniform halves of its keys.
     ///
     /// # Errors
-    /// [`RlweError::Wire`] naming the field that does not fit; [`RlweError::Insecure`] for a key below 128 bits, unless the
-    /// set was declared insecure; [`RlweError::Precondition`] for a backend without data or of another chain.
+    /// [`RlweError::Wire`] naming the field that does not fit; [`RlweError::Insecure`] for a key below 128 bits,
+    /// unless the set was declared insecure; [`RlweError::Precondition`] for a backend without data or of another
+    /// chain.
     pub fn read(backend: &B, parameters: &Parameters, input: &mut impl Read) -> Result<Self, RlweError> {
         receive(backend, parameters, input, Kind::KeySet, |message| {
             let directory = message.directory()?;
@@ -91,11 +92,12 @@ impl<B: Backend> KeyStore<B> {
 }
 
 impl ClientSecrets {
-    /// Generates the requested keys straight onto the wire: the message of [`KeyStore::write`], with one key in memory at a time.
-    /// Reports how many are done.
+    /// Generates the requested keys straight onto the wire: the message of [`KeyStore::write`], with one key in
+    /// memory at a time. Reports how many are done.
     ///
     /// # Errors
-    /// [`RlweError::Insecure`] for a key below 128 bits, unless the set was declared insecure; otherwise as [`KeyStore::write`].
+    /// [`RlweError::Insecure`] for a key below 128 bits, unless the set was declared insecure; otherwise as
+    /// [`KeyStore::write`].
     pub fn write_evaluation_keys<B: Backend>(
         &self,
         backend: &B,

@@ -1,7 +1,8 @@
 //! The wire format: what client and server send each other, and what is kept on disk.
 //!
-//! A message is a header, a payload and a checksum. Integers are little-endian. A message says how long it is, so that messages can follow
-//! one another on one connection; where a message must stand alone, [`expect_end`] refuses what follows it.
+//! A message is a header, a payload and a checksum. Integers are little-endian. A message says how long it is, so
+//! that messages can follow one another on one connection; where a message must stand alone, [`expect_end`] refuses
+//! what follows it.
 //!
 //! | field | bytes | meaning |
 //! |---|---|---|
@@ -13,9 +14,10 @@
 //! | payload | | as below |
 //! | checksum | 32 | BLAKE3 of everything before |
 //!
-//! A **limb** is `N` residues modulo one prime, `bits` bits each (the prime's own width) without gaps, least significant bit first, the
-//! last byte filled up with zeros: `ceil(N bits / 8)` bytes. A **polynomial** is its limbs in the order of
-//! [`fhe_ring::Basis::indices`]. A **seed** is 32 bytes from which the receiver expands a uniform polynomial.
+//! A **limb** is `N` residues modulo one prime, `bits` bits each (the prime's own width) without gaps, least
+//! significant bit first, the last byte filled up with zeros: `ceil(N bits / 8)` bytes. A **polynomial** is its limbs
+//! in the order of [`fhe_ring::Basis::indices`]. A **seed** is 32 bytes from which the receiver expands a uniform
+//! polynomial.
 //!
 //! | ciphertext, public key | bytes | meaning |
 //! |---|---|---|
@@ -30,7 +32,7 @@
 //!
 //! | name and shape of a switching key | bytes | meaning |
 //! |---|---|---|
-//! | name | 1 | [`crate::KeyId`]: 1 relinearisation, 2 Galois, 3 dense to ephemeral, 4 ephemeral to dense, 5 ring switch, 6 packing |
+//! | name | 1 | [`crate::KeyId`]: 1 relinearisation, 2 Galois, 3 dense to ephemeral, 4 its inverse, 5 ring switch, 6 packing |
 //! | first index | 8 | Galois: exponent; packing: tokens; else 0 |
 //! | second index | 8 | packing: block; else 0 |
 //! | ciphertext primes | 8 | bit `i` set: `q_i` is covered |
@@ -45,16 +47,16 @@
 //! | key set | bytes | meaning |
 //! |---|---|---|
 //! | count | 4 | number of keys |
-//! | directory | 27 each | names and shapes, names ascending |
+//! | directory | 27 each | names and shapes, ascending by name, then by indices |
 //! | rows | | of all keys in the order of the directory |
 //!
-//! **What is checked.** Everything is compared with the receiver's parameters before memory is taken for it: nothing that a message says can make the
-//! receiver allocate more than its own parameters allow for one polynomial ahead of the bytes that have arrived. Residues are
-//! below their prime, or the message is refused. Keys are held against the security table again. The checksum finds damage, not
-//! forgery: who sent a message is for the connection to establish.
+//! **What is checked.** Everything is compared with the receiver's parameters before memory is taken for it: nothing
+//! that a message says can make the receiver allocate more than its own parameters allow for one polynomial ahead of
+//! the bytes that have arrived. Residues are below their prime, or the message is refused. Keys are held against the
+//! security table again. The checksum finds damage, not forgery: who sent a message is for the connection to establish.
 //!
-//! **What is revealed.** Seeds on the wire are public by construction; no secret, and no seed that a secret or an error was
-//! drawn from, has a representation here.
+//! **What is revealed.** Seeds on the wire are public by construction; no secret, and no seed that a secret or an
+//! error was drawn from, has a representation here.
 
 mod ciphertext;
 mod header;

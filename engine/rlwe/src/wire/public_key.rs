@@ -32,7 +32,8 @@ impl<B: Backend> PublicKey<B> {
     /// Reads a key and expands its uniform half.
     ///
     /// # Errors
-    /// As [`crate::Ciphertext::read`], and [`RlweError::Insecure`] for a key below 128 bits, unless the set was declared insecure.
+    /// As [`crate::Ciphertext::read`], and [`RlweError::Insecure`] for a key below 128 bits, unless the set was
+    /// declared insecure.
     pub fn read(backend: &B, parameters: &Parameters, input: &mut impl Read) -> Result<Self, RlweError> {
         receive(backend, parameters, input, Kind::PublicKey, |message| {
             let (shape, form) = message.ciphertext_description()?;

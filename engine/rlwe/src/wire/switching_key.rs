@@ -76,8 +76,8 @@ impl<B: Backend> SwitchingKey<B> {
     /// Writes the key by its seeds; see [`crate::wire`] for the format.
     ///
     /// # Errors
-    /// [`RlweError::Precondition`] for a backend without data or of another chain; [`RlweError::Wire`] for an empty key of a plan, or
-    /// if the output fails.
+    /// [`RlweError::Precondition`] for a backend without data or of another chain; [`RlweError::Wire`] for an empty
+    /// key of a plan, or if the output fails.
     pub fn write(&self, backend: &B, parameters: &Parameters, out: &mut impl Write) -> Result<(), RlweError> {
         check(&self.id, &self.shape, parameters)?;
         let payload_bytes = DESCRIPTION_BYTES + rows_bytes(&self.shape, parameters);
@@ -90,8 +90,9 @@ impl<B: Backend> SwitchingKey<B> {
     /// Reads a key and expands its uniform halves.
     ///
     /// # Errors
-    /// [`RlweError::Wire`] naming the field that does not fit; [`RlweError::Insecure`] for a key below 128 bits, unless the
-    /// set was declared insecure; [`RlweError::Precondition`] for a backend without data or of another chain.
+    /// [`RlweError::Wire`] naming the field that does not fit; [`RlweError::Insecure`] for a key below 128 bits,
+    /// unless the set was declared insecure; [`RlweError::Precondition`] for a backend without data or of another
+    /// chain.
     pub fn read(backend: &B, parameters: &Parameters, input: &mut impl Read) -> Result<Self, RlweError> {
         receive(backend, parameters, input, Kind::SwitchingKey, |message| {
             let (id, shape) = message.key_description()?;
