@@ -153,8 +153,8 @@ impl KeyRequests {
 }
 
 /// A switching key: gadget encryptions `(b_d, a_d)` of the source secret, evaluation domain. The uniform halves `a_d`
-/// are held expanded; their public seeds stay beside them, so that writing
-/// a key needs neither the halves nor the client.
+/// are held expanded; their public seeds stay beside them, so that writing a key needs no
+/// more than what the server holds.
 pub struct SwitchingKey<B: Backend> {
     pub(crate) id: KeyId,
     pub(crate) shape: KeyShape,

@@ -15,10 +15,11 @@ use crate::{
 };
 
 type ReadBack = fn(&Instance, &[u8]) -> Result<(), RlweError>;
+type Messages = (Instance, Vec<(Vec<u8>, ReadBack)>);
 
 /// A whole message of every kind, with how to read it.
-fn messages() -> &'static (Instance, Vec<(Vec<u8>, ReadBack)>) {
-    static MESSAGES: OnceLock<(Instance, Vec<(Vec<u8>, ReadBack)>)> = OnceLock::new();
+fn messages() -> &'static Messages {
+    static MESSAGES: OnceLock<Messages> = OnceLock::new();
     MESSAGES.get_or_init(|| {
         let instance = instance(61);
         let (backend, parameters) = (instance.backend.as_ref(), &instance.parameters);

@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod corruption;
+mod forgeries;
+mod messages;
 mod refusals;
 mod round_trips;
 mod sizes;
