@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use crate::Modulus;
+use crate::{Modulus, modulus::HalvesReduction};
 
 /// A constant factor with its Shoup quotient `floor(w 2^52 / p)`, as scalars.
 #[derive(Clone, Copy, Default)]
@@ -65,17 +65,6 @@ pub(crate) unsafe fn load(source: *const u64) -> __m512i {
 pub(crate) unsafe fn store(target: *mut u64, x: __m512i) {
     // SAFETY: promised by the caller; the store is unaligned.
     unsafe { _mm512_storeu_si512(target.cast(), x) }
-}
-
-/// A store that bypasses the caches.
-///
-/// # Safety
-/// 64 bytes at `target` are writable, and `target` is a multiple of 64.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(crate) unsafe fn stream(target: *mut u64, x: __m512i) {
-    // SAFETY: promised by the caller.
-    unsafe { _mm512_stream_si512(target.cast(), x) }
 }
 
 /// `x - bound` if that is not negative, else `x`.
@@ -206,6 +195,13 @@ impl WideSum {
         Self::from(_mm512_setzero_si512())
     }
 
+    /// Adds a reduced residue.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(crate) fn add_word(&mut self, x: __m512i) {
+        self.low = _mm512_add_epi64(self.low, x);
+    }
+
     /// Adds `a b` for factors below `2^52`: up to 4000 times before the low half can overflow.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
@@ -219,11 +215,11 @@ impl WideReduction {
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(crate) fn new(modulus: &Modulus) -> Self {
-        let p = modulus.value();
+        let &HalvesReduction { unit, carry, carry_quotient } = modulus.halves();
         Self {
             lanes: Lanes::new(modulus),
-            unit: _mm512_set1_epi64(((1u64 << 52) / p) as i64),
-            carry: LaneFactor::broadcast(&Factor::new(modulus, (1u64 << 52) % p)),
+            unit: _mm512_set1_epi64(unit as i64),
+            carry: LaneFactor::broadcast(&Factor { value: carry, quotient: carry_quotient }),
         }
     }
 

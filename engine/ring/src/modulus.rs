@@ -18,6 +18,20 @@ pub struct Modulus {
     word_quotient: u64,
     /// `2^64 mod p`.
     word_residue: u64,
+    /// For sums of products in 52-bit halves.
+    halves: HalvesReduction,
+}
+
+/// What reduces `high 2^52 + low`: the layout of 52-bit multiply-add, which not every machine has.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct HalvesReduction {
+    /// `floor(2^52 / p)`.
+    pub(crate) unit: u64,
+    /// `2^52 mod p`.
+    pub(crate) carry: u64,
+    /// `floor(carry 2^52 / p)`.
+    pub(crate) carry_quotient: u64,
 }
 
 impl Modulus {
@@ -30,12 +44,18 @@ impl Modulus {
             return None;
         }
         let bits = u64::BITS - value.leading_zeros();
+        let carry = (1 << 52) % value;
         Some(Self {
             value,
             bits,
             barrett: ((1u128 << (2 * bits)) / value as u128) as u64,
             word_quotient: ((1u128 << 64) / value as u128) as u64,
             word_residue: ((1u128 << 64) % value as u128) as u64,
+            halves: HalvesReduction {
+                unit: (1 << 52) / value,
+                carry,
+                carry_quotient: (((carry as u128) << 52) / value as u128) as u64,
+            },
         })
     }
 
@@ -47,6 +67,12 @@ impl Modulus {
     /// Its number of bits.
     pub const fn bits(&self) -> u32 {
         self.bits
+    }
+
+    /// The constants of 52-bit multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const fn halves(&self) -> &HalvesReduction {
+        &self.halves
     }
 
     /// `a + b`.

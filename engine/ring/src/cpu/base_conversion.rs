@@ -157,27 +157,11 @@ impl Cpu {
     ) {
         let size = group_size(targets.len());
         targets.par_chunks_mut(size).for_each(|group| {
-            self.convert_group(prepared, group.iter_mut().map(|target| (target.constants, &mut *target.limb)).collect());
+            self.convert_group(
+                prepared,
+                group.iter_mut().map(|target| (target.constants, &mut *target.limb)).collect(),
+            );
             group.iter_mut().for_each(&finish);
-        });
-    }
-
-    /// Converts to every target prime in recycled space and calls `finish` on that space and the limb it is meant for.
-    pub(super) fn convert_aside(
-        &self,
-        prepared: &Prepared<'_>,
-        mut targets: Vec<TargetLimb<'_>>,
-        finish: impl Fn(PrimeIndex, &mut [u64], &mut [u64]) + Sync,
-    ) {
-        let degree = prepared.degree;
-        let size = group_size(targets.len());
-        targets.par_chunks_mut(size).for_each(|group| {
-            let mut aside = self.pool.take(group.len() * degree);
-            let outputs = group.iter().map(|target| target.constants).zip(aside.chunks_exact_mut(degree)).collect();
-            self.convert_group(prepared, outputs);
-            for (target, aside) in group.iter_mut().zip(aside.chunks_exact_mut(degree)) {
-                finish(target.prime, aside, target.limb);
-            }
         });
     }
 

@@ -5,9 +5,6 @@ use rayon::prelude::*;
 use super::{Cpu, base_conversion::target_limbs, storage::limb_of, words::Words};
 use crate::{Basis, Operand, PrimeIndex, Shape};
 
-/// Most words, 24 MiB, of a result that later kernels may still find in the caches.
-const CACHED_WORDS: usize = 3 << 20;
-
 /// The primes that one gadget digit is made of, with the digit's number.
 struct Digit {
     number: usize,
@@ -53,7 +50,6 @@ impl Cpu {
             .map(|(words, conversion)| self.count_overflows(conversion, words, degree))
             .collect();
 
-        let past_caches = digits.len() * target.len() * degree > CACHED_WORDS;
         let mut lifted: Vec<Words> = digits.iter().map(|_| self.pool.take(target.len() * degree)).collect();
         (lifted.par_iter_mut().zip(&digits).zip(&prepared).zip(&conversions)).for_each(
             |(((words, digit), prepared), conversion)| {
@@ -61,13 +57,7 @@ impl Cpu {
                 let (own, missing): (Vec<_>, Vec<_>) =
                     limbs.partition(|target| digit.primes.position(target.prime).is_some());
                 own.into_par_iter().for_each(|own| own.limb.copy_from_slice(limb_of(source, own.prime)));
-                if past_caches {
-                    self.convert_aside(prepared, missing, |prime, aside, limb| {
-                        transforms.modulo(prime).forward_into_memory(aside, limb);
-                    });
-                } else {
-                    self.convert(prepared, missing, |target| transforms.modulo(target.prime).forward(target.limb));
-                }
+                self.convert(prepared, missing, |target| transforms.modulo(target.prime).forward(target.limb));
             },
         );
         digits.iter().map(|digit| digit.number).zip(lifted).collect()

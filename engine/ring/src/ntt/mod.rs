@@ -70,28 +70,6 @@ impl NumberTheoreticTransform {
         }
     }
 
-    /// As [`Self::forward`], with the values written to `out`, past the caches where possible: for results too large to
-    /// stay there. What is left in `words` is undefined.
-    pub fn forward_into_memory(&self, words: &mut [u64], out: &mut [u64]) {
-        match &self.path {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: this path is made only where the features were detected.
-            Path::Ifma(transform) => unsafe {
-                if self.ring.kind == RingKind::ConjugateInvariant {
-                    transform.fold(words);
-                }
-                if !transform.forward_into_memory(words, out) {
-                    transform.forward(words);
-                    out.copy_from_slice(words);
-                }
-            },
-            Path::Portable(_) => {
-                self.forward(words);
-                out.copy_from_slice(words);
-            }
-        }
-    }
-
     /// Values to coefficients, `ring.degree()` reduced words.
     pub fn inverse(&self, words: &mut [u64]) {
         let unfold = self.ring.kind == RingKind::ConjugateInvariant;
