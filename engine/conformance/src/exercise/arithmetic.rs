@@ -35,7 +35,8 @@ pub(super) fn storage_and_transforms<B: Backend>(backend: &B, case: &Case, trans
             }
         }
     }
-    let signed: Vec<i64> = (0..case.ring.degree() as i64).map(|i| (i - 3).wrapping_mul(i64::MAX / 5) >> (i % 60)).collect();
+    let signed: Vec<i64> =
+        (0..case.ring.degree() as i64).map(|i| (i - 3).wrapping_mul(i64::MAX / 5) >> (i % 60)).collect();
     let wide: Vec<i128> = signed.iter().map(|&c| i128::from(c) << 60).collect();
     let shape = Shape::evaluation(case.ring, case.basis.with_special(case.special));
     transcript.note(backend, "from_signed", Poly::from_signed(backend, shape, &signed).expect(ACCEPTED));

@@ -3,17 +3,12 @@
 use fhe_ring::{Backend, Basis, Domain, Poly, Seed, Shape, ternary};
 use zeroize::Zeroizing;
 
-use super::{ClientSecrets, key_generation::error_coefficients};
+use super::{ClientSecrets, noise::error_poly};
 use crate::{Ciphertext, RlweError, SecretId, SeededCiphertext, seeded::uniform_poly};
 
 /// An encryption of zero under the dense secret, from which anyone can make fresh ciphertexts.
 pub struct PublicKey<B: Backend> {
     pub(crate) zero: SeededCiphertext<B>,
-}
-
-pub(super) fn error_poly<B: Backend>(backend: &B, shape: Shape, seed: &Seed) -> Result<Poly<B>, RlweError> {
-    let errors = Zeroizing::new(error_coefficients(seed, shape.ring.degree())?);
-    Ok(Poly::from_signed(backend, shape, &errors)?)
 }
 
 impl ClientSecrets {

@@ -1,11 +1,9 @@
 //! Generation of the evaluation keys that a circuit requested.
 
-use fhe_ring::{Backend, Poly, PrimeIndex, Shape, gaussian};
+use fhe_ring::{Backend, Poly, PrimeIndex, Shape};
 
-use super::ClientSecrets;
-use crate::{
-    Gadget, KeyId, KeyRequests, KeyShape, KeyStore, RlweError, SwitchingKey, security::SIGMA, seeded::uniform_poly,
-};
+use super::{ClientSecrets, noise::error_poly};
+use crate::{Gadget, KeyId, KeyRequests, KeyShape, KeyStore, RlweError, SwitchingKey, seeded::uniform_poly};
 
 impl ClientSecrets {
     /// Generates every requested key, each at its own primes.
@@ -64,7 +62,7 @@ impl ClientSecrets {
             let uniform = self.seed(&format!("{label}, uniform half"), row as u64);
             let errors = self.seed(&format!("{label}, errors"), row as u64);
             let a = uniform_poly(backend, poly, &uniform)?;
-            let mut b = super::encryption::error_poly(backend, poly, &errors)?;
+            let mut b = error_poly(backend, poly, &errors)?;
             let mut masked = a.multiply(backend, target.poly())?;
             masked.negate(backend);
             b.add_assign(backend, &masked)?;
@@ -97,9 +95,4 @@ impl ClientSecrets {
         message.scale_residues(backend, &factors)?;
         Ok(message)
     }
-}
-
-/// Fresh errors of the standard deviation that the security table assumes.
-pub(super) fn error_coefficients(seed: &fhe_ring::Seed, degree: usize) -> Result<Vec<i64>, RlweError> {
-    Ok(gaussian(&mut seed.rng(), degree, SIGMA)?.into_iter().map(i64::from).collect())
 }

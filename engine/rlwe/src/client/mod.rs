@@ -3,6 +3,7 @@
 
 mod encryption;
 mod key_generation;
+mod noise;
 mod secret;
 
 pub use encryption::PublicKey;
