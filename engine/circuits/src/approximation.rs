@@ -5,10 +5,10 @@
 //! what counts and interpolation misses it. The degree is the smallest of [`DEGREES`] that meets a tolerance: degree
 //! `2^k - 1` is what `k` levels carry.
 
-use fhe_ckks::chebyshev::Chebyshev;
-use fhe_ckks::minimax::minimax_relative;
-use fhe_ckks::polynomial::evaluate_plan;
-use fhe_ckks::polynomial_plan::ChebyshevPlan;
+use fhe_ckks::polynomials::chebyshev::Chebyshev;
+use fhe_ckks::polynomials::evaluation::evaluate_plan;
+use fhe_ckks::polynomials::minimax::minimax_relative;
+use fhe_ckks::polynomials::plan::ChebyshevPlan;
 use fhe_ckks::{CkksError, Evaluator};
 
 use crate::error::{CircuitError, Result};

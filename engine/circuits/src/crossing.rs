@@ -6,7 +6,7 @@
 
 use std::f64::consts::TAU;
 
-use fhe_ckks::sine::correct_sine;
+use fhe_ckks::bootstrapping::sine::correct_sine;
 use fhe_ckks::{CircuitShape, Evaluator, Level};
 
 use crate::error::Result;

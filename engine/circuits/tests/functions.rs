@@ -129,6 +129,7 @@ fn a_fit_in_relative_error_beats_interpolation_where_that_counts() {
     let target = Target { criterion: Criterion::Relative, tolerance: 1e-3, limit: 1.0 };
     let inverse = |y: f64| 1.0 / (1.01 + y);
     let fit = Approximation::fit("inverse", "[0.01, 2.01]", target, inverse).unwrap();
-    let interpolated = fhe_ckks::chebyshev::Chebyshev::interpolate(inverse, (-1.0, 1.0), fit.degree()).unwrap();
+    let interpolated =
+        fhe_ckks::polynomials::chebyshev::Chebyshev::interpolate(inverse, (-1.0, 1.0), fit.degree()).unwrap();
     assert!(fit.error() <= interpolated.fit_error(inverse, 4000).relative);
 }

@@ -13,35 +13,25 @@
 //! * A half bootstrap preserves *coefficients* of at most `full_scale`; what lies outside is lost without a trace, so ranges are
 //!   calibrated and prompts are checked before they are encrypted.
 //!
-//! **Reading order.** [`Evaluator`], [`parameters`], [`coefficients_slots`], [`polynomial`], [`sine`], `scheme`, [`Clear`].
+//! **Reading order.** [`Evaluator`], [`parameters`], [`transforms`], [`polynomials`], `scheme`, [`bootstrapping`], [`Clear`].
 
-pub mod baby_giant;
-pub mod chebyshev;
+pub mod bootstrapping;
 mod clear;
-pub mod coefficients_slots;
 mod counts;
-pub mod diagonals;
-pub mod embedding;
 mod error;
 mod evaluator;
-mod full_bootstrap;
-pub mod minimax;
 pub mod parameters;
-pub mod polynomial;
-pub mod polynomial_plan;
+pub mod polynomials;
 mod scheme;
 mod shape;
-pub mod simulation;
-pub mod sine;
-mod slot_simulator;
+pub mod transforms;
 
+pub use bootstrapping::{bootstrap, correct_sine};
 pub use clear::*;
 pub use counts::OperationCounts;
 pub use error::CkksError;
 pub use evaluator::{Client, Evaluator, Level, Rotation};
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
-pub use full_bootstrap::bootstrap;
 pub use parameters::{ParameterSet, Parameters};
 pub use scheme::{CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
 pub use shape::CircuitShape;
-pub use sine::correct_sine;

@@ -113,7 +113,7 @@ fn slots_to_coefficients_lands_on_any_unit() {
 #[test]
 #[ignore = "real ring: run by name"]
 fn real_ring_bootstrapping_meets_its_claims() {
-    let simulation = fhe_ckks::simulation::PrecisionSimulation::degree_2_to_16();
+    let simulation = fhe_ckks::bootstrapping::simulation::PrecisionSimulation::degree_2_to_16();
     for bits in [8, 9, 10] {
         for row in simulation.run(2f64.powi(-bits)).unwrap() {
             println!("simulated: {row}");

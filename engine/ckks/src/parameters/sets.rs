@@ -11,7 +11,7 @@ pub struct Claims {
     pub worst_bits: f64,
 }
 
-/// What a named parameter set is made of; validated by [`Parameters::new`].
+/// What a named parameter set is made of; validated by [`Parameters::new`](super::Parameters::new).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterSet {
     /// Name under which users ask for the set.

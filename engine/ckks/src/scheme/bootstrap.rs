@@ -23,9 +23,9 @@ use super::{
 };
 use crate::{
     CkksError, Level, Parameters,
-    baby_giant::BabyGiantPlan,
-    coefficients_slots::{embedding_stages, inverse_embedding_stages, stage_offsets, stage_ranges},
-    sine::{SineParameters, SinePolynomial, evaluate_sine},
+    bootstrapping::sine::{SineParameters, SinePolynomial, evaluate_sine},
+    transforms::baby_giant::BabyGiantPlan,
+    transforms::coefficients_slots::{embedding_stages, inverse_embedding_stages, stage_offsets, stage_ranges},
 };
 
 /// The last SlotsToCoeffs factor encoded for one output unit.

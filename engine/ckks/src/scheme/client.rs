@@ -9,7 +9,7 @@ use fhe_ring::{Backend, Basis, Poly, Seed};
 use fhe_rlwe::{KeyRequests, KeyStore, client::ClientSecrets};
 
 use super::{CkksServer, CoefficientCiphertext, SlotCiphertext, encoder::Encoder, slots::scaled};
-use crate::{CkksError, Client, Level, Parameters, embedding::Embedding};
+use crate::{CkksError, Client, Level, Parameters, transforms::embedding::Embedding};
 
 /// Holder of the secrets. Everything it decrypts stays with it (IND-CPA-D: approximate decryptions are not to be shared).
 pub struct CkksClient<B: Backend> {

@@ -3,7 +3,7 @@
 use fhe_ring::{Backend, Basis, Poly, Ring, Shape};
 use num_complex::Complex64;
 
-use crate::{CkksError, embedding::Embedding};
+use crate::{CkksError, transforms::embedding::Embedding};
 
 /// Encodes slot vectors and coefficients for one ring degree.
 pub(super) struct Encoder {

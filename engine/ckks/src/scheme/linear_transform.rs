@@ -12,8 +12,8 @@ use rayon::prelude::*;
 use super::{CkksServer, encoder::Encoder};
 use crate::{
     CkksError,
-    baby_giant::{BabyGiantPlan, RotationCost},
-    diagonals::DiagonalMatrix,
+    transforms::baby_giant::{BabyGiantPlan, RotationCost},
+    transforms::diagonals::DiagonalMatrix,
 };
 
 /// Cost of a giant rotation, which decomposes and divides once more, in hoisted rotations at the top of the chain.

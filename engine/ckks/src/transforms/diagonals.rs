@@ -1,7 +1,7 @@
 //! Linear maps on slots as sparse sets of generalised diagonals.
 //!
 //! A map with diagonals `D_d` sends `x` to `y_j = sum_d D_d[j] x_(j + d mod n)`, that is `y = sum_d D_d * rot_d(x)` with
-//! rotations to the left (Halevi, Shoup: *Algorithms in HElib*, CRYPTO 2014). [`crate::baby_giant`] says which rotations
+//! rotations to the left (Halevi, Shoup: *Algorithms in HElib*, CRYPTO 2014). [`crate::transforms::baby_giant`] says which rotations
 //! evaluate it.
 
 use std::collections::BTreeMap;

@@ -3,10 +3,10 @@
 //! For `1/sqrt(x)` or `1/x` on a window whose ends differ by orders of magnitude, an absolute error small at the upper end is
 //! useless: what counts is `|p - f| / |f|`, an absolute error with weight `1/|f|`. Remez's second algorithm (E. Remez, 1934;
 //! Cheney: *Introduction to Approximation Theory*, 1966, chapter 3) works on any finite set of points, so that one
-//! implementation serves dense grids and the scattered neighbourhoods of integers of [`crate::sine`].
+//! implementation serves dense grids and the scattered neighbourhoods of integers of [`crate::bootstrapping::sine`].
 
 use crate::CkksError;
-use crate::chebyshev::{Chebyshev, check_interval, clenshaw, cosine_grid, denormalised};
+use crate::polynomials::chebyshev::{Chebyshev, check_interval, clenshaw, cosine_grid, denormalised};
 
 /// One point of a weighted fit.
 #[derive(Clone, Copy, Debug, PartialEq)]

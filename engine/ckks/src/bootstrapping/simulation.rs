@@ -5,21 +5,21 @@
 //!
 //! * the integer part `I` that ModRaise leaves under an ephemeral secret of weight `h`: a sum of `h + 1` rounding errors,
 //!   each uniform in `[-1/2, 1/2]`, rounded;
-//! * EvalMod as the product of [`crate::sine`], with a Gaussian error at every rescaling and on its input;
+//! * EvalMod as the product of [`crate::bootstrapping::sine`], with a Gaussian error at every rescaling and on its input;
 //! * optionally the cubic correction, at the precision of the compute levels.
 //!
 //! The encrypted bootstrapping is tested against the resulting table.
 //!
 //! What limits the precision is the first squaring: an error of `T_2(u)` reaches the result multiplied by
-//! `K'^2 / (4 |t - 1/4|)`, up to 264 at `t = 0`, whatever follows. Hence the doubled basis of [`crate::polynomial_plan`].
+//! `K'^2 / (4 |t - 1/4|)`, up to 264 at `t = 0`, whatever follows. Hence the doubled basis of [`crate::polynomials::plan`].
 
 use std::fmt;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
-use crate::sine::{SineParameters, SinePolynomial, correct_sine, evaluate_sine};
-use crate::slot_simulator::SlotSimulator;
+use crate::bootstrapping::sine::{SineParameters, SinePolynomial, correct_sine, evaluate_sine};
+use crate::bootstrapping::slot_simulator::SlotSimulator;
 use crate::{CircuitShape, CkksError};
 
 /// What is simulated.

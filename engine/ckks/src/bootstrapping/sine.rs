@@ -13,8 +13,8 @@
 
 use std::f64::consts::TAU;
 
-use crate::minimax::{WeightedSample, minimax_coefficients};
-use crate::polynomial::{evaluate_chebyshev, square_minus};
+use crate::polynomials::evaluation::{evaluate_chebyshev, square_minus};
+use crate::polynomials::minimax::{WeightedSample, minimax_coefficients};
 use crate::{CkksError, Evaluator};
 
 /// Factor on the error between the neighbourhoods of integers, where no argument lies: keeps high degrees from oscillating.
@@ -131,7 +131,7 @@ impl SinePolynomial {
 
     /// The value at `t` in f64.
     pub fn evaluate(&self, t: f64) -> f64 {
-        let value = crate::chebyshev::clenshaw(&self.coefficients, t / self.half_width - self.shift());
+        let value = crate::polynomials::chebyshev::clenshaw(&self.coefficients, t / self.half_width - self.shift());
         self.double_angle_constants.iter().fold(value, |y, constant| y * y - constant)
     }
 
@@ -193,8 +193,8 @@ fn check(parameters: &SineParameters) -> Result<(), CkksError> {
 mod tests {
     use super::*;
     use crate::CircuitShape;
-    use crate::polynomial_plan::ChebyshevPlan;
-    use crate::slot_simulator::SlotSimulator;
+    use crate::bootstrapping::slot_simulator::SlotSimulator;
+    use crate::polynomials::plan::ChebyshevPlan;
 
     const RATIO: f64 = 1.0 / 256.0;
 

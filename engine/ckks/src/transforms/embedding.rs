@@ -13,7 +13,7 @@
 //! ```
 //!
 //! on bit-reversed coefficients. The same stages, without the bit reversal, are the factors of the homomorphic
-//! SlotsToCoeffs and CoeffsToSlots ([`crate::coefficients_slots`]).
+//! SlotsToCoeffs and CoeffsToSlots ([`crate::transforms::coefficients_slots`]).
 
 use num_complex::Complex64;
 

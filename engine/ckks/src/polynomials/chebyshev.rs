@@ -2,8 +2,8 @@
 //!
 //! On `[lo, hi]` a polynomial is `sum_k c_k T_k(u)` with `u = (2x - lo - hi) / (hi - lo)`. The basis keeps coefficients and
 //! intermediate values of homomorphic evaluation bounded by the function itself, which monomials do not (Trefethen:
-//! *Approximation Theory and Approximation Practice*, SIAM 2013, chapters 3 and 18). [`crate::minimax`] has the best fits in
-//! relative error, [`crate::polynomial`] the homomorphic evaluation.
+//! *Approximation Theory and Approximation Practice*, SIAM 2013, chapters 3 and 18). [`crate::polynomials::minimax`] has the best fits in
+//! relative error, [`crate::polynomials::evaluation`] the homomorphic evaluation.
 
 use std::f64::consts::PI;
 

@@ -1,12 +1,12 @@
 //! Homomorphic evaluation of polynomials in the Chebyshev basis over any [`Evaluator`].
 //!
-//! [`crate::polynomial_plan`] decides what to compute; this module computes it: first the doubled basis polynomials of the
+//! [`crate::polynomials::plan`] decides what to compute; this module computes it: first the doubled basis polynomials of the
 //! plan in ascending order, then the blocks from the inside out.
 
 use std::collections::BTreeMap;
 
-use crate::chebyshev::Chebyshev;
-use crate::polynomial_plan::{Block, ChebyshevPlan, basis_factors};
+use crate::polynomials::chebyshev::Chebyshev;
+use crate::polynomials::plan::{Block, ChebyshevPlan, basis_factors};
 use crate::{CkksError, Evaluator};
 
 /// Evaluates `sum_k coefficients[k] T_k(x)` at `x` in `[-1, 1]`, consuming the levels of [`ChebyshevPlan::new`].
@@ -102,8 +102,8 @@ fn evaluate_block<E: Evaluator + ?Sized>(
 mod tests {
     use super::*;
     use crate::CircuitShape;
-    use crate::chebyshev::clenshaw;
-    use crate::slot_simulator::SlotSimulator;
+    use crate::bootstrapping::slot_simulator::SlotSimulator;
+    use crate::polynomials::chebyshev::clenshaw;
 
     const SLOTS: usize = 64;
 

@@ -1,6 +1,6 @@
 //! CoeffsToSlots and SlotsToCoeffs as products of a few sparse maps on slots.
 //!
-//! The stages of the canonical embedding ([`crate::embedding`]) are maps with three diagonals, at `0` and `+-2^stage` (two
+//! The stages of the canonical embedding ([`crate::transforms::embedding`]) are maps with three diagonals, at `0` and `+-2^stage` (two
 //! for the last stage, where both offsets coincide). Multiplying consecutive stages trades levels for diagonals: `l` stages
 //! in one factor have `2^(l+1) - 1` diagonals, `2^l` if the last stage is among them (Chen, Chillotti, Song: *Improved
 //! Bootstrapping for Approximate Homomorphic Encryption*, EUROCRYPT 2019; Han, Hhan, Cheon: *Improved Homomorphic Discrete
@@ -15,8 +15,8 @@ use std::ops::Range;
 use num_complex::Complex64;
 
 use crate::CkksError;
-use crate::diagonals::{DiagonalMatrix, check_slots};
-use crate::embedding::stage_twiddles;
+use crate::transforms::diagonals::{DiagonalMatrix, check_slots};
+use crate::transforms::embedding::stage_twiddles;
 
 /// Factors of SlotsToCoeffs on `slots` slots, in the order of application: `groups[i]` stages in factor `i`, from
 /// neighbouring slots to distant ones. Applied to a vector whose slot `bit_reverse(p)` is `m_p + i m_(p+n)` they give the
@@ -163,7 +163,7 @@ fn check_stages(operation: &'static str, slots: usize, stages: &Range<usize>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedding::Embedding;
+    use crate::transforms::embedding::Embedding;
 
     fn apply_all(factors: &[DiagonalMatrix], mut x: Vec<Complex64>) -> Vec<Complex64> {
         for factor in factors {

@@ -1,6 +1,6 @@
 //! Evaluating a linear map on slots with few rotations.
 //!
-//! With offsets written as `giant + baby`, the map `y = sum_d D_d * rot_d(x)` of [`crate::diagonals`] becomes
+//! With offsets written as `giant + baby`, the map `y = sum_d D_d * rot_d(x)` of [`crate::transforms::diagonals`] becomes
 //!
 //! ```text
 //! y = sum_giant rot_giant( sum_baby rot_(-giant)(D_(giant + baby)) * rot_baby(x) )
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use num_complex::Complex64;
 
-use crate::diagonals::{DiagonalMatrix, check_length, check_slots};
+use crate::transforms::diagonals::{DiagonalMatrix, check_length, check_slots};
 use crate::{CkksError, Rotation};
 
 /// Relative costs of the two kinds of rotation of a baby-step giant-step evaluation.

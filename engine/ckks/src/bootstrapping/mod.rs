@@ -1,0 +1,10 @@
+//! Bootstrapping above the scheme: the sine of EvalMod and its correction, the full bootstrap, and the simulation that says
+//! what precision to expect.
+
+mod full;
+pub mod simulation;
+pub mod sine;
+pub(crate) mod slot_simulator;
+
+pub use full::bootstrap;
+pub use sine::correct_sine;

@@ -1,0 +1,7 @@
+//! Linear maps on slots in floating point: the canonical embedding, its factors as diagonal matrices, and the rotations that
+//! evaluate them.
+
+pub mod baby_giant;
+pub mod coefficients_slots;
+pub mod diagonals;
+pub mod embedding;
