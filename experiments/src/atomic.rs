@@ -47,10 +47,9 @@ pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], access: Access) -> Re
         Access::Shared => 0o644,
         Access::Private => 0o600,
     };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut file = tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .suffix(".tmp")
+        .prefix(&prefix(path))
+        .suffix(SUFFIX)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)
         .map_err(failed)?;
@@ -58,4 +57,28 @@ pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], access: Access) -> Re
     file.persist(path).map_err(|error| failed(error.error))?;
     // The rename itself must survive a power cut, which is the folder's business.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+const SUFFIX: &str = ".tmp";
+
+fn prefix(path: &Path) -> String {
+    format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Deletes the temporary files of writers that were killed while they replaced a file. Only for a caller who keeps other
+/// writers of that file out.
+///
+/// # Errors
+/// [`HarnessError::Io`].
+pub fn sweep(path: &Path) -> Result<(), HarnessError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // No folder, no leftovers.
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&prefix(path)) && name.ends_with(SUFFIX) {
+            let leftover = entry.path();
+            std::fs::remove_file(&leftover).map_err(|source| HarnessError::io("delete", &leftover, source))?;
+        }
+    }
+    Ok(())
 }

@@ -32,7 +32,7 @@ pub fn calibrate(
     progress: &dyn ProgressSink,
 ) -> Result<PathBuf, HarnessError> {
     const PHASE: &str = "calibrate in float";
-    let failed = |error| HarnessError::execution("calibration", error);
+    let failed = |error| HarnessError::execution(format!("calibrate {}", request.model.display()), error);
     let folder = root.join(&request.model);
     for (key, path) in [("model", &request.model), ("text", &request.text)] {
         if !root.join(path).exists() {

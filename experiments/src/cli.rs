@@ -164,8 +164,13 @@ fn derive_all(
         }
     }
     for suite in suites {
-        for path in derive(workspace, &suite)? {
-            println!("wrote {}", path.strip_prefix(workspace.root()).unwrap_or(&path).display());
+        let written = derive(workspace, &suite)?;
+        let folder = written.first().and_then(|path| path.parent()).unwrap_or(workspace.root());
+        let names: Vec<_> =
+            written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
+        if !names.is_empty() {
+            let folder = folder.strip_prefix(workspace.root()).unwrap_or(folder);
+            println!("wrote to {}: {}", folder.display(), names.join(", "));
         }
     }
     Ok(())

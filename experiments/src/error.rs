@@ -193,9 +193,9 @@ pub enum HarnessError {
         message: String,
     },
     /// A cell's executor failed; the engine's own message says why.
-    #[error("{stage}: {source}")]
+    #[error("cannot {stage}: {source}")]
     Execution {
-        /// The stage of the run, such as `load model` or `layer 3`.
+        /// What was to be done, such as `open the model`.
         stage: String,
         /// The engine's error.
         source: Box<dyn Error + Send + Sync>,
@@ -222,21 +222,54 @@ pub enum HarnessError {
         /// Cells asked for.
         total: usize,
     },
+    /// A name that no parameter set has.
+    #[error("`{name}` is no parameter set (engine.parameters); {}", suggestion(nearest.as_deref(), known))]
+    UnknownParameters {
+        /// The name as given.
+        name: String,
+        /// The known name closest to it, when one is close.
+        nearest: Option<String>,
+        /// All there are.
+        known: Vec<String>,
+    },
     /// Parameters below 128 bits that the spec did not ask for by name.
     #[error(
-        "engine.parameters = \"{name}\" is below 128 bits of security; use \"n16-llama\", or say `engine.insecure = true`"
+        "engine.parameters = \"{name}\" is below 128 bits of security; use \"n16-llama\", or allow it with engine.insecure = true"
     )]
     InsecureParameters {
         /// The set.
         name: String,
     },
+    /// A prompt that this model cannot take.
+    #[error("{place}: {source}")]
+    Prompt {
+        /// File and line, or position in the spec's list.
+        place: String,
+        /// The tokenizer's or the model's reason.
+        source: Box<fhe_model::Error>,
+    },
+    /// A tensor of a run has no counterpart in the run it is compared with.
+    #[error(
+        "cannot compare {location} with the {against}: this run has {}, the {against} {}; this is a defect, please report it",
+        size(*found), required.map_or("no such tensor".into(), size)
+    )]
+    NotComparable {
+        /// Layer and site.
+        location: String,
+        /// The reference.
+        against: String,
+        /// Rows and columns of this run.
+        found: (usize, usize),
+        /// Rows and columns of the reference, if it has the tensor.
+        required: Option<(usize, usize)>,
+    },
     /// A mode that must produce logits produced none.
-    #[error("the run produced no logits although its mode computes with data; report this")]
+    #[error("the run produced no logits although its mode computes with data; this is a defect, please report it")]
     NoData,
 }
 
 impl HarnessError {
-    /// Wraps an error of the engine, naming the stage of the run it stopped.
+    /// Wraps an error of the engine, naming what could not be done because of it.
     pub fn execution(stage: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Execution { stage: stage.into(), source: Box::new(source) }
     }
@@ -248,6 +281,10 @@ impl HarnessError {
             _ => Self::Io { operation, path: path.into(), source },
         }
     }
+}
+
+fn size((rows, columns): (usize, usize)) -> String {
+    format!("{rows} x {columns} values")
 }
 
 fn suggestion(nearest: Option<&str>, known: &[String]) -> String {

@@ -91,3 +91,11 @@ impl ProgressSink for JsonLines {
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     }
 }
+
+/// Passes nothing on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl ProgressSink for Quiet {
+    fn emit(&self, _event: Event) {}
+}

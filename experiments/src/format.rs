@@ -28,6 +28,15 @@ pub fn bytes(value: u64) -> String {
     }
 }
 
+/// A large number in decimal steps of a unit: `812 MACs`, `44.9 G MACs` (unit ` MACs`), `170 GB` (unit `B`).
+pub fn scaled(value: u64, unit: &str) -> String {
+    const STEPS: [&str; 5] = ["", "k", "M", "G", "T"];
+    let fits = |step: &usize| (value as f64) < 999.5 * 1e3f64.powi(*step as i32);
+    let step = (0..STEPS.len() - 1).find(fits).unwrap_or(STEPS.len() - 1);
+    let number = if step == 0 { value.to_string() } else { significant(value as f64 / 1e3f64.powi(step as i32), 3) };
+    format!("{number} {}", format!("{}{unit}", STEPS[step]).trim_start()).trim_end().into()
+}
+
 /// An integer with thousands separated: `1,234,567`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -61,9 +70,11 @@ pub fn bits(value: f64) -> String {
 }
 
 /// A value rounded to a number of significant digits, without an exponent.
-fn significant(value: f64, digits: i32) -> String {
-    let magnitude = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    let decimals = (digits - 1 - magnitude).max(0) as usize;
+fn significant(value: f64, digits: usize) -> String {
+    // The exponent is that of the rounded value: 999.7 to three digits is 1000, not 999.
+    let rounded = format!("{value:.precision$e}", precision = digits - 1);
+    let exponent: i32 = rounded.rsplit('e').next().and_then(|exponent| exponent.parse().ok()).unwrap_or_default();
+    let decimals = (digits as i32 - 1 - exponent).max(0) as usize;
     format!("{value:.decimals$}")
 }
 
@@ -80,10 +91,15 @@ mod tests {
         assert_eq!(seconds(7500.0), "2 h 05 min");
         assert_eq!(bytes(812), "812 B");
         assert_eq!(bytes(3 << 30), "3.00 GiB");
+        assert_eq!(scaled(812, " MACs"), "812 MACs");
+        assert_eq!(scaled(44_941_836_288, " MACs"), "44.9 G MACs");
+        assert_eq!(scaled(999_700, "B"), "1.00 MB");
+        assert_eq!(scaled(104_538_832_896, ""), "105 G");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(12), "12");
         assert_eq!(small(3.61e-6), "3.6e-6");
         assert_eq!(small(0.0123), "0.0123");
+        assert_eq!((small(0.99999), small(9.999)), ("1.00".into(), "10.0".into()));
         assert_eq!(bits(-12.34), "-12.3");
     }
 }

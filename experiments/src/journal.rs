@@ -1,6 +1,6 @@
 //! The truth about a suite: `results/SUITE/SUITE.jsonl`, one record a line, only ever growing by whole lines.
 
-use crate::atomic::{Access, Disk, replace};
+use crate::atomic::{Access, Disk, replace, sweep};
 use crate::error::HarnessError;
 use crate::record::{CellRecord, SCHEMA};
 use crate::workspace::Workspace;
@@ -50,17 +50,19 @@ impl Journal {
     }
 
     /// Appends a record: afterwards the file holds it whole, or an error is returned and the file is as before. A torn
-    /// last line is dropped. Safe while other processes append.
+    /// last line and what a killed writer left are dropped. Safe while other processes append.
     ///
     /// # Errors
     /// [`HarnessError::DiskFull`], [`HarnessError::Io`].
     pub fn append(&self, record: &CellRecord, disk: &dyn Disk) -> Result<(), HarnessError> {
-        let line = serde_json::to_string(record).map_err(|source| HarnessError::execution("encode record", source))?;
+        let line =
+            serde_json::to_string(record).map_err(|source| HarnessError::execution("encode the record", source))?;
         let runs = self.lock.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(runs).map_err(|source| HarnessError::io("create", runs, source))?;
         let locked = File::options().create(true).truncate(false).write(true).open(&self.lock);
         let lock = locked.map_err(|source| HarnessError::io("open", &self.lock, source))?;
         lock.lock().map_err(|source| HarnessError::io("lock", &self.lock, source))?;
+        sweep(&self.path)?;
         let mut bytes = self.bytes()?;
         bytes.truncate(end_of_whole_lines(&bytes));
         bytes.extend_from_slice(line.as_bytes());

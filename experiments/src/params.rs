@@ -4,12 +4,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use fhe_ckks::parameters::PARAMETER_SETS;
-use fhe_ckks::{Client, CkksClient, CkksServer, Evaluator, Level, Parameters};
+use fhe_ckks::{CkksClient, CkksServer, Client, Evaluator, Level, Parameters};
 use fhe_ring::{Meter, Seed};
 use fhe_rlwe::security::{SECURITY_BITS, SECURITY_SOURCE, max_log2_modulus};
 
 use crate::error::HarnessError;
 use crate::format::bytes;
+use crate::spec::nearest;
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> HarnessError {
     HarnessError::execution("describe the parameters", error)
@@ -20,7 +21,7 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> HarnessError
 /// # Errors
 /// An unknown name, with the names there are.
 pub fn describe(name: &str) -> Result<String, HarnessError> {
-    let parameters = Parameters::named(name).map_err(failed)?;
+    let parameters = named(name)?;
     let (set, shape, rlwe) = (parameters.set(), parameters.shape(), parameters.rlwe());
     let chain = rlwe.chain();
     let everything = rlwe.ciphertext_basis().with_special(rlwe.special_count());
@@ -69,15 +70,21 @@ pub fn describe(name: &str) -> Result<String, HarnessError> {
     let plan = Plan::of(&parameters)?;
     writeln!(text, "\nsecurity: {}", if set.insecure { "NONE, a small test ring" } else { SECURITY_SOURCE })
         .map_err(failed)?;
-    writeln!(text, "{:<44} {:>9} {:>9}   secret", "key", "log2 PQ", "128 bits").map_err(failed)?;
+    writeln!(text, "{:<36} {:>9} {:>15}   secret", "key", "log2 PQ", "<= for 128 bits").map_err(failed)?;
     for (key, modulus, allowed, secret) in &plan.security {
-        writeln!(text, "{key:<44} {modulus:>9.1} {allowed:>9.1}   {secret}").map_err(failed)?;
+        // No modulus is small enough for a ring below the tables.
+        let allowed = if *allowed > 0.0 { format!("{allowed:.1}") } else { "none".into() };
+        writeln!(text, "{key:<36} {modulus:>9.1} {allowed:>15}   {secret}").map_err(failed)?;
     }
     if !set.insecure {
         writeln!(text, "every key reaches {SECURITY_BITS} bits at its own modulus and degree").map_err(failed)?;
     }
-    writeln!(text, "\nmemory of one bootstrapping circuit (SlotsToCoeffs, half bootstrap to {} levels)", set.compute_levels)
-        .map_err(failed)?;
+    writeln!(
+        text,
+        "\nmemory of one bootstrapping circuit (SlotsToCoeffs, half bootstrap to {} levels)",
+        set.compute_levels
+    )
+    .map_err(failed)?;
     for (label, size) in [
         ("evaluation keys", plan.key_bytes),
         ("encoded tables", plan.table_bytes),
@@ -88,9 +95,20 @@ pub fn describe(name: &str) -> Result<String, HarnessError> {
     Ok(text)
 }
 
-/// Names of all sets, for help texts.
-pub fn names() -> Vec<&'static str> {
-    PARAMETER_SETS.iter().map(|set| set.name).collect()
+/// The parameter set of that name.
+///
+/// # Errors
+/// [`HarnessError::UnknownParameters`] with the nearest name.
+pub fn named(name: &str) -> Result<Parameters, HarnessError> {
+    let known = PARAMETER_SETS.map(|set| set.name);
+    if !known.contains(&name) {
+        return Err(HarnessError::UnknownParameters {
+            name: name.into(),
+            nearest: nearest(name, known).map(str::to_string),
+            known: known.map(str::to_string).into(),
+        });
+    }
+    Parameters::named(name).map_err(|error| HarnessError::execution(format!("set up the parameters {name}"), error))
 }
 
 fn claim(mean: f64, worst: f64) -> String {
@@ -110,12 +128,11 @@ impl Plan {
         let meter = Arc::new(Meter::new(parameters.rlwe().chain().clone()));
         let server = CkksServer::planning(Arc::clone(&meter), parameters.clone()).map_err(failed)?;
         let table_bytes = meter.live_bytes();
-        let client = CkksClient::new(Arc::clone(&meter), parameters.clone(), &Seed::from_bytes([0; 32]))
-            .map_err(failed)?;
+        let client =
+            CkksClient::new(Arc::clone(&meter), parameters.clone(), &Seed::from_bytes([0; 32])).map_err(failed)?;
         let shape = parameters.shape();
-        let slots = client
-            .encrypt_slots(&vec![0.0; shape.slots], Level(shape.slots_to_coefficients_levels))
-            .map_err(failed)?;
+        let slots =
+            client.encrypt_slots(&vec![0.0; shape.slots], Level(shape.slots_to_coefficients_levels)).map_err(failed)?;
         let coefficients = server.slots_to_coefficients(&slots, None, shape.full_scale).map_err(failed)?;
         server.half_bootstrap(&[&coefficients], shape.compute_levels).map_err(failed)?;
         let fresh = client.encrypt(&vec![0.0; shape.degree()], 1.0).map_err(failed)?;
@@ -134,11 +151,6 @@ impl Plan {
                 None => security.push(row),
             }
         }
-        Ok(Self {
-            security,
-            key_bytes: server.key_bytes() as u64,
-            table_bytes,
-            peak_bytes: meter.peak_bytes(),
-        })
+        Ok(Self { security, key_bytes: server.key_bytes() as u64, table_bytes, peak_bytes: meter.peak_bytes() })
     }
 }

@@ -71,11 +71,14 @@ fn csv_holds_every_number_of_a_record() {
         "clear_circuit.kl_mean",
         "commit",
         "counts.modelled_noise_samples",
+        "kernels.butterflies",
+        "degree.layer_1.gate",
+        "predicted.seconds.imaginary-cpu",
     ] {
         assert!(columns.contains(&column), "{column} is missing from {header}");
     }
     let layers = text(&workspace.result("sample", "-layers.csv"));
-    assert_eq!(layers.lines().count(), 1 + 2 * 10);
+    assert_eq!(layers.lines().count(), 1 + 2 * 8);
 }
 
 #[test]
@@ -88,6 +91,26 @@ fn markdown_names_limits_units_and_provenance() {
         assert!(page.contains(part), "{part} is missing from\n{page}");
     }
     assert!(!page.contains("Limit not kept"));
+}
+
+/// What `run` prints: everything the question asks for, on little more than a screen; kernels only in the files.
+#[test]
+fn a_terminal_shows_what_was_asked() {
+    let (folder, _) = fixture::workspace();
+    let record = fixture::record(&format!("{}{LIMITS}", fixture::SPEC), folder.path());
+    let summary = table::summary(&[record]);
+    for part in [
+        "bootstrapping                   3 min 34 s",
+        "half bootstraps                 93",
+        "peak memory of the process      9.20 GiB",
+        "residual after layer 1        2^-9.7        2^-13.2               2^-12.2                2^-15.7",
+        "top-1                           82 of 84 (97.6 %)",
+        "It was a cold evening  ␣in    ␣in",
+    ] {
+        assert!(summary.contains(part), "`{part}` is missing from\n{summary}");
+    }
+    assert!(summary.lines().count() <= 60 && !summary.contains("butterflies"), "{summary}");
+    assert!(summary.lines().all(|line| line.chars().count() <= 120), "{summary}");
 }
 
 #[test]

@@ -79,6 +79,22 @@ fn rejects_to_record_on_a_full_disk_and_keeps_what_there_was() {
 }
 
 #[test]
+fn what_a_killed_writer_left_is_deleted() {
+    let (folder, workspace) = fixture::workspace();
+    let journal = Journal::of(&workspace, "sample");
+    let record = fixture::record(fixture::SPEC, folder.path());
+    journal.append(&record, &OsDisk).unwrap();
+    let results = journal.path().parent().unwrap().to_path_buf();
+    std::fs::write(results.join(".sample.jsonl.Ab3dE6.tmp"), "half a rec").unwrap();
+    std::fs::write(results.join(".other.tmp"), "somebody else's").unwrap();
+    journal.append(&record, &OsDisk).unwrap();
+    let mut left: Vec<_> = std::fs::read_dir(&results).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".other.tmp", "sample.jsonl"]);
+    assert_eq!(journal.read().unwrap().records.len(), 2);
+}
+
+#[test]
 fn concurrent_writers_lose_nothing() {
     let (folder, workspace) = fixture::workspace();
     let record = fixture::record(fixture::SPEC, folder.path());

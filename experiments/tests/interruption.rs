@@ -17,7 +17,7 @@ use experiments::workspace::Workspace;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 fn trials() -> Vec<Trial> {
     type Test = fn() -> Result<(), Failed>;
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 10] = [
         ("a_cell_runs_once", a_cell_runs_once),
         ("force_starts_from_the_beginning", force_starts_from_the_beginning),
         ("a_failed_cell_is_a_row_and_the_others_run", a_failed_cell_is_a_row_and_the_others_run),
@@ -42,6 +42,7 @@ fn trials() -> Vec<Trial> {
         ("a_killed_parent_loses_nothing", a_killed_parent_loses_nothing),
         ("a_bad_spec_stops_everything_beforehand", a_bad_spec_stops_everything_beforehand),
         ("a_finished_record_is_picked_up", a_finished_record_is_picked_up),
+        ("a_result_that_cannot_be_recorded_is_kept", a_result_that_cannot_be_recorded_is_kept),
     ];
     tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect()
 }
@@ -56,7 +57,9 @@ const EVENTFUL: u64 = 3;
 impl CellExecutor for Scripted {
     fn preflight(&self, cell: &Cell, _root: &Path, _progress: &dyn ProgressSink) -> Result<(), HarnessError> {
         match cell.config.engine.parameters.as_str() {
-            "weak" => Err(HarnessError::execution("preflight", std::io::Error::other("`weak` is no parameter set"))),
+            "weak" => {
+                Err(HarnessError::execution("choose parameters", std::io::Error::other("`weak` is no parameter set")))
+            }
             _ => Ok(()),
         }
     }
@@ -92,7 +95,7 @@ impl CellExecutor for Scripted {
 
 fn act(script: &str) -> Result<(), HarnessError> {
     match script {
-        "fail" => Err(HarnessError::execution("layer 3", std::io::Error::other("the numbers ran out"))),
+        "fail" => Err(HarnessError::execution("compute layer 3", std::io::Error::other("the numbers ran out"))),
         "panic" => panic!("index 7 of 5"),
         "sleep" => {
             std::thread::sleep(Duration::from_secs(60));
@@ -145,15 +148,19 @@ impl Stage {
 
     /// Run folders that still exist.
     fn run_folders(&self) -> usize {
-        let runs = std::fs::read_dir(self.folder.path().join(".runs"));
-        runs.map_or(0, |runs| runs.flatten().filter(|entry| entry.path().is_dir()).count())
+        self.runs().len()
     }
 
-    /// Starts a run and waits until its cell is about to sleep, two layers done.
+    fn runs(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path().join(".runs")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    }
+
+    /// Starts a run and waits until its cell is about to sleep, two layers done and stored.
     fn start_and_wait(&self) -> Child {
         let parent = self.command(&[]).spawn().unwrap();
         let patience = Instant::now();
-        while self.trace().len() < 2 {
+        while !self.runs().iter().any(|run| run.join("layer-2").is_file()) {
             assert!(patience.elapsed() < Duration::from_secs(30), "the cell never came to its third layer");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -209,7 +216,7 @@ fn a_failed_cell_is_a_row_and_the_others_run() -> Result<(), Failed> {
     let output = stage.run(&[]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(stage.statuses(), [Status::Failed, Status::Failed]);
-    assert_eq!(stage.records()[0].reason.as_deref(), Some("layer 3: the numbers ran out"));
+    assert_eq!(stage.records()[0].reason.as_deref(), Some("cannot compute layer 3: the numbers ran out"));
     assert!(stderr(&output).contains("2 of 2 cells did not succeed"), "{}", stderr(&output));
     assert_eq!(stderr(&output).matches("16 ").count(), 0, "a cell's own trace is not for the user");
     Ok(())
@@ -302,5 +309,25 @@ fn a_finished_record_is_picked_up() -> Result<(), Failed> {
     assert!(stage.run(&[]).status.success());
     assert_eq!((stage.records(), stage.trace()), (vec![record], whole_trace()));
     assert!(!folder.exists());
+    Ok(())
+}
+
+/// Recording fails after the cell has run: the command fails, and the next one records without running again.
+fn a_result_that_cannot_be_recorded_is_kept() -> Result<(), Failed> {
+    let stage = Stage::new("");
+    let results = stage.folder.path().join("results");
+    std::fs::create_dir(&results).unwrap();
+    // A link to nowhere can be neither entered nor created.
+    std::os::unix::fs::symlink("nowhere", results.join("sample")).unwrap();
+    let output = stage.run(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = stderr(&output);
+    assert!(message.contains("error: cannot create `") && message.contains("results/sample`"), "{message}");
+    assert_eq!((stage.trace(), stage.run_folders()), (whole_trace(), 1));
+    std::fs::remove_file(results.join("sample")).unwrap();
+    let output = stage.run(&[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("picking up the record"));
+    assert_eq!((stage.statuses(), stage.trace(), stage.run_folders()), (vec![Status::Ok], whole_trace(), 0));
     Ok(())
 }

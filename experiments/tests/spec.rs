@@ -68,7 +68,7 @@ fn rejects_values_that_do_not_fit() {
         ("", vec!["model.ranges=nowhere"], "`model.ranges` names"),
         ("", vec!["input.prompts=nowhere.txt"], "`input.prompts` names"),
         ("", vec!["input.prompts=[\"a\", \"  \"]"], "input.prompts[1]: the prompt is empty"),
-        ("", vec!["input.prompts=[]"], "the prompt is empty"),
+        ("", vec!["input.prompts=[]"], "`input.prompts` holds no prompt"),
         ("", vec!["input.prompts=3"], "a file with one prompt a line, or a list of prompts"),
         ("", vec!["engine"], "expected key=value"),
         ("[engine", vec![], "not valid TOML"),

@@ -1,110 +1,150 @@
-//! The decoder from embedding to logits over any evaluator, layer by layer, resumable.
-
-use std::collections::BTreeMap;
-use std::time::Instant;
+//! The decoder from embedding to logits over any evaluator, layer by layer.
 
 use fhe_ckks::{Client, Evaluator};
 use fhe_model::Matrix;
 use fhe_model::encrypted::EncryptedModel;
 
-use super::attendant::{Attendant, Observations};
-use crate::checkpoint::RunFolder;
+use super::attendant::Attendant;
+use super::pace;
+use super::state::{Observations, State};
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
 
-const PHASE: &str = "layers";
-const OBSERVATIONS: &str = "observations";
-
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> HarnessError {
-    HarnessError::execution("run the decoder", error)
+/// A model, who computes it and who owns the data.
+pub(super) struct Decoder<'a, E, C> {
+    pub(super) model: &'a EncryptedModel,
+    pub(super) evaluator: &'a E,
+    pub(super) client: &'a C,
+    pub(super) progress: &'a dyn ProgressSink,
 }
 
-/// A saved state: layers done, their observations, the residual.
-pub(super) struct Resume<E: Evaluator> {
-    done: usize,
-    pub(super) observations: Observations,
-    residual: Vec<E::Coefficients>,
-}
-
-/// The newest state in a run folder, if there is one.
-pub(super) fn resume<E: Evaluator>(
-    e: &E,
-    layers: usize,
-    folder: &RunFolder,
-) -> Result<Option<Resume<E>>, HarnessError> {
-    for done in (1..=layers).rev() {
-        let Some(observations) = folder.load(&format!("{OBSERVATIONS}-{done}"))? else { continue };
-        let observations = serde_json::from_slice(&observations).map_err(failed)?;
-        let mut residual = Vec::new();
-        while let Some(bytes) = folder.load(&residual_name(done, residual.len()))? {
-            residual.push(e.restore(&bytes).map_err(failed)?);
-        }
-        return Ok(Some(Resume { done, observations, residual }));
+impl<E: Evaluator, C: Client<E>> Decoder<'_, E, C> {
+    /// Runs what is missing and decrypts the logits; `None` without data.
+    ///
+    /// # Errors
+    /// Those of the engine, naming layer and site.
+    pub(super) fn run(&self, attendant: &mut Attendant<'_, C>) -> Result<Option<Matrix>, HarnessError> {
+        self.resume(attendant, None, |_, _, _| Ok(()))
     }
-    Ok(None)
-}
 
-fn residual_name(done: usize, ciphertext: usize) -> String {
-    format!("residual-{done}-{ciphertext}")
-}
-
-/// Where a run saves its state, and what it has counted in this process.
-pub(super) struct Checkpoints<'a> {
-    pub(super) folder: &'a RunFolder,
-    pub(super) census: &'a dyn Fn() -> BTreeMap<String, u64>,
-}
-
-/// Sums of both, name by name.
-pub(super) fn add_counts(mut left: BTreeMap<String, u64>, right: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    for (name, value) in right {
-        *left.entry(name).or_default() += value;
-    }
-    left
-}
-
-/// Runs what is missing and decrypts the logits; `None` without data. With checkpoints, saves the residual after every
-/// layer (its observations last, so that a state is complete when they are there).
-pub(super) fn run<E: Evaluator, C: Client<E>>(
-    model: &EncryptedModel,
-    e: &E,
-    attendant: &mut Attendant<'_, C>,
-    client: &C,
-    start: Option<Resume<E>>,
-    checkpoints: Option<Checkpoints<'_>>,
-    progress: &dyn ProgressSink,
-) -> Result<Option<Matrix>, HarnessError> {
-    let clock = Instant::now();
-    let first = start.as_ref().map_or(0, |state| state.done);
-    let steps = (model.layers() + 1 - first) as u64;
-    let mut residual = match start {
-        Some(state) => state.residual,
-        None => {
-            let (embedded, seconds) = progress.phase("encrypt", || model.embed::<E, C>(client));
-            attendant.observations.seconds.encrypt += seconds;
-            attendant.observations.seconds.client += seconds;
-            embedded.map_err(failed)?
-        }
-    };
-    progress.step(PHASE, 0, steps, clock);
-    for layer in first..model.layers() {
-        residual = model.layer(e, layer, &residual, attendant).map_err(failed)?;
-        attendant.pause();
-        if let Some(Checkpoints { folder, census }) = &checkpoints {
-            for (index, ciphertext) in residual.iter().enumerate() {
-                folder.save(&residual_name(layer + 1, index), &e.save(ciphertext).map_err(failed)?)?;
+    /// As [`Decoder::run`], from a state where there is one. `after_layer` is given the layers done, the residual and
+    /// what was observed, and may stop the run.
+    ///
+    /// # Errors
+    /// Those of the engine, naming layer and site; those of `after_layer`.
+    pub(super) fn resume(
+        &self,
+        attendant: &mut Attendant<'_, C>,
+        state: Option<State<E>>,
+        mut after_layer: impl FnMut(usize, &[E::Coefficients], &Observations) -> Result<(), HarnessError>,
+    ) -> Result<Option<Matrix>, HarnessError> {
+        let Self { model, evaluator, client, progress } = self;
+        let failed = |error| HarnessError::execution("run the decoder", error);
+        let (first, mut residual) = match state {
+            Some(state) => (state.layers, state.residual),
+            None => {
+                let (embedded, seconds) = progress.phase("encrypt", || model.embed::<E, C>(client));
+                attendant.observations.seconds.encrypt += seconds;
+                attendant.observations.seconds.client += seconds;
+                (0, embedded.map_err(failed)?)
             }
-            let mut observations = attendant.observations.clone();
-            observations.counts = add_counts(observations.counts, census());
-            let observations = serde_json::to_vec(&observations).map_err(failed)?;
-            folder.save(&format!("{OBSERVATIONS}-{}", layer + 1), &observations)?;
-        }
-        progress.step(PHASE, (layer + 1 - first) as u64, steps, clock);
+        };
+        let (logits, _) = progress.phase(pace::PHASE, || {
+            for layer in first..model.layers() {
+                residual = model.layer(*evaluator, layer, &residual, attendant).map_err(failed)?;
+                attendant.check()?;
+                after_layer(layer + 1, &residual, &attendant.observations)?;
+            }
+            let logits = model.head(*evaluator, &residual, attendant).map_err(failed)?;
+            attendant.check()?;
+            Ok::<_, HarnessError>(logits)
+        });
+        let logits = logits?;
+        let (decrypted, seconds) = progress.phase("decrypt", || model.logits::<E, C>(client, &logits));
+        attendant.observations.seconds.decrypt += seconds;
+        attendant.observations.seconds.client += seconds;
+        decrypted.map_err(failed)
     }
-    let logits = model.head(e, &residual, attendant).map_err(failed)?;
-    attendant.pause();
-    progress.step(PHASE, steps, steps, clock);
-    let (decrypted, seconds) = progress.phase("decrypt", || model.logits::<E, C>(client, &logits));
-    attendant.observations.seconds.decrypt += seconds;
-    attendant.observations.seconds.client += seconds;
-    decrypted.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fhe_ckks::{CkksError, Clear, ClearCoefficients, NoiseModel};
+
+    use super::*;
+    use crate::event::Quiet;
+    use crate::execute::prepared::Prepared;
+    use crate::execute::reference::Tensors;
+    use crate::spec::Suite;
+
+    const SPEC: &str = r#"
+        name = "toy"
+        question = "Does a run stop where it should?"
+        mode = "clear"
+        model.path = "experiments/models/tiny-llama"
+        input.prompts = ["It was"]
+        input.block_tokens = 8
+        softmax.variant = "exp-inverse"
+        engine = { parameters = "n11-toy", insecure = true }
+    "#;
+
+    fn prepared() -> (Prepared, Clear) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let cell = Suite::parse(SPEC, "toy.toml", &[], root).unwrap().cells.remove(0);
+        let prepared = Prepared::new(&cell, root, &Quiet).unwrap();
+        let clear = Clear::new(prepared.parameters.shape().clone(), (), NoiseModel::default(), 0).unwrap();
+        (prepared, clear)
+    }
+
+    /// Encrypts, but cannot decrypt.
+    struct Blind<'a>(&'a Clear);
+
+    impl Client<Clear> for Blind<'_> {
+        fn encrypt(&self, coefficients: &[f64], unit: f64) -> Result<ClearCoefficients, CkksError> {
+            self.0.encrypt(coefficients, unit)
+        }
+
+        fn decrypt(&self, _: &ClearCoefficients) -> Result<Option<Vec<f64>>, CkksError> {
+            Err(CkksError::Precondition {
+                operation: "decrypt",
+                operand: "secret",
+                found: "lost".into(),
+                required: "there".into(),
+                remedy: "look for it",
+            })
+        }
+    }
+
+    /// A harness cannot stop a run, but what failed in it must.
+    #[test]
+    fn a_tensor_that_cannot_be_looked_at_stops_the_run() {
+        let (prepared, clear) = prepared();
+        let client = Blind(&clear);
+        let decoder = Decoder { model: &prepared.model, evaluator: &clear, client: &client, progress: &Quiet };
+        let mut kept = Tensors::empty(&prepared.block);
+        let mut layers = 0;
+        let stopped = decoder.resume(&mut Attendant::new(&client, Observations::default()).keeping(&mut kept), None, {
+            |done, _, _| {
+                layers = done;
+                Ok(())
+            }
+        });
+        let message = stopped.unwrap_err().to_string();
+        assert!(message.starts_with("cannot decrypt an intermediate tensor: layer 0, "), "{message}");
+        assert_eq!(layers, 0, "a layer that was not looked at is not done");
+    }
+
+    /// A full disk after a layer ends the run there.
+    #[test]
+    fn what_fails_after_a_layer_stops_the_run() {
+        let (prepared, clear) = prepared();
+        let decoder = Decoder { model: &prepared.model, evaluator: &clear, client: &clear, progress: &Quiet };
+        let stopped = decoder.resume(&mut Attendant::new(&clear, Observations::default()), None, |layers, _, _| {
+            assert_eq!(layers, 1);
+            Err(HarnessError::DiskFull { path: "residual".into() })
+        });
+        assert!(matches!(stopped, Err(HarnessError::DiskFull { .. })));
+    }
 }

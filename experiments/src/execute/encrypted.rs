@@ -1,94 +1,158 @@
 //! The encrypted run: plan, keys, layers, logits, and what they are compared with.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fhe_ckks::{CkksClient, CkksServer, Evaluator};
-use fhe_ring::{Counting, Cpu, Seed};
+use fhe_ckks::{CkksClient, CkksServer, Evaluator, OperationCounts};
+use fhe_ring::{Counting, Counts, Cpu, Seed};
 
-use super::attendant::{Attendant, Observations};
-use super::decoder::Checkpoints;
+use super::attendant::Attendant;
+use super::decoder::Decoder;
+use super::in_clear;
+use super::metered::{self, Plan};
+use super::pace::Pace;
 use super::prepared::Prepared;
 use super::reference::agreement;
-use super::{decoder, in_clear, metered};
+use super::state::{self, Observations, State};
 use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
-use crate::record::{CLEAR_CIRCUIT, CellRecord, FLOAT};
+use crate::machine;
+use crate::record::{CLEAR_CIRCUIT, CellRecord, FLOAT, Footprint};
+
+type Server = CkksServer<Counting<Cpu>>;
+type DataOwner = CkksClient<Counting<Cpu>>;
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> HarnessError {
     HarnessError::execution("set up the encrypted run", error)
 }
 
-/// Runs the cell on the CPU, resuming from the run folder where there is something to resume from.
+/// Runs the cell on the CPU, resuming from the run folder where there is something to resume from. `start` is when this
+/// process began to work on it.
 pub(super) fn run(
     prepared: &Prepared,
     folder: &RunFolder,
+    start: Instant,
     progress: &dyn ProgressSink,
     record: &mut CellRecord,
 ) -> Result<(), HarnessError> {
-    let reference = prepared.reference()?;
-    let (plan, seconds) = progress.phase("plan", || {
-        let clear = in_clear::tensors(prepared, &metered::Quiet)?;
-        Ok::<_, HarnessError>((metered::plan(prepared)?, clear))
+    let (references, seconds) = progress.phase("float and clear references", || {
+        Ok::<_, HarnessError>((prepared.reference()?, in_clear::tensors(prepared)?))
     });
-    let (plan, (clear_tensors, clear_logits)) = plan?;
+    let (reference, (clear_tensors, clear_logits)) = references?;
+    record.seconds.comparison = seconds;
+    let (plan, seconds) = progress.phase("plan", || Plan::new(prepared));
+    let plan = plan?;
     record.seconds.plan = seconds;
+    record.predicted = Some(plan.prediction());
 
-    let backend = Arc::new(Counting::new(Cpu::new(prepared.parameters.rlwe().chain().clone())));
-    let seed = Seed::from_bytes(folder.seed()?);
-    let client = CkksClient::new(Arc::clone(&backend), prepared.parameters.clone(), &seed).map_err(failed)?;
-    let (keys, key_seconds) = progress.phase("keys", || {
-        let clock = Instant::now();
-        client.evaluation_keys(&plan.requests, |done| {
-            progress.step("keys", done as u64, plan.requests.len() as u64, clock);
-        })
-    });
-    let keys = keys.map_err(failed)?;
-    record.seconds.keys = key_seconds;
-    let (server, table_seconds) =
-        progress.phase("encode tables", || CkksServer::new(Arc::clone(&backend), prepared.parameters.clone(), keys));
-    let server = server.map_err(failed)?;
-    record.seconds.set_up += table_seconds;
-
-    let saved = decoder::resume(&server, prepared.model.layers(), folder)?;
-    if saved.is_some() {
-        progress.message("resuming after the last finished layer".into());
+    let (client, server) = parties(prepared, folder, &plan, progress, record)?;
+    let state = State::load(&server, &prepared.model, folder)?;
+    let mut observations = state.as_ref().map(|state| state.observations.clone()).unwrap_or_default();
+    if let Some(state) = &state {
+        progress.message(format!("resuming after layer {} of {}", state.layers, prepared.model.layers()));
     }
-    let observations = saved.as_ref().map_or_else(Observations::default, |state| state.observations.clone());
-    let references = vec![(FLOAT, reference.tensors()), (CLEAR_CIRCUIT, &clear_tensors)];
-    let mut attendant = Attendant::new(&client, references, observations);
-    let (operations, kernels, switches) = (server.counts(), backend.counts(), server.key_switches());
-    let census = || {
-        let kernels = backend.counts() - kernels;
-        metered::named(server.counts() - operations, &kernels, server.key_switches() - switches)
-    };
-    let checkpoints = Checkpoints { folder, census: &census };
-    let logits = decoder::run(&prepared.model, &server, &mut attendant, &client, saved, Some(checkpoints), progress)?
-        .ok_or(HarnessError::NoData)?;
+    observations.seconds += std::mem::take(&mut record.seconds);
+    let done = observations.counts.get("half_bootstraps").copied().unwrap_or_default();
+    let account = Account::open(&server, start);
+    let mut attendant = Attendant::new(&client, observations)
+        .comparing(FLOAT, reference.tensors())
+        .comparing(CLEAR_CIRCUIT, &clear_tensors)
+        .reporting(Pace::new(&server, plan.operations.half_bootstraps.saturating_sub(done), progress));
+    let decoder = Decoder { model: &prepared.model, evaluator: &server, client: &client, progress };
+    let logits = decoder.resume(&mut attendant, state, |layers, residual, observations| {
+        state::save(&server, folder, layers, residual, &account.balance(observations))
+    });
+    let logits = logits?.ok_or(HarnessError::NoData)?;
 
-    let Observations { seconds, layer_errors, counts } = attendant.observations;
-    let (set_up, plan_seconds) = (record.seconds.set_up, record.seconds.plan);
-    record.seconds = seconds;
-    record.seconds.set_up = set_up;
-    record.seconds.plan = plan_seconds;
-    record.seconds.keys = key_seconds;
-    record.seconds.client += key_seconds;
-    record.layer_errors = layer_errors;
-    record.counts.extend(decoder::add_counts(counts, census()));
-    record.footprint.key_bytes = server.key_bytes() as u64;
-    traffic(prepared, record);
-    record.failure_probability_log2 =
-        Some(prepared.parameters.failure_log2(record.counts.get("half_bootstraps").copied().unwrap_or_default()));
+    // The total runs on until the record is complete; only earlier processes' is final.
+    let earlier = attendant.observations.seconds.total;
+    report(prepared, &server, account.balance(&attendant.observations), record);
+    record.seconds.total = earlier;
     record.agreement.push(agreement(FLOAT, &prepared.block, &reference.logits, &logits)?);
     record.agreement.push(agreement(CLEAR_CIRCUIT, &prepared.block, &clear_logits, &logits)?);
     record.prompts = prepared.outcomes(&reference.logits, &logits)?;
     Ok(())
 }
 
-/// Bytes that travel: fresh and final ciphertexts at the lowest prime (the keys are counted apart).
-fn traffic(prepared: &Prepared, record: &mut CellRecord) {
-    let ciphertext = 16 * prepared.parameters.shape().degree() as u64;
-    record.footprint.client_to_server_bytes = prepared.model.input_ciphertexts() as u64 * ciphertext;
-    record.footprint.server_to_client_bytes = prepared.model.output_ciphertexts() as u64 * ciphertext;
+/// The data owner with the secrets of this cell, and a server with the keys that the plan asks for. Each has a backend of
+/// its own, so that the server's counts are the server's alone.
+fn parties(
+    prepared: &Prepared,
+    folder: &RunFolder,
+    plan: &Plan,
+    progress: &dyn ProgressSink,
+    record: &mut CellRecord,
+) -> Result<(DataOwner, Server), HarnessError> {
+    const KEYS: &str = "keys";
+    let backend = || Arc::new(Counting::new(Cpu::new(prepared.parameters.rlwe().chain().clone())));
+    let seed = Seed::from_bytes(folder.seed()?);
+    let client = CkksClient::new(backend(), prepared.parameters.clone(), &seed).map_err(failed)?;
+    let (keys, seconds) = progress.phase(KEYS, || {
+        let clock = Instant::now();
+        client.evaluation_keys(&plan.requests, |done| {
+            progress.step(KEYS, done as u64, plan.requests.len() as u64, clock);
+        })
+    });
+    record.seconds.keys = seconds;
+    record.seconds.client += seconds;
+    let keys = keys.map_err(|error| HarnessError::execution("generate the evaluation keys", error))?;
+    let (server, seconds) =
+        progress.phase("encode tables", || CkksServer::new(backend(), prepared.parameters.clone(), keys));
+    record.seconds.set_up += seconds;
+    Ok((client, server.map_err(failed)?))
+}
+
+/// What the run has shown and what it takes.
+fn report(prepared: &Prepared, server: &Server, observations: Observations, record: &mut CellRecord) {
+    let bootstraps = observations.counts.get("half_bootstraps").copied().unwrap_or_default();
+    record.failure_probability_log2 = Some(prepared.parameters.failure_log2(bootstraps));
+    record.seconds = observations.seconds;
+    record.counts = observations.counts;
+    record.kernels = observations.kernels;
+    record.layer_errors = observations.layer_errors;
+    record.provenance.resumptions = observations.resumptions;
+    // Fresh and final ciphertexts at the lowest prime; the keys are counted apart.
+    let ciphertext = 2 * 8 * prepared.parameters.shape().degree() as u64;
+    record.footprint = Footprint {
+        peak_memory_bytes: observations.peak_memory_bytes,
+        key_bytes: server.key_bytes() as u64,
+        client_to_server_bytes: prepared.model.input_ciphertexts() as u64 * ciphertext,
+        server_to_client_bytes: prepared.model.output_ciphertexts() as u64 * ciphertext,
+    };
+}
+
+/// What the server of this process has done since the account was opened, to be added to what earlier processes did.
+struct Account<'a> {
+    server: &'a Server,
+    operations: OperationCounts,
+    kernels: Counts,
+    key_switches: u64,
+    start: Instant,
+}
+
+impl<'a> Account<'a> {
+    fn open(server: &'a Server, start: Instant) -> Self {
+        let (operations, kernels) = (server.counts(), server.backend().counts());
+        Self { server, operations, kernels, key_switches: server.key_switches(), start }
+    }
+
+    /// Observations of all processes so far, this one's share included.
+    fn balance(&self, observations: &Observations) -> Observations {
+        let mut balance = observations.clone();
+        let switches = self.server.key_switches() - self.key_switches;
+        add(&mut balance.counts, metered::operations(self.server.counts() - self.operations, switches));
+        add(&mut balance.kernels, metered::kernels(&(self.server.backend().counts() - self.kernels)));
+        balance.seconds.total += self.start.elapsed().as_secs_f64();
+        balance.peak_memory_bytes = balance.peak_memory_bytes.max(machine::peak_memory_bytes());
+        balance
+    }
+}
+
+/// Adds counts name by name.
+fn add(counts: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
+    for (name, value) in more {
+        *counts.entry(name).or_default() += value;
+    }
 }

@@ -3,12 +3,15 @@
 use fhe_ckks::{BootstrapCost, Clear, Evaluator, NoiseModel, OperationCounts};
 use fhe_model::Matrix;
 
-use super::attendant::{Attendant, Observations};
+use super::attendant::Attendant;
+use super::decoder::Decoder;
+use super::metered::{self, Plan};
+use super::pace::Pace;
 use super::prepared::Prepared;
 use super::reference::{Tensors, agreement};
-use super::{decoder, metered};
+use super::state::Observations;
 use crate::error::HarnessError;
-use crate::event::ProgressSink;
+use crate::event::{ProgressSink, Quiet};
 use crate::record::{CellRecord, FLOAT};
 
 /// Counts of one bootstrap, as metering the parameter set finds them.
@@ -25,19 +28,18 @@ impl<F: Fn(Option<usize>) -> OperationCounts + Send + Sync> BootstrapCost for Me
 }
 
 /// An evaluator without noise: its errors are those of integer weights and polynomials alone.
-pub(super) fn evaluator(prepared: &Prepared) -> Result<Clear, HarnessError> {
+fn evaluator(prepared: &Prepared) -> Result<Clear, HarnessError> {
     let cost = Metered(metered::bootstrap_operations(prepared)?);
     Clear::new(prepared.parameters.shape().clone(), cost, NoiseModel::default(), 0)
         .map_err(|error| HarnessError::execution("set up the clear circuit", error))
 }
 
 /// Tensors and logits of the clear circuit.
-pub(super) fn tensors(prepared: &Prepared, progress: &dyn ProgressSink) -> Result<(Tensors, Matrix), HarnessError> {
+pub(super) fn tensors(prepared: &Prepared) -> Result<(Tensors, Matrix), HarnessError> {
     let clear = evaluator(prepared)?;
     let mut kept = Tensors::empty(&prepared.block);
-    let mut attendant = Attendant::new(&clear, Vec::new(), Observations::default()).keeping(&mut kept);
-    let logits = decoder::run(&prepared.model, &clear, &mut attendant, &clear, None, None, progress)?;
-    drop(attendant);
+    let decoder = Decoder { model: &prepared.model, evaluator: &clear, client: &clear, progress: &Quiet };
+    let logits = decoder.run(&mut Attendant::new(&clear, Observations::default()).keeping(&mut kept))?;
     Ok((kept, logits.ok_or(HarnessError::NoData)?))
 }
 
@@ -47,18 +49,22 @@ pub(super) fn run(
     progress: &dyn ProgressSink,
     record: &mut CellRecord,
 ) -> Result<(), HarnessError> {
-    let reference = prepared.reference()?;
-    let clear = evaluator(prepared)?;
+    let (reference, seconds) = progress.phase("float reference", || prepared.reference());
+    let reference = reference?;
+    record.seconds.comparison = seconds;
+    let (planned, seconds) =
+        progress.phase("plan", || Ok::<_, HarnessError>((Plan::new(prepared)?, evaluator(prepared)?)));
+    let (plan, clear) = planned?;
+    record.seconds.plan = seconds;
     let before = clear.counts();
-    let mut attendant = Attendant::new(&clear, vec![(FLOAT, reference.tensors())], Observations::default());
-    let logits = decoder::run(&prepared.model, &clear, &mut attendant, &clear, None, None, progress)?
-        .ok_or(HarnessError::NoData)?;
-    let observations = attendant.observations;
-    let set_up = record.seconds.set_up;
-    record.seconds = observations.seconds;
-    record.seconds.set_up = set_up;
-    record.layer_errors = observations.layer_errors;
-    record.counts.extend((clear.counts() - before).entries().map(|(name, value)| (name.to_owned(), value)));
+    let mut attendant = Attendant::new(&clear, Observations::default())
+        .comparing(FLOAT, reference.tensors())
+        .reporting(Pace::new(&clear, plan.operations.half_bootstraps, progress));
+    let decoder = Decoder { model: &prepared.model, evaluator: &clear, client: &clear, progress };
+    let logits = decoder.run(&mut attendant)?.ok_or(HarnessError::NoData)?;
+    record.seconds += attendant.observations.seconds;
+    record.layer_errors = attendant.observations.layer_errors;
+    record.counts = (clear.counts() - before).entries().map(|(name, value)| (name.to_owned(), value)).collect();
     record.agreement.push(agreement(FLOAT, &prepared.block, &reference.logits, &logits)?);
     record.prompts = prepared.outcomes(&reference.logits, &logits)?;
     Ok(())

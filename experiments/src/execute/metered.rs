@@ -1,4 +1,4 @@
-//! The decoder over a backend without data: which keys it needs, what it costs, and a predicted time.
+//! The decoder over a backend without data: which keys it needs, what it executes, and a predicted time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,43 +7,76 @@ use fhe_ckks::{CkksClient, CkksServer, Client, Evaluator, Level, OperationCounts
 use fhe_ring::{Counts, DeviceProfile, Meter, Seed};
 use fhe_rlwe::KeyRequests;
 
-use super::attendant::{Attendant, Observations};
-use super::decoder;
+use super::attendant::Attendant;
+use super::decoder::Decoder;
 use super::prepared::Prepared;
+use super::state::Observations;
 use crate::error::HarnessError;
-use crate::event::ProgressSink;
-use crate::record::CellRecord;
-
-/// What metering found out.
-pub(super) struct Plan {
-    pub(super) requests: KeyRequests,
-    operations: OperationCounts,
-    kernels: Counts,
-    key_bytes: usize,
-    key_switches: u64,
-    peak_bytes: u64,
-}
+use crate::event::{ProgressSink, Quiet};
+use crate::record::{CellRecord, PredictedSeconds, Prediction};
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> HarnessError {
     HarnessError::execution("meter the circuit", error)
 }
 
-/// Runs the circuit on a meter.
-pub(super) fn plan(prepared: &Prepared) -> Result<Plan, HarnessError> {
-    let (server, client) = metered_pair(prepared)?;
-    let mut attendant = Attendant::new(&client, Vec::new(), Observations::default());
-    decoder::run(&prepared.model, &server, &mut attendant, &client, None, None, &Quiet)?;
-    Ok(Plan {
-        requests: server.key_requests(),
-        operations: server.counts(),
-        kernels: server.backend().counts(),
-        key_bytes: server.key_bytes(),
-        key_switches: server.key_switches(),
-        peak_bytes: server.backend().peak_bytes(),
-    })
+/// What layers and head will execute, found out by running them on a meter.
+pub(super) struct Plan {
+    pub(super) requests: KeyRequests,
+    pub(super) operations: OperationCounts,
+    kernels: Counts,
+    key_switches: u64,
+    key_bytes: u64,
+    peak_bytes: u64,
 }
 
-/// What one bootstrap executes inside, measured on a meter: what `Clear` counts for it.
+impl Plan {
+    pub(super) fn new(prepared: &Prepared) -> Result<Self, HarnessError> {
+        let (server, client) = metered_pair(prepared)?;
+        // The server's tables are made once, not by the circuit.
+        let tables = server.backend().counts();
+        let decoder = Decoder { model: &prepared.model, evaluator: &server, client: &client, progress: &Quiet };
+        decoder.run(&mut Attendant::new(&client, Observations::default()))?;
+        Ok(Self {
+            requests: server.key_requests(),
+            operations: server.counts(),
+            kernels: server.backend().counts() - tables,
+            key_switches: server.key_switches(),
+            key_bytes: server.key_bytes() as u64,
+            peak_bytes: server.backend().peak_bytes(),
+        })
+    }
+
+    /// What an encrypted run is expected to take.
+    pub(super) fn prediction(&self) -> Prediction {
+        let seconds = |profile: DeviceProfile| PredictedSeconds {
+            device: profile.name.into(),
+            seconds: profile.predict(&self.kernels),
+        };
+        Prediction { seconds: DeviceProfile::ALL.map(seconds).into(), server_memory_bytes: self.peak_bytes }
+    }
+}
+
+/// The metered mode of a cell.
+pub(super) fn run(
+    prepared: &Prepared,
+    progress: &dyn ProgressSink,
+    record: &mut CellRecord,
+) -> Result<(), HarnessError> {
+    let (reference, seconds) = progress.phase("float reference", || prepared.reference());
+    reference?;
+    record.seconds.comparison = seconds;
+    let (plan, seconds) = progress.phase("plan", || Plan::new(prepared));
+    let plan = plan?;
+    record.seconds.plan = seconds;
+    record.counts = operations(plan.operations, plan.key_switches);
+    record.kernels = kernels(&plan.kernels);
+    record.footprint.key_bytes = plan.key_bytes;
+    record.predicted = Some(plan.prediction());
+    Ok(())
+}
+
+/// What one bootstrap executes inside, measured on a meter: what `Clear` counts for it. `Some` number of compute levels
+/// asks for a half bootstrap that leaves so many, `None` for SlotsToCoeffs.
 pub(super) fn bootstrap_operations(
     prepared: &Prepared,
 ) -> Result<impl Fn(Option<usize>) -> OperationCounts + Send + Sync + 'static, HarnessError> {
@@ -66,44 +99,22 @@ pub(super) fn bootstrap_operations(
 
 type MeteredPair = (CkksServer<Meter>, CkksClient<Meter>);
 
+/// Server and client on a meter each, so that the client's work is not the server's.
 fn metered_pair(prepared: &Prepared) -> Result<MeteredPair, HarnessError> {
-    let meter = Arc::new(Meter::new(prepared.parameters.rlwe().chain().clone()));
+    let meter = || Arc::new(Meter::new(prepared.parameters.rlwe().chain().clone()));
     // Secrets without data: the seed stands for nothing.
-    let client = CkksClient::new(Arc::clone(&meter), prepared.parameters.clone(), &Seed::from_bytes([0; 32]));
-    let server = CkksServer::planning(meter, prepared.parameters.clone());
+    let client = CkksClient::new(meter(), prepared.parameters.clone(), &Seed::from_bytes([0; 32]));
+    let server = CkksServer::planning(meter(), prepared.parameters.clone());
     Ok((server.map_err(failed)?, client.map_err(failed)?))
 }
 
-/// The metered mode of a cell.
-pub(super) fn run(
-    prepared: &Prepared,
-    progress: &dyn ProgressSink,
-    record: &mut CellRecord,
-) -> Result<(), HarnessError> {
-    prepared.reference()?;
-    let (plan, seconds) = progress.phase("plan", || plan(prepared));
-    let plan = plan?;
-    record.seconds.plan = seconds;
-    record.counts.extend(named(plan.operations, &plan.kernels, plan.key_switches));
-    record.footprint.key_bytes = plan.key_bytes as u64;
-    record.footprint.peak_memory_bytes = plan.peak_bytes;
-    for profile in DeviceProfile::ALL {
-        let predicted = plan.kernels.clone();
-        progress.message(format!("predicted on {}: {:.0} s", profile.name, profile.predict(&predicted)));
-    }
-    Ok(())
+/// Homomorphic operations by the names that records use.
+pub(super) fn operations(counts: OperationCounts, key_switches: u64) -> BTreeMap<String, u64> {
+    let entries = counts.entries().map(|(name, value)| (name.to_owned(), value));
+    entries.chain([("key_switches".to_owned(), key_switches)]).collect()
 }
 
-/// Operation and kernel counts by the names that records use.
-pub(super) fn named(operations: OperationCounts, kernels: &Counts, key_switches: u64) -> BTreeMap<String, u64> {
-    let operations = operations.entries().map(|(name, value)| (name.to_owned(), value));
-    let kernels = kernels.entries().map(|(name, value)| (format!("kernel {name}"), value));
-    operations.chain(kernels).chain([("key_switches".to_owned(), key_switches)]).collect()
-}
-
-/// Passes nothing on: the steps of a plan are not the steps of the run.
-pub(super) struct Quiet;
-
-impl ProgressSink for Quiet {
-    fn emit(&self, _event: crate::event::Event) {}
+/// Kernels by the names that records use.
+pub(super) fn kernels(counts: &Counts) -> BTreeMap<String, u64> {
+    counts.entries().map(|(name, value)| (name.to_owned(), value)).collect()
 }

@@ -1,17 +1,21 @@
 //! Executes a cell on the engine: encrypted, in the clear, or metered.
 //!
-//! [`prepared`] reads and checks everything public; [`encrypted`], [`in_clear`] and [`metered`] run the same decoder over their
-//! evaluators, attended by [`attendant`], which times phases and compares what passes by with [`reference`].
+//! [`prepared`] reads and checks everything public; [`encrypted`], [`in_clear`] and [`metered`] run the same [`decoder`] over their
+//! evaluators, attended by [`attendant`], which times phases and compares what passes by with a [`reference`]. After every
+//! layer an encrypted run stores its [`state`].
 
 mod attendant;
 mod decoder;
 mod encrypted;
 mod in_clear;
 mod metered;
+mod pace;
 mod prepared;
 mod reference;
+mod state;
 
 use std::path::Path;
+use std::time::Instant;
 
 use prepared::Prepared;
 
@@ -40,7 +44,7 @@ impl CellExecutor for EngineExecutor {
         folder: &RunFolder,
         progress: &dyn ProgressSink,
     ) -> Result<CellRecord, HarnessError> {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         use_threads(cell.cell.config.threads())?;
         let mut record = CellRecord::begin(cell);
         let (prepared, seconds) = progress.phase("set-up", || Prepared::new(&cell.cell, &cell.root, progress));
@@ -48,11 +52,11 @@ impl CellExecutor for EngineExecutor {
         record.seconds.set_up = seconds;
         prepared.describe(&mut record);
         match cell.cell.config.mode {
-            Mode::Encrypted => encrypted::run(&prepared, folder, progress, &mut record)?,
+            Mode::Encrypted => encrypted::run(&prepared, folder, start, progress, &mut record)?,
             Mode::Clear => in_clear::run(&prepared, progress, &mut record)?,
             Mode::Metered => metered::run(&prepared, progress, &mut record)?,
         }
-        record.seconds.total = start.elapsed().as_secs_f64();
+        record.seconds.total += start.elapsed().as_secs_f64();
         record.footprint.peak_memory_bytes = record.footprint.peak_memory_bytes.max(machine::peak_memory_bytes());
         Ok(record)
     }

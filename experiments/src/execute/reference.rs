@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use fhe_model::calibration::{ModelRanges, Recorder};
 use fhe_model::float::agreement::Comparison;
-use fhe_model::{FloatModel, Location, Matrix, Observer, PromptBlock};
+use fhe_model::{Error, FloatModel, Location, Matrix, Observer, PromptBlock, Site};
 
 use crate::error::HarnessError;
 use crate::record::{Agreement, LayerError, PositionAgreement};
 
-/// Named tensors of one run and its logits.
+/// Named tensors of the float model and its logits.
 pub(super) struct Reference {
     tensors: Tensors,
     pub(super) logits: Matrix,
@@ -35,13 +35,14 @@ impl Observer for Keep {
 }
 
 impl Reference {
-    pub(super) fn new(model: &FloatModel<'_>, ranges: &ModelRanges, block: &PromptBlock) -> Result<Self, HarnessError> {
-        let failed = |error| HarnessError::execution("run the float reference", error);
+    /// Runs the float model on a block.
+    ///
+    /// # Errors
+    /// Those of the model; [`Error::OutOfRange`] naming layer and site where a tensor leaves the calibrated ranges.
+    pub(super) fn new(model: &FloatModel<'_>, ranges: &ModelRanges, block: &PromptBlock) -> Result<Self, Error> {
         let mut keep = Keep { recorder: Recorder::new(model.weights().config()), kept: BTreeMap::new() };
-        let logits = model.observe(block, &mut keep).map_err(failed)?;
-        ranges
-            .check(keep.recorder.extents())
-            .map_err(|excess| HarnessError::execution("check the prompts against the calibrated ranges", excess))?;
+        let logits = model.observe(block, &mut keep)?;
+        ranges.check(keep.recorder.extents())?;
         Ok(Self { tensors: Tensors { block: block.clone(), by_location: keep.kept }, logits })
     }
 
@@ -59,43 +60,68 @@ impl Tensors {
         self.by_location.insert(location, tensor);
     }
 
-    /// Error of a tensor over the live positions, relative to the root mean square of each token's reference column;
-    /// `None` where the reference has no such tensor or nothing finite to compare.
-    pub(super) fn error(&self, against: &str, location: Location, found: &Matrix) -> Option<LayerError> {
-        let reference = self.by_location.get(&location).filter(|reference| reference.shape() == found.shape())?;
-        let (mut sum, mut largest, mut count, mut squares) = (0.0f64, 0.0f64, 0usize, 0.0f64);
-        let (mut relative_sum, mut relative_largest) = (0.0f64, 0.0f64);
+    /// Error of a tensor over the live positions, relative to the root mean square of each token's reference column. A value
+    /// that is not a number is an infinite error, except where the circuit computes none: masked scores.
+    ///
+    /// # Errors
+    /// [`HarnessError::NotComparable`] where the reference has no such tensor, or one of another shape.
+    pub(super) fn error(&self, against: &str, location: Location, found: &Matrix) -> Result<LayerError, HarnessError> {
+        let reference = self.by_location.get(&location);
+        let comparable = reference.filter(|reference| reference.shape() == found.shape());
+        let reference = comparable.ok_or_else(|| HarnessError::NotComparable {
+            location: location.to_string(),
+            against: against.into(),
+            found: found.shape(),
+            required: reference.map(Matrix::shape),
+        })?;
+        let (mut absolute, mut relative) = (MeanAndMax::default(), MeanAndMax::default());
+        let mut energy = MeanAndMax::default();
         for position in (0..self.block.size()).filter(|&position| self.block.is_live(position)) {
             let (expected, found) = (reference.column(position), found.column(position));
+            let computed = |value: f32| location.site != Site::Score || !value.is_nan();
             let pairs: Vec<(f64, f64)> = (expected.iter().zip(&found))
-                .map(|(&a, &b)| (f64::from(a), f64::from(b)))
-                .filter(|(a, b)| a.is_finite() && b.is_finite())
+                .filter(|(_, found)| computed(**found))
+                .map(|(&expected, &found)| (expected.into(), found.into()))
                 .collect();
-            if pairs.is_empty() {
-                continue;
+            let squares = pairs.iter().map(|(expected, _)| expected * expected);
+            let rms = (squares.sum::<f64>() / pairs.len().max(1) as f64).sqrt().max(f64::MIN_POSITIVE);
+            for (expected, found) in pairs {
+                absolute.add((expected - found).abs());
+                relative.add((expected - found).abs() / rms);
+                energy.add(expected * expected);
             }
-            let energy: f64 = pairs.iter().map(|(a, _)| a * a).sum();
-            let rms = (energy / pairs.len() as f64).sqrt().max(f64::MIN_POSITIVE);
-            for (a, b) in &pairs {
-                let error = (a - b).abs();
-                sum += error;
-                largest = largest.max(error);
-                relative_sum += error / rms;
-                relative_largest = relative_largest.max(error / rms);
-            }
-            squares += energy;
-            count += pairs.len();
         }
-        (count > 0).then(|| LayerError {
+        Ok(LayerError {
             against: against.into(),
-            layer: location.layer.unwrap_or_default(),
+            layer: location.layer,
             site: location.site.to_string(),
-            max_error_bits: relative_largest.log2(),
-            mean_error_bits: (relative_sum / count as f64).log2(),
-            max_abs: largest,
-            mean_abs: sum / count as f64,
-            rms: (squares / count as f64).sqrt(),
+            max_error_bits: relative.max.log2(),
+            mean_error_bits: relative.mean().log2(),
+            max_abs: absolute.max,
+            mean_abs: absolute.mean(),
+            rms: energy.mean().sqrt(),
         })
+    }
+}
+
+/// Mean and maximum of numbers that are not negative. A NaN counts as infinity: neither hides it.
+#[derive(Clone, Copy, Debug, Default)]
+struct MeanAndMax {
+    sum: f64,
+    max: f64,
+    count: usize,
+}
+
+impl MeanAndMax {
+    fn add(&mut self, value: f64) {
+        let value = if value.is_nan() { f64::INFINITY } else { value };
+        self.sum += value;
+        self.max = self.max.max(value);
+        self.count += 1;
+    }
+
+    fn mean(self) -> f64 {
+        self.sum / self.count.max(1) as f64
     }
 }
 
@@ -133,4 +159,61 @@ pub(super) fn agreement(
         largest_margin_lost: Some(total.largest_margin_lost),
         by_position,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fhe_model::{Config, Weights};
+    use std::path::Path;
+
+    /// Two live positions of a block of four.
+    fn block() -> PromptBlock {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny-llama");
+        let config: Config = Weights::open(&model).unwrap().config().clone();
+        PromptBlock::new(&[vec![5, 6]], 4, &config).unwrap()
+    }
+
+    fn matrix(rows: &[[f32; 4]]) -> Matrix {
+        let mut matrix = Matrix::zeros(rows.len(), 4);
+        matrix.data_mut().copy_from_slice(rows.as_flattened());
+        matrix
+    }
+
+    fn error_at(site: Site, found: &Matrix) -> Result<LayerError, HarnessError> {
+        let block = block();
+        let location = site.in_layer(0);
+        let mut tensors = Tensors::empty(&block);
+        tensors.insert(location, matrix(&[[1.0; 4], [-1.0; 4]]));
+        tensors.error("float", location, found)
+    }
+
+    #[test]
+    fn errors_are_those_of_the_live_positions() {
+        let live: Vec<usize> = (0..4).filter(|&position| block().is_live(position)).collect();
+        let mut found = matrix(&[[f32::NAN; 4], [f32::NAN; 4]]);
+        for &position in &live {
+            found.row_mut(0)[position] = 1.0;
+            found.row_mut(1)[position] = -1.0;
+        }
+        found.row_mut(1)[live[1]] = -0.75;
+        let error = error_at(Site::Gate, &found).unwrap();
+        assert_eq!((error.layer, error.max_abs, error.mean_abs, error.rms), (Some(0), 0.25, 0.0625, 1.0));
+        assert_eq!((error.max_error_bits, error.mean_error_bits), (-2.0, -4.0));
+    }
+
+    #[test]
+    fn a_value_that_is_no_number_is_an_infinite_error_unless_it_is_a_masked_score() {
+        let found = matrix(&[[f32::NAN; 4], [-1.0; 4]]);
+        assert_eq!(error_at(Site::Gate, &found).unwrap().max_abs, f64::INFINITY);
+        assert_eq!(error_at(Site::Score, &found).unwrap().max_abs, 0.0);
+    }
+
+    #[test]
+    fn rejects_a_tensor_without_a_counterpart() {
+        let error = error_at(Site::Gate, &matrix(&[[1.0; 4]])).unwrap_err().to_string();
+        assert!(error.contains("layer 0, gate") && error.contains("1 x 4") && error.contains("2 x 4"), "{error}");
+        let missing = Tensors::empty(&block()).error("float", Site::Up.in_layer(1), &matrix(&[[1.0; 4]]));
+        assert!(missing.unwrap_err().to_string().contains("layer 1, up"));
+    }
 }

@@ -40,11 +40,11 @@ impl Axis {
         Self { low: 0.0, high: count as f64 * step, logarithmic: false, ticks: ticks.collect() }
     }
 
-    /// Whole numbers from `low` to `high`, with a margin of half a unit on both sides.
-    pub(super) fn integers(low: usize, high: usize, wanted: usize) -> Self {
+    /// Whole numbers from `low` to `high`, with a margin on both sides.
+    pub(super) fn integers(low: usize, high: usize, wanted: usize, margin: f64) -> Self {
         let step = round_step((high - low) as f64 / wanted as f64).max(1.0) as usize;
         let ticks = (low..=high).step_by(step).map(|tick| (tick as f64, Label::plain(tick.to_string())));
-        Self { low: low as f64 - 0.5, high: high as f64 + 0.5, logarithmic: false, ticks: ticks.collect() }
+        Self { low: low as f64 - margin, high: high as f64 + margin, logarithmic: false, ticks: ticks.collect() }
     }
 
     /// Powers of two by exponent: the values are log2, the labels 2 to that power. Exponents are few and even.
@@ -101,8 +101,8 @@ mod tests {
         assert_eq!(labels(&Axis::from_zero(0.7, 4)), ["0.0", "0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(labels(&Axis::powers_of_two(-17.2, -9.5, 4)), ["2^−18", "2^−16", "2^−14", "2^−12", "2^−10", "2^−8"]);
         assert_eq!(labels(&Axis::decades(3e-7, 2e-3, 6)), ["10^−2", "10^−3", "10^−4", "10^−5", "10^−6", "10^−7"]);
-        assert_eq!(labels(&Axis::integers(0, 83, 8)), ["0", "20", "40", "60", "80"]);
-        assert_eq!(labels(&Axis::integers(0, 4, 8)), ["0", "1", "2", "3", "4"]);
+        assert_eq!(labels(&Axis::integers(0, 83, 8, 0.5)), ["0", "20", "40", "60", "80"]);
+        assert_eq!(labels(&Axis::integers(0, 4, 8, 0.0)), ["0", "1", "2", "3", "4"]);
     }
 
     #[test]

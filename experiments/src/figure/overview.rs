@@ -2,14 +2,11 @@
 //! with the float model.
 
 use super::axis::Axis;
-use super::drawing::{Anchor, Drawing, TextStyle, colour};
+use super::drawing::{Anchor, Colour, Drawing, TextStyle, colour};
 use super::font::Face;
 use super::panel::{Frame, Mark, legend, size};
 use crate::format;
-use crate::record::{
-    Agreement, CLEAR_CIRCUIT, CellRecord, FLOAT, Footprint, LayerError, PositionAgreement, RESIDUAL,
-    RESIDUAL_AFTER_ATTENTION,
-};
+use crate::record::{Agreement, CLEAR_CIRCUIT, CellRecord, FLOAT, Footprint, LayerError, Party, PositionAgreement};
 
 const HEIGHT: f64 = 430.0;
 const MARGIN: f64 = 22.0;
@@ -24,7 +21,8 @@ const WIDTHS: [f64; 3] = [380.0, 330.0, 430.0];
 /// The overview of a record, with the panels for which it holds numbers; `None` if it holds none.
 pub(super) fn draw(record: &CellRecord) -> Option<Drawing> {
     let face = Face::new(false).ok()?;
-    let errors: Vec<&LayerError> = record.layer_errors.iter().filter(|error| layers_passed(error).is_some()).collect();
+    let passed = |error| Some((LayerError::layers_passed(error)?, error));
+    let errors: Vec<(f64, &LayerError)> = record.layer_errors.iter().filter_map(passed).collect();
     let float = record.agreement_with(FLOAT).filter(|agreement| !agreement.by_position.is_empty());
     let shown = [record.seconds.total > 0.0, errors.len() > 1, float.is_some()];
     let widths: Vec<f64> = WIDTHS.iter().zip(shown).filter(|(_, shown)| *shown).map(|(width, _)| *width).collect();
@@ -44,7 +42,7 @@ pub(super) fn draw(record: &CellRecord) -> Option<Drawing> {
         seconds(&mut drawing, record, place(WIDTHS[0]), &face);
     }
     if shown[1] {
-        layers(&mut drawing, &errors, place(WIDTHS[1]), &face);
+        layers(&mut drawing, record.model.layers, &errors, place(WIDTHS[1]), &face);
     }
     if let Some(float) = float {
         positions(&mut drawing, record, float, place(WIDTHS[2]), &face);
@@ -86,9 +84,9 @@ fn memory(footprint: &Footprint) -> Option<String> {
 
 /// A bar per phase, from the top in the order of the run.
 fn seconds(drawing: &mut Drawing, record: &CellRecord, (from, to, letter): Place, face: &Face) {
-    let phases: Vec<_> = record.seconds.phases().into_iter().filter(|(_, seconds)| *seconds > 0.0).collect();
-    let label_width = phases.iter().map(|(name, _)| face.width(name, size::TEXT)).fold(0.0, f64::max);
-    let texts: Vec<String> = phases.iter().map(|(_, value)| share_text(*value, record.seconds.total)).collect();
+    let phases: Vec<_> = record.seconds.phases().into_iter().filter(|(_, _, seconds)| *seconds > 0.0).collect();
+    let label_width = phases.iter().map(|(name, _, _)| face.width(name, size::TEXT)).fold(0.0, f64::max);
+    let texts: Vec<String> = phases.iter().map(|(_, _, value)| share_text(*value, record.seconds.total)).collect();
     let value_width = texts.iter().map(|text| face.width(text, size::TEXT)).fold(0.0, f64::max);
     let area = Frame {
         left: from + label_width + 8.0,
@@ -98,22 +96,32 @@ fn seconds(drawing: &mut Drawing, record: &CellRecord, (from, to, letter): Place
     };
     let heading = format!("Time by phase, {} in all", format::seconds(record.seconds.total));
     area.heading(drawing, from, PANEL_TOP, letter, &heading);
-    let longest = phases.iter().map(|(_, seconds)| *seconds).fold(0.0, f64::max);
+    let longest = phases.iter().map(|(_, _, seconds)| *seconds).fold(0.0, f64::max);
     let axis = Axis::from_zero(longest, 4);
     let pitch = (area.bottom - area.top) / phases.len().max(1) as f64;
     let half = (0.34 * pitch).min(11.0);
-    for (index, ((name, value), text)) in phases.iter().zip(&texts).enumerate() {
+    for (index, ((name, party, value), text)) in phases.iter().zip(&texts).enumerate() {
         let y = area.top + (index as f64 + 0.5) * pitch;
         let end = axis.place(*value, area.left, area.right);
-        let client = matches!(*name, "keys" | "encode and encrypt" | "decrypt");
-        let fill = if client { colour::GREEN } else { colour::BLUE };
+        let fill = fill(*party);
         drawing.rectangle((area.left, y - half), (end.max(area.left + 1.0), y + half), fill);
         drawing.text((area.left - 8.0, y), *name, TextStyle::new(size::TEXT, colour::INK, Anchor::Right));
         drawing.text((end + 6.0, y), text.as_str(), TextStyle::new(size::TEXT, colour::INK, Anchor::Left));
     }
     area.horizontal(drawing, &axis, "seconds", face);
-    let entries = [(Mark::Patch, colour::BLUE, "server"), (Mark::Patch, colour::GREEN, "client")];
+    let shown = |(party, _): &(Party, _)| phases.iter().any(|(_, other, _)| other == party);
+    let named = [(Party::Server, "server"), (Party::Client, "client"), (Party::Harness, "harness")];
+    let entries: Vec<_> =
+        named.into_iter().filter(shown).map(|(party, name)| (Mark::Patch, fill(party), name)).collect();
     legend(drawing, (from, PANEL_TOP + 21.0), &entries, face);
+}
+
+fn fill(party: Party) -> Colour {
+    match party {
+        Party::Server => colour::BLUE,
+        Party::Client => colour::GREEN,
+        Party::Harness => colour::MUTED,
+    }
 }
 
 /// A duration, with its share of the whole where that is not negligible.
@@ -123,35 +131,33 @@ fn share_text(value: f64, total: f64) -> String {
     if share >= 0.5 { format!("{duration} ({share:.0} %)") } else { duration }
 }
 
-/// Where an error of the residual stream lies on the axis of layers; other sites have no place there.
-fn layers_passed(error: &LayerError) -> Option<f64> {
-    match error.site.as_str() {
-        RESIDUAL => Some(error.layer as f64),
-        RESIDUAL_AFTER_ATTENTION => Some(error.layer as f64 + 0.5),
-        _ => None,
-    }
-}
-
 /// One of the errors that a site has.
 type Bits = fn(&LayerError) -> f64;
 
-/// Largest and mean relative error of the residual as it passes the layers.
-fn layers(drawing: &mut Drawing, errors: &[&LayerError], (from, to, letter): Place, face: &Face) {
+/// Largest and mean relative error of the residual stream, with the layers it has passed.
+fn layers(
+    drawing: &mut Drawing,
+    model_layers: usize,
+    errors: &[(f64, &LayerError)],
+    (from, to, letter): Place,
+    face: &Face,
+) {
     let frame = Frame { left: from + 64.0, right: to, top: AREA_TOP + 16.0, bottom: AREA_BOTTOM };
     frame.heading(drawing, from, PANEL_TOP, letter, "Error of the residual stream");
     let finite = || {
-        errors.iter().flat_map(|error| [error.max_error_bits, error.mean_error_bits]).filter(|bits| bits.is_finite())
+        errors
+            .iter()
+            .flat_map(|(_, error)| [error.max_error_bits, error.mean_error_bits])
+            .filter(|bits| bits.is_finite())
     };
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let vertical = if low <= high { Axis::powers_of_two(low, high, 6) } else { Axis::powers_of_two(-20.0, 0.0, 6) };
     frame.vertical(drawing, &vertical, "error / rms of the token's row", face);
-    let last = errors.iter().map(|error| error.layer).max().unwrap_or(0);
-    let first = errors.iter().map(|error| error.layer).min().unwrap_or(0);
-    let horizontal = Axis::integers(first, last, 8);
-    frame.horizontal(drawing, &horizontal, "decoder layers passed", face);
+    let horizontal = Axis::integers(0, model_layers, 8, 0.03 * model_layers as f64);
+    frame.horizontal(drawing, &horizontal, "decoder layers passed (half: after attention)", face);
     let mut row = 0.0;
     for (reference, dashed) in [(FLOAT, false), (CLEAR_CIRCUIT, true)] {
-        let series: Vec<_> = errors.iter().filter(|error| error.against == reference).collect();
+        let series: Vec<_> = errors.iter().filter(|(_, error)| error.against == reference).collect();
         if series.is_empty() {
             continue;
         }
@@ -160,9 +166,9 @@ fn layers(drawing: &mut Drawing, errors: &[&LayerError], (from, to, letter): Pla
         for (pick, colour) in picks {
             let mut points: Vec<_> = series
                 .iter()
-                .filter(|error| pick(error).is_finite())
-                .map(|error| {
-                    let x = horizontal.place(layers_passed(error).unwrap_or_default(), frame.left, frame.right);
+                .filter(|(_, error)| pick(error).is_finite())
+                .map(|(passed, error)| {
+                    let x = horizontal.place(*passed, frame.left, frame.right);
                     (x, vertical.place(pick(error), frame.bottom, frame.top))
                 })
                 .collect();
@@ -188,7 +194,7 @@ fn positions(drawing: &mut Drawing, record: &CellRecord, float: &Agreement, (fro
     let lower = Frame { top: middle + 9.0, bottom: AREA_BOTTOM, ..upper };
     let share = format!("{} of {} top-1 tokens agree", float.top1, float.positions);
     upper.heading(drawing, from, PANEL_TOP, letter, &format!("Agreement with float: {share}"));
-    let horizontal = Axis::integers(0, float.by_position.len() - 1, 8);
+    let horizontal = Axis::integers(0, float.by_position.len() - 1, 8, 0.5);
     for frame in [&upper, &lower] {
         bands(drawing, frame, &float.by_position, &horizontal);
     }

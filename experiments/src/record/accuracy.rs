@@ -1,6 +1,7 @@
 //! How good an answer is: errors inside the circuit, agreement of the logits, the text that comes out.
 
 use super::nan_if_null;
+use fhe_model::Site;
 use serde::{Deserialize, Serialize};
 
 /// The error of one site of the circuit, over all live positions and channels.
@@ -11,9 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct LayerError {
     /// The reference: `float` or `clear circuit`.
     pub against: String,
-    /// Decoder layers passed as a whole: 0 at the embedding and inside the first layer.
-    pub layer: usize,
-    /// What was compared, such as [`RESIDUAL`].
+    /// The decoder layer it lies in, from 0; absent before the first and after the last.
+    pub layer: Option<usize>,
+    /// What was compared, by the name of its [`Site`].
     pub site: String,
     /// Largest relative error, in bits.
     #[serde(deserialize_with = "nan_if_null")]
@@ -32,15 +33,27 @@ pub struct LayerError {
     pub rms: f64,
 }
 
+impl LayerError {
+    /// Whether it is the error of this site.
+    pub fn is_at(&self, site: Site) -> bool {
+        self.site == site.to_string()
+    }
+
+    /// Decoder layers that the residual stream has passed where this error was measured, half a layer after attention;
+    /// `None` if it is no error of the residual stream.
+    pub fn layers_passed(&self) -> Option<f64> {
+        match self.layer {
+            None => self.is_at(Site::Embedding).then_some(0.0),
+            Some(layer) if self.is_at(Site::ResidualAfterAttention) => Some(layer as f64 + 0.5),
+            Some(layer) => self.is_at(Site::ResidualAfterFfn).then_some(layer as f64 + 1.0),
+        }
+    }
+}
+
 /// The name of the float model as a reference.
 pub const FLOAT: &str = "float";
 /// The name of the clear circuit with the same integer weights as a reference.
 pub const CLEAR_CIRCUIT: &str = "clear circuit";
-
-/// The residual stream between two layers, before the first and after the last.
-pub const RESIDUAL: &str = "residual";
-/// The residual stream inside a layer, after its attention was added.
-pub const RESIDUAL_AFTER_ATTENTION: &str = "residual after attention";
 
 /// How well the logits agree with a reference, over all live positions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,4 +114,31 @@ pub struct PromptOutcome {
     pub next_float: String,
     /// This run's most likely next token, as text.
     pub next: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_residual_stream_is_found_by_its_sites() {
+        let at = |layer, site: Site| {
+            let error = LayerError {
+                against: FLOAT.into(),
+                layer,
+                site: site.to_string(),
+                max_error_bits: -9.0,
+                mean_error_bits: -12.0,
+                max_abs: 0.1,
+                mean_abs: 0.01,
+                rms: 1.0,
+            };
+            error.layers_passed()
+        };
+        assert_eq!(at(None, Site::Embedding), Some(0.0));
+        assert_eq!(at(Some(0), Site::ResidualAfterAttention), Some(0.5));
+        assert_eq!(at(Some(1), Site::ResidualAfterFfn), Some(2.0));
+        assert_eq!(at(Some(1), Site::Gate), None);
+        assert_eq!(at(None, Site::Logits), None);
+    }
 }

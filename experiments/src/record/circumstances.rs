@@ -5,6 +5,7 @@ use crate::identity::DataHashes;
 use crate::machine::Machine;
 use crate::provenance::CodeVersion;
 use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
 
 /// Where a number comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,10 @@ pub struct Provenance {
     pub security_source: String,
     /// Whether the spec allowed parameters below 128 bits.
     pub insecure: bool,
+    /// How often the run was taken up again after an interruption. Seconds are then sums over its parts, set-up and keys of
+    /// each included; what was done between a checkpoint and an interruption is in no number.
+    #[serde(default)]
+    pub resumptions: u32,
 }
 
 /// The model of a cell.
@@ -61,10 +66,10 @@ pub struct InputSummary {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PhaseSeconds {
-    /// Loading and quantising the model, precomputing tables.
+    /// Loading and quantising the model, encoding the server's tables.
     #[serde(deserialize_with = "nan_if_null")]
     pub set_up: f64,
-    /// Walking the circuit for its key request and levels.
+    /// Metering the circuit: which keys it needs and what it will execute.
     #[serde(deserialize_with = "nan_if_null")]
     pub plan: f64,
     /// Key generation.
@@ -73,19 +78,23 @@ pub struct PhaseSeconds {
     /// Encoding and encrypting.
     #[serde(deserialize_with = "nan_if_null")]
     pub encrypt: f64,
-    /// Matrix products.
+    /// Matrix products: weights times activations, scores, weighted values.
     #[serde(deserialize_with = "nan_if_null")]
     pub linear: f64,
     /// Bootstrapping, with its linear transforms.
     #[serde(deserialize_with = "nan_if_null")]
     pub bootstrapping: f64,
-    /// Polynomials, norms, SoftMax, activations.
+    /// Norms, rotary positions, SoftMax, activations.
     #[serde(deserialize_with = "nan_if_null")]
     pub nonlinear: f64,
     /// Decrypting and decoding.
     #[serde(deserialize_with = "nan_if_null")]
     pub decrypt: f64,
-    /// From start to decrypted logits.
+    /// What the harness does to judge the run: the float model, the clear circuit, decryption and comparison of
+    /// intermediate values. No part of a deployment.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub comparison: f64,
+    /// From the start of the cell's process to its record, all parts of an interrupted run together.
     #[serde(deserialize_with = "nan_if_null")]
     pub total: f64,
     /// The client's part of the total: keys, encryption, decryption.
@@ -93,22 +102,50 @@ pub struct PhaseSeconds {
     pub client: f64,
 }
 
+/// Who spends the time of a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// Whoever computes on ciphertexts.
+    Server,
+    /// Whoever owns the data.
+    Client,
+    /// Whoever judges the run; a deployment has nobody of the kind.
+    Harness,
+}
+
 impl PhaseSeconds {
     /// The phases in the order they are shown, with what is left of the total as the last.
-    pub fn phases(&self) -> Vec<(&'static str, f64)> {
+    pub fn phases(&self) -> Vec<(&'static str, Party, f64)> {
         let mut phases = vec![
-            ("set-up", self.set_up),
-            ("plan", self.plan),
-            ("keys", self.keys),
-            ("encode and encrypt", self.encrypt),
-            ("linear algebra", self.linear),
-            ("bootstrapping", self.bootstrapping),
-            ("non-linear", self.nonlinear),
-            ("decrypt", self.decrypt),
+            ("set-up", Party::Server, self.set_up),
+            ("plan", Party::Server, self.plan),
+            ("keys", Party::Client, self.keys),
+            ("encode and encrypt", Party::Client, self.encrypt),
+            ("linear algebra", Party::Server, self.linear),
+            ("bootstrapping", Party::Server, self.bootstrapping),
+            ("non-linear", Party::Server, self.nonlinear),
+            ("decrypt", Party::Client, self.decrypt),
+            ("comparison", Party::Harness, self.comparison),
         ];
-        let accounted: f64 = phases.iter().map(|(_, seconds)| seconds).sum();
-        phases.push(("other", (self.total - accounted).max(0.0)));
+        let accounted: f64 = phases.iter().map(|(_, _, seconds)| seconds).sum();
+        phases.push(("other", Party::Harness, (self.total - accounted).max(0.0)));
         phases
+    }
+}
+
+impl AddAssign for PhaseSeconds {
+    fn add_assign(&mut self, other: Self) {
+        self.set_up += other.set_up;
+        self.plan += other.plan;
+        self.keys += other.keys;
+        self.encrypt += other.encrypt;
+        self.linear += other.linear;
+        self.bootstrapping += other.bootstrapping;
+        self.nonlinear += other.nonlinear;
+        self.decrypt += other.decrypt;
+        self.comparison += other.comparison;
+        self.total += other.total;
+        self.client += other.client;
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn run_in_child(
             reporter.note("picking up the record that an interrupted run had finished");
             return decode_record(cell, &bytes);
         }
-        let bytes = serde_json::to_vec(cell).map_err(|source| HarnessError::execution("encode cell", source))?;
+        let bytes = serde_json::to_vec(cell).map_err(|source| HarnessError::execution("encode the cell", source))?;
         folder.save(CELL, &bytes)?;
         folder.path().to_path_buf()
     };
@@ -192,7 +192,7 @@ fn execute_in(executor: &dyn CellExecutor, path: &Path) -> Result<PathBuf, Harne
     let cell = read_cell(path)?;
     let folder = RunFolder::open(&workspace, &cell)?;
     let record = executor.execute(&cell, &folder, &JsonLines)?;
-    let bytes = serde_json::to_vec(&record).map_err(|source| HarnessError::execution("encode record", source))?;
+    let bytes = serde_json::to_vec(&record).map_err(|source| HarnessError::execution("encode the record", source))?;
     folder.save(RECORD, &bytes)?;
     Ok(folder.path().join(RECORD))
 }

@@ -83,6 +83,16 @@ pub enum PromptSource {
     Inline(Vec<String>),
 }
 
+impl PromptSource {
+    /// Where a prompt stands: file and line, or position in the spec's list.
+    pub fn place(&self, prompt: usize) -> String {
+        match self {
+            Self::File(path) => format!("{}:{}", path.display(), prompt + 1),
+            Self::Inline(_) => format!("input.prompts[{prompt}]"),
+        }
+    }
+}
+
 /// Measures against activation outliers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -131,7 +141,7 @@ pub struct LimitsSection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Must {
-    /// Wall-clock seconds of the whole run.
+    /// Wall-clock seconds of a whole encrypted run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total_seconds: Option<f64>,
     /// Mean Kullback-Leibler divergence from the float model over all positions, in nats.

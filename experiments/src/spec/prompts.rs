@@ -5,12 +5,9 @@ use crate::error::HarnessError;
 use std::path::Path;
 
 /// The prompts of a cell, in order, none of them empty.
-pub(super) fn read(source: &PromptSource, root: &Path, file: &str) -> Result<Vec<String>, HarnessError> {
-    let (prompts, place): (Vec<String>, Box<dyn Fn(usize) -> String>) = match source {
-        PromptSource::Inline(prompts) => {
-            let file = file.to_string();
-            (prompts.clone(), Box::new(move |index| format!("{file}: input.prompts[{index}]")))
-        }
+pub(super) fn read(source: &PromptSource, root: &Path, spec: &str) -> Result<Vec<String>, HarnessError> {
+    let (prompts, origin) = match source {
+        PromptSource::Inline(prompts) => (prompts.clone(), format!("{spec}: ")),
         PromptSource::File(path) => {
             let full = root.join(path);
             if !full.is_file() {
@@ -21,15 +18,15 @@ pub(super) fn read(source: &PromptSource, root: &Path, file: &str) -> Result<Vec
                 });
             }
             let text = std::fs::read_to_string(&full).map_err(|source| HarnessError::io("read", &full, source))?;
-            let path = path.display().to_string();
-            (text.lines().map(str::to_string).collect(), Box::new(move |index| format!("{path}:{}", index + 1)))
+            (text.lines().map(str::to_string).collect(), String::new())
         }
     };
     if prompts.is_empty() {
-        return Err(HarnessError::EmptyPrompt { place: place(0) });
+        let problem = "holds no prompt, at least one is required".into();
+        return Err(HarnessError::InvalidValue { origin: spec.into(), key: "input.prompts".into(), problem });
     }
     match prompts.iter().position(|prompt| prompt.trim().is_empty()) {
-        Some(index) => Err(HarnessError::EmptyPrompt { place: place(index) }),
+        Some(index) => Err(HarnessError::EmptyPrompt { place: format!("{origin}{}", source.place(index)) }),
         None => Ok(prompts),
     }
 }

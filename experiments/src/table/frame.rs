@@ -140,9 +140,21 @@ fn cell_row(record: &CellRecord) -> Row {
     for (name, value) in &record.counts {
         push(&mut row, &format!("counts.{name}"), *value);
     }
+    for (name, value) in &record.kernels {
+        push(&mut row, &format!("kernels.{name}"), *value);
+    }
     for (name, value) in &record.levels {
         push(&mut row, &format!("levels.{name}"), *value);
     }
+    for polynomial in &record.polynomials {
+        let layer = polynomial.layer.map(|layer| format!("layer_{layer}.")).unwrap_or_default();
+        push(&mut row, &format!("degree.{layer}{}", polynomial.site.replace(' ', "_")), polynomial.degree);
+    }
+    for predicted in record.predicted.iter().flat_map(|prediction| &prediction.seconds) {
+        push(&mut row, &format!("predicted.seconds.{}", predicted.device), predicted.seconds);
+    }
+    let predicted_memory = record.predicted.as_ref().map(|prediction| prediction.server_memory_bytes);
+    push(&mut row, "predicted.server_memory_bytes", predicted_memory);
     push(&mut row, "peak_memory_bytes", record.footprint.peak_memory_bytes);
     push(&mut row, "key_bytes", record.footprint.key_bytes);
     push(&mut row, "client_to_server_bytes", record.footprint.client_to_server_bytes);
@@ -193,6 +205,7 @@ fn push_provenance(row: &mut Row, record: &CellRecord) {
     push(row, "security_bits", from.security_bits);
     push(row, "security_source", from.security_source.as_str());
     push(row, "insecure", from.insecure);
+    push(row, "resumptions", u64::from(from.resumptions));
     push(row, "model_hash", from.data.model.as_str());
     push(row, "prompts_hash", from.data.prompts.as_str());
     push(row, "ranges_hash", from.data.ranges.as_deref());
@@ -207,6 +220,7 @@ fn push_seconds(row: &mut Row, seconds: &PhaseSeconds) {
     push(row, "seconds.bootstrapping", seconds.bootstrapping);
     push(row, "seconds.nonlinear", seconds.nonlinear);
     push(row, "seconds.decrypt", seconds.decrypt);
+    push(row, "seconds.comparison", seconds.comparison);
     push(row, "seconds.total", seconds.total);
     push(row, "seconds.client", seconds.client);
 }

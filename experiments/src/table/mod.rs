@@ -8,7 +8,12 @@
 //! | `SUITE.md` | for people: rounded, with units and provenance |
 
 mod frame;
+mod grid;
+mod heading;
 mod markdown;
+mod metrics;
+mod names;
+mod terminal;
 
 use crate::atomic::{Access, OsDisk, replace};
 use crate::error::HarnessError;
@@ -49,9 +54,30 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
     Ok(written)
 }
 
-/// The part of the Markdown page that a terminal shows after a run.
+/// What a terminal shows after a run.
 pub fn summary(records: &[CellRecord]) -> String {
-    markdown::summary(&records.iter().collect::<Vec<_>>())
+    terminal::summary(&records.iter().collect::<Vec<_>>())
+}
+
+/// What a reader must not miss.
+fn remarks(records: &[&CellRecord]) -> Vec<String> {
+    let (mut remarks, mut insecure) = (Vec::new(), Vec::new());
+    for record in records {
+        let cell = heading::heading(record, records);
+        remarks.extend(record.broken_limits().iter().map(|limit| format!("Limit not kept ({cell}): {limit}.")));
+        if record.provenance.insecure {
+            insecure.push(cell);
+        }
+    }
+    if !insecure.is_empty() {
+        remarks.push(format!("Insecure parameters were allowed ({}).", insecure.join("; ")));
+    }
+    remarks
+}
+
+/// A token with its spaces and line ends made visible.
+fn visible(token: &str) -> String {
+    token.replace(' ', "␣").replace('\n', "⏎").replace('`', "'")
 }
 
 fn write_frame(frame: &mut DataFrame, parquet: &Path, csv: &Path) -> Result<(), HarnessError> {
@@ -62,4 +88,12 @@ fn write_frame(frame: &mut DataFrame, parquet: &Path, csv: &Path) -> Result<(), 
     let mut bytes = Vec::new();
     CsvWriter::new(&mut bytes).finish(frame).map_err(|error| failed(csv, error.to_string()))?;
     replace(&OsDisk, csv, &bytes, Access::Shared)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_token_is_visible() {
+        assert_eq!(super::visible(" a`b\n"), "␣a'b⏎");
+    }
 }

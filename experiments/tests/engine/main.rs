@@ -1,0 +1,7 @@
+//! The program with its real engine, on a small insecure ring and a model folder that nothing else has seen.
+
+mod model;
+mod modes;
+mod refusals;
+mod resumption;
+mod stage;

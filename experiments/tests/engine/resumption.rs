@@ -1,0 +1,78 @@
+//! A run that is killed goes on after its last layer and ends as if nothing had happened.
+
+use crate::stage::{Stage, stderr};
+use experiments::record::{CellRecord, Status};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// Kills the process of a cell once its first layer is stored.
+fn kill_after_first_layer(stage: &Stage) -> PathBuf {
+    let mut parent = stage.command(&[]).spawn().unwrap();
+    let patience = Instant::now();
+    let stored = loop {
+        let stored = stage.run_folders().into_iter().find(|folder| folder.join("observations-1").is_file());
+        if let Some(stored) = stored {
+            break stored;
+        }
+        assert!(parent.try_wait().unwrap().is_none(), "the run ended before its first layer");
+        assert!(patience.elapsed() < Duration::from_secs(300), "no layer was ever stored");
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    kill(child_of(&parent));
+    assert_eq!(parent.wait().unwrap().code(), Some(1));
+    assert!(!stored.join("observations-2").exists(), "the kill came too late to test anything");
+    stored
+}
+
+/// The child of a process, from the kernel's list.
+fn child_of(parent: &Child) -> u32 {
+    let file = format!("/proc/{0}/task/{0}/children", parent.id());
+    std::fs::read_to_string(file).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn kill(process: u32) {
+    assert!(Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
+}
+
+/// What must not depend on how often a run was interrupted.
+fn outcome(record: &CellRecord) -> CellRecord {
+    let mut outcome = record.clone();
+    outcome.provenance.started_at.clear();
+    outcome.provenance.resumptions = 0;
+    outcome.seconds = Default::default();
+    outcome.footprint.peak_memory_bytes = 0;
+    outcome
+}
+
+#[test]
+fn a_killed_run_ends_like_one_that_was_not() {
+    let stage = Stage::new();
+    let folder = kill_after_first_layer(&stage);
+
+    // Without its residual the state is refused, not computed around.
+    let (residual, aside) = (folder.join("residual-1-0"), folder.join("aside"));
+    std::fs::rename(&residual, &aside).unwrap();
+    let refused = stage.run(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let message = stderr(&refused);
+    assert!(message.contains("residual-1-0` is damaged (it is missing)") && message.contains("--force"), "{message}");
+    std::fs::rename(&aside, &residual).unwrap();
+
+    let resumed = stage.succeed(&[]);
+    assert!(stderr(&resumed).contains("resuming after layer 1 of 2"), "{}", stderr(&resumed));
+    stage.succeed(&["--force"]);
+    let records = stage.records();
+    let statuses: Vec<Status> = records.iter().map(|record| record.status).collect();
+    assert_eq!(statuses, [Status::Failed, Status::Failed, Status::Ok, Status::Ok]);
+    let (resumed, whole) = (&records[2], &records[3]);
+    assert_eq!((resumed.provenance.resumptions, whole.provenance.resumptions), (1, 0));
+    assert_eq!(resumed.counts, whole.counts);
+    assert_eq!(resumed.kernels, whole.kernels);
+    assert_eq!(resumed.agreement, whole.agreement);
+    assert!(outcome(resumed) == outcome(whole));
+    // The seconds are those of both parts: never less than what they are made of.
+    let parts: f64 = resumed.seconds.phases().iter().map(|(_, _, seconds)| seconds).sum();
+    assert!((parts - resumed.seconds.total).abs() <= 1e-6 * parts, "{parts} of {}", resumed.seconds.total);
+    assert!(stage.run_folders().is_empty());
+}
