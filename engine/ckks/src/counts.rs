@@ -36,6 +36,8 @@ macro_rules! operation_counts {
 operation_counts! {
     /// Half bootstraps.
     half_bootstraps,
+    /// Compute levels that half bootstraps gave back, summed.
+    levels_restored,
     /// SlotsToCoeffs transforms.
     slots_to_coefficients,
     /// Slot rotations (one key switch each; the identity is not counted).

@@ -119,6 +119,8 @@ fn rejects_what_does_not_fit() {
     assert!(refusal(server.lower(&bottom, Level(2))).contains("bootstrap"));
     assert!(refusal(server.rotate(&high, Rotation(9))).contains("plan"), "no such key was generated");
     assert!(refusal(server.slots_to_coefficients(&high, None, 0.0)).contains("unit"));
+    assert!(refusal(server.slots_to_coefficients(&high, None, 1e-3)).contains("larger unit"));
+    assert!(refusal(client.encrypt_slots(&x, Level(18))).contains("at most 17"));
     assert!(refusal(client.encrypt(&x, 1.0)).contains("pad"));
     assert!(refusal(client.encrypt(&vec![1e9; shape.degree()], 1e9)).contains("smaller unit"));
     let a = client.encrypt(&vec![0.0; shape.degree()], 1e6).unwrap();

@@ -61,14 +61,14 @@ impl<B: Backend> KeyStore<B> {
     ) -> Result<Arc<SwitchingKey<B>>, RlweError> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let known = keys.get(&id);
-        if let Some(key) = known.filter(|key| key.shape.basis().contains(required.basis())) {
+        if let Some(key) = known.filter(|key| key.shape.serves(&required)) {
             return Ok(Arc::clone(key));
         }
         let Some(requests) = &self.requests else {
             return Err(RlweError::MissingKey {
                 key: id.to_string(),
-                found: known.map_or("absent".into(), |key| format!("at {:?}", key.shape.basis())),
-                required: format!("{:?}", required.basis()),
+                found: known.map_or("absent".into(), |key| format!("{:?}", key.shape)),
+                required: format!("{required:?}"),
             });
         };
         let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);

@@ -109,6 +109,14 @@ impl KeyShape {
         }
     }
 
+    /// Whether a key of this shape can stand in for one of the required shape: at least its ciphertext primes, and exactly its special
+    /// primes and gadget, since the rows carry the product of the special primes that the division will take away.
+    pub fn serves(&self, required: &Self) -> bool {
+        self.ciphertext.contains(required.ciphertext)
+            && self.special == required.special
+            && self.gadget == required.gadget
+    }
+
     /// Words of the key once expanded.
     pub fn words(&self, degree: usize) -> usize {
         2 * self.rows() * self.basis().len() * degree

@@ -6,7 +6,7 @@
 //!
 //! **Invariants.**
 //! * Secrets live in [`client`] only; server types ([`KeySwitcher`], [`KeyStore`], [`Ciphertext`]) cannot hold one.
-//! * Every key is checked against the security table at its own modulus and under the secret it is encrypted with.
+//! * Every key is checked against the bounds of [`security`] at its own modulus and under the secret it is encrypted with.
 //! * Keys are made for the primes that a circuit's plan requests, never typed by hand ([`KeyRequests`]).
 //! * What travels ([`wire`]) names its format, its parameters and its length, and is checked before it is believed.
 //! * Nothing here knows slots or scales.

@@ -10,7 +10,7 @@ pub const SECURITY_BITS: u32 = 128;
 
 /// Where the bounds come from, for records and tables.
 pub const SECURITY_SOURCE: &str =
-    "Security Guidelines for Implementing Homomorphic Encryption (2024), ternary, classical";
+    "2024 Security Guidelines (ternary, classical); sparse ephemeral secret: encapsulation at <= 115 bits";
 
 /// Error standard deviation that the table assumes.
 pub const SIGMA: f64 = 3.19;

@@ -169,6 +169,19 @@ fn rejects_missing_keys_and_higher_levels_than_requested() {
 }
 
 #[test]
+fn rejects_a_key_with_other_special_primes_than_the_division_takes_away() {
+    let instance = Instance::new(14);
+    let element = GaloisElement::rotation(instance.parameters.ring(), 3);
+    let shape = KeyShape { ciphertext: Basis::prefix(7), special: 2, gadget: Gadget::Groups(3) };
+    let key = instance.client.switching_key(instance.backend.as_ref(), &KeyId::Galois(element), &shape).expect("key");
+    let keys = fhe_rlwe::KeyStore::new([key]);
+    let server = fhe_rlwe::KeySwitcher::new(instance.backend.clone(), instance.parameters.clone(), keys);
+    let ciphertext = instance.encrypt(&message(DEGREE, BOUND, 1), 2, 1);
+    let error = server.automorphism(&ciphertext, element).err().expect("two special primes instead of three");
+    assert!(matches!(error, RlweError::MissingKey { .. }), "{error}");
+}
+
+#[test]
 fn rejects_insecure_keys_unless_asked_for_by_name() {
     let parameters = parameters(false);
     let backend = fhe_ring::Cpu::new(parameters.chain().clone());

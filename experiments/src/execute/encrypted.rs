@@ -68,7 +68,12 @@ pub(super) fn run(
 
     // The total runs on until the record is complete; only earlier processes' is final.
     let earlier = attendant.observations.seconds.total;
-    report(prepared, &server, account.balance(&attendant.observations), record);
+    report(prepared, account.balance(&attendant.observations), record);
+    record.footprint = Footprint {
+        peak_memory_bytes: record.footprint.peak_memory_bytes,
+        key_bytes: server.key_bytes() as u64,
+        ..plan.traffic(prepared)?
+    };
     record.seconds.total = earlier;
     record.agreement.push(agreement(FLOAT, &prepared.block, &reference.logits, &logits)?);
     record.agreement.push(agreement(CLEAR_CIRCUIT, &prepared.block, &clear_logits, &logits)?);
@@ -105,7 +110,7 @@ fn parties(
 }
 
 /// What the run has shown and what it takes.
-fn report(prepared: &Prepared, server: &Server, observations: Observations, record: &mut CellRecord) {
+fn report(prepared: &Prepared, observations: Observations, record: &mut CellRecord) {
     let bootstraps = observations.counts.get("half_bootstraps").copied().unwrap_or_default();
     record.failure_probability_log2 = Some(prepared.parameters.failure_log2(bootstraps));
     record.seconds = observations.seconds;
@@ -113,14 +118,7 @@ fn report(prepared: &Prepared, server: &Server, observations: Observations, reco
     record.kernels = observations.kernels;
     record.layer_errors = observations.layer_errors;
     record.provenance.resumptions = observations.resumptions;
-    // Fresh and final ciphertexts at the lowest prime; the keys are counted apart.
-    let ciphertext = 2 * 8 * prepared.parameters.shape().degree() as u64;
-    record.footprint = Footprint {
-        peak_memory_bytes: observations.peak_memory_bytes,
-        key_bytes: server.key_bytes() as u64,
-        client_to_server_bytes: prepared.model.input_ciphertexts() as u64 * ciphertext,
-        server_to_client_bytes: prepared.model.output_ciphertexts() as u64 * ciphertext,
-    };
+    record.footprint.peak_memory_bytes = observations.peak_memory_bytes;
 }
 
 /// What the server of this process has done since the account was opened, to be added to what earlier processes did.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fhe_ckks::{CkksClient, CkksServer, Client, Evaluator, Level, OperationCounts};
-use fhe_ring::{Counts, DeviceProfile, Meter, Seed};
+use fhe_ring::{Basis, Counts, DeviceProfile, Meter, Seed, Shape};
 use fhe_rlwe::KeyRequests;
+use fhe_rlwe::wire::{CiphertextForm, ciphertext_wire_bytes};
 
 use super::attendant::Attendant;
 use super::decoder::Decoder;
@@ -13,7 +14,7 @@ use super::prepared::Prepared;
 use super::state::Observations;
 use crate::error::HarnessError;
 use crate::event::{ProgressSink, Quiet};
-use crate::record::{CellRecord, PredictedSeconds, Prediction};
+use crate::record::{CellRecord, Footprint, PredictedSeconds, Prediction};
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> HarnessError {
     HarnessError::execution("meter the circuit", error)
@@ -46,6 +47,21 @@ impl Plan {
         })
     }
 
+    /// Keys and traffic of the run, in the project's wire format; nothing is sent here, client and server share a process.
+    pub(super) fn traffic(&self, prepared: &Prepared) -> Result<Footprint, HarnessError> {
+        let rlwe = prepared.parameters.rlwe();
+        let lowest = Shape::evaluation(rlwe.ring(), Basis::prefix(1));
+        let ciphertext = |form| ciphertext_wire_bytes(lowest, form, rlwe).map_err(failed);
+        Ok(Footprint {
+            peak_memory_bytes: 0,
+            key_bytes: self.key_bytes,
+            key_wire_bytes: self.requests.wire_bytes(rlwe).map_err(failed)?,
+            client_to_server_bytes: prepared.model.input_ciphertexts() as u64 * ciphertext(CiphertextForm::Seeded)?,
+            server_to_client_bytes: prepared.model.output_ciphertexts() as u64
+                * ciphertext(CiphertextForm::BothHalves)?,
+        })
+    }
+
     /// What an encrypted run is expected to take.
     pub(super) fn prediction(&self) -> Prediction {
         let seconds = |profile: DeviceProfile| PredictedSeconds {
@@ -70,7 +86,7 @@ pub(super) fn run(
     record.seconds.plan = seconds;
     record.counts = operations(plan.operations, plan.key_switches);
     record.kernels = kernels(&plan.kernels);
-    record.footprint.key_bytes = plan.key_bytes;
+    record.footprint = plan.traffic(prepared)?;
     record.predicted = Some(plan.prediction());
     Ok(())
 }
@@ -92,7 +108,7 @@ pub(super) fn bootstrap_operations(
     let start = Level(shape.slots_to_coefficients_levels);
     let slots = client.encrypt_slots(&vec![0.0; shape.slots], start).map_err(failed)?;
     let before = server.counts();
-    server.slots_to_coefficients(&slots, None, 1.0).map_err(failed)?;
+    server.slots_to_coefficients(&slots, None, shape.full_scale).map_err(failed)?;
     let descent = server.counts() - before;
     Ok(move |levels: Option<usize>| levels.map_or(descent, |levels| ascents[levels]))
 }

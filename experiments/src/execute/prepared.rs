@@ -14,7 +14,7 @@ use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::params;
 use crate::record::{CellRecord, PolynomialSummary, PromptOutcome};
-use crate::spec::Cell;
+use crate::spec::{Cell, Mode};
 
 /// The model, the prompts and the circuit of a cell.
 pub(super) struct Prepared {
@@ -80,7 +80,9 @@ impl Prepared {
         record.provenance.parameters = set.name.into();
         record.provenance.parameter_fingerprint = self.parameters.rlwe().fingerprint().short();
         record.provenance.insecure = set.insecure;
-        if set.insecure {
+        if record.mode == Mode::Clear {
+            record.provenance.security_source = "none: nothing is encrypted in the clear mode".into();
+        } else if set.insecure {
             record.provenance.security_source = "a small insecure ring, for tests only".into();
         } else {
             record.provenance.security_bits = Some(f64::from(security::SECURITY_BITS));

@@ -155,9 +155,11 @@ impl AddAssign for PhaseSeconds {
 pub struct Footprint {
     /// Most memory the process held at once.
     pub peak_memory_bytes: u64,
-    /// Evaluation keys as sent.
+    /// Evaluation keys in the server's memory.
     pub key_bytes: u64,
-    /// Everything else the client sends.
+    /// Evaluation keys as sent: residues packed, uniform halves as seeds.
+    pub key_wire_bytes: u64,
+    /// Everything else the client sends: fresh ciphertexts, seeded.
     pub client_to_server_bytes: u64,
     /// Everything the server sends back.
     pub server_to_client_bytes: u64,

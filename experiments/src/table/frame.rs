@@ -157,6 +157,7 @@ fn cell_row(record: &CellRecord) -> Row {
     push(&mut row, "predicted.server_memory_bytes", predicted_memory);
     push(&mut row, "peak_memory_bytes", record.footprint.peak_memory_bytes);
     push(&mut row, "key_bytes", record.footprint.key_bytes);
+    push(&mut row, "key_wire_bytes", record.footprint.key_wire_bytes);
     push(&mut row, "client_to_server_bytes", record.footprint.client_to_server_bytes);
     push(&mut row, "server_to_client_bytes", record.footprint.server_to_client_bytes);
     push(&mut row, "failure_probability_log2", record.failure_probability_log2);

@@ -163,7 +163,8 @@ fn footprint(records: &[&CellRecord]) -> Section {
     let size = |bytes: u64| (bytes > 0).then(|| format::bytes(bytes));
     Builder::new("Memory and traffic", records)
         .row("peak memory of the process", |record| size(record.footprint.peak_memory_bytes))
-        .row("evaluation keys", |record| size(record.footprint.key_bytes))
+        .row("evaluation keys, in memory", |record| size(record.footprint.key_bytes))
+        .row("evaluation keys, as sent", |record| size(record.footprint.key_wire_bytes))
         .row("client to server, without keys", |record| size(record.footprint.client_to_server_bytes))
         .row("server to client", |record| size(record.footprint.server_to_client_bytes))
         .detail("failure probability of all bootstraps", |record| {

@@ -12,8 +12,8 @@ pub trait BootstrapCost: Send + Sync {
 
 /// Counts the transforms themselves and nothing inside.
 impl BootstrapCost for () {
-    fn half_bootstrap(&self, _levels: usize) -> OperationCounts {
-        OperationCounts { half_bootstraps: 1, ..OperationCounts::default() }
+    fn half_bootstrap(&self, levels: usize) -> OperationCounts {
+        OperationCounts { half_bootstraps: 1, levels_restored: levels as u64, ..OperationCounts::default() }
     }
 
     fn slots_to_coefficients(&self) -> OperationCounts {

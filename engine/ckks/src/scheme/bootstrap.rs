@@ -28,6 +28,9 @@ use crate::{
     transforms::coefficients_slots::{embedding_stages, inverse_embedding_stages, stage_offsets, stage_ranges},
 };
 
+/// Least scale at which the last SlotsToCoeffs factor is encoded: its entries of size one keep 16 bits.
+const LEAST_FACTOR_SCALE: f64 = (1u64 << 16) as f64;
+
 /// The last SlotsToCoeffs factor encoded for one output unit.
 type LastFactor<B> = Option<(f64, Arc<EncodedTransform<B>>)>;
 
@@ -153,6 +156,16 @@ impl<B: Backend> CkksServer<B> {
                 remedy: "derive the unit from calibrated ranges",
             });
         }
+        let precision = unit * self.parameters.prime(1) / self.parameters.scale(Level(1), None);
+        if precision < LEAST_FACTOR_SCALE {
+            return Err(CkksError::Precondition {
+                operation: "slots_to_coefficients",
+                operand: "unit",
+                found: format!("2^{:.1}, which encodes the last factor at 2^{:.1}", unit.log2(), precision.log2()),
+                required: format!("an encoding at 2^{:.0} or more", LEAST_FACTOR_SCALE.log2()),
+                remedy: "use a larger unit; the product that follows would see mostly rounding errors",
+            });
+        }
         let start = Level(self.parameters.shape().slots_to_coefficients_levels);
         let mut slots = self.lower_slots(real, start)?;
         if let Some(imaginary) = imaginary {
@@ -197,7 +210,10 @@ impl<B: Backend> CkksServer<B> {
         // z - conj z = 2 i Im z; times i^3 = -i it is 2 Im z.
         let imaginary = self.imaginary_slots(&self.add_slots(&slots, &conjugate, true)?, 3)?;
         drop((slots, conjugate));
-        self.count(|c| c.half_bootstraps += 1);
+        self.count(|c| {
+            c.half_bootstraps += 1;
+            c.levels_restored += levels as u64;
+        });
         Ok([self.eval_mod(&real, landing)?, self.eval_mod(&imaginary, landing)?])
     }
 

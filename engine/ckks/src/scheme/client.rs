@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use fhe_ring::{Backend, Basis, Poly, Seed};
-use fhe_rlwe::{KeyRequests, KeyStore, client::ClientSecrets};
+use fhe_rlwe::{Ciphertext, KeyRequests, KeyStore, client::ClientSecrets};
+use zeroize::Zeroizing;
 
 use super::{CkksServer, CoefficientCiphertext, SlotCiphertext, encoder::Encoder, slots::scaled};
 use crate::{CkksError, Client, Level, Parameters, transforms::embedding::Embedding};
@@ -18,7 +19,7 @@ pub struct CkksClient<B: Backend> {
     secrets: ClientSecrets,
     encoder: Encoder,
     embedding: Embedding,
-    nonce: AtomicU64,
+    encryptions: AtomicU64,
 }
 
 impl<B: Backend> CkksClient<B> {
@@ -35,7 +36,7 @@ impl<B: Backend> CkksClient<B> {
             secrets,
             encoder: Encoder::new(log_degree)?,
             embedding: Embedding::new(log_degree)?,
-            nonce: AtomicU64::new(0),
+            encryptions: AtomicU64::new(0),
         })
     }
 
@@ -52,9 +53,20 @@ impl<B: Backend> CkksClient<B> {
     /// # Errors
     /// If the number of slots or the level does not fit.
     pub fn encrypt_slots(&self, slots: &[f64], level: Level) -> Result<SlotCiphertext<B>, CkksError> {
+        let top = self.parameters.shape().top_level();
+        if level.0 > top {
+            return Err(CkksError::Precondition {
+                operation: "encrypt_slots",
+                operand: "level",
+                found: level.0.to_string(),
+                required: format!("at most {top}"),
+                remedy: "encrypt at a compute level",
+            });
+        }
         let basis = self.parameters.basis(level, None);
         let plain = self.encoder.real(self.backend.as_ref(), basis, slots, self.parameters.scale(level, None))?;
-        Ok(SlotCiphertext::new(self.secrets.encrypt(self.backend.as_ref(), plain, self.next_nonce())?, level, None))
+        let nonce = self.nonce(slots.iter().map(|value| value.to_bits()).chain([level.0 as u64]));
+        Ok(SlotCiphertext::new(self.secrets.encrypt(self.backend.as_ref(), plain, nonce)?, level, None))
     }
 
     /// Decrypts slots (real parts); `None` without data.
@@ -76,14 +88,30 @@ impl<B: Backend> CkksClient<B> {
         // The two lowest primes hold any message of the compute region; fewer limbs, less work.
         let basis = Basis::prefix(x.ciphertext.basis().ciphertext_count().min(2));
         let ciphertext = x.ciphertext.map(|half| half.restrict(&self.backend, basis))?;
-        let phase = self.secrets.decrypt(self.backend.as_ref(), &ciphertext)?;
+        let words = self.phase(&ciphertext)?;
         let scale = self.parameters.scale(x.level, x.landing);
-        let Some(words) = phase.download(&self.backend) else { return Ok(None) };
+        let Some(words) = words else { return Ok(None) };
         Ok(Some(self.embedding.decode(&self.centred(&words, basis), scale)?))
     }
 
-    fn next_nonce(&self) -> u64 {
-        self.nonce.fetch_add(1, Ordering::Relaxed)
+    /// Residues of the phase, which is wiped from the backend: with the ciphertext it gives the secret away.
+    fn phase(&self, ciphertext: &Ciphertext<B>) -> Result<Option<Zeroizing<Vec<u64>>>, CkksError> {
+        let mut phase: Poly<B> = self.secrets.decrypt(self.backend.as_ref(), ciphertext)?;
+        let words = phase.download(&self.backend).map(Zeroizing::new);
+        phase.scale_integer(&self.backend, 0);
+        Ok(words)
+    }
+
+    /// Names the randomness of one encryption after its message and its number: a client rebuilt from the same seed, which counts from
+    /// zero again, repeats a ciphertext for the same message but never a mask for another one.
+    fn nonce(&self, message: impl Iterator<Item = u64>) -> u64 {
+        let mut hash = blake3::Hasher::new_derive_key("fhe-llama 2026 nonce of an encryption");
+        hash.update(&self.encryptions.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        for word in message {
+            hash.update(&word.to_le_bytes());
+        }
+        let digest = hash.finalize();
+        digest.as_bytes().iter().take(8).fold(0, |nonce, &byte| nonce << 8 | u64::from(byte))
     }
 
     /// Centred representatives of limb-major residues modulo one or two primes.
@@ -142,13 +170,13 @@ impl<B: Backend> Client<CkksServer<B>> for CkksClient<B> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let message = self.encoder.integers(self.backend.as_ref(), Basis::prefix(1), &integers)?;
-        let ciphertext = self.secrets.encrypt(self.backend.as_ref(), message, self.next_nonce())?;
+        let nonce = self.nonce(integers.iter().map(|&integer| integer as u64));
+        let ciphertext = self.secrets.encrypt(self.backend.as_ref(), message, nonce)?;
         Ok(CoefficientCiphertext::new(ciphertext, unit))
     }
 
     fn decrypt(&self, ciphertext: &CoefficientCiphertext<B>) -> Result<Option<Vec<f64>>, CkksError> {
-        let phase: Poly<B> = self.secrets.decrypt(self.backend.as_ref(), &ciphertext.ciphertext)?;
-        let Some(words) = phase.download(&self.backend) else { return Ok(None) };
+        let Some(words) = self.phase(&ciphertext.ciphertext)? else { return Ok(None) };
         let centred = self.centred(&words, Basis::prefix(1));
         Ok(Some(centred.into_iter().map(|c| c / ciphertext.unit).collect()))
     }

@@ -49,7 +49,9 @@ impl ClientSecrets {
         self.parameters().check_key(id, shape)?;
         let basis = shape.basis();
         let source = self.source(backend, id, basis)?;
-        let target = self.target(backend, id, basis)?;
+        // Negated once, so that `-a t` is added without ever lying in memory of its own, from which `t` would follow.
+        let mut target = self.target(backend, id, basis)?;
+        target.poly_mut().negate(backend);
         let poly = Shape::evaluation(self.parameters().ring(), basis);
         // The shape belongs to the label: one key at two special moduli must not share masks, or their difference is
         // the secret.
@@ -63,9 +65,7 @@ impl ClientSecrets {
             let errors = self.seed(&format!("{label}, errors"), row as u64);
             let a = uniform_poly(backend, poly, &uniform)?;
             let mut b = error_poly(backend, poly, &errors)?;
-            let mut masked = a.multiply(backend, target.poly())?;
-            masked.negate(backend);
-            b.add_assign(backend, &masked)?;
+            b.multiply_accumulate(backend, &a, target.poly())?;
             let mut message = self.source_scaled(backend, source.poly(), shape, row)?;
             b.add_assign(backend, &message)?;
             message.scale_integer(backend, 0);
