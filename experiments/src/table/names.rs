@@ -3,8 +3,9 @@
 use crate::format;
 
 /// Homomorphic operations: name in records, title, whether a short summary can do without it.
-pub(super) const OPERATIONS: [(&str, &str, bool); 12] = [
+pub(super) const OPERATIONS: [(&str, &str, bool); 13] = [
     ("half_bootstraps", "half bootstraps", false),
+    ("levels_restored", "compute levels given back", true),
     ("slots_to_coefficients", "slots to coefficients", false),
     ("rotations", "rotations", false),
     ("conjugations", "conjugations", true),
