@@ -109,7 +109,7 @@ fn slots_to_coefficients_lands_on_any_unit() {
 }
 
 /// The claims of `n16-llama`: 128 bits, 2^16 coefficients, 14 levels left.
-/// `cargo test --release -p fhe-ckks --test bootstrapping -- --ignored --nocapture` (about 12 GiB and two minutes; `cargo real-ring` for short).
+/// `cargo test --release -p fhe-ckks --test bootstrapping -- --ignored --nocapture` (about 12 GiB and a minute; `cargo real-ring` for short).
 #[test]
 #[ignore = "real ring: run by name"]
 fn real_ring_bootstrapping_meets_its_claims() {
