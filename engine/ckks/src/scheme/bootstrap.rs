@@ -44,6 +44,11 @@ pub(super) struct BootstrapTables<B: Backend> {
     sines: Mutex<BTreeMap<Level, Arc<SinePolynomial>>>,
 }
 
+/// Plaintext scale of the last SlotsToCoeffs factor, which lands on the output unit.
+fn last_factor_scale(parameters: &Parameters, unit: f64) -> f64 {
+    unit * parameters.prime(1) / parameters.scale(Level(1), None)
+}
+
 impl<B: Backend> BootstrapTables<B> {
     pub(super) fn new(
         switcher: &KeySwitcher<B>,
@@ -113,7 +118,7 @@ impl<B: Backend> BootstrapTables<B> {
         }
         let parameters = &server.parameters;
         let index = parameters.shape().slots_to_coefficients_levels - 1;
-        let scale = unit * parameters.prime(1) / parameters.scale(Level(1), None);
+        let scale = last_factor_scale(parameters, unit);
         let factor = Arc::new(Self::descending_factor(&server.switcher, parameters, &server.encoder, index, scale)?);
         *cached = Some((unit, Arc::clone(&factor)));
         Ok(factor)
@@ -156,7 +161,7 @@ impl<B: Backend> CkksServer<B> {
                 remedy: "derive the unit from calibrated ranges",
             });
         }
-        let precision = unit * self.parameters.prime(1) / self.parameters.scale(Level(1), None);
+        let precision = last_factor_scale(&self.parameters, unit);
         if precision < LEAST_FACTOR_SCALE {
             return Err(CkksError::Precondition {
                 operation: "slots_to_coefficients",
