@@ -44,6 +44,8 @@ operation_counts! {
     rotations,
     /// Complex conjugations.
     conjugations,
+    /// Conversions between real and complex slots.
+    packing_conversions,
     /// Ciphertext-ciphertext products, squares included.
     products,
     /// Products with a plaintext vector.

@@ -9,28 +9,28 @@ use crate::{CircuitShape, CkksError, OperationCounts};
 pub struct Level(pub usize);
 
 /// Rotation of the slots to the left by so many places (negative: right): slot `j` of the result is slot `j + steps`
-/// of the argument, cyclically over all slots.
+/// of the argument, cyclically over all slots of its packing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rotation(pub i64);
 
-/// Approximate arithmetic on packed numbers, implemented by the encrypted scheme over any backend and by [`crate::Clear`].
+/// Which ring a slot ciphertext lives in, and so what its slots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Packing {
+    /// `N` real slots of the conjugate-invariant ring: where bootstrapping lands and all non-linear work is done. One cyclic group of
+    /// rotations runs through all `N` slots, so a rotation that leaves one half of them enters the other.
+    Real,
+    /// `N/2` complex slots of the cyclotomic ring, for maps that are linear over the complex numbers.
+    Complex,
+}
+
+/// Slot-wise approximate arithmetic: all that a polynomial needs.
 ///
-/// Two representations flow through a circuit (a third, module rows, only inside a plaintext-ciphertext product):
-///
-/// * **Slots**: `shape().slots` complex numbers (most circuits use only their real parts), at a [`Level`]. Every operation that
-///   multiplies consumes one level and returns a ciphertext at its canonical scale; operands at different levels are lowered
-///   to the smaller one by the operation itself.
-/// * **Coefficients**: `2 * slots` real numbers at the lowest modulus, stored as integers `value * unit`.
-///
-/// Coefficient `p` corresponds to slot `bit_reverse(p mod slots)`: the real part for `p < slots`, the imaginary part otherwise.
-/// That is the map of both [`Evaluator::slots_to_coefficients`] and [`Evaluator::half_bootstrap`].
-pub trait Evaluator: Sync {
+/// Slots are `shape().slots(packing)` numbers at a [`Level`]. Every operation that multiplies consumes one level and
+/// returns a ciphertext at its canonical scale; operands at different levels are lowered to the smaller one by the
+/// operation itself. Operands of one operation have one packing.
+pub trait SlotArithmetic: Sync {
     /// Slot ciphertext.
     type Slots: Clone + Send + Sync;
-    /// Coefficient ciphertext at the lowest modulus.
-    type Coefficients: Clone + Send + Sync;
-    /// Rows of module ciphertexts, the operand of an integer matrix product.
-    type Rows: Send + Sync;
 
     /// Sizes and levels.
     fn shape(&self) -> &CircuitShape;
@@ -39,16 +39,12 @@ pub trait Evaluator: Sync {
     /// What has been executed so far.
     fn counts(&self) -> OperationCounts;
 
-    // --- slots ---------------------------------------------------------------------------------------------------
-
     /// Slot-wise sum; no level.
     fn add(&self, a: &Self::Slots, b: &Self::Slots) -> Result<Self::Slots, CkksError>;
     /// Slot-wise difference; no level.
     fn subtract(&self, a: &Self::Slots, b: &Self::Slots) -> Result<Self::Slots, CkksError>;
     /// Adds a real constant to every slot; no level.
     fn add_constant(&self, a: &Self::Slots, constant: f64) -> Result<Self::Slots, CkksError>;
-    /// Adds a real plaintext vector (length `slots`); no level.
-    fn add_plain(&self, a: &Self::Slots, plain: &[f64]) -> Result<Self::Slots, CkksError>;
     /// Multiplies by a small integer; no level.
     fn multiply_integer(&self, a: &Self::Slots, factor: i64) -> Result<Self::Slots, CkksError>;
     /// Slot-wise product, relinearised and rescaled; one level.
@@ -57,38 +53,62 @@ pub trait Evaluator: Sync {
     fn square(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError>;
     /// `sum_i x_i * c_i + constant` with one rescaling; one level below the lowest `x_i`.
     fn linear_combination(&self, terms: &[(&Self::Slots, f64)], constant: f64) -> Result<Self::Slots, CkksError>;
-    /// `sum_i x_i * plain_i` (real vectors of length `slots`) with one rescaling; one level below the lowest `x_i`.
-    fn plain_combination(&self, terms: &[(&Self::Slots, &[f64])]) -> Result<Self::Slots, CkksError>;
     /// The same slots at a lower level (no effect at the same level, an error upwards).
     fn lower(&self, a: &Self::Slots, level: Level) -> Result<Self::Slots, CkksError>;
+}
+
+/// Approximate arithmetic on packed numbers, implemented by the encrypted scheme over any backend and by [`crate::Clear`].
+///
+/// Two representations flow through a circuit (a third, module rows, only inside a plaintext-ciphertext product):
+///
+/// * **Slots** of a [`Packing`], `Real` ones but for complex-linear maps.
+/// * **Coefficients**: `shape().degree` real numbers at the lowest modulus, stored as integers `value * unit`.
+///
+/// Coefficient `p` corresponds to real slot [`CircuitShape::slot_of_coefficient`]`(p)`: the half of `p` stays, the other bits are
+/// reversed. In the complex packing the lower half holds the real parts and the upper half the imaginary ones. That is the map of
+/// both [`Evaluator::slots_to_coefficients`] and [`Evaluator::half_bootstrap`].
+pub trait Evaluator: SlotArithmetic {
+    /// Coefficient ciphertext at the lowest modulus.
+    type Coefficients: Clone + Send + Sync;
+    /// Rows of module ciphertexts, the operand of an integer matrix product.
+    type Rows: Send + Sync;
+
+    // --- slots ---------------------------------------------------------------------------------------------------
+
+    /// Packing of a slot ciphertext.
+    fn packing(&self, x: &Self::Slots) -> Packing;
+    /// Adds a real plaintext vector, one value per slot; no level.
+    fn add_plain(&self, a: &Self::Slots, plain: &[f64]) -> Result<Self::Slots, CkksError>;
+    /// `sum_i x_i * plain_i` (real vectors, one value per slot) with one rescaling; one level below the lowest `x_i`.
+    fn plain_combination(&self, terms: &[(&Self::Slots, &[f64])]) -> Result<Self::Slots, CkksError>;
     /// One rotation: one key switch, none for the identity.
     fn rotate(&self, a: &Self::Slots, rotation: Rotation) -> Result<Self::Slots, CkksError>;
     /// Several rotations of one ciphertext sharing its decomposition (hoisting).
     fn rotate_hoisted(&self, a: &Self::Slots, rotations: &[Rotation]) -> Result<Vec<Self::Slots>, CkksError>;
-    /// Complex conjugate: one key switch.
+    /// Complex conjugate of complex slots: one key switch. Refused for real ones.
     fn conjugate(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError>;
-    /// Multiplies by the imaginary unit; free.
+    /// Multiplies complex slots by the imaginary unit; free. Refused for real ones.
     fn multiply_imaginary(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError>;
 
-    // --- between slots and coefficients --------------------------------------------------------------------------
+    // --- between packings and representations --------------------------------------------------------------------
 
-    /// SlotsToCoeffs of `real + i * imaginary`; takes its levels from `shape()` and ends at the lowest modulus with
-    /// integer coefficients `value * unit`. Both inputs must hold real slots.
-    fn slots_to_coefficients(
-        &self,
-        real: &Self::Slots,
-        imaginary: Option<&Self::Slots>,
-        unit: f64,
-    ) -> Result<Self::Coefficients, CkksError>;
+    /// Real slots `x_j` as complex slots `x_j + i x_(j + N/2)`: two key switches, one level.
+    fn to_complex(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError>;
+    /// The inverse: complex slots as their real parts followed by their imaginary parts; two key switches, one level.
+    fn to_real(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError>;
 
-    /// Half bootstrapping (ModRaise, CoeffsToSlots, EvalMod) of each input: the coefficients return as two ciphertexts of
-    /// real slots at level `levels + shape().slots_to_coefficients_levels`, the first for coefficients `p < slots`.
+    /// SlotsToCoeffs of either packing; takes its levels from `shape()` and ends at the lowest modulus with integer coefficients
+    /// `value * unit`.
+    fn slots_to_coefficients(&self, slots: &Self::Slots, unit: f64) -> Result<Self::Coefficients, CkksError>;
+
+    /// Half bootstrapping (ModRaise, CoeffsToSlots, EvalMod) of each input: the coefficients return as real slots at level
+    /// `levels + shape().slots_to_coefficients_levels`. Inputs given together are worked on together, which reads every key
+    /// less often; results do not depend on it.
     ///
     /// Slots are normalised: integer coefficient `m` becomes `sin(2 pi r x) / (2 pi r)` with `x = m / shape().full_scale`
     /// and `r = shape().message_ratio`; apply [`crate::correct_sine`] (two levels) where the cubic error matters.
     /// Inputs must satisfy `|x| <= 1`.
-    fn half_bootstrap(&self, inputs: &[&Self::Coefficients], levels: usize)
-    -> Result<Vec<[Self::Slots; 2]>, CkksError>;
+    fn half_bootstrap(&self, inputs: &[&Self::Coefficients], levels: usize) -> Result<Vec<Self::Slots>, CkksError>;
 
     // --- coefficients --------------------------------------------------------------------------------------------
 
@@ -106,7 +126,7 @@ pub trait Evaluator: Sync {
 
     // --- plaintext-ciphertext matrix products --------------------------------------------------------------------
 
-    /// Ring switching and MLWE split of ciphertexts in row-module layout: with `r = 2 * slots / tokens`, matrix row
+    /// Ring switching and MLWE split of ciphertexts in row-module layout: with `r = shape().degree / tokens`, matrix row
     /// `C * r + row` holds coefficients `row + r * token` of `inputs[C]`. All inputs have one unit.
     fn module_rows(&self, inputs: &[&Self::Coefficients], tokens: usize) -> Result<Self::Rows, CkksError>;
     /// `weights * rows`; `scale` is the integer that stands for the weight 1 and multiplies the unit.
@@ -117,7 +137,7 @@ pub trait Evaluator: Sync {
 
 /// The data owner's side of a circuit: what goes in and what comes out.
 pub trait Client<E: Evaluator + ?Sized> {
-    /// Encrypts `2 * slots` real coefficients at the lowest modulus as integers `value * unit`.
+    /// Encrypts `shape().degree` real coefficients at the lowest modulus as integers `value * unit`.
     fn encrypt(&self, coefficients: &[f64], unit: f64) -> Result<E::Coefficients, CkksError>;
     /// Decrypts to values (integers divided by the unit); `None` if the execution holds no data (metering).
     fn decrypt(&self, ciphertext: &E::Coefficients) -> Result<Option<Vec<f64>>, CkksError>;

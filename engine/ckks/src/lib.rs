@@ -30,7 +30,7 @@ pub use bootstrapping::{bootstrap, correct_sine};
 pub use clear::*;
 pub use counts::OperationCounts;
 pub use error::CkksError;
-pub use evaluator::{Client, Evaluator, Level, Rotation};
+pub use evaluator::{Client, Evaluator, Level, Packing, Rotation, SlotArithmetic};
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
 pub use parameters::{ParameterSet, Parameters};
 pub use scheme::{CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};

@@ -1,10 +1,12 @@
 //! What a circuit needs to know about the parameter set it runs under.
 
+use crate::Packing;
+
 /// Sizes and level budget of a parameter set, as circuits see them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CircuitShape {
-    /// Complex slots, half the ring degree.
-    pub slots: usize,
+    /// Ring degree: real coefficients of a ciphertext, and its real slots.
+    pub degree: usize,
     /// Compute levels that a full half bootstrap leaves (above those of SlotsToCoeffs).
     pub compute_levels: usize,
     /// Levels that SlotsToCoeffs takes.
@@ -16,9 +18,12 @@ pub struct CircuitShape {
 }
 
 impl CircuitShape {
-    /// Real coefficients of a ciphertext.
-    pub fn degree(&self) -> usize {
-        2 * self.slots
+    /// Number of slots of a packing.
+    pub fn slots(&self, packing: Packing) -> usize {
+        match packing {
+            Packing::Real => self.degree,
+            Packing::Complex => self.degree / 2,
+        }
     }
 
     /// Level of a slot ciphertext right after a full half bootstrap.
@@ -26,8 +31,14 @@ impl CircuitShape {
         self.compute_levels + self.slots_to_coefficients_levels
     }
 
-    /// Slot (or coefficient) index with its bits reversed over the number of slots.
-    pub fn bit_reverse(&self, index: usize) -> usize {
-        index.reverse_bits() >> (usize::BITS - self.slots.trailing_zeros())
+    /// The real slot of a coefficient (an involution): its half stays, the bits below are reversed.
+    pub fn slot_of_coefficient(&self, coefficient: usize) -> usize {
+        let half = self.degree / 2;
+        (coefficient & half) + Self::reversed(coefficient & (half - 1), half)
+    }
+
+    /// `index` with its bits reversed, below a power of two `size`.
+    fn reversed(index: usize, size: usize) -> usize {
+        if size == 1 { index } else { index.reverse_bits() >> (usize::BITS - size.trailing_zeros()) }
     }
 }

@@ -67,7 +67,7 @@ impl PrecisionSimulation {
             (integer + message_ratio * message) / sine.half_width()
         });
         let shape = |levels| CircuitShape {
-            slots: self.coefficients,
+            degree: self.coefficients,
             compute_levels: levels,
             slots_to_coefficients_levels: 0,
             full_scale: 1.0,

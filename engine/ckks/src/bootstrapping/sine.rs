@@ -15,7 +15,7 @@ use std::f64::consts::TAU;
 
 use crate::polynomials::evaluation::{evaluate_chebyshev, square_minus};
 use crate::polynomials::minimax::{WeightedSample, minimax_coefficients};
-use crate::{CkksError, Evaluator};
+use crate::{CkksError, SlotArithmetic};
 
 /// Factor on the error between the neighbourhoods of integers, where no argument lies: keeps high degrees from oscillating.
 const GAP_ERROR: f64 = 4096.0;
@@ -142,7 +142,7 @@ impl SinePolynomial {
 }
 
 /// EvalMod: slots `t / K'` become `amplitude * sin(2 pi t)`, consuming [`SinePolynomial::levels`].
-pub fn evaluate_sine<E: Evaluator + ?Sized>(
+pub fn evaluate_sine<E: SlotArithmetic + ?Sized>(
     evaluator: &E,
     x: &E::Slots,
     sine: &SinePolynomial,
@@ -160,7 +160,7 @@ pub fn cubic_correction(message_ratio: f64) -> f64 {
 /// The arcsine to third order after a half bootstrap: `y -> y + c y^3` with [`cubic_correction`], two levels.
 ///
 /// The remaining error is `3 (2 pi r)^4 / 40`, `2^-25` for `r = 2^-8`, relative to the full range.
-pub fn correct_sine<E: Evaluator + ?Sized>(evaluator: &E, y: &E::Slots) -> Result<E::Slots, CkksError> {
+pub fn correct_sine<E: SlotArithmetic + ?Sized>(evaluator: &E, y: &E::Slots) -> Result<E::Slots, CkksError> {
     let factor = cubic_correction(evaluator.shape().message_ratio);
     let scaled = evaluator.linear_combination(&[(y, factor)], 0.0)?;
     let square = evaluator.square(y)?;
@@ -231,7 +231,7 @@ mod tests {
 
     fn simulator() -> SlotSimulator {
         let shape = CircuitShape {
-            slots: 128,
+            degree: 128,
             compute_levels: 8,
             slots_to_coefficients_levels: 0,
             full_scale: 1.0,

@@ -1,15 +1,14 @@
-//! Slot arithmetic in f64 with modelled rescaling noise: just enough of an [`Evaluator`] to simulate slot-wise circuits.
+//! [`SlotArithmetic`] in f64 with modelled rescaling noise, to simulate slot-wise circuits.
 //!
-//! Each rescaling adds Gaussian noise of one standard deviation to every slot. Slots are real; what leaves the slots
-//! (coefficients, rows, complex conjugation) is refused. For whole circuits there is [`crate::Clear`].
+//! Each rescaling adds Gaussian noise of one standard deviation to every real slot. For whole circuits there is
+//! [`crate::Clear`].
 
 use std::sync::Mutex;
 
-use fhe_ring::IntegerMatrix;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
-use crate::{CircuitShape, CkksError, Evaluator, Level, OperationCounts, Rotation};
+use crate::{CircuitShape, CkksError, Level, OperationCounts, SlotArithmetic};
 
 /// Real slots at a level.
 #[derive(Clone, Debug)]
@@ -82,7 +81,7 @@ impl SlotSimulator {
         value: impl Fn(usize) -> f64,
     ) -> Result<SimulatedSlots, CkksError> {
         let level = self.consumed(operation, level.unwrap_or(0))?;
-        Ok(self.rescaled((0..self.shape.slots).map(value).collect(), level))
+        Ok(self.rescaled((0..self.shape.degree).map(value).collect(), level))
     }
 }
 
@@ -92,24 +91,12 @@ pub(crate) fn gaussian(rng: &mut impl Rng) -> f64 {
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
-fn outside_slots<T>(operation: &'static str) -> Result<T, CkksError> {
-    Err(CkksError::Precondition {
-        operation,
-        operand: "evaluator",
-        found: "the simulator of slot-wise arithmetic on real slots".into(),
-        required: "an evaluator of all representations".into(),
-        remedy: "use the clear or the encrypted evaluator",
-    })
-}
-
 fn zip_with(a: &SimulatedSlots, b: &[f64], f: impl Fn(f64, f64) -> f64) -> SimulatedSlots {
     SimulatedSlots { values: a.values.iter().zip(b).map(|(&x, &y)| f(x, y)).collect(), level: a.level }
 }
 
-impl Evaluator for SlotSimulator {
+impl SlotArithmetic for SlotSimulator {
     type Slots = SimulatedSlots;
-    type Coefficients = ();
-    type Rows = ();
 
     fn shape(&self) -> &CircuitShape {
         &self.shape
@@ -132,9 +119,6 @@ impl Evaluator for SlotSimulator {
     fn add_constant(&self, a: &SimulatedSlots, constant: f64) -> Result<SimulatedSlots, CkksError> {
         Ok(zip_with(a, &a.values, |x, _| x + constant))
     }
-    fn add_plain(&self, a: &SimulatedSlots, plain: &[f64]) -> Result<SimulatedSlots, CkksError> {
-        Ok(zip_with(a, plain, |x, y| x + y))
-    }
     fn multiply_integer(&self, a: &SimulatedSlots, factor: i64) -> Result<SimulatedSlots, CkksError> {
         Ok(zip_with(a, &a.values, |x, _| x * factor as f64))
     }
@@ -153,11 +137,6 @@ impl Evaluator for SlotSimulator {
             constant + terms.iter().map(|(x, factor)| x.values[j] * factor).sum::<f64>()
         })
     }
-    fn plain_combination(&self, terms: &[(&SimulatedSlots, &[f64])]) -> Result<SimulatedSlots, CkksError> {
-        self.count(|counts| counts.plaintext_products += terms.len() as u64);
-        let level = terms.iter().map(|(x, _)| x.level).min();
-        self.combined("plain_combination", level, |j| terms.iter().map(|(x, plain)| x.values[j] * plain[j]).sum())
-    }
     fn lower(&self, a: &SimulatedSlots, level: Level) -> Result<SimulatedSlots, CkksError> {
         if level.0 == a.level {
             return Ok(a.clone());
@@ -173,52 +152,5 @@ impl Evaluator for SlotSimulator {
         }
         self.count(|counts| counts.constant_products += 1);
         Ok(self.rescaled(a.values.clone(), level.0))
-    }
-    fn rotate(&self, a: &SimulatedSlots, rotation: Rotation) -> Result<SimulatedSlots, CkksError> {
-        let slots = a.values.len();
-        let steps = rotation.0.rem_euclid(slots as i64) as usize;
-        self.count(|counts| counts.rotations += u64::from(steps != 0));
-        let mut rotated = a.clone();
-        rotated.values.rotate_left(steps);
-        Ok(rotated)
-    }
-    fn rotate_hoisted(&self, a: &SimulatedSlots, rotations: &[Rotation]) -> Result<Vec<SimulatedSlots>, CkksError> {
-        rotations.iter().map(|&rotation| self.rotate(a, rotation)).collect()
-    }
-    fn conjugate(&self, _: &SimulatedSlots) -> Result<SimulatedSlots, CkksError> {
-        outside_slots("conjugate")
-    }
-    fn multiply_imaginary(&self, _: &SimulatedSlots) -> Result<SimulatedSlots, CkksError> {
-        outside_slots("multiply_imaginary")
-    }
-    fn slots_to_coefficients(&self, _: &SimulatedSlots, _: Option<&SimulatedSlots>, _: f64) -> Result<(), CkksError> {
-        outside_slots("slots_to_coefficients")
-    }
-    fn half_bootstrap(&self, _: &[&()], _: usize) -> Result<Vec<[SimulatedSlots; 2]>, CkksError> {
-        outside_slots("half_bootstrap")
-    }
-    fn unit(&self, (): &()) -> f64 {
-        1.0
-    }
-    fn add_coefficients(&self, (): &(), (): &()) -> Result<(), CkksError> {
-        outside_slots("add_coefficients")
-    }
-    fn magnify(&self, (): &(), _: u64) -> Result<(), CkksError> {
-        outside_slots("magnify")
-    }
-    fn save(&self, (): &()) -> Result<Vec<u8>, CkksError> {
-        outside_slots("save")
-    }
-    fn restore(&self, _: &[u8]) -> Result<(), CkksError> {
-        outside_slots("restore")
-    }
-    fn module_rows(&self, _: &[&()], _: usize) -> Result<(), CkksError> {
-        outside_slots("module_rows")
-    }
-    fn integer_product(&self, _: &IntegerMatrix, _: f64, (): &()) -> Result<(), CkksError> {
-        outside_slots("integer_product")
-    }
-    fn pack_rows(&self, (): &()) -> Result<Vec<()>, CkksError> {
-        outside_slots("pack_rows")
     }
 }

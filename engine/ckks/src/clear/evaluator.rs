@@ -1,4 +1,4 @@
-//! [`Evaluator`] and [`Client`] of [`Clear`].
+//! [`SlotArithmetic`], [`Evaluator`] and [`Client`] of [`Clear`].
 
 use std::f64::consts::TAU;
 
@@ -6,15 +6,21 @@ use fhe_ring::IntegerMatrix;
 use num_complex::Complex64;
 use rayon::prelude::*;
 
-use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, refuse};
-use crate::{CircuitShape, CkksError, Client, Evaluator, Level, OperationCounts, Rotation};
+use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, noise::REAL_TO_COMPLEX, refuse};
+use crate::{CircuitShape, CkksError, Client, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic};
 
 /// Units agree if their ratio differs from 1 by no more than this.
 const UNIT_TOLERANCE: f64 = 1.0 / (1_u64 << 30) as f64;
 
 impl Clear {
     /// Both operands at the lower of their levels.
-    fn align(&self, a: &ClearSlots, b: &ClearSlots) -> Result<(ClearSlots, ClearSlots), CkksError> {
+    fn align(
+        &self,
+        operation: &'static str,
+        a: &ClearSlots,
+        b: &ClearSlots,
+    ) -> Result<(ClearSlots, ClearSlots), CkksError> {
+        self.check_packing(operation, b, a.packing)?;
         let level = a.level.min(b.level);
         Ok((self.lower(a, level)?, self.lower(b, level)?))
     }
@@ -25,32 +31,52 @@ impl Clear {
             change(counts);
             counts.rescalings += 1;
         });
-        self.disturb(self.noise.rescaling, x.values.iter_mut().map(|value| &mut value.re));
+        match x.packing {
+            Packing::Real => self.disturb(self.noise.rescaling, x.values.iter_mut().map(|value| &mut value.re)),
+            Packing::Complex => {
+                let parts = x.values.iter_mut().flat_map(|value| [&mut value.re, &mut value.im]);
+                self.disturb(self.noise.rescaling * REAL_TO_COMPLEX, parts);
+            }
+        }
         x
     }
 
     fn rotated(&self, a: &ClearSlots, rotation: Rotation) -> ClearSlots {
-        let steps = rotation.0.rem_euclid(self.shape.slots as i64) as usize;
+        let steps = rotation.0.rem_euclid(a.values.len() as i64) as usize;
         let mut values = a.values.clone();
         values.rotate_left(steps);
         self.count(|counts| counts.rotations += u64::from(steps != 0));
-        ClearSlots { values, level: a.level }
+        a.with(values, a.level)
     }
 
-    fn lowest_level<'a>(
+    /// Zero slots of the packing and at the lowest level of some terms.
+    fn meet<'a>(
         &self,
         operation: &'static str,
-        terms: impl Iterator<Item = &'a ClearSlots>,
-    ) -> Result<Level, CkksError> {
-        let lowest = terms.map(|x| x.level).min();
-        lowest.ok_or_else(|| refuse(operation, "terms", "empty", "at least one term", "leave the operation out"))
+        mut terms: impl Iterator<Item = &'a ClearSlots>,
+    ) -> Result<ClearSlots, CkksError> {
+        let Some(first) = terms.next() else {
+            return Err(refuse(operation, "terms", "empty", "at least one term", "leave the operation out"));
+        };
+        let mut level = first.level;
+        for other in terms {
+            self.check_packing(operation, other, first.packing)?;
+            level = level.min(other.level);
+        }
+        Ok(first.with(vec![Complex64::ZERO; first.values.len()], level))
+    }
+
+    fn check_packing(&self, operation: &'static str, x: &ClearSlots, required: Packing) -> Result<(), CkksError> {
+        if x.packing == required {
+            return Ok(());
+        }
+        let (found, required) = (format!("{:?}", x.packing), format!("{required:?}"));
+        Err(refuse(operation, "packing", found, required, "convert with to_real or to_complex"))
     }
 }
 
-impl Evaluator for Clear {
+impl SlotArithmetic for Clear {
     type Slots = ClearSlots;
-    type Coefficients = ClearCoefficients;
-    type Rows = ClearRows;
 
     fn shape(&self) -> &CircuitShape {
         &self.shape
@@ -65,12 +91,12 @@ impl Evaluator for Clear {
     }
 
     fn add(&self, a: &ClearSlots, b: &ClearSlots) -> Result<ClearSlots, CkksError> {
-        let (a, b) = self.align(a, b)?;
+        let (a, b) = self.align("add", a, b)?;
         Ok(a.zip(&b, a.level, |a, b| a + b))
     }
 
     fn subtract(&self, a: &ClearSlots, b: &ClearSlots) -> Result<ClearSlots, CkksError> {
-        let (a, b) = self.align(a, b)?;
+        let (a, b) = self.align("subtract", a, b)?;
         Ok(a.zip(&b, a.level, |a, b| a - b))
     }
 
@@ -79,19 +105,13 @@ impl Evaluator for Clear {
         Ok(a.map(a.level, |value| value + constant))
     }
 
-    fn add_plain(&self, a: &ClearSlots, plain: &[f64]) -> Result<ClearSlots, CkksError> {
-        self.check_plain("add_plain", plain)?;
-        let values = a.values.iter().zip(plain).map(|(value, plain)| value + plain).collect();
-        Ok(ClearSlots { values, level: a.level })
-    }
-
     fn multiply_integer(&self, a: &ClearSlots, factor: i64) -> Result<ClearSlots, CkksError> {
         Ok(a.map(a.level, |value| value * factor as f64))
     }
 
     fn multiply(&self, a: &ClearSlots, b: &ClearSlots) -> Result<ClearSlots, CkksError> {
         let below = self.below("multiply", a.level.min(b.level))?;
-        let (a, b) = self.align(a, b)?;
+        let (a, b) = self.align("multiply", a, b)?;
         Ok(self.rescaled(a.zip(&b, below, |a, b| a * b), |counts| counts.products += 1))
     }
 
@@ -101,28 +121,15 @@ impl Evaluator for Clear {
     }
 
     fn linear_combination(&self, terms: &[(&ClearSlots, f64)], constant: f64) -> Result<ClearSlots, CkksError> {
-        let lowest = self.lowest_level("linear_combination", terms.iter().map(|(x, _)| *x))?;
-        let below = self.below("linear_combination", lowest)?;
+        let mut sum = self.meet("linear_combination", terms.iter().map(|(x, _)| *x))?;
+        sum.level = self.below("linear_combination", sum.level)?;
         terms.iter().try_for_each(|&(_, factor)| self.check_constant("linear_combination", factor))?;
         self.check_constant("linear_combination", constant)?;
-        let mut values = vec![Complex64::from(constant); self.shape.slots];
+        sum.values.fill(constant.into());
         for (x, factor) in terms {
-            values.iter_mut().zip(&x.values).for_each(|(sum, x)| *sum += x * factor);
+            sum.values.iter_mut().zip(&x.values).for_each(|(sum, x)| *sum += x * factor);
         }
-        let sum = ClearSlots { values, level: below };
         Ok(self.rescaled(sum, |counts| counts.constant_products += terms.len() as u64))
-    }
-
-    fn plain_combination(&self, terms: &[(&ClearSlots, &[f64])]) -> Result<ClearSlots, CkksError> {
-        let lowest = self.lowest_level("plain_combination", terms.iter().map(|(x, _)| *x))?;
-        let below = self.below("plain_combination", lowest)?;
-        terms.iter().try_for_each(|(_, plain)| self.check_plain("plain_combination", plain))?;
-        let mut values = vec![Complex64::ZERO; self.shape.slots];
-        for (x, plain) in terms {
-            values.iter_mut().zip(&x.values).zip(*plain).for_each(|((sum, x), plain)| *sum += x * plain);
-        }
-        let sum = ClearSlots { values, level: below };
-        Ok(self.rescaled(sum, |counts| counts.plaintext_products += terms.len() as u64))
     }
 
     fn lower(&self, a: &ClearSlots, level: Level) -> Result<ClearSlots, CkksError> {
@@ -135,6 +142,26 @@ impl Evaluator for Clear {
         }
         Ok(self.rescaled(ClearSlots { level, ..a.clone() }, |counts| counts.constant_products += 1))
     }
+}
+
+impl Evaluator for Clear {
+    type Coefficients = ClearCoefficients;
+    type Rows = ClearRows;
+
+    fn add_plain(&self, a: &ClearSlots, plain: &[f64]) -> Result<ClearSlots, CkksError> {
+        self.check_plain("add_plain", a, plain)?;
+        Ok(a.with(a.values.iter().zip(plain).map(|(value, plain)| value + plain).collect(), a.level))
+    }
+
+    fn plain_combination(&self, terms: &[(&ClearSlots, &[f64])]) -> Result<ClearSlots, CkksError> {
+        let mut sum = self.meet("plain_combination", terms.iter().map(|(x, _)| *x))?;
+        sum.level = self.below("plain_combination", sum.level)?;
+        terms.iter().try_for_each(|(x, plain)| self.check_plain("plain_combination", x, plain))?;
+        for (x, plain) in terms {
+            sum.values.iter_mut().zip(&x.values).zip(*plain).for_each(|((sum, x), plain)| *sum += x * plain);
+        }
+        Ok(self.rescaled(sum, |counts| counts.plaintext_products += terms.len() as u64))
+    }
 
     fn rotate(&self, a: &ClearSlots, rotation: Rotation) -> Result<ClearSlots, CkksError> {
         Ok(self.rotated(a, rotation))
@@ -144,54 +171,70 @@ impl Evaluator for Clear {
         Ok(rotations.iter().map(|&rotation| self.rotated(a, rotation)).collect())
     }
 
+    fn packing(&self, x: &ClearSlots) -> Packing {
+        x.packing
+    }
+
     fn conjugate(&self, a: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        self.check_packing("conjugate", a, Packing::Complex)?;
         self.count(|counts| counts.conjugations += 1);
         Ok(a.map(a.level, |value| value.conj()))
     }
 
     fn multiply_imaginary(&self, a: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        self.check_packing("multiply_imaginary", a, Packing::Complex)?;
         Ok(a.map(a.level, |value| value * Complex64::I))
     }
 
-    fn slots_to_coefficients(
-        &self,
-        real: &ClearSlots,
-        imaginary: Option<&ClearSlots>,
-        unit: f64,
-    ) -> Result<ClearCoefficients, CkksError> {
+    fn to_complex(&self, a: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        self.check_packing("to_complex", a, Packing::Real)?;
+        let level = self.below("to_complex", a.level)?;
+        let (real, imaginary) = a.values.split_at(a.values.len() / 2);
+        let values = real.iter().zip(imaginary).map(|(x, y)| Complex64::new(x.re, y.re)).collect();
+        let converted = ClearSlots { values, packing: Packing::Complex, level };
+        Ok(self.rescaled(converted, |counts| counts.packing_conversions += 1))
+    }
+
+    fn to_real(&self, a: &ClearSlots) -> Result<ClearSlots, CkksError> {
+        self.check_packing("to_real", a, Packing::Complex)?;
+        let level = self.below("to_real", a.level)?;
+        let parts = a.values.iter().map(|z| z.re).chain(a.values.iter().map(|z| z.im));
+        let converted = ClearSlots { values: parts.map(Complex64::from).collect(), packing: Packing::Real, level };
+        Ok(self.rescaled(converted, |counts| counts.packing_conversions += 1))
+    }
+
+    fn slots_to_coefficients(&self, slots: &ClearSlots, unit: f64) -> Result<ClearCoefficients, CkksError> {
         const OPERATION: &str = "slots_to_coefficients";
         self.check_unit(OPERATION, unit)?;
         let required = Level(self.shape.slots_to_coefficients_levels);
-        let found = imaginary.map_or(real.level, |imaginary| imaginary.level.min(real.level));
-        if found < required {
-            let required = format!("at least {}", required.0);
-            return Err(refuse(OPERATION, "level", found.0, required, "request more levels from the half bootstrap"));
+        if slots.level < required {
+            let (found, required) = (slots.level.0, format!("at least {}", required.0));
+            return Err(refuse(OPERATION, "level", found, required, "request more levels from the half bootstrap"));
         }
-        let mut sum = self.lower(real, required)?;
-        if let Some(imaginary) = imaginary {
-            sum = self.add(&sum, &self.multiply_imaginary(&self.lower(imaginary, required)?)?)?;
-        }
-        let slots = self.shape.slots;
-        let mut integers = vec![0.0; 2 * slots];
-        for p in 0..slots {
-            let value = sum.values[self.shape.bit_reverse(p)] * unit;
-            (integers[p], integers[p + slots]) = (value.re, value.im);
-        }
+        let slots = self.lower(slots, required)?;
+        let half = self.shape.degree / 2;
+        let value = |slot: usize| match slots.packing {
+            Packing::Real => slots.values[slot].re,
+            Packing::Complex if slot < half => slots.values[slot].re,
+            Packing::Complex => slots.values[slot - half].im,
+        };
+        let mut integers: Vec<f64> =
+            (0..self.shape.degree).map(|p| value(self.shape.slot_of_coefficient(p)) * unit).collect();
         self.disturb(self.noise.slots_to_coefficients, integers.iter_mut());
         integers.iter_mut().for_each(|integer| *integer = integer.round());
-        self.count(|counts| *counts = *counts + self.cost.slots_to_coefficients());
+        self.count(|counts| *counts = *counts + self.cost.slots_to_coefficients(slots.packing));
         self.coefficients(OPERATION, integers, unit)
     }
 
-    fn half_bootstrap(&self, inputs: &[&ClearCoefficients], levels: usize) -> Result<Vec<[ClearSlots; 2]>, CkksError> {
+    fn half_bootstrap(&self, inputs: &[&ClearCoefficients], levels: usize) -> Result<Vec<ClearSlots>, CkksError> {
         if levels > self.shape.compute_levels {
             let required = format!("at most {}", self.shape.compute_levels);
             return Err(refuse("half_bootstrap", "levels", levels, required, "use a larger parameter set"));
         }
-        let (slots, ratio) = (self.shape.slots, self.shape.message_ratio);
+        let ratio = self.shape.message_ratio;
         let level = Level(levels + self.shape.slots_to_coefficients_levels);
         let bootstrap = |input: &&ClearCoefficients| {
-            let mut values = Vec::with_capacity(2 * slots);
+            let mut values = Vec::with_capacity(self.shape.degree);
             for (index, integer) in input.integers.iter().enumerate() {
                 let x = integer / self.shape.full_scale;
                 if x.abs() > 1.0 {
@@ -203,10 +246,8 @@ impl Evaluator for Clear {
             }
             self.disturb(self.noise.half_bootstrap, values.iter_mut());
             self.count(|counts| *counts = *counts + self.cost.half_bootstrap(levels));
-            Ok([0, slots].map(|half| {
-                let values = (0..slots).map(|slot| values[half + self.shape.bit_reverse(slot)].into()).collect();
-                ClearSlots { values, level }
-            }))
+            let slots = (0..self.shape.degree).map(|slot| values[self.shape.slot_of_coefficient(slot)].into());
+            Ok(ClearSlots { values: slots.collect(), packing: Packing::Real, level })
         };
         inputs.iter().map(bootstrap).collect()
     }
@@ -240,7 +281,7 @@ impl Evaluator for Clear {
     }
 
     fn restore(&self, bytes: &[u8]) -> Result<ClearCoefficients, CkksError> {
-        let required = 8 * (1 + self.shape.degree());
+        let required = 8 * (1 + self.shape.degree);
         if bytes.len() != required {
             let remedy = "restore bytes that the same evaluator has saved";
             return Err(refuse("restore", "bytes", bytes.len(), required, remedy));
@@ -254,7 +295,7 @@ impl Evaluator for Clear {
 
     fn module_rows(&self, inputs: &[&ClearCoefficients], tokens: usize) -> Result<ClearRows, CkksError> {
         const OPERATION: &str = "module_rows";
-        let degree = self.shape.degree();
+        let degree = self.shape.degree;
         if !tokens.is_power_of_two() || tokens > degree {
             let required = format!("a power of two, at most {degree}");
             return Err(refuse(OPERATION, "tokens", tokens, required, "use another block size"));
@@ -302,7 +343,7 @@ impl Evaluator for Clear {
     }
 
     fn pack_rows(&self, rows: &ClearRows) -> Result<Vec<ClearCoefficients>, CkksError> {
-        let degree = self.shape.degree();
+        let degree = self.shape.degree;
         let per_ciphertext = degree / rows.tokens;
         let pack = |entries: &[f64]| {
             let mut integers = vec![0.0; degree];
@@ -322,7 +363,7 @@ impl Client<Clear> for Clear {
     fn encrypt(&self, coefficients: &[f64], unit: f64) -> Result<ClearCoefficients, CkksError> {
         const OPERATION: &str = "encrypt";
         self.check_unit(OPERATION, unit)?;
-        let required = self.shape.degree();
+        let required = self.shape.degree;
         if coefficients.len() != required {
             return Err(refuse(OPERATION, "coefficients", coefficients.len(), required, "pad them with zeros"));
         }

@@ -38,7 +38,7 @@ impl Clear {
     /// results.
     ///
     /// # Errors
-    /// [`CkksError::Precondition`] unless the number of slots is a power of two, at least 2, and the scales are
+    /// [`CkksError::Precondition`] unless the degree is a power of two, at least 4, and the scales are
     /// positive.
     pub fn new(
         shape: CircuitShape,
@@ -46,8 +46,8 @@ impl Clear {
         noise: NoiseModel,
         seed: u64,
     ) -> Result<Self, CkksError> {
-        if !shape.slots.is_power_of_two() || shape.slots < 2 {
-            return Err(refuse("Clear::new", "slots", shape.slots, "a power of two, at least 2", "use another shape"));
+        if !shape.degree.is_power_of_two() || shape.degree < 4 {
+            return Err(refuse("Clear::new", "degree", shape.degree, "a power of two, at least 4", "use another shape"));
         }
         let scales = [shape.full_scale, shape.message_ratio];
         if !scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
@@ -87,9 +87,9 @@ impl Clear {
         })
     }
 
-    fn check_plain(&self, operation: &'static str, plain: &[f64]) -> Result<(), CkksError> {
-        if plain.len() != self.shape.slots {
-            let required = format!("{} values, one per slot", self.shape.slots);
+    fn check_plain(&self, operation: &'static str, slots: &ClearSlots, plain: &[f64]) -> Result<(), CkksError> {
+        if plain.len() != slots.values.len() {
+            let required = format!("{} values, one per slot", slots.values.len());
             return Err(refuse(operation, "length of the plaintext", plain.len(), required, "pad it with zeros"));
         }
         match plain.iter().position(|value| !value.is_finite()) {

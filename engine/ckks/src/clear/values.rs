@@ -2,12 +2,13 @@
 
 use num_complex::Complex64;
 
-use crate::Level;
+use crate::{Level, Packing};
 
-/// Slots with their level.
+/// Slots with their packing and level; real ones have no imaginary part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClearSlots {
     pub(super) values: Vec<Complex64>,
+    pub(super) packing: Packing,
     pub(super) level: Level,
 }
 
@@ -18,11 +19,16 @@ impl ClearSlots {
     }
 
     pub(super) fn map(&self, level: Level, f: impl Fn(Complex64) -> Complex64) -> Self {
-        Self { values: self.values.iter().map(|&value| f(value)).collect(), level }
+        self.with(self.values.iter().map(|&value| f(value)).collect(), level)
     }
 
     pub(super) fn zip(&self, other: &Self, level: Level, f: impl Fn(Complex64, Complex64) -> Complex64) -> Self {
-        Self { values: self.values.iter().zip(&other.values).map(|(&a, &b)| f(a, b)).collect(), level }
+        self.with(self.values.iter().zip(&other.values).map(|(&a, &b)| f(a, b)).collect(), level)
+    }
+
+    /// Other values of the same packing.
+    pub(super) fn with(&self, values: Vec<Complex64>, level: Level) -> Self {
+        Self { values, packing: self.packing, level }
     }
 }
 

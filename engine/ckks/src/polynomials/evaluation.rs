@@ -1,4 +1,4 @@
-//! Homomorphic evaluation of polynomials in the Chebyshev basis over any [`Evaluator`].
+//! Homomorphic evaluation of polynomials in the Chebyshev basis over any [`SlotArithmetic`].
 //!
 //! [`crate::polynomials::plan`] decides what to compute; this module computes it: first the doubled basis polynomials of the
 //! plan in ascending order, then the blocks from the inside out.
@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::polynomials::chebyshev::Chebyshev;
 use crate::polynomials::plan::{Block, ChebyshevPlan, basis_factors};
-use crate::{CkksError, Evaluator};
+use crate::{CkksError, SlotArithmetic};
 
 /// Evaluates `sum_k coefficients[k] T_k(x)` at `x` in `[-1, 1]`, consuming the levels of [`ChebyshevPlan::new`].
-pub fn evaluate_chebyshev<E: Evaluator + ?Sized>(
+pub fn evaluate_chebyshev<E: SlotArithmetic + ?Sized>(
     evaluator: &E,
     x: &E::Slots,
     coefficients: &[f64],
@@ -19,7 +19,7 @@ pub fn evaluate_chebyshev<E: Evaluator + ?Sized>(
 }
 
 /// Evaluates a planned polynomial at `x` in `[-1, 1]`.
-pub fn evaluate_plan<E: Evaluator + ?Sized>(
+pub fn evaluate_plan<E: SlotArithmetic + ?Sized>(
     evaluator: &E,
     x: &E::Slots,
     plan: &ChebyshevPlan,
@@ -53,7 +53,7 @@ pub fn evaluate_plan<E: Evaluator + ?Sized>(
 /// Evaluates a polynomial at `x` in its own interval: one level more than [`evaluate_chebyshev`], for the map to `[-1, 1]`.
 ///
 /// Fold that map into an earlier linear step where there is one.
-pub fn evaluate_on_interval<E: Evaluator + ?Sized>(
+pub fn evaluate_on_interval<E: SlotArithmetic + ?Sized>(
     evaluator: &E,
     x: &E::Slots,
     polynomial: &Chebyshev,
@@ -64,7 +64,7 @@ pub fn evaluate_on_interval<E: Evaluator + ?Sized>(
 }
 
 /// `x^2 - constant`, one level: doubles the index of a doubled Chebyshev polynomial, or the angle of a cosine.
-pub(crate) fn square_minus<E: Evaluator + ?Sized>(
+pub(crate) fn square_minus<E: SlotArithmetic + ?Sized>(
     evaluator: &E,
     x: &E::Slots,
     constant: f64,
@@ -73,7 +73,7 @@ pub(crate) fn square_minus<E: Evaluator + ?Sized>(
 }
 
 /// Value of one block, given the doubled basis polynomials that it needs.
-fn evaluate_block<E: Evaluator + ?Sized>(
+fn evaluate_block<E: SlotArithmetic + ?Sized>(
     block: &Block,
     evaluator: &E,
     basis: &BTreeMap<usize, E::Slots>,
@@ -109,7 +109,7 @@ mod tests {
 
     fn simulator() -> SlotSimulator {
         let shape = CircuitShape {
-            slots: SLOTS,
+            degree: SLOTS,
             compute_levels: 9,
             slots_to_coefficients_levels: 0,
             full_scale: 1.0,

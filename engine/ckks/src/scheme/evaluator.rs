@@ -1,14 +1,12 @@
-//! [`Evaluator`] for the encrypted server: each operation is described there and carried out by its topic's file.
+//! [`SlotArithmetic`] and [`Evaluator`] for the encrypted server: each operation is described there and carried out by its topic's file.
 
 use fhe_ring::{Backend, IntegerMatrix};
 
 use super::{CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
-use crate::{CircuitShape, CkksError, Evaluator, Level, OperationCounts, Rotation};
+use crate::{CircuitShape, CkksError, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic};
 
-impl<B: Backend> Evaluator for CkksServer<B> {
+impl<B: Backend> SlotArithmetic for CkksServer<B> {
     type Slots = SlotCiphertext<B>;
-    type Coefficients = CoefficientCiphertext<B>;
-    type Rows = EncryptedRows<B>;
 
     fn shape(&self) -> &CircuitShape {
         self.parameters.shape()
@@ -34,10 +32,6 @@ impl<B: Backend> Evaluator for CkksServer<B> {
         self.add_constant_slots(a, constant)
     }
 
-    fn add_plain(&self, a: &Self::Slots, plain: &[f64]) -> Result<Self::Slots, CkksError> {
-        self.add_plain_slots(a, plain)
-    }
-
     fn multiply_integer(&self, a: &Self::Slots, factor: i64) -> Result<Self::Slots, CkksError> {
         self.multiply_integer_slots(a, factor)
     }
@@ -54,12 +48,21 @@ impl<B: Backend> Evaluator for CkksServer<B> {
         self.constant_combination(terms, constant)
     }
 
-    fn plain_combination(&self, terms: &[(&Self::Slots, &[f64])]) -> Result<Self::Slots, CkksError> {
-        self.vector_combination(terms)
-    }
-
     fn lower(&self, a: &Self::Slots, level: Level) -> Result<Self::Slots, CkksError> {
         self.lower_slots(a, level)
+    }
+}
+
+impl<B: Backend> Evaluator for CkksServer<B> {
+    type Coefficients = CoefficientCiphertext<B>;
+    type Rows = EncryptedRows<B>;
+
+    fn add_plain(&self, a: &Self::Slots, plain: &[f64]) -> Result<Self::Slots, CkksError> {
+        self.add_plain_slots(a, plain)
+    }
+
+    fn plain_combination(&self, terms: &[(&Self::Slots, &[f64])]) -> Result<Self::Slots, CkksError> {
+        self.vector_combination(terms)
     }
 
     fn rotate(&self, a: &Self::Slots, rotation: Rotation) -> Result<Self::Slots, CkksError> {
@@ -78,21 +81,24 @@ impl<B: Backend> Evaluator for CkksServer<B> {
         self.imaginary_slots(a, 1)
     }
 
-    fn slots_to_coefficients(
-        &self,
-        real: &Self::Slots,
-        imaginary: Option<&Self::Slots>,
-        unit: f64,
-    ) -> Result<Self::Coefficients, CkksError> {
-        self.descend(real, imaginary, unit)
+    fn packing(&self, x: &Self::Slots) -> Packing {
+        x.packing()
     }
 
-    fn half_bootstrap(
-        &self,
-        inputs: &[&Self::Coefficients],
-        levels: usize,
-    ) -> Result<Vec<[Self::Slots; 2]>, CkksError> {
-        inputs.iter().map(|input| self.half_bootstrap_one(input, levels)).collect()
+    fn to_complex(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError> {
+        self.real_to_complex(a)
+    }
+
+    fn to_real(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError> {
+        self.complex_to_real(a)
+    }
+
+    fn slots_to_coefficients(&self, slots: &Self::Slots, unit: f64) -> Result<Self::Coefficients, CkksError> {
+        self.descend(slots, unit)
+    }
+
+    fn half_bootstrap(&self, inputs: &[&Self::Coefficients], levels: usize) -> Result<Vec<Self::Slots>, CkksError> {
+        self.ascend(inputs, levels)
     }
 
     fn unit(&self, a: &Self::Coefficients) -> f64 {
