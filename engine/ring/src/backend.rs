@@ -1,6 +1,9 @@
 //! The contract between the scheme and whoever executes its arithmetic.
 
-use crate::{GaloisElement, IntegerMatrix, MatrixShape, Operand, PrimeChain, Ring, Shape};
+use crate::{
+    Basis, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism, MatrixShape, Operand,
+    Pair, PrimeChain, Ring, Shape,
+};
 
 /// Exact arithmetic on RNS polynomials in opaque buffers.
 ///
@@ -54,29 +57,72 @@ pub trait Backend: Sized + Send + Sync + 'static {
         left: Operand<'_, Self::Buffer>,
         right: Operand<'_, Self::Buffer>,
     );
+    /// `sum_i terms[i].0 * terms[i].1[limb]` with a constant per limb of `target` (reduced); either domain, kept. Terms may have
+    /// more primes than `target`.
+    fn linear_combination(&self, terms: &[(Operand<'_, Self::Buffer>, Vec<u64>)], target: Shape) -> Self::Buffer;
+    /// The product of two ciphertexts as a polynomial in the secret: `[b b', b a' + a b', a a']`, evaluation domain.
+    /// The right ciphertext may have more primes than the left one.
+    fn tensor(&self, left: Pair<'_, Self::Buffer>, right: Pair<'_, Self::Buffer>) -> [Self::Buffer; 3];
     /// Multiplies limb i by `constants[i]` (reduced).
     fn scale(&self, target: &mut Self::Buffer, shape: Shape, constants: &[u64]);
     /// Adds `constants[i]` to every value of limb i (evaluation domain: the constant polynomial).
     fn add_constant(&self, target: &mut Self::Buffer, shape: Shape, constants: &[u64]);
     /// `p(X) -> p(X^g)`, either domain.
     fn automorphism(&self, source: Operand<'_, Self::Buffer>, element: GaloisElement) -> Self::Buffer;
+    /// `target += p(X^g)`, evaluation domain.
+    fn automorphism_accumulate(
+        &self,
+        target: &mut Self::Buffer,
+        source: Operand<'_, Self::Buffer>,
+        element: GaloisElement,
+    );
     /// `X^exponent * p(X)` in the cyclotomic ring, either domain, exponent modulo `2N`.
     fn multiply_monomial(&self, source: Operand<'_, Self::Buffer>, exponent: usize) -> Self::Buffer;
 
+    // --- between the two rings -----------------------------------------------------------------------------------
+
+    /// The trace to the conjugate-invariant ring of `X^shift (A(X^2) + X B(X^2))`, with `A` (`even`) and `B` (`odd`) in the
+    /// cyclotomic ring of the same degree and `shift` 0 or 1; evaluation domain in and out. Counted twice is the real part:
+    /// `Tr(f) = f(X) + f(1/X)`.
+    fn trace(&self, even: Operand<'_, Self::Buffer>, odd: Operand<'_, Self::Buffer>, shift: usize) -> Self::Buffer;
+    /// `[A, B]` in the cyclotomic ring with `p = A(X^2) + X B(X^2)`, for `p` in the conjugate-invariant ring of the same degree;
+    /// evaluation domain in and out.
+    fn parity_split(&self, source: Operand<'_, Self::Buffer>) -> [Self::Buffer; 2];
+
     // --- base conversion -----------------------------------------------------------------------------------------
 
-    /// Splits a ciphertext polynomial (evaluation domain, no special primes) into gadget digits: digit d holds the
-    /// primes of positions `d*width .. (d+1)*width` that are present, lifted centred (to the representative of least absolute value,
+    /// Splits a ciphertext polynomial (evaluation domain, no special primes) into gadget digits ([`Basis::digits`]): each holds
+    /// the residues by the primes of its group that are present, lifted centred (to the representative of least absolute value,
     /// up to one unit of the digit's modulus at the boundary) to the source's primes and the first `special` special
-    /// primes, evaluation domain. Digits without a present prime are skipped; returns `(d, digit)` in ascending order.
-    fn mod_up(&self, source: Operand<'_, Self::Buffer>, width: usize, special: usize) -> Vec<(usize, Self::Buffer)>;
-    /// `target[h] += sum_i digits[i] * rows[i][h]`, evaluation domain. Keys may have more primes than the digits.
+    /// primes, evaluation domain. Returns the number of each digit's group with it, ascending.
+    fn mod_up(
+        &self,
+        source: Operand<'_, Self::Buffer>,
+        groups: &[Basis],
+        special: usize,
+    ) -> Vec<(usize, Self::Buffer)>;
+    /// For every input and both halves `h`: `sum_i digits[i] * rows[i][h] + addends[h]`, evaluation domain, over the primes of the
+    /// digits. Rows may have more primes. Every word of the key is read once for the whole batch.
     fn gadget_product(
         &self,
-        target: [&mut Self::Buffer; 2],
-        digits: &[Operand<'_, Self::Buffer>],
-        rows: &[[Operand<'_, Self::Buffer>; 2]],
-    );
+        inputs: &[GadgetInput<'_, Self::Buffer>],
+        rows: &[Pair<'_, Self::Buffer>],
+    ) -> Vec<[Self::Buffer; 2]>;
+    /// The inner part of a double-hoisted linear transform: for every input, every sum and both halves, over the primes of
+    /// the digits,
+    ///
+    /// ```text
+    /// sum_(g, factor) factor * g( sum_i digits[i] * rows_g[i] + P (b, 0) )        P (b, a) for the identity
+    /// ```
+    ///
+    /// with `P` the product of the special primes. Every word of keys and factors is read once for the whole batch and
+    /// no rotated ciphertext is stored.
+    fn hoisted_sums(
+        &self,
+        inputs: &[HoistedInput<'_, Self::Buffer>],
+        automorphisms: &[KeyedAutomorphism<'_, Self::Buffer>],
+        sums: &[HoistedSum<'_, Self::Buffer>],
+    ) -> Vec<Vec<[Self::Buffer; 2]>>;
     /// Multiplies by the product of the first `special` special primes and appends that many limbs, which are zero:
     /// the inverse of [`Backend::mod_down`]. Evaluation domain; the source has no special primes.
     fn extend(&self, source: Operand<'_, Self::Buffer>, special: usize) -> Self::Buffer;
@@ -85,8 +131,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn mod_down(&self, source: Operand<'_, Self::Buffer>, rescale: bool) -> Self::Buffer;
     /// Divides by the highest ciphertext prime with centred rounding; no special primes; either domain (kept).
     fn rescale(&self, source: Operand<'_, Self::Buffer>) -> Self::Buffer;
-    /// Lifts a polynomial with exactly one ciphertext prime (coefficient domain), centred, to `target.basis`;
-    /// evaluation domain out.
+    /// Lifts a polynomial without special primes (coefficient domain), centred, to `target.basis`; evaluation domain out. From
+    /// one prime the representative is exact, from several as in [`Backend::mod_up`].
     fn raise(&self, source: Operand<'_, Self::Buffer>, target: Shape) -> Self::Buffer;
 
     // --- strided maps and modules (coefficient domain, one prime) ------------------------------------------------

@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// Subsets with gaps are what a truncated raise needs: the primes of unused compute levels are simply absent.
 /// Limbs are stored in the order of [`Basis::indices`]: ciphertext primes ascending, then special primes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Basis {
     ciphertext: u64,
     special: u8,
@@ -99,11 +99,23 @@ impl Basis {
         Self::of(self.ciphertext_indices().filter(|i| (start..end).contains(i)))
     }
 
-    /// The gadget digits of `width >= 1` positions each: index `d` and the ciphertext primes of positions
-    /// `d * width .. (d + 1) * width`, for every `d` that has any.
-    pub fn digits(self, width: usize) -> impl Iterator<Item = (usize, Self)> {
+    /// Cut into groups of so many consecutive positions (at least one); groups of which no prime is present are empty.
+    pub fn groups_of(self, width: usize) -> Vec<Self> {
         let end = self.last().map_or(0, |last| last / width + 1);
-        (0..end).map(move |d| (d, self.range(d * width, (d + 1) * width))).filter(|(_, digit)| !digit.is_empty())
+        (0..end).map(|group| self.range(group * width, (group + 1) * width)).collect()
+    }
+
+    /// The gadget digits under a partition of the chain: the number of each group of which a prime is present, and the
+    /// primes of it that are.
+    pub fn digits(self, groups: &[Self]) -> impl Iterator<Item = (usize, Self)> {
+        (groups.iter().enumerate())
+            .map(move |(number, group)| (number, self.intersection(*group)))
+            .filter(|(_, digit)| !digit.is_empty())
+    }
+
+    /// Ciphertext primes in both, no special prime.
+    pub const fn intersection(self, other: Self) -> Self {
+        Self { ciphertext: self.ciphertext & other.ciphertext, special: 0 }
     }
 
     /// Positions of the ciphertext primes, ascending.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    Backend, Counts, GaloisElement, IntegerMatrix, MatrixShape, Operand, PrimeChain, Ring, Shape, Tracked,
+    Backend, Basis, Counts, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism,
+    MatrixShape, Operand, Pair, PrimeChain, Ring, Shape, Tracked,
+    counts::{gadget_counts, hoisted_counts},
     ledger::Ledger,
 };
 
@@ -118,6 +120,19 @@ impl<B: Backend> Backend for Counting<B> {
         self.inner.multiply_accumulate(&mut target.inner, left.untracked(), right.untracked());
     }
 
+    fn linear_combination(&self, terms: &[(Operand<'_, Self::Buffer>, Vec<u64>)], target: Shape) -> Self::Buffer {
+        self.ledger.record(Counts::linear_combination(target, terms.len()));
+        let terms: Vec<_> = terms.iter().map(|(term, constants)| (term.untracked(), constants.clone())).collect();
+        self.track(self.inner.linear_combination(&terms, target), target.words())
+    }
+
+    fn tensor(&self, left: Pair<'_, Self::Buffer>, right: Pair<'_, Self::Buffer>) -> [Self::Buffer; 3] {
+        self.ledger.record(Counts::tensor(left[0].shape));
+        let words = left[0].shape.words();
+        let parts = self.inner.tensor(left.map(Operand::untracked), right.map(Operand::untracked));
+        parts.map(|part| self.track(part, words))
+    }
+
     fn scale(&self, target: &mut Self::Buffer, shape: Shape, constants: &[u64]) {
         self.ledger.record(Counts::elementwise(shape));
         self.inner.scale(&mut target.inner, shape, constants);
@@ -133,30 +148,87 @@ impl<B: Backend> Backend for Counting<B> {
         self.track(self.inner.automorphism(source.untracked(), element), source.shape.words())
     }
 
+    fn automorphism_accumulate(
+        &self,
+        target: &mut Self::Buffer,
+        source: Operand<'_, Self::Buffer>,
+        element: GaloisElement,
+    ) {
+        self.ledger.record(Counts::automorphism(source.shape) + Counts::elementwise(source.shape));
+        self.inner.automorphism_accumulate(&mut target.inner, source.untracked(), element);
+    }
+
     fn multiply_monomial(&self, source: Operand<'_, Self::Buffer>, exponent: usize) -> Self::Buffer {
         self.ledger.record(Counts::elementwise(source.shape));
         self.track(self.inner.multiply_monomial(source.untracked(), exponent), source.shape.words())
     }
 
-    fn mod_up(&self, source: Operand<'_, Self::Buffer>, width: usize, special: usize) -> Vec<(usize, Self::Buffer)> {
-        self.ledger.record(Counts::mod_up(source.shape, width, special));
+    fn trace(&self, even: Operand<'_, Self::Buffer>, odd: Operand<'_, Self::Buffer>, shift: usize) -> Self::Buffer {
+        self.ledger.record(Counts::linear_combination(even.shape, 2));
+        self.track(self.inner.trace(even.untracked(), odd.untracked(), shift), even.shape.words())
+    }
+
+    fn parity_split(&self, source: Operand<'_, Self::Buffer>) -> [Self::Buffer; 2] {
+        self.ledger.record(Counts::linear_combination(source.shape, 2));
+        self.inner.parity_split(source.untracked()).map(|part| self.track(part, source.shape.words()))
+    }
+
+    fn mod_up(
+        &self,
+        source: Operand<'_, Self::Buffer>,
+        groups: &[Basis],
+        special: usize,
+    ) -> Vec<(usize, Self::Buffer)> {
+        self.ledger.record(Counts::mod_up(source.shape, groups, special));
         let words = source.shape.extended(special).words();
-        let digits = self.inner.mod_up(source.untracked(), width, special);
+        let digits = self.inner.mod_up(source.untracked(), groups, special);
         digits.into_iter().map(|(index, digit)| (index, self.track(digit, words))).collect()
     }
 
     fn gadget_product(
         &self,
-        target: [&mut Self::Buffer; 2],
-        digits: &[Operand<'_, Self::Buffer>],
-        rows: &[[Operand<'_, Self::Buffer>; 2]],
-    ) {
-        if let Some(digit) = digits.first() {
-            self.ledger.record(Counts::gadget_product(digit.shape, digits.len()));
-        }
-        let digits: Vec<_> = digits.iter().map(|digit| digit.untracked()).collect();
+        inputs: &[GadgetInput<'_, Self::Buffer>],
+        rows: &[Pair<'_, Self::Buffer>],
+    ) -> Vec<[Self::Buffer; 2]> {
+        self.ledger.record(gadget_counts(inputs));
+        let words = inputs.iter().find_map(|input| input.digits.first()).map_or(0, |digit| digit.shape.words());
+        let inputs: Vec<_> = (inputs.iter())
+            .map(|input| GadgetInput {
+                digits: input.digits.iter().map(|digit| digit.untracked()).collect(),
+                addends: input.addends.map(|addend| addend.map(Operand::untracked)),
+            })
+            .collect();
         let rows: Vec<_> = rows.iter().map(|row| row.map(Operand::untracked)).collect();
-        self.inner.gadget_product(target.map(|half| &mut half.inner), &digits, &rows);
+        let products = self.inner.gadget_product(&inputs, &rows);
+        products.into_iter().map(|halves| halves.map(|half| self.track(half, words))).collect()
+    }
+
+    fn hoisted_sums(
+        &self,
+        inputs: &[HoistedInput<'_, Self::Buffer>],
+        automorphisms: &[KeyedAutomorphism<'_, Self::Buffer>],
+        sums: &[HoistedSum<'_, Self::Buffer>],
+    ) -> Vec<Vec<[Self::Buffer; 2]>> {
+        self.ledger.record(hoisted_counts(inputs, automorphisms, sums));
+        let words = inputs.iter().find_map(|input| input.digits.first()).map_or(0, |digit| digit.shape.words());
+        let inputs: Vec<_> = (inputs.iter())
+            .map(|input| HoistedInput {
+                digits: input.digits.iter().map(|digit| digit.untracked()).collect(),
+                ciphertext: input.ciphertext.map(Operand::untracked),
+            })
+            .collect();
+        let automorphisms: Vec<_> = (automorphisms.iter())
+            .map(|automorphism| KeyedAutomorphism {
+                element: automorphism.element,
+                rows: automorphism.rows.iter().map(|row| row.map(Operand::untracked)).collect(),
+            })
+            .collect();
+        let sums: Vec<Vec<_>> = (sums.iter())
+            .map(|terms| terms.iter().map(|(index, factor)| (*index, factor.untracked())).collect())
+            .collect();
+        let results = self.inner.hoisted_sums(&inputs, &automorphisms, &sums);
+        let track = |halves: [B::Buffer; 2]| halves.map(|half| self.track(half, words));
+        results.into_iter().map(|sums| sums.into_iter().map(track).collect()).collect()
     }
 
     fn extend(&self, source: Operand<'_, Self::Buffer>, special: usize) -> Self::Buffer {
@@ -178,7 +250,7 @@ impl<B: Backend> Backend for Counting<B> {
     }
 
     fn raise(&self, source: Operand<'_, Self::Buffer>, target: Shape) -> Self::Buffer {
-        self.ledger.record(Counts::raise(target));
+        self.ledger.record(Counts::raise(source.shape.basis, target));
         self.track(self.inner.raise(source.untracked(), target), target.words())
     }
 

@@ -7,7 +7,7 @@
 
 use std::ops::{Add, AddAssign, Sub};
 
-use crate::{Domain, MatrixShape, Shape};
+use crate::{Basis, Domain, GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, MatrixShape, Shape};
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -129,11 +129,11 @@ impl Counts {
         Self { automorphisms: 1, automorphism_limbs: shape.basis.len() as u64, ..Self::default() }
     }
 
-    /// A gadget decomposition of a polynomial of `shape` into digits of `width` primes, lifted to `special` special ones.
-    pub fn mod_up(shape: Shape, width: usize, special: usize) -> Self {
+    /// A gadget decomposition of a polynomial of `shape` into digits by groups of primes, lifted to `special` special ones.
+    pub fn mod_up(shape: Shape, groups: &[Basis], special: usize) -> Self {
         let limbs = shape.basis.len();
         let (mut forward, mut macs) = (0, 0);
-        for (_, digit) in shape.basis.digits(width) {
+        for (_, digit) in shape.basis.digits(groups) {
             let others = limbs + special - digit.len();
             forward += others;
             macs += digit.len() * others;
@@ -145,10 +145,43 @@ impl Counts {
         }
     }
 
-    /// A gadget product with digits of `shape`.
-    pub fn gadget_product(shape: Shape, digits: usize) -> Self {
+    /// Gadget products of a batch of ciphertexts with one key, so many digits each of `shape`.
+    pub fn gadget_product(shape: Shape, digits: usize, batch: usize) -> Self {
         let words = 2 * digits * shape.words();
-        Self { gadget_products: 1, gadget_macs: words as u64, key_bytes: (words * WORD) as u64, ..Self::default() }
+        Self {
+            gadget_products: batch as u64,
+            gadget_macs: (batch * words) as u64,
+            key_bytes: (words * WORD) as u64,
+            ..Self::default()
+        }
+    }
+
+    /// Sums of rotations of a batch of ciphertexts: so many of the rotations have a key, and so many products with factors are
+    /// summed up.
+    pub fn hoisted_sums(shape: Shape, digits: usize, batch: usize, keyed: usize, factors: usize) -> Self {
+        let keys = Self::gadget_product(shape, digits, batch);
+        let products = (2 * batch * factors * shape.words()) as u64;
+        let rotations = (2 * batch * keyed) as u64;
+        Self {
+            gadget_products: keys.gadget_products * keyed as u64,
+            gadget_macs: keys.gadget_macs * keyed as u64,
+            key_bytes: keys.key_bytes * keyed as u64,
+            product_macs: products,
+            plaintext_bytes: (factors * shape.words() * WORD) as u64,
+            automorphisms: rotations,
+            automorphism_limbs: rotations * shape.basis.len() as u64,
+            ..Self::default()
+        }
+    }
+
+    /// The product of two ciphertexts in three parts.
+    pub fn tensor(shape: Shape) -> Self {
+        Self { product_macs: 4 * shape.words() as u64, ..Self::default() }
+    }
+
+    /// A sum of so many polynomials with constant factors.
+    pub fn linear_combination(target: Shape, terms: usize) -> Self {
+        Self { elementwise_words: (terms * target.words()) as u64, ..Self::default() }
     }
 
     /// A division of a polynomial of `shape` by its special primes, and by the highest ciphertext prime if `rescale`.
@@ -173,15 +206,38 @@ impl Counts {
         Self { rescales: 1, base_conversion_macs: (kept * shape.ring.degree()) as u64, ..transforms }
     }
 
-    /// A raise to `target`. A lift from one prime is a subtraction, no base conversion.
-    pub fn raise(target: Shape) -> Self {
-        Self { raises: 1, elementwise_words: target.words() as u64, ..Self::forward(target) }
+    /// A raise from the primes of `source` to those of `target`.
+    pub fn raise(source: Basis, target: Shape) -> Self {
+        let macs = source.len() * target.words();
+        Self { raises: 1, base_conversion_macs: macs as u64, ..Self::forward(target) }
     }
 
     /// A product of an integer matrix with `rows` rows and a residue matrix.
     pub fn integer_product(rows: usize, matrix: MatrixShape) -> Self {
         Self { integer_product_macs: (rows * matrix.rows * matrix.columns) as u64, ..Self::default() }
     }
+}
+
+/// The work of a gadget product with these operands.
+pub(crate) fn gadget_counts<T>(inputs: &[GadgetInput<'_, T>]) -> Counts {
+    let Some(input) = inputs.first() else { return Counts::default() };
+    input.digits.first().map_or(Counts::default(), |digit| {
+        Counts::gadget_product(digit.shape, input.digits.len(), inputs.len())
+    })
+}
+
+/// The work of sums of rotations with these operands.
+pub(crate) fn hoisted_counts<T>(
+    inputs: &[HoistedInput<'_, T>],
+    automorphisms: &[KeyedAutomorphism<'_, T>],
+    sums: &[HoistedSum<'_, T>],
+) -> Counts {
+    let Some(input) = inputs.first() else { return Counts::default() };
+    let keyed = automorphisms.iter().filter(|automorphism| !automorphism.rows.is_empty()).count();
+    let factors = sums.iter().map(Vec::len).sum();
+    input.digits.first().map_or(Counts::default(), |digit| {
+        Counts::hoisted_sums(digit.shape, input.digits.len(), inputs.len(), keyed, factors)
+    })
 }
 
 impl AddAssign for Counts {

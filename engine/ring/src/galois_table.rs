@@ -47,6 +47,13 @@ impl GaloisTable {
         Self { moves, permutations }
     }
 
+    /// For one block of the result: the source's block and the number of the rearrangement.
+    #[inline(always)]
+    pub fn source(&self, block: usize) -> (usize, usize) {
+        let entry = self.moves[block] as usize;
+        (entry / BLOCK, entry % BLOCK)
+    }
+
     /// For each block of the result: the source's block and the number of the rearrangement.
     pub fn moves(&self) -> impl ExactSizeIterator<Item = (usize, usize)> + '_ {
         self.moves.iter().map(|&entry| (entry as usize / BLOCK, entry as usize % BLOCK))

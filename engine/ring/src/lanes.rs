@@ -67,6 +67,13 @@ pub(crate) unsafe fn store(target: *mut u64, x: __m512i) {
     unsafe { _mm512_storeu_si512(target.cast(), x) }
 }
 
+/// Asks for the cache line of a word, to be read soon; nothing happens beyond the end.
+#[inline(always)]
+pub(crate) fn prefetch_line(words: &[u64], index: usize) {
+    // SAFETY: prefetching has no effect but on time, whatever the address.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(words.as_ptr().wrapping_add(index).cast()) };
+}
+
 /// `x - bound` if that is not negative, else `x`.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -193,6 +200,13 @@ impl WideSum {
     #[target_feature(enable = "avx512f")]
     pub(crate) fn zero() -> Self {
         Self::from(_mm512_setzero_si512())
+    }
+
+    /// From its two halves.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(crate) fn joined(low: __m512i, high: __m512i) -> Self {
+        Self { low, high }
     }
 
     /// Adds a reduced residue.

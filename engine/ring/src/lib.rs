@@ -64,6 +64,7 @@ mod matrix;
 mod meter;
 mod modulus;
 pub mod ntt;
+mod operands;
 pub mod ops;
 mod poly;
 pub mod primes;
@@ -83,8 +84,12 @@ pub use ledger::{Allocation, Tracked};
 pub use matrix::{IntegerMatrix, MatrixShape};
 pub use meter::Meter;
 pub use modulus::Modulus;
-pub use ops::{Digits, ResidueMatrix, gadget_product, module_rows};
-pub use poly::{Domain, Operand, Poly, Shape};
+pub use operands::{GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, Operand, Pair};
+pub use ops::{
+    Digits, GadgetFactor, HoistedFactor, KeyedRotation, ResidueMatrix, gadget_product, hoisted_sums, linear_combination,
+    module_rows, tensor,
+};
+pub use poly::{Domain, Poly, Shape};
 pub use profile::DeviceProfile;
 pub use ring::{GaloisElement, Ring, RingKind};
 pub use sampling::{Seed, gaussian, sparse_ternary, ternary, uniform_limbs};

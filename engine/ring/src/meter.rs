@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    Allocation, Backend, Counts, GaloisElement, IntegerMatrix, MatrixShape, Operand, PrimeChain, Ring, Shape,
+    Allocation, Backend, Basis, Counts, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix,
+    KeyedAutomorphism, MatrixShape, Operand, Pair, PrimeChain, Ring, Shape,
+    counts::{gadget_counts, hoisted_counts},
     ledger::Ledger,
 };
 
@@ -105,6 +107,15 @@ impl Backend for Meter {
         self.ledger.record(Counts::multiply_accumulate(left.shape));
     }
 
+    fn linear_combination(&self, terms: &[(Operand<'_, Allocation>, Vec<u64>)], target: Shape) -> Allocation {
+        self.produce(Counts::linear_combination(target, terms.len()), target.words())
+    }
+
+    fn tensor(&self, left: Pair<'_, Allocation>, _right: Pair<'_, Allocation>) -> [Allocation; 3] {
+        self.ledger.record(Counts::tensor(left[0].shape));
+        [0; 3].map(|_| self.ledger.allocate(left[0].shape.words()))
+    }
+
     fn scale(&self, _target: &mut Allocation, shape: Shape, _constants: &[u64]) {
         self.ledger.record(Counts::elementwise(shape));
     }
@@ -117,25 +128,54 @@ impl Backend for Meter {
         self.produce(Counts::automorphism(source.shape), source.shape.words())
     }
 
+    fn automorphism_accumulate(
+        &self,
+        _target: &mut Allocation,
+        source: Operand<'_, Allocation>,
+        _element: GaloisElement,
+    ) {
+        self.ledger.record(Counts::automorphism(source.shape) + Counts::elementwise(source.shape));
+    }
+
     fn multiply_monomial(&self, source: Operand<'_, Allocation>, _exponent: usize) -> Allocation {
         self.produce(Counts::elementwise(source.shape), source.shape.words())
     }
 
-    fn mod_up(&self, source: Operand<'_, Allocation>, width: usize, special: usize) -> Vec<(usize, Allocation)> {
-        self.ledger.record(Counts::mod_up(source.shape, width, special));
+    fn trace(&self, even: Operand<'_, Allocation>, _odd: Operand<'_, Allocation>, _shift: usize) -> Allocation {
+        self.produce(Counts::linear_combination(even.shape, 2), even.shape.words())
+    }
+
+    fn parity_split(&self, source: Operand<'_, Allocation>) -> [Allocation; 2] {
+        self.ledger.record(Counts::linear_combination(source.shape, 2));
+        [0; 2].map(|_| self.ledger.allocate(source.shape.words()))
+    }
+
+    fn mod_up(&self, source: Operand<'_, Allocation>, groups: &[Basis], special: usize) -> Vec<(usize, Allocation)> {
+        self.ledger.record(Counts::mod_up(source.shape, groups, special));
         let words = source.shape.extended(special).words();
-        source.shape.basis.digits(width).map(|(index, _)| (index, self.ledger.allocate(words))).collect()
+        source.shape.basis.digits(groups).map(|(index, _)| (index, self.ledger.allocate(words))).collect()
     }
 
     fn gadget_product(
         &self,
-        _target: [&mut Allocation; 2],
-        digits: &[Operand<'_, Allocation>],
-        _rows: &[[Operand<'_, Allocation>; 2]],
-    ) {
-        if let Some(digit) = digits.first() {
-            self.ledger.record(Counts::gadget_product(digit.shape, digits.len()));
-        }
+        inputs: &[GadgetInput<'_, Allocation>],
+        _rows: &[Pair<'_, Allocation>],
+    ) -> Vec<[Allocation; 2]> {
+        self.ledger.record(gadget_counts(inputs));
+        let words = |input: &GadgetInput<'_, Allocation>| input.digits.first().map_or(0, |digit| digit.shape.words());
+        inputs.iter().map(|input| [0; 2].map(|_| self.ledger.allocate(words(input)))).collect()
+    }
+
+    fn hoisted_sums(
+        &self,
+        inputs: &[HoistedInput<'_, Allocation>],
+        automorphisms: &[KeyedAutomorphism<'_, Allocation>],
+        sums: &[HoistedSum<'_, Allocation>],
+    ) -> Vec<Vec<[Allocation; 2]>> {
+        self.ledger.record(hoisted_counts(inputs, automorphisms, sums));
+        let words = |input: &HoistedInput<'_, Allocation>| input.digits.first().map_or(0, |digit| digit.shape.words());
+        let halves = |words| [0; 2].map(|_| self.ledger.allocate(words));
+        inputs.iter().map(|input| sums.iter().map(|_| halves(words(input))).collect()).collect()
     }
 
     fn extend(&self, source: Operand<'_, Allocation>, special: usize) -> Allocation {
@@ -151,8 +191,8 @@ impl Backend for Meter {
         self.produce(Counts::rescale(source.shape), source.shape.divided(true).words())
     }
 
-    fn raise(&self, _source: Operand<'_, Allocation>, target: Shape) -> Allocation {
-        self.produce(Counts::raise(target), target.words())
+    fn raise(&self, source: Operand<'_, Allocation>, target: Shape) -> Allocation {
+        self.produce(Counts::raise(source.shape.basis, target), target.words())
     }
 
     fn stride_split(&self, source: Operand<'_, Allocation>, parts: usize) -> Vec<Allocation> {

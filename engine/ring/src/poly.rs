@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Backend, Basis, Ring};
+use crate::{Backend, Basis, Operand, Ring};
 
 /// How the words of a polynomial are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,22 +70,6 @@ impl Shape {
         self.basis.len() * self.ring.degree()
     }
 }
-
-/// A buffer together with its shape, as kernels receive it.
-pub struct Operand<'a, T> {
-    /// The words.
-    pub buffer: &'a T,
-    /// What they mean.
-    pub shape: Shape,
-}
-
-impl<T> Clone for Operand<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Operand<'_, T> {}
 
 /// A polynomial held by a backend. Its checked operations are in [`crate::ops`].
 pub struct Poly<B: Backend> {

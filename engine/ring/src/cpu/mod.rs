@@ -6,11 +6,13 @@
 mod base_conversion;
 mod element_wise;
 mod gadget;
+mod hoisted;
 mod integer_product;
 mod limb;
 mod mod_down;
 mod mod_up;
 mod modules;
+mod parity;
 mod permutation;
 mod storage;
 mod tables;
@@ -22,7 +24,8 @@ use std::sync::Arc;
 pub use words::Words;
 
 use crate::{
-    Backend, GaloisElement, InstructionSet, IntegerMatrix, MatrixShape, Modulus, Operand, PrimeChain, Ring, Shape,
+    Backend, Basis, GadgetInput, GaloisElement, HoistedInput, HoistedSum, InstructionSet, IntegerMatrix,
+    KeyedAutomorphism, MatrixShape, Modulus, Operand, Pair, PrimeChain, Ring, Shape,
 };
 use limb::LimbKernels;
 use tables::{Tables, Transforms};
@@ -128,6 +131,14 @@ impl Backend for Cpu {
         self.multiply_accumulate_limbs(target, left, right);
     }
 
+    fn linear_combination(&self, terms: &[(Operand<'_, Words>, Vec<u64>)], target: Shape) -> Words {
+        self.combine(terms, target)
+    }
+
+    fn tensor(&self, left: Pair<'_, Words>, right: Pair<'_, Words>) -> [Words; 3] {
+        self.tensor_product(left, right)
+    }
+
     fn scale(&self, target: &mut Words, shape: Shape, constants: &[u64]) {
         let degree = shape.ring.degree();
         self.for_each_block(target, shape, |kernels, block, range| {
@@ -146,16 +157,37 @@ impl Backend for Cpu {
         self.apply_automorphism(source, element)
     }
 
+    fn automorphism_accumulate(&self, target: &mut Words, source: Operand<'_, Words>, element: GaloisElement) {
+        self.accumulate_automorphism(target, source, element);
+    }
+
     fn multiply_monomial(&self, source: Operand<'_, Words>, exponent: usize) -> Words {
         self.shift_by_monomial(source, exponent)
     }
 
-    fn mod_up(&self, source: Operand<'_, Words>, width: usize, special: usize) -> Vec<(usize, Words)> {
-        self.lift_digits(source, width, special)
+    fn trace(&self, even: Operand<'_, Words>, odd: Operand<'_, Words>, shift: usize) -> Words {
+        self.trace_of_parts(even, odd, shift)
     }
 
-    fn gadget_product(&self, target: [&mut Words; 2], digits: &[Operand<'_, Words>], rows: &[[Operand<'_, Words>; 2]]) {
-        self.accumulate_digits(target, digits, rows);
+    fn parity_split(&self, source: Operand<'_, Words>) -> [Words; 2] {
+        self.split_by_parity(source)
+    }
+
+    fn mod_up(&self, source: Operand<'_, Words>, groups: &[Basis], special: usize) -> Vec<(usize, Words)> {
+        self.lift_digits(source, groups, special)
+    }
+
+    fn gadget_product(&self, inputs: &[GadgetInput<'_, Words>], rows: &[Pair<'_, Words>]) -> Vec<[Words; 2]> {
+        self.gadget_products(inputs, rows)
+    }
+
+    fn hoisted_sums(
+        &self,
+        inputs: &[HoistedInput<'_, Words>],
+        automorphisms: &[KeyedAutomorphism<'_, Words>],
+        sums: &[HoistedSum<'_, Words>],
+    ) -> Vec<Vec<[Words; 2]>> {
+        self.sum_hoisted(inputs, automorphisms, sums)
     }
 
     fn extend(&self, source: Operand<'_, Words>, special: usize) -> Words {
@@ -172,7 +204,7 @@ impl Backend for Cpu {
     }
 
     fn raise(&self, source: Operand<'_, Words>, target: Shape) -> Words {
-        self.lift_single_prime(source, target)
+        self.lift(source, target)
     }
 
     fn stride_split(&self, source: Operand<'_, Words>, parts: usize) -> Vec<Words> {

@@ -5,39 +5,27 @@ use rayon::prelude::*;
 use super::{Cpu, base_conversion::target_limbs, storage::limb_of, words::Words};
 use crate::{Basis, Operand, PrimeIndex, Shape};
 
-/// The primes that one gadget digit is made of, with the digit's number.
-struct Digit {
-    number: usize,
-    primes: Basis,
-}
-
-impl Digit {
-    /// The digits of a polynomial without special primes, in ascending order.
-    fn of(basis: Basis, width: usize) -> Vec<Self> {
-        let count = basis.last().map_or(0, |last| last / width + 1);
-        (0..count)
-            .map(|number| Self { number, primes: basis.range(number * width, (number + 1) * width) })
-            .filter(|digit| !digit.primes.is_empty())
-            .collect()
-    }
-}
-
 impl Cpu {
-    pub(super) fn lift_digits(&self, source: Operand<'_, Words>, width: usize, special: usize) -> Vec<(usize, Words)> {
+    pub(super) fn lift_digits(
+        &self,
+        source: Operand<'_, Words>,
+        groups: &[Basis],
+        special: usize,
+    ) -> Vec<(usize, Words)> {
         let Shape { ring, basis, .. } = source.shape;
         let degree = ring.degree();
         let target = basis.with_special(special);
-        let digits = Digit::of(basis, width);
+        let (numbers, digits): (Vec<usize>, Vec<Basis>) = basis.digits(groups).unzip();
         let conversions: Vec<_> =
-            digits.iter().map(|digit| self.tables.conversion(&self.chain, digit.primes, target)).collect();
+            digits.iter().map(|&digit| self.tables.conversion(&self.chain, digit, target)).collect();
         let transforms = self.transforms(ring);
 
         // Per digit: its limbs as coefficients, scaled to y_i, and one limb for the overflow counts.
         let mut prepared: Vec<Words> =
-            digits.iter().map(|digit| self.pool.take((digit.primes.len() + 1) * degree)).collect();
+            digits.iter().map(|digit| self.pool.take((digit.len() + 1) * degree)).collect();
         let scaling: Vec<(&mut [u64], PrimeIndex, u64)> = (prepared.iter_mut().zip(&digits).zip(&conversions))
             .flat_map(|((words, digit), conversion)| {
-                (words.chunks_exact_mut(degree).zip(digit.primes.indices()).zip(&conversion.inverse_cofactors))
+                (words.chunks_exact_mut(degree).zip(digit.indices()).zip(&conversion.inverse_cofactors))
                     .map(|((limb, prime), &factor)| (limb, prime, factor))
             })
             .collect();
@@ -55,12 +43,12 @@ impl Cpu {
             |(((words, digit), prepared), conversion)| {
                 let limbs = target_limbs(words, target, &conversion.targets);
                 let (own, missing): (Vec<_>, Vec<_>) =
-                    limbs.partition(|target| digit.primes.position(target.prime).is_some());
+                    limbs.partition(|target| digit.position(target.prime).is_some());
                 own.into_par_iter().for_each(|own| own.limb.copy_from_slice(limb_of(source, own.prime)));
                 self.convert(prepared, missing, |target| transforms.modulo(target.prime).forward(target.limb));
             },
         );
-        digits.iter().map(|digit| digit.number).zip(lifted).collect()
+        numbers.into_iter().zip(lifted).collect()
     }
 
     pub(super) fn extend_limbs(&self, source: Operand<'_, Words>, special: usize) -> Words {
@@ -75,12 +63,17 @@ impl Cpu {
         out
     }
 
-    pub(super) fn lift_single_prime(&self, source: Operand<'_, Words>, target: Shape) -> Words {
+    pub(super) fn lift(&self, source: Operand<'_, Words>, target: Shape) -> Words {
         let degree = target.ring.degree();
-        let conversion = self.tables.conversion(&self.chain, source.shape.basis, target.basis);
+        let basis = source.shape.basis;
+        let conversion = self.tables.conversion(&self.chain, basis, target.basis);
         let transforms = self.transforms(target.ring);
-        let mut words = self.pool.take(2 * degree);
-        words[..degree].copy_from_slice(source.buffer);
+        let mut words = self.pool.take((basis.len() + 1) * degree);
+        (words.par_chunks_exact_mut(degree).zip(basis.indices().collect::<Vec<_>>()))
+            .zip(&conversion.inverse_cofactors)
+            .for_each(|((limb, prime), &factor)| {
+                self.kernels(self.chain.modulus(prime)).scale_into(limb, limb_of(source, prime), factor);
+            });
         let prepared = self.count_overflows(&conversion, &mut words, degree);
         let mut out = self.pool.take(target.words());
         let limbs = target_limbs(&mut out, target.basis, &conversion.targets).collect();

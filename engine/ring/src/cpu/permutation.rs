@@ -19,6 +19,21 @@ impl Cpu {
         }
     }
 
+    pub(super) fn accumulate_automorphism(
+        &self,
+        target: &mut Words,
+        source: Operand<'_, Words>,
+        element: GaloisElement,
+    ) {
+        let shape = source.shape;
+        let degree = shape.ring.degree();
+        let table = self.tables.automorphism(shape.ring, element);
+        self.for_each_block(target, shape, |kernels, block, range| {
+            let limb = &source.buffer[range.start / degree * degree..][..degree];
+            kernels.permute_accumulate(block, limb, range.start % degree, &table);
+        });
+    }
+
     pub(super) fn shift_by_monomial(&self, source: Operand<'_, Words>, exponent: usize) -> Words {
         let exponent = exponent % (2 * source.shape.ring.degree());
         match source.shape.domain {

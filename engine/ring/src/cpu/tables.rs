@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
-use super::base_conversion::BaseConversion;
+use super::{base_conversion::BaseConversion, limb::parity::EvenPoints};
 use crate::{
     Basis, GaloisElement, InstructionSet, PrimeChain, PrimeIndex, Ring, galois_table::GaloisTable,
     ntt::NumberTheoreticTransform,
@@ -18,6 +18,7 @@ pub(super) struct Tables {
     transforms: Cache<Ring, Transforms>,
     conversions: Cache<(Basis, Basis), BaseConversion>,
     automorphisms: Cache<(Ring, GaloisElement), GaloisTable>,
+    even_points: Cache<(u32, PrimeIndex), EvenPoints>,
 }
 
 impl Tables {
@@ -35,6 +36,12 @@ impl Tables {
     /// The conversion from one basis to another.
     pub(super) fn conversion(&self, chain: &PrimeChain, source: Basis, target: Basis) -> Arc<BaseConversion> {
         self.conversions.get((source, target), || BaseConversion::new(chain, source, target))
+    }
+
+    /// The points of the conjugate-invariant ring of a degree modulo one prime.
+    pub(super) fn even_points(&self, chain: &PrimeChain, log_degree: u32, prime: PrimeIndex) -> Arc<EvenPoints> {
+        let ring = Ring::conjugate_invariant(log_degree);
+        self.even_points.get((log_degree, prime), || EvenPoints::new(ring, chain.modulus(prime)))
     }
 
     /// The permutation of values by an automorphism.

@@ -1,7 +1,46 @@
 //! Sums, products, constants and automorphisms.
 
 use super::checks::Check;
-use crate::{Backend, Domain, GaloisElement, Modulus, Poly, RingError, RingKind};
+use crate::{Backend, Basis, Domain, GaloisElement, Modulus, Poly, RingError, RingKind};
+
+/// `sum_i factor_i * term_i` over the primes of `basis` with integer factors, in one pass. Terms have one ring and domain, and
+/// may have more primes.
+pub fn linear_combination<B: Backend>(
+    backend: &B,
+    terms: &[(&Poly<B>, i128)],
+    basis: Basis,
+) -> Result<Poly<B>, RingError> {
+    /// What a lazy sum of constant products holds.
+    const MOST_TERMS: usize = 127;
+    let check = Check("linear_combination");
+    check.number("the number of terms", terms.len(), 1..=MOST_TERMS, "add up fewer terms at a time")?;
+    check.some_primes("the target", basis)?;
+    let shape = terms[0].0.shape().with_basis(basis);
+    for (term, _) in terms {
+        check.same_ring("a term", term.shape().ring, shape.ring)?;
+        check.domain("a term", term.shape().domain, shape.domain)?;
+        check.contains("a term", term.shape().basis, basis)?;
+    }
+    let terms: Vec<_> = (terms.iter())
+        .map(|(term, factor)| (term.operand(), backend.primes().integer_residues(basis, *factor)))
+        .collect();
+    Ok(Poly::from_parts(backend.linear_combination(&terms, shape), shape))
+}
+
+/// The product of two ciphertexts `(b, a)` as a polynomial in the secret: `[b b', b a' + a b', a a']`. Evaluation domain; the right
+/// one may have more primes than the left one, whose primes the result has.
+pub fn tensor<B: Backend>(backend: &B, left: [&Poly<B>; 2], right: [&Poly<B>; 2]) -> Result<[Poly<B>; 3], RingError> {
+    let check = Check("tensor");
+    let shape = left[0].shape();
+    check.domain("the left ciphertext", shape.domain, Domain::Evaluation)?;
+    check.same_shape("the second half of the left ciphertext", left[1].shape(), shape)?;
+    check.same_shape("the second half of the right ciphertext", right[1].shape(), right[0].shape())?;
+    check.same_ring("the right ciphertext", right[0].shape().ring, shape.ring)?;
+    check.domain("the right ciphertext", right[0].shape().domain, Domain::Evaluation)?;
+    check.contains("the right ciphertext", right[0].shape().basis, shape.basis)?;
+    let parts = backend.tensor(left.map(Poly::operand), right.map(Poly::operand));
+    Ok(parts.map(|part| Poly::from_parts(part, shape)))
+}
 
 impl<B: Backend> Poly<B> {
     /// `self += other`; same ring, domain and primes.
@@ -78,6 +117,21 @@ impl<B: Backend> Poly<B> {
     pub fn automorphism(&self, backend: &B, element: GaloisElement) -> Result<Self, RingError> {
         self.check_element(Check("automorphism"), element)?;
         Ok(Self::from_parts(backend.automorphism(self.operand(), element), self.shape()))
+    }
+
+    /// `self += p(X^g)`; evaluation domain, same ring and primes.
+    pub fn automorphism_accumulate(
+        &mut self,
+        backend: &B,
+        other: &Self,
+        element: GaloisElement,
+    ) -> Result<(), RingError> {
+        let check = Check("automorphism_accumulate");
+        check.domain("the accumulator", self.shape().domain, Domain::Evaluation)?;
+        check.same_shape("the summand", other.shape(), self.shape())?;
+        self.check_element(check, element)?;
+        backend.automorphism_accumulate(self.buffer_mut(), other.operand(), element);
+        Ok(())
     }
 
     pub(super) fn check_element(&self, check: Check, element: GaloisElement) -> Result<(), RingError> {

@@ -61,6 +61,35 @@ impl Check {
         })
     }
 
+    pub(super) fn conjugate_invariant(self, operand: &'static str, found: Ring) -> Result<(), RingError> {
+        if found.kind == RingKind::ConjugateInvariant {
+            return Ok(());
+        }
+        Err(RingError::RingUnsupported {
+            operation: self.0,
+            operand,
+            found,
+            required: "a conjugate-invariant ring",
+            remedy: "take the trace of a polynomial of the cyclotomic ring first",
+        })
+    }
+
+    /// A polynomial that joins a sum of shape `sum`: of that shape, or without its special primes.
+    pub(super) fn addend(self, operand: &'static str, found: Shape, sum: Shape) -> Result<(), RingError> {
+        let unextended = sum.with_basis(sum.basis.without_special());
+        self.same_shape(operand, found, if found.basis.special_count() == 0 { unextended } else { sum })
+    }
+
+    pub(super) fn too_short(
+        self,
+        operand: &'static str,
+        found: usize,
+        required: usize,
+        remedy: &'static str,
+    ) -> RingError {
+        RingError::LengthMismatch { operation: self.0, operand, found, required, remedy }
+    }
+
     pub(super) fn domain(self, operand: &'static str, found: Domain, required: Domain) -> Result<(), RingError> {
         if found == required {
             return Ok(());

@@ -1,7 +1,10 @@
-//! Gadget digits, the gadget product, divisions by primes and the raise.
+//! Gadget digits, the gadget product and sums of rotations.
 
 use super::checks::Check;
-use crate::{Backend, Basis, Domain, GaloisElement, Poly, PrimeChain, RingError, Shape};
+use crate::{
+    Backend, Basis, Domain, GadgetInput, GaloisElement, HoistedInput, KeyedAutomorphism, Poly, PrimeChain, RingError,
+    Shape,
+};
 
 /// The gadget decomposition of a polynomial: digits with their index, all of one shape in the evaluation domain.
 ///
@@ -15,9 +18,17 @@ pub struct Digits<B: Backend> {
 impl<B: Backend> Digits<B> {
     /// A polynomial (evaluation domain) as the only digit, for a key of one row.
     pub fn single(digit: Poly<B>) -> Result<Self, RingError> {
-        Check("single digit").domain("the digit", digit.shape().domain, Domain::Evaluation)?;
-        let shape = digit.shape();
-        Ok(Self { digits: vec![(0, digit)], shape })
+        Self::separate(vec![digit])
+    }
+
+    /// Polynomials (evaluation domain, one shape) that each meet a row of their own.
+    pub fn separate(digits: Vec<Poly<B>>) -> Result<Self, RingError> {
+        let check = Check("separate digits");
+        check.number("the number of digits", digits.len(), 1..=usize::MAX, "give at least one polynomial")?;
+        let shape = digits[0].shape();
+        check.domain("the first digit", shape.domain, Domain::Evaluation)?;
+        digits.iter().try_for_each(|digit| check.same_shape("a digit", digit.shape(), shape))?;
+        Ok(Self { digits: digits.into_iter().enumerate().collect(), shape })
     }
 
     /// The common shape of the digits.
@@ -47,59 +58,158 @@ impl<B: Backend> Digits<B> {
             .collect::<Result<_, RingError>>()?;
         Ok(Self { digits, shape: self.shape })
     }
+
+    /// The rows of a key that the digits meet, checked to cover them.
+    fn rows<'a>(&self, check: Check, key: &[&'a [Poly<B>; 2]]) -> Result<Vec<&'a [Poly<B>; 2]>, RingError> {
+        let row = |(index, _): (usize, &Poly<B>)| {
+            let Some(&row) = key.get(index) else {
+                let remedy = "use a key with a row for every digit";
+                return Err(check.too_short("the switching key", key.len(), index + 1, remedy));
+            };
+            for half in row {
+                check.same_ring("the switching key", half.shape().ring, self.shape.ring)?;
+                check.domain("the switching key", half.shape().domain, Domain::Evaluation)?;
+                check.contains("the switching key", half.shape().basis, self.shape.basis)?;
+            }
+            Ok(row)
+        };
+        self.iter().map(row).collect()
+    }
+
+    /// All digits of a batch have one shape and the same indices, so that one key serves them.
+    fn alike(&self, check: Check, other: &Self) -> Result<(), RingError> {
+        check.same_shape("the digits of another input", other.shape, self.shape)
+    }
 }
 
-/// `target[h] += sum_d digits[d] * rows[d][h]` for both halves `h`.
+/// One ciphertext of a batch of gadget products.
+pub struct GadgetFactor<'a, B: Backend> {
+    /// Its digits.
+    pub digits: &'a Digits<B>,
+    /// Added to both halves of the product: polynomials over the primes of the digits, or without special primes, and then
+    /// multiplied by the product of the special primes.
+    pub addends: [Option<&'a Poly<B>>; 2],
+}
+
+/// For every ciphertext and both halves `h`: `sum_d digits[d] * rows[d][h] + addends[h]`.
 ///
-/// `rows` are all rows of the key in order; digit `d` takes row `d`. The targets have the shape of the digits; key
-/// rows may have more primes.
+/// `rows` are all rows of the key in order; digit `d` takes row `d`. Key rows may have more primes than the digits.
 pub fn gadget_product<B: Backend>(
     backend: &B,
-    target: &mut [Poly<B>; 2],
-    digits: &Digits<B>,
-    rows: &[[Poly<B>; 2]],
-) -> Result<(), RingError> {
+    batch: &[GadgetFactor<'_, B>],
+    rows: &[&[Poly<B>; 2]],
+) -> Result<Vec<[Poly<B>; 2]>, RingError> {
     let check = Check("gadget_product");
-    let shape = digits.shape();
-    check.same_shape("the first target", target[0].shape(), shape)?;
-    check.same_shape("the second target", target[1].shape(), shape)?;
-    let mut factors = Vec::with_capacity(digits.len());
-    let mut selected = Vec::with_capacity(digits.len());
-    for (index, digit) in digits.iter() {
-        let Some([left, right]) = rows.get(index) else {
-            let remedy = "use a key with a row for every digit";
-            return Err(RingError::LengthMismatch {
-                operation: check.0,
-                operand: "the switching key",
-                found: rows.len(),
-                required: index + 1,
-                remedy,
-            });
-        };
-        for half in [left, right] {
-            check.same_ring("the switching key", half.shape().ring, shape.ring)?;
-            check.domain("the switching key", half.shape().domain, Domain::Evaluation)?;
-            check.contains("the switching key", half.shape().basis, shape.basis)?;
+    let Some(first) = batch.first() else { return Ok(Vec::new()) };
+    let shape = first.digits.shape();
+    for factor in batch {
+        first.digits.alike(check, factor.digits)?;
+        for addend in factor.addends.into_iter().flatten() {
+            check.addend("an addend", addend.shape(), shape)?;
         }
-        factors.push(digit.operand());
-        selected.push([left.operand(), right.operand()]);
     }
-    let [first, second] = target;
-    backend.gadget_product([first.buffer_mut(), second.buffer_mut()], &factors, &selected);
-    Ok(())
+    let selected = first.digits.rows(check, rows)?;
+    let selected: Vec<_> = selected.iter().map(|row| row.each_ref().map(Poly::operand)).collect();
+    let inputs: Vec<_> = (batch.iter())
+        .map(|factor| GadgetInput {
+            digits: factor.digits.iter().map(|(_, digit)| digit.operand()).collect(),
+            addends: factor.addends.map(|addend| addend.map(Poly::operand)),
+        })
+        .collect();
+    let products = backend.gadget_product(&inputs, &selected);
+    Ok(products.into_iter().map(|halves| halves.map(|half| Poly::from_parts(half, shape))).collect())
+}
+
+/// One ciphertext of a batch that is rotated: the digits of its second half, and both halves.
+pub struct HoistedFactor<'a, B: Backend> {
+    /// The digits of the second half.
+    pub digits: &'a Digits<B>,
+    /// Both halves, without special primes.
+    pub ciphertext: [&'a Poly<B>; 2],
+}
+
+/// A rotation with the rows of its key; the identity has none.
+pub struct KeyedRotation<'a, B: Backend> {
+    /// `X -> X^g`.
+    pub element: GaloisElement,
+    /// All rows of the key from `s` to `g^-1(s)`.
+    pub rows: Vec<&'a [Poly<B>; 2]>,
+}
+
+/// For every ciphertext, every sum and both halves: the sum of rotated ciphertexts times factors, over the primes of the
+/// digits and multiplied by the product of the special primes; what [`Backend::hoisted_sums`] says.
+///
+/// A sum names its rotations by index. Factors and key rows may have more primes than the digits.
+pub fn hoisted_sums<B: Backend>(
+    backend: &B,
+    batch: &[HoistedFactor<'_, B>],
+    rotations: &[KeyedRotation<'_, B>],
+    sums: &[Vec<(usize, &Poly<B>)>],
+) -> Result<Vec<Vec<[Poly<B>; 2]>>, RingError> {
+    let check = Check("hoisted_sums");
+    let Some(first) = batch.first() else { return Ok(Vec::new()) };
+    let shape = first.digits.shape();
+    let unextended = shape.with_basis(shape.basis.without_special());
+    for factor in batch {
+        first.digits.alike(check, factor.digits)?;
+        for half in factor.ciphertext {
+            check.same_shape("the ciphertext", half.shape(), unextended)?;
+        }
+    }
+    for (rotation, factor) in sums.iter().flatten() {
+        let remedy = "name a rotation of the list by its index";
+        check.number("the index of a rotation", *rotation, 0..=rotations.len().saturating_sub(1), remedy)?;
+        check.same_ring("a factor", factor.shape().ring, shape.ring)?;
+        check.domain("a factor", factor.shape().domain, Domain::Evaluation)?;
+        check.contains("a factor", factor.shape().basis, shape.basis)?;
+    }
+    let automorphisms = (rotations.iter())
+        .map(|rotation| {
+            first.ciphertext_element(check, rotation.element)?;
+            let rows = match rotation.element {
+                GaloisElement::IDENTITY => Vec::new(),
+                _ => first.digits.rows(check, &rotation.rows)?,
+            };
+            let rows = rows.iter().map(|row| row.each_ref().map(Poly::operand)).collect();
+            Ok(KeyedAutomorphism { element: rotation.element, rows })
+        })
+        .collect::<Result<Vec<_>, RingError>>()?;
+    let inputs: Vec<_> = (batch.iter())
+        .map(|factor| HoistedInput {
+            digits: factor.digits.iter().map(|(_, digit)| digit.operand()).collect(),
+            ciphertext: factor.ciphertext.map(Poly::operand),
+        })
+        .collect();
+    let sums: Vec<Vec<_>> =
+        sums.iter().map(|terms| terms.iter().map(|(index, factor)| (*index, factor.operand())).collect()).collect();
+    let results = backend.hoisted_sums(&inputs, &automorphisms, &sums);
+    let poly = |half| Poly::from_parts(half, shape);
+    Ok(results.into_iter().map(|sums| sums.into_iter().map(|halves| halves.map(poly)).collect()).collect())
+}
+
+impl<B: Backend> HoistedFactor<'_, B> {
+    fn ciphertext_element(&self, check: Check, element: GaloisElement) -> Result<(), RingError> {
+        self.ciphertext[0].check_element(check, element)
+    }
 }
 
 impl<B: Backend> Poly<B> {
-    /// Splits into gadget digits of `width` consecutive primes each, lifted to the polynomial's primes and the first
-    /// `special` special primes. Evaluation domain in and out, no special primes in. Each digit is a small integer
-    /// polynomial: at most half of the product of its primes in absolute value.
-    pub fn mod_up(&self, backend: &B, width: usize, special: usize) -> Result<Digits<B>, RingError> {
+    /// Splits into gadget digits, one for each group of primes of which one is present ([`Basis::digits`]), lifted to the
+    /// polynomial's primes and the first `special` special primes. Evaluation domain in and out, no special primes in.
+    /// Each digit is a small integer polynomial: at most half of the product of its primes in absolute value.
+    ///
+    /// The groups are disjoint and cover the polynomial's primes.
+    pub fn mod_up(&self, backend: &B, groups: &[Basis], special: usize) -> Result<Digits<B>, RingError> {
         let check = Check("mod_up");
         let shape = self.shape();
         check.domain("the polynomial", shape.domain, Domain::Evaluation)?;
         check.no_special_primes("the polynomial", shape.basis)?;
-        let widths = 1..=PrimeChain::MAX_CIPHERTEXT_PRIMES;
-        check.number("the digit width", width, widths, "a digit has one prime or more")?;
+        let covered = groups.iter().fold(Basis::default(), |all, group| all.union(*group));
+        check.contains("the union of the groups", covered, shape.basis)?;
+        let primes = groups.iter().map(|group| group.ciphertext_count()).sum::<usize>();
+        let remedy = "put every prime into one group";
+        check.length("the groups, whose primes are not distinct", primes, covered.ciphertext_count(), remedy)?;
+        check.number("the number of groups", groups.len(), 1..=PrimeChain::MAX_CIPHERTEXT_PRIMES, "merge groups")?;
         let available = backend.primes().special_primes().len();
         check.number(
             "the number of special primes",
@@ -108,63 +218,9 @@ impl<B: Backend> Poly<B> {
             "make a chain with more special primes",
         )?;
         let extended = shape.extended(special);
-        let digits = (backend.mod_up(self.operand(), width, special).into_iter())
+        let digits = (backend.mod_up(self.operand(), groups, special).into_iter())
             .map(|(index, buffer)| (index, Poly::from_parts(buffer, extended)))
             .collect();
         Ok(Digits { digits, shape: extended })
-    }
-
-    /// `P p` over the primes of `p` and the first `special` special primes, `P` their product: what `mod_down` divides
-    /// away again, so that a term can join a sum that has not been divided yet.
-    pub fn extend_by_special(&self, backend: &B, special: usize) -> Result<Self, RingError> {
-        let check = Check("extend_by_special");
-        let shape = self.shape();
-        check.domain("the polynomial", shape.domain, Domain::Evaluation)?;
-        check.no_special_primes("the polynomial", shape.basis)?;
-        let available = backend.primes().special_primes().len();
-        check.number(
-            "the number of special primes",
-            special,
-            1..=available,
-            "make a chain with more special primes",
-        )?;
-        let target = shape.extended(special);
-        Ok(Self::from_parts(backend.extend(self.operand(), special), target))
-    }
-
-    /// Divides by all special primes, and by the highest ciphertext prime too if `rescale`, with centred rounding.
-    /// Evaluation domain in and out.
-    pub fn mod_down(&self, backend: &B, rescale: bool) -> Result<Self, RingError> {
-        let check = Check("mod_down");
-        let shape = self.shape();
-        check.domain("the polynomial", shape.domain, Domain::Evaluation)?;
-        if shape.basis.special_count() == 0 {
-            let remedy = "there is nothing to divide by: leave the polynomial as it is, or rescale it";
-            return Err(check.primes_unsupported("the polynomial", shape.basis, "at least one special prime", remedy));
-        }
-        check.ciphertext_primes("the polynomial", shape.basis, 1 + usize::from(rescale))?;
-        Ok(Self::from_parts(backend.mod_down(self.operand(), rescale), shape.divided(rescale)))
-    }
-
-    /// Divides by the highest ciphertext prime with centred rounding, in the domain of the polynomial; no special
-    /// primes. Consumes that prime.
-    pub fn rescale(&self, backend: &B) -> Result<Self, RingError> {
-        let check = Check("rescale");
-        let shape = self.shape();
-        check.no_special_primes("the polynomial", shape.basis)?;
-        check.ciphertext_primes("the polynomial", shape.basis, 2)?;
-        Ok(Self::from_parts(backend.rescale(self.operand()), shape.divided(true)))
-    }
-
-    /// Lifts a polynomial with a single prime (coefficient domain), centred, to the primes of `basis`; evaluation
-    /// domain out.
-    pub fn raise(&self, backend: &B, basis: Basis) -> Result<Self, RingError> {
-        let check = Check("raise");
-        let shape = self.shape();
-        check.domain("the polynomial", shape.domain, Domain::Coefficient)?;
-        check.single_prime("the polynomial", shape.basis)?;
-        let target = Shape::evaluation(shape.ring, basis);
-        check.well_formed("the target", target, backend.primes())?;
-        Ok(Self::from_parts(backend.raise(self.operand(), target), target))
     }
 }

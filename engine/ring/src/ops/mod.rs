@@ -7,14 +7,19 @@
 //!
 //! * `storage`: making, copying, reading; changing the domain.
 //! * `arithmetic`: sums, products, constants, automorphisms.
-//! * `key_switching`: digits, the gadget product, divisions by primes, the raise.
+//! * `rings`: between the cyclotomic and the conjugate-invariant ring.
+//! * `key_switching`: digits, the gadget product, sums of rotations.
+//! * `moduli`: divisions by primes, the raise.
 //! * `modules`: strided maps and matrices of module rows.
 
 mod arithmetic;
 mod checks;
 mod key_switching;
+mod moduli;
 mod modules;
+mod rings;
 mod storage;
 
-pub use key_switching::{Digits, gadget_product};
+pub use arithmetic::{linear_combination, tensor};
+pub use key_switching::{Digits, GadgetFactor, HoistedFactor, KeyedRotation, gadget_product, hoisted_sums};
 pub use modules::{ResidueMatrix, module_rows};

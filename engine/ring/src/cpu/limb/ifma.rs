@@ -123,26 +123,28 @@ pub(super) fn subtract_from_and_scale(m: &Modulus, target: &mut [u64], minuend: 
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn inner_products(m: &Modulus, targets: [&mut [u64]; 2], digits: &[&[u64]], rows: &[[&[u64]; 2]]) {
-    let [b, a] = targets;
-    let len = b.len();
-    if !len.is_multiple_of(WIDTH) || digits.len() > MAX_TERMS {
-        return portable::inner_products(m, [b, a], digits, rows);
+pub(super) fn tensor(m: &Modulus, out: [&mut [u64]; 3], left: [&[u64]; 2], right: [&[u64]; 2]) {
+    let [constant, linear, quadratic] = out;
+    let len = constant.len();
+    if !len.is_multiple_of(WIDTH) {
+        return portable::tensor(m, [constant, linear, quadratic], left, right);
     }
-    assert!(a.len() == len && digits.len() == rows.len());
-    assert!(digits.iter().chain(rows.iter().flatten()).all(|limb| limb.len() == len));
+    assert!(linear.len() == len && quadratic.len() == len);
+    assert!(left.iter().chain(&right).all(|half| half.len() == len));
     let reduction = WideReduction::new(m);
+    let product = |pairs: &[(__m512i, __m512i)]| {
+        let mut sum = WideSum::zero();
+        pairs.iter().for_each(|&(x, y)| sum.add_product(x, y));
+        reduction.reduce(sum)
+    };
     for i in (0..len).step_by(WIDTH) {
         // SAFETY: i + 8 is within every slice, as asserted.
         unsafe {
-            let mut sums = [WideSum::from(load(b.as_ptr().add(i))), WideSum::from(load(a.as_ptr().add(i)))];
-            for (digit, row) in digits.iter().zip(rows) {
-                let x = load(digit.as_ptr().add(i));
-                sums[0].add_product(x, load(row[0].as_ptr().add(i)));
-                sums[1].add_product(x, load(row[1].as_ptr().add(i)));
-            }
-            store(b.as_mut_ptr().add(i), reduction.reduce(sums[0]));
-            store(a.as_mut_ptr().add(i), reduction.reduce(sums[1]));
+            let [xb, xa] = left.map(|half| load(half.as_ptr().add(i)));
+            let [yb, ya] = right.map(|half| load(half.as_ptr().add(i)));
+            store(constant.as_mut_ptr().add(i), product(&[(xb, yb)]));
+            store(linear.as_mut_ptr().add(i), product(&[(xb, ya), (xa, yb)]));
+            store(quadratic.as_mut_ptr().add(i), product(&[(xa, ya)]));
         }
     }
 }
@@ -209,6 +211,26 @@ pub(super) fn permute(m: &Modulus, out: &mut [u64], source: &[u64], table: &Galo
         unsafe {
             let order = load(permutations[permutation].as_ptr());
             store(out.as_mut_ptr(), _mm512_permutexvar_epi64(order, load(source.as_ptr())));
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn permute_accumulate(m: &Modulus, target: &mut [u64], source: &[u64], start: usize, table: &GaloisTable) {
+    if source.len() < BLOCK {
+        return portable::permute_accumulate(m, target, source, start, table);
+    }
+    assert!(start + target.len() <= source.len());
+    let lanes = Lanes::new(m);
+    let permutations = table.permutations();
+    for (i, target) in target.chunks_exact_mut(BLOCK).enumerate() {
+        let (from, permutation) = table.source(start / BLOCK + i);
+        let source = &source[from * BLOCK..][..BLOCK];
+        // SAFETY: all three have eight words.
+        unsafe {
+            let order = load(permutations[permutation].as_ptr());
+            let rotated = _mm512_permutexvar_epi64(order, load(source.as_ptr()));
+            store(target.as_mut_ptr(), lanes.add(load(target.as_ptr()), rotated));
         }
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! Each exists twice, portable and in vectors; both return fully reduced residues, so both return the same.
 
+pub(super) mod hoisted_sum;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
+pub(super) mod inner_product;
+pub(super) mod parity;
 mod portable;
 
 use super::base_conversion::OverflowRule;
@@ -73,12 +76,17 @@ impl LimbKernels<'_> {
         dispatch!(self, subtract_from_and_scale(target, minuend, constant))
     }
 
-    /// `targets[h] += sum_i digits[i] * rows[i][h]`.
-    pub(super) fn inner_products(self, targets: [&mut [u64]; 2], digits: &[&[u64]], rows: &[[&[u64]; 2]]) {
-        dispatch!(self, inner_products(targets, digits, rows))
+    /// The three parts of a product of two ciphertexts.
+    pub(super) fn tensor(self, out: [&mut [u64]; 3], left: [&[u64]; 2], right: [&[u64]; 2]) {
+        dispatch!(self, tensor(out, left, right))
     }
 
-    /// `out = sum_i terms[i] * constants[i]`; the terms are any residues below `2^50`, of other primes too.
+    /// `target += permuted source`: values of `source` from word `start` of the result on.
+    pub(super) fn permute_accumulate(self, target: &mut [u64], source: &[u64], start: usize, table: &GaloisTable) {
+        dispatch!(self, permute_accumulate(target, source, start, table))
+    }
+
+    /// `out = sum_i terms[i] * constants[i]`; the terms are any words below `2^50`, residues of other primes too.
     pub(super) fn linear_combination(self, out: &mut [u64], terms: &[&[u64]], constants: &[u64]) {
         dispatch!(self, linear_combination(out, terms, constants))
     }

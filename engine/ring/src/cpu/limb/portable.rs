@@ -63,12 +63,12 @@ pub(super) fn subtract_from_and_scale(m: &Modulus, target: &mut [u64], minuend: 
     }
 }
 
-pub(super) fn inner_products(m: &Modulus, targets: [&mut [u64]; 2], digits: &[&[u64]], rows: &[[&[u64]; 2]]) {
-    for (half, target) in targets.into_iter().enumerate() {
-        for (i, x) in target.iter_mut().enumerate() {
-            let terms = digits.iter().zip(rows).map(|(digit, row)| digit[i] as u128 * row[half][i] as u128);
-            *x = m.reduce_u128(*x as u128 + terms.sum::<u128>());
-        }
+pub(super) fn tensor(m: &Modulus, out: [&mut [u64]; 3], [xb, xa]: [&[u64]; 2], [yb, ya]: [&[u64]; 2]) {
+    let [constant, linear, quadratic] = out;
+    for i in 0..constant.len() {
+        constant[i] = m.mul(xb[i], yb[i]);
+        linear[i] = m.reduce_u128(xb[i] as u128 * ya[i] as u128 + xa[i] as u128 * yb[i] as u128);
+        quadratic[i] = m.mul(xa[i], ya[i]);
     }
 }
 
@@ -102,6 +102,17 @@ pub(super) fn permute(_: &Modulus, out: &mut [u64], source: &[u64], table: &Galo
         let source = &source[from * block..][..block];
         for (x, &j) in out.iter_mut().zip(&table.permutations()[permutation]) {
             *x = source[j as usize];
+        }
+    }
+}
+
+pub(super) fn permute_accumulate(m: &Modulus, target: &mut [u64], source: &[u64], start: usize, table: &GaloisTable) {
+    let block = source.len().min(BLOCK);
+    for (i, target) in target.chunks_exact_mut(block).enumerate() {
+        let (from, permutation) = table.source(start / block + i);
+        let source = &source[from * block..][..block];
+        for (x, &j) in target.iter_mut().zip(&table.permutations()[permutation]) {
+            *x = m.add(*x, source[j as usize]);
         }
     }
 }

@@ -1,0 +1,65 @@
+//! The trace to the conjugate-invariant ring and the split by parity, on one limb of values.
+//!
+//! Value `i` of the conjugate-invariant ring is taken at `w^e`, `e = 1 + 4 brv(i)`; that of the cyclotomic ring at `w^(2 + 4 brv(i))`
+//! ([`crate::ntt::root_exponent`]). Squares of the points `2j` and `2j + 1`, which are negatives of each other, are both point
+//! `j` of the cyclotomic ring, and the squares of their inverses point `N - 1 - j`. So both maps are butterflies between
+//! the pair `2j, 2j + 1` on one side and the pair `j, N - 1 - j` on the other, with the factors `w^e` of even `i = 2j`.
+
+use super::LimbKernels;
+use crate::{Modulus, Ring, ntt::root_exponent, primes::primitive_root};
+
+/// The points `w^e` of the even values of the conjugate-invariant ring, and their inverses.
+pub(in crate::cpu) struct EvenPoints {
+    points: Vec<u64>,
+    inverses: Vec<u64>,
+    half: u64,
+}
+
+impl EvenPoints {
+    /// Of a conjugate-invariant ring; the chain's primes are 1 modulo `4N`.
+    pub(in crate::cpu) fn new(ring: Ring, m: &Modulus) -> Self {
+        let degree = ring.degree();
+        let root =
+            primitive_root(m, 4 * degree as u64).expect("checked operations refuse rings beyond the chain's largest degree");
+        let mut powers = vec![1u64; 4 * degree];
+        for k in 1..powers.len() {
+            powers[k] = m.mul(powers[k - 1], root);
+        }
+        let exponent = |j: usize| root_exponent(ring, 2 * j) as usize;
+        Self {
+            points: (0..degree / 2).map(|j| powers[exponent(j)]).collect(),
+            inverses: (0..degree / 2).map(|j| powers[4 * degree - exponent(j)]).collect(),
+            half: m.value().div_ceil(2),
+        }
+    }
+}
+
+impl LimbKernels<'_> {
+    /// Values of the trace of `X^shift (A(X^2) + X B(X^2))`.
+    pub(in crate::cpu) fn trace(self, out: &mut [u64], even: &[u64], odd: &[u64], shift: usize, table: &EvenPoints) {
+        let m = self.modulus;
+        let last = out.len() - 1;
+        // With A and B at x^2 and at x^-2: shift 0: (A + A') +- (x B + B'/x); shift 1: (x^2 B + B'/x^2) +- (x A + A'/x).
+        for (j, pair) in out.chunks_exact_mut(2).enumerate() {
+            let (x, y) = (table.points[j], table.inverses[j]);
+            let turned = |f: &[u64]| m.add(m.mul(x, f[j]), m.mul(y, f[last - j]));
+            let (fixed, signed) = match shift {
+                0 => (m.add(even[j], even[last - j]), turned(odd)),
+                _ => (m.add(m.mul(m.mul(x, x), odd[j]), m.mul(m.mul(y, y), odd[last - j])), turned(even)),
+            };
+            (pair[0], pair[1]) = (m.add(fixed, signed), m.sub(fixed, signed));
+        }
+    }
+
+    /// Values of `A` and `B` with `A(X^2) + X B(X^2)` equal to the source.
+    pub(in crate::cpu) fn parity_split(self, even: &mut [u64], odd: &mut [u64], source: &[u64], table: &EvenPoints) {
+        let m = self.modulus;
+        let last = source.len() - 1;
+        for (j, pair) in source.chunks_exact(2).enumerate() {
+            let sum = m.mul(m.add(pair[0], pair[1]), table.half);
+            let difference = m.mul(m.sub(pair[0], pair[1]), table.half);
+            (even[j], even[last - j]) = (sum, sum);
+            (odd[j], odd[last - j]) = (m.mul(difference, table.inverses[j]), m.mul(difference, table.points[j]));
+        }
+    }
+}
