@@ -11,14 +11,15 @@ use crate::{KeyId, KeyRequests, KeyShape, RlweError, SwitchingKey};
 
 /// Evaluation keys by name; or, while planning, a recorder of the keys that a circuit asks for.
 pub struct KeyStore<B: Backend> {
-    keys: Mutex<HashMap<KeyId, Arc<SwitchingKey<B>>>>,
+    /// By name and number of special primes.
+    keys: Mutex<HashMap<(KeyId, usize), Arc<SwitchingKey<B>>>>,
     requests: Option<Mutex<KeyRequests>>,
 }
 
 impl<B: Backend> KeyStore<B> {
     /// A store of the keys that the client generated.
     pub fn new(keys: impl IntoIterator<Item = SwitchingKey<B>>) -> Self {
-        let keys = keys.into_iter().map(|key| (key.id, Arc::new(key))).collect();
+        let keys = keys.into_iter().map(|key| ((key.id, key.shape.special), Arc::new(key))).collect();
         Self { keys: Mutex::new(keys), requests: None }
     }
 
@@ -44,7 +45,7 @@ impl<B: Backend> KeyStore<B> {
     /// Every key held, in the order of names.
     pub(crate) fn held(&self) -> Vec<Arc<SwitchingKey<B>>> {
         let mut held: Vec<_> = self.keys.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        held.sort_by_key(|key| key.id);
+        held.sort_by_key(|key| (key.id, key.shape.special));
         held
     }
 
@@ -60,7 +61,8 @@ impl<B: Backend> KeyStore<B> {
         required: KeyShape,
     ) -> Result<Arc<SwitchingKey<B>>, RlweError> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = keys.get(&id);
+        let name = (id, required.special);
+        let known = keys.get(&name);
         if let Some(key) = known.filter(|key| key.shape.serves(&required)) {
             return Ok(Arc::clone(key));
         }
@@ -73,12 +75,13 @@ impl<B: Backend> KeyStore<B> {
         };
         let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.add(id, required);
-        let shape = requests.iter().find(|(known, _)| **known == id).map_or(required, |(_, shape)| *shape);
+        let mut requested = requests.iter().filter(|(known, shape)| (**known, shape.special) == name);
+        let shape = requested.next().map_or(required, |(_, shape)| *shape);
         let poly = Shape::evaluation(ring, shape.basis());
         let row = || Ok::<_, RlweError>([Poly::zeros(backend, poly)?, Poly::zeros(backend, poly)?]);
         let rows = (0..shape.rows()).map(|_| row()).collect::<Result<_, _>>()?;
         let key = Arc::new(SwitchingKey { id, shape, seeds: Vec::new(), rows });
-        keys.insert(id, Arc::clone(&key));
+        keys.insert(name, Arc::clone(&key));
         Ok(key)
     }
 }

@@ -2,22 +2,44 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use fhe_ring::{Backend, Basis, GaloisElement, Poly, Seed};
+use fhe_ring::{Backend, Basis, GaloisElement, Poly, RingKind, Seed};
 
 use crate::SecretId;
 
+/// Which half of the exponents: `p(X) = even(X^2) + X odd(X^2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Parity {
+    /// The part of even exponents.
+    Even,
+    /// The part of odd exponents.
+    Odd,
+}
+
+impl Parity {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Even, Self::Odd];
+}
+
 /// Which switching key.
+///
+/// The secrets: `s` of the cyclotomic main ring, `t` of the conjugate-invariant ring of the same degree, the sparse `e` of ModRaise,
+/// `s'` of the small ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyId {
-    /// `s^2 -> s`.
-    Relinearisation,
-    /// `s -> g^-1(s)`: after the product with this key the automorphism `g` returns the result to `s`. Applying the automorphism
-    /// last is what lets many rotations share one decomposition.
-    Galois(GaloisElement),
+    /// `s^2 -> s`, or `t^2 -> t`.
+    Relinearisation(RingKind),
+    /// `s -> g^-1(s)`, or the same for `t`: after the product with this key the automorphism `g` returns the result to the
+    /// secret. Applying the automorphism last is what lets many rotations share one decomposition.
+    Galois(RingKind, GaloisElement),
     /// `s -> e`, before ModRaise.
     DenseToEphemeral,
-    /// `e -> s`, after ModRaise.
-    EphemeralToDense,
+    /// `g(e) -> s`, after ModRaise: one for each rotation of the linear map that is done on the raise.
+    Raise(GaloisElement),
+    /// `s_even -> t` and `s_odd -> t`, with `s(X^2) = s_even + X s_odd` and both in the conjugate-invariant ring.
+    ToReal(Parity),
+    /// `t_even -> g^-1(s)` and `Y t_odd -> g^-1(s)`, with `t = t_even(X^2) + X t_odd(X^2)` and `Y` the variable of the
+    /// cyclotomic ring; the automorphism `g` comes after the product.
+    ToComplex(Parity, GaloisElement),
     /// `s -> s'(X^g)`, ring switching to the small ring.
     RingSwitch,
     /// `s'_j(X^r) -> s` with `s'_j` the `j`-th stride of the small secret, for rows of so many tokens.
@@ -33,12 +55,23 @@ impl KeyId {
     /// What the key is for, without its index.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Relinearisation => "relinearisation",
-            Self::Galois(_) => "rotations and conjugation",
+            Self::Relinearisation(_) => "relinearisation",
+            Self::Galois(..) => "rotations and conjugation",
             Self::DenseToEphemeral => "dense to ephemeral (before ModRaise)",
-            Self::EphemeralToDense => "ephemeral to dense (after ModRaise)",
+            Self::Raise(_) => "ephemeral to dense (after ModRaise)",
+            Self::ToReal(_) => "complex to real slots",
+            Self::ToComplex(..) => "real to complex slots",
             Self::RingSwitch => "ring switching",
             Self::Packing { .. } => "packing of module rows",
+        }
+    }
+
+    /// The ring that the key lives in.
+    pub fn ring(&self) -> RingKind {
+        match self {
+            Self::Relinearisation(ring) | Self::Galois(ring, _) => *ring,
+            Self::ToReal(_) => RingKind::ConjugateInvariant,
+            _ => RingKind::Cyclotomic,
         }
     }
 
@@ -47,26 +80,34 @@ impl KeyId {
         match self {
             Self::DenseToEphemeral => SecretId::Ephemeral,
             Self::RingSwitch => SecretId::Small,
-            _ => SecretId::Dense,
+            _ => match self.ring() {
+                RingKind::Cyclotomic => SecretId::Dense,
+                RingKind::ConjugateInvariant => SecretId::Real,
+            },
         }
     }
 
-    /// The gadget that the key's uses call for, in a set whose digits are so many primes wide.
-    pub(crate) fn gadget(&self, width: usize) -> Gadget {
-        match self {
-            Self::Relinearisation | Self::Galois(_) => Gadget::Groups(width),
-            _ => Gadget::Whole,
-        }
+    /// Whether the argument of a switch is cut into digits, or is itself a small polynomial.
+    pub(crate) fn in_digits(&self) -> bool {
+        matches!(self, Self::Relinearisation(_) | Self::Galois(..) | Self::ToReal(_) | Self::ToComplex(..))
     }
 }
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |ring: &RingKind| match ring {
+            RingKind::Cyclotomic => "of complex slots",
+            RingKind::ConjugateInvariant => "of real slots",
+        };
         match self {
-            Self::Relinearisation => write!(f, "relinearisation key"),
-            Self::Galois(g) => write!(f, "Galois key X -> X^{}", g.exponent()),
+            Self::Relinearisation(ring) => write!(f, "relinearisation key {}", of(ring)),
+            Self::Galois(ring, g) => write!(f, "Galois key X -> X^{} {}", g.exponent(), of(ring)),
             Self::DenseToEphemeral => write!(f, "dense-to-ephemeral key"),
-            Self::EphemeralToDense => write!(f, "ephemeral-to-dense key"),
+            Self::Raise(g) => write!(f, "ephemeral-to-dense key after X -> X^{}", g.exponent()),
+            Self::ToReal(parity) => write!(f, "complex-to-real key, {parity:?} part"),
+            Self::ToComplex(parity, g) => {
+                write!(f, "real-to-complex key before X -> X^{}, {parity:?} part", g.exponent())
+            }
             Self::RingSwitch => write!(f, "ring-switching key"),
             Self::Packing { tokens, block } => write!(f, "packing key {block} for rows of {tokens}"),
         }
@@ -76,10 +117,10 @@ impl fmt::Display for KeyId {
 /// How the argument of a key switch is cut into digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gadget {
-    /// One digit per group of so many consecutive chain positions; the key's row `d` carries the special modulus on
+    /// One row for each of the first so many digit groups of the parameter set; row `d` carries the special modulus on
     /// the primes of group `d` and zero elsewhere, so any subset of primes works with the same key.
     Groups(usize),
-    /// The argument is a small integer polynomial (one prime wide) and is its own only digit; the row carries the special modulus on every
+    /// The argument is a small integer polynomial and is its own only digit; the row carries the special modulus on every
     /// prime.
     Whole,
 }
@@ -101,20 +142,32 @@ impl KeyShape {
         self.ciphertext.with_special(self.special)
     }
 
-    /// Number of rows: one for every digit group up to the highest one present.
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         match self.gadget {
             Gadget::Whole => 1,
-            Gadget::Groups(width) => self.ciphertext.last().map_or(0, |last| last / width + 1),
+            Gadget::Groups(count) => count,
         }
     }
 
-    /// Whether a key of this shape can stand in for one of the required shape: at least its ciphertext primes, and exactly its special
-    /// primes and gadget, since the rows carry the product of the special primes that the division will take away.
+    /// Whether a key of this shape can stand in for one of the required shape: at least its ciphertext primes and rows, and exactly its
+    /// special primes and kind of gadget, since the rows carry the product of the special primes that the division will take away.
     pub fn serves(&self, required: &Self) -> bool {
-        self.ciphertext.contains(required.ciphertext)
-            && self.special == required.special
-            && self.gadget == required.gadget
+        let gadget = match (self.gadget, required.gadget) {
+            (Gadget::Whole, Gadget::Whole) => true,
+            (Gadget::Groups(found), Gadget::Groups(required)) => found >= required,
+            _ => false,
+        };
+        gadget && self.ciphertext.contains(required.ciphertext) && self.special == required.special
+    }
+
+    /// The smallest shape that serves both.
+    fn union(self, other: Self) -> Self {
+        let gadget = match (self.gadget, other.gadget) {
+            (Gadget::Groups(first), Gadget::Groups(second)) => Gadget::Groups(first.max(second)),
+            (gadget, _) => gadget,
+        };
+        Self { ciphertext: self.ciphertext.union(other.ciphertext), special: self.special, gadget }
     }
 
     /// Words of the key once expanded.
@@ -123,25 +176,25 @@ impl KeyShape {
     }
 }
 
-/// The keys that a circuit needs, each at the smallest basis that covers its uses. Emitted by running the circuit on a
-/// backend without data; never typed by hand.
+/// The keys that a circuit needs, each at the smallest basis that covers its uses with one number of special primes. Emitted by
+/// running the circuit on a backend without data; never typed by hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyRequests {
-    shapes: BTreeMap<KeyId, KeyShape>,
+    shapes: BTreeMap<(KeyId, usize), KeyShape>,
 }
 
 impl KeyRequests {
     /// Adds a use; two uses of a key at different bases are served by their union.
     pub fn add(&mut self, id: KeyId, shape: KeyShape) {
         self.shapes
-            .entry(id)
-            .and_modify(|known| known.ciphertext = known.ciphertext.union(shape.ciphertext))
+            .entry((id, shape.special))
+            .and_modify(|known| *known = known.union(shape))
             .or_insert(shape);
     }
 
     /// All requests in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = (&KeyId, &KeyShape)> {
-        self.shapes.iter()
+        self.shapes.iter().map(|((id, _), shape)| (id, shape))
     }
 
     /// Number of keys.

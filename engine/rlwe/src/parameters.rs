@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use fhe_ring::{Basis, PrimeChain, Ring};
+use fhe_ring::{Basis, PrimeChain, Ring, RingKind};
 
 use crate::{
-    KeyId, KeyShape, RlweError,
+    Gadget, KeyId, KeyShape, RlweError,
     security::{Distribution, SIGMA, max_log2_modulus},
 };
 
@@ -25,10 +25,21 @@ impl Fingerprint {
 pub enum SecretId {
     /// The main secret, dense ternary, of the main ring.
     Dense,
+    /// The dense ternary secret of the conjugate-invariant ring of the same degree.
+    Real,
     /// The sparse secret of ModRaise, of the main ring.
     Ephemeral,
     /// The dense ternary secret of the small ring of plaintext-ciphertext products.
     Small,
+}
+
+/// Where fewer special primes suffice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LowRegion {
+    /// The region: the first so many ciphertext primes.
+    pub primes: usize,
+    /// Special primes used there.
+    pub special: usize,
 }
 
 /// Everything that fixes an RLWE instance; validated by [`Parameters::new`].
@@ -40,8 +51,11 @@ pub struct ParametersSpec {
     pub log_degree: u32,
     /// Ciphertext and special primes.
     pub chain: PrimeChain,
-    /// Primes per gadget digit; every special prime is used with it.
-    pub gadget_width: usize,
+    /// The groups of ciphertext primes that gadget digits are made of, a partition; every special prime is used with them.
+    pub gadget_groups: Vec<Basis>,
+    /// Special primes that suffice for ciphertexts over the first so many ciphertext primes, which are one digit: below, fewer
+    /// primes make a switch cheaper. `None`: all are always used.
+    pub low_region: Option<LowRegion>,
     /// Weight of the ephemeral secret.
     pub ephemeral_weight: usize,
     /// `log2` of the degree of the small ring of plaintext-ciphertext products.
@@ -73,13 +87,38 @@ impl Parameters {
         if special < 2 {
             return refuse("special primes", special.to_string(), "at least 2".into(), "add special primes");
         }
-        if spec.gadget_width == 0 || spec.gadget_width > special {
+        let everything = Basis::prefix(ciphertext);
+        let covered = spec.gadget_groups.iter().fold(Basis::default(), |all, group| all.union(*group));
+        let members: usize = spec.gadget_groups.iter().map(|group| group.len()).sum();
+        if covered != everything || members != ciphertext {
             return refuse(
-                "gadget width",
-                spec.gadget_width.to_string(),
-                format!("1 to {special}, the number of special primes"),
-                "a digit must not exceed the special modulus",
+                "gadget groups",
+                format!("{members} primes that make up {covered}"),
+                format!("every prime of {everything} once"),
+                "put every ciphertext prime into one group",
             );
+        }
+        let special_bits = spec.chain.log2(Basis::default().with_special(special));
+        let widest = spec.gadget_groups.iter().map(|group| spec.chain.log2(*group)).fold(0.0, f64::max);
+        if widest > special_bits + 1.0 {
+            return refuse(
+                "gadget groups",
+                format!("a digit of {widest:.1} bits"),
+                format!("at most the {special_bits:.1} bits of the special modulus"),
+                "make the groups smaller, or add special primes",
+            );
+        }
+        if let Some(LowRegion { primes, special: few }) = spec.low_region {
+            let region = Basis::prefix(primes.min(ciphertext));
+            let margin = spec.chain.log2(Basis::default().with_special(few.min(special))) - spec.chain.log2(region);
+            if primes > ciphertext || few > special || region.digits(&spec.gadget_groups).count() != 1 || margin < 8.0 {
+                return refuse(
+                    "low region",
+                    format!("{primes} primes with {few} special ones, a margin of {margin:.1} bits"),
+                    "one digit, at least 8 bits below its special modulus".into(),
+                    "make the region smaller, or use more special primes in it",
+                );
+            }
         }
         if spec.log_degree > spec.chain.max_log_degree() || spec.small_log_degree >= spec.log_degree {
             return refuse(
@@ -116,6 +155,16 @@ impl Parameters {
         Ring::cyclotomic(self.spec.log_degree)
     }
 
+    /// The conjugate-invariant ring of the same degree: real slots.
+    pub fn real_ring(&self) -> Ring {
+        Ring::conjugate_invariant(self.spec.log_degree)
+    }
+
+    /// The ring of that kind and the degree of the main ring.
+    pub fn ring_of(&self, kind: RingKind) -> Ring {
+        Ring { kind, log_degree: self.spec.log_degree }
+    }
+
     /// The small ring of plaintext-ciphertext products.
     pub fn small_ring(&self) -> Ring {
         Ring::cyclotomic(self.spec.small_log_degree)
@@ -125,6 +174,7 @@ impl Parameters {
     pub fn secret(&self, id: SecretId) -> (Ring, Distribution) {
         match id {
             SecretId::Dense => (self.ring(), Distribution::Ternary),
+            SecretId::Real => (self.real_ring(), Distribution::Ternary),
             SecretId::Ephemeral => (self.ring(), Distribution::Sparse(self.spec.ephemeral_weight)),
             SecretId::Small => (self.small_ring(), Distribution::Ternary),
         }
@@ -133,6 +183,22 @@ impl Parameters {
     /// Number of special primes.
     pub fn special_count(&self) -> usize {
         self.spec.chain.special_primes().len()
+    }
+
+    /// Number of special primes that switches at these primes use.
+    pub fn special_for(&self, basis: Basis) -> usize {
+        match self.spec.low_region {
+            Some(region) if Basis::prefix(region.primes).contains(basis.without_special()) => region.special,
+            _ => self.special_count(),
+        }
+    }
+
+    /// The gadget that switches at these primes with such a key call for.
+    pub fn gadget(&self, id: &KeyId, basis: Basis) -> Gadget {
+        if !id.in_digits() {
+            return Gadget::Whole;
+        }
+        Gadget::Groups(basis.digits(&self.spec.gadget_groups).last().map_or(0, |(index, _)| index + 1))
     }
 
     /// All ciphertext primes.
@@ -176,15 +242,20 @@ impl Parameters {
 
 fn fingerprint(spec: &ParametersSpec) -> Fingerprint {
     let mut hash = blake3::Hasher::new();
-    hash.update(b"fhe-llama parameters 1");
+    hash.update(b"fhe-llama parameters 2");
     let mut number = |x: u64| {
         hash.update(&x.to_le_bytes());
     };
     number(spec.log_degree.into());
     number(spec.small_log_degree.into());
-    number(spec.gadget_width as u64);
+    number(spec.gadget_groups.len() as u64);
+    for group in &spec.gadget_groups {
+        number(group.ciphertext_indices().fold(0, |mask, index| mask | 1 << index));
+    }
     number(spec.ephemeral_weight as u64);
     number(SIGMA.to_bits());
+    number(spec.low_region.map_or(0, |region| region.primes as u64));
+    number(spec.low_region.map_or(0, |region| region.special as u64));
     for primes in [spec.chain.ciphertext_primes(), spec.chain.special_primes()] {
         number(primes.len() as u64);
         primes.iter().for_each(|p| number(p.value()));

@@ -1,18 +1,15 @@
-//! Key switching on the server: gadget products, hoisted automorphisms, the raise.
+//! Key switching on the server: gadget products and hoisted automorphisms, for batches of ciphertexts.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use fhe_ring::{Backend, Basis, Digits, Domain, GaloisElement, Poly, Shape, gadget_product};
+use fhe_ring::{
+    Backend, Digits, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, Poly, Shape, gadget_product, hoisted_sums,
+};
 
 use crate::{Ciphertext, KeyId, KeyShape, KeyStore, Parameters, RlweError, SwitchingKey};
-
-/// Special primes of keys whose argument is at the lowest modulus only: one, so that the key's own modulus is `q_0 p_0`.
-const LOWEST_SPECIAL: usize = 1;
-/// Special primes of the key after ModRaise: its argument is one prime wide, so two leave the noise far below one.
-const RAISE_SPECIAL: usize = 2;
 
 /// The server's key-switching engine: a backend, a parameter set and the evaluation keys. It never holds a secret.
 pub struct KeySwitcher<B: Backend> {
@@ -24,6 +21,14 @@ pub struct KeySwitcher<B: Backend> {
 
 /// A ciphertext over ciphertext and special primes, not yet divided by the special modulus.
 pub type Extended<B> = [Poly<B>; 2];
+
+/// A ciphertext with the gadget digits of its half `a`, which its rotations share.
+pub struct Rotated<'a, B: Backend> {
+    /// The ciphertext.
+    pub ciphertext: &'a Ciphertext<B>,
+    /// The digits of its half `a`.
+    pub digits: &'a Digits<B>,
+}
 
 impl<B: Backend> KeySwitcher<B> {
     /// Joins the three.
@@ -51,32 +56,25 @@ impl<B: Backend> KeySwitcher<B> {
         self.switches.load(Ordering::Relaxed)
     }
 
-    /// Gadget digits of a polynomial at full width; the part of a key switch that rotations of one ciphertext share.
+    /// Gadget digits of a polynomial by the groups of the parameter set; the part of a key switch that rotations of one
+    /// ciphertext share.
     ///
     /// # Errors
     /// If the polynomial is not in the evaluation domain or has special primes.
     pub fn decompose(&self, poly: &Poly<B>) -> Result<Digits<B>, RlweError> {
-        Ok(poly.mod_up(self.backend(), self.parameters.spec().gadget_width, self.parameters.special_count())?)
+        let groups = &self.parameters.spec().gadget_groups;
+        Ok(poly.mod_up(self.backend(), groups, self.parameters.special_for(poly.shape().basis))?)
     }
 
-    /// Adds `digits * key` to `target`.
+    /// For every ciphertext of a batch `digits * key + addends`, over ciphertext and special primes.
     ///
     /// # Errors
     /// [`RlweError::MissingKey`], or a shape that the ring refuses.
-    pub fn accumulate(&self, target: &mut Extended<B>, digits: &Digits<B>, id: KeyId) -> Result<(), RlweError> {
-        let key = self.key(id, digits.shape())?;
-        self.switches.fetch_add(1, Ordering::Relaxed);
-        Ok(gadget_product(self.backend(), target, digits, &key.rows)?)
-    }
-
-    /// `digits * key` over ciphertext and special primes.
-    ///
-    /// # Errors
-    /// As [`KeySwitcher::accumulate`].
-    pub fn product(&self, digits: &Digits<B>, id: KeyId) -> Result<Extended<B>, RlweError> {
-        let mut target = self.extended_zeros(digits.shape())?;
-        self.accumulate(&mut target, digits, id)?;
-        Ok(target)
+    pub fn products(&self, batch: &[GadgetFactor<'_, B>], id: KeyId) -> Result<Vec<Extended<B>>, RlweError> {
+        let Some(first) = batch.first() else { return Ok(Vec::new()) };
+        let key = self.key(id, first.digits.shape())?;
+        self.switches.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        Ok(gadget_product(self.backend(), batch, &key.rows.iter().collect::<Vec<_>>())?)
     }
 
     /// Zero over the given primes.
@@ -85,16 +83,6 @@ impl<B: Backend> KeySwitcher<B> {
     /// If the shape is not one of this chain.
     pub fn extended_zeros(&self, shape: Shape) -> Result<Extended<B>, RlweError> {
         Ok([Poly::zeros(self.backend(), shape)?, Poly::zeros(self.backend(), shape)?])
-    }
-
-    /// Multiplies by the special modulus: the same phase, over ciphertext and special primes, that [`KeySwitcher::mod_down`] divides
-    /// away again.
-    ///
-    /// # Errors
-    /// If the polynomial already has special primes.
-    pub fn extend(&self, poly: &Poly<B>) -> Result<Poly<B>, RlweError> {
-        let special = self.parameters.special_count();
-        Ok(poly.extend_by_special(self.backend(), special)?)
     }
 
     /// Divides both halves by the special modulus, and by the last ciphertext prime if `rescale`.
@@ -106,17 +94,20 @@ impl<B: Backend> KeySwitcher<B> {
         Ciphertext::new(b.mod_down(self.backend(), rescale)?, a.mod_down(self.backend(), rescale)?)
     }
 
-    /// `b + a s + c s^2` from the three parts of a product, relinearised; divides by the last prime too if `rescale`.
+    /// `b + a s + c s^2` from the three parts of each product of a batch, relinearised; divides by the last prime too if `rescale`.
     ///
     /// # Errors
     /// [`RlweError::MissingKey`], or a shape that the ring refuses.
-    pub fn relinearise(&self, parts: [&Poly<B>; 3], rescale: bool) -> Result<Ciphertext<B>, RlweError> {
-        let [b, a, c] = parts;
-        let mut target = self.product(&self.decompose(c)?, KeyId::Relinearisation)?;
-        for (target, part) in target.iter_mut().zip([b, a]) {
-            target.add_assign(self.backend(), &self.extend(part)?)?;
-        }
-        self.mod_down(&target, rescale)
+    pub fn relinearise(&self, products: &[[Poly<B>; 3]], rescale: bool) -> Result<Vec<Ciphertext<B>>, RlweError> {
+        let Some([first, ..]) = products.first() else { return Ok(Vec::new()) };
+        let id = KeyId::Relinearisation(first.shape().ring.kind);
+        let digits = products.iter().map(|[_, _, c]| self.decompose(c)).collect::<Result<Vec<_>, _>>()?;
+        let batch: Vec<_> = (products.iter().zip(&digits))
+            .map(|([b, a, _], digits)| GadgetFactor { digits, addends: [Some(b), Some(a)] })
+            .collect();
+        let switched = self.products(&batch, id)?;
+        drop(digits);
+        switched.iter().map(|extended| self.mod_down(extended, rescale)).collect()
     }
 
     /// Applies `X -> X^g` and returns to the same secret: one key switch, none for the identity.
@@ -143,83 +134,90 @@ impl<B: Backend> KeySwitcher<B> {
         if element == GaloisElement::IDENTITY {
             return Ok(ct.duplicate(self.backend()));
         }
-        let switched = self.mod_down(&self.product(digits, KeyId::Galois(element))?, false)?;
-        let [mut b, a] = switched.into_halves();
-        b.add_assign(self.backend(), ct.b())?;
-        Ciphertext::new(b.automorphism(self.backend(), element)?, a.automorphism(self.backend(), element)?)
+        let id = KeyId::Galois(ct.shape().ring.kind, element);
+        let batch = [GadgetFactor { digits, addends: [Some(ct.b()), None] }];
+        let switched = self.products(&batch, id)?.into_iter().next().map(|product| self.mod_down(&product, false));
+        let switched = switched.transpose()?.unwrap_or_else(|| unreachable!("one product for one input"));
+        switched.map(|half| half.automorphism(self.backend(), element))
     }
 
-    /// The automorphism over ciphertext and special primes, without the division: what double hoisting sums up
-    /// (Bossuat et al., Eurocrypt 2021, section 4).
+    /// For every ciphertext of a batch and every sum, `sum factor * g(ciphertext)` over ciphertext and special primes, without the
+    /// division: what double hoisting sums up (Bossuat et al., Eurocrypt 2021, section 4). A sum names its automorphisms by their
+    /// index in `elements`.
+    ///
+    /// # Errors
+    /// [`RlweError::MissingKey`], or a shape that the ring refuses.
+    pub fn rotated_sums(
+        &self,
+        batch: &[Rotated<'_, B>],
+        elements: &[GaloisElement],
+        sums: &[Vec<(usize, &Poly<B>)>],
+    ) -> Result<Vec<Vec<Extended<B>>>, RlweError> {
+        let Some(first) = batch.first() else { return Ok(Vec::new()) };
+        let kind = first.ciphertext.shape().ring.kind;
+        let keys = (elements.iter())
+            .map(|&element| {
+                let moves = element != GaloisElement::IDENTITY;
+                moves.then(|| self.key(KeyId::Galois(kind, element), first.digits.shape())).transpose()
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let rotations: Vec<_> = (elements.iter().zip(&keys))
+            .map(|(&element, key)| KeyedRotation {
+                element,
+                rows: key.iter().flat_map(|key| &key.rows).collect(),
+            })
+            .collect();
+        let batch: Vec<_> = (batch.iter())
+            .map(|input| HoistedFactor { digits: input.digits, ciphertext: input.ciphertext.halves() })
+            .collect();
+        let moving = keys.iter().flatten().count() * batch.len();
+        self.switches.fetch_add(moving as u64, Ordering::Relaxed);
+        Ok(hoisted_sums(self.backend(), &batch, &rotations, sums)?)
+    }
+
+    /// One automorphism of each ciphertext of a batch that still has its special primes, added to a total: the giant step of a
+    /// linear transform. Divides the half `a`, decomposes it, and switches; none of it for the identity.
     ///
     /// # Errors
     /// As [`KeySwitcher::automorphism`].
-    pub fn automorphism_extended(
+    pub fn accumulate_automorphisms(
         &self,
-        ct: &Ciphertext<B>,
-        digits: &Digits<B>,
+        totals: &mut [Extended<B>],
+        sums: Vec<Extended<B>>,
         element: GaloisElement,
-    ) -> Result<Extended<B>, RlweError> {
+    ) -> Result<(), RlweError> {
         let backend = self.backend();
-        if element == GaloisElement::IDENTITY {
-            return Ok([self.extend(ct.b())?, self.extend(ct.a())?]);
+        let mut switched = sums;
+        if element != GaloisElement::IDENTITY {
+            let Some([first, _]) = switched.first() else { return Ok(()) };
+            let id = KeyId::Galois(first.shape().ring.kind, element);
+            let digits = (switched.iter())
+                .map(|[_, a]| self.decompose(&a.mod_down(backend, false)?))
+                .collect::<Result<Vec<_>, _>>()?;
+            let batch: Vec<_> = (switched.iter().zip(&digits))
+                .map(|([b, _], digits)| GadgetFactor { digits, addends: [Some(b), None] })
+                .collect();
+            switched = self.products(&batch, id)?;
         }
-        let [mut b, a] = self.product(digits, KeyId::Galois(element))?;
-        b.add_assign(backend, &self.extend(ct.b())?)?;
-        Ok([b.automorphism(backend, element)?, a.automorphism(backend, element)?])
-    }
-
-    /// ModRaise with sparse-secret encapsulation (Bossuat et al. 2022): a ciphertext at `q_0` becomes one at `target` whose phase is
-    /// the old one plus `q_0 I` with small integer `I`. Two key switches of one row each; evaluation domain out.
-    ///
-    /// # Errors
-    /// [`RlweError::MissingKey`], or if the input is not at the lowest prime.
-    pub fn raise(&self, ct: &Ciphertext<B>, target: Basis) -> Result<Ciphertext<B>, RlweError> {
-        let sparse = self.switch_lowest(ct, KeyId::DenseToEphemeral)?.into_domain(self.backend(), Domain::Coefficient);
-        let digits = Digits::single(sparse.a().raise(self.backend(), target.with_special(RAISE_SPECIAL))?)?;
-        let [mut b, a] = self.mod_down(&self.product(&digits, KeyId::EphemeralToDense)?, false)?.into_halves();
-        b.add_assign(self.backend(), &sparse.b().raise(self.backend(), target)?)?;
-        Ciphertext::new(b, a)
-    }
-
-    /// Key switch of a ciphertext at the lowest prime with a key of one row and one special prime; evaluation domain out.
-    pub(crate) fn switch_lowest(&self, ct: &Ciphertext<B>, id: KeyId) -> Result<Ciphertext<B>, RlweError> {
-        let b = ct.b().duplicate(self.backend()).into_evaluation(self.backend());
-        self.switch_lowest_sum(b, [(ct.a().duplicate(self.backend()), id)])
-    }
-
-    /// `b + sum_i a_i * key_i` at the lowest prime with one division; evaluation domain out.
-    pub(crate) fn switch_lowest_sum(
-        &self,
-        b: Poly<B>,
-        terms: impl IntoIterator<Item = (Poly<B>, KeyId)>,
-    ) -> Result<Ciphertext<B>, RlweError> {
-        let backend = self.backend();
-        let basis = Basis::prefix(1);
-        if b.shape().basis != basis {
-            return Err(RlweError::Precondition {
-                operation: "key switch at the lowest modulus",
-                operand: "ciphertext",
-                found: format!("at {:?}", b.shape().basis),
-                required: "at q_0 alone".into(),
-                remedy: "rescale it to the lowest level first",
-            });
+        for (total, sum) in totals.iter_mut().zip(&switched) {
+            for (total, half) in total.iter_mut().zip(sum) {
+                match element {
+                    GaloisElement::IDENTITY => total.add_assign(backend, half)?,
+                    _ => total.automorphism_accumulate(backend, half, element)?,
+                }
+            }
         }
-        let extended = basis.with_special(LOWEST_SPECIAL);
-        let mut target = self.extended_zeros(b.shape().with_domain(Domain::Evaluation).with_basis(extended))?;
-        for (a, id) in terms {
-            let digit = a.into_coefficient(backend).raise(backend, extended)?;
-            self.accumulate(&mut target, &Digits::single(digit)?, id)?;
-        }
-        let [mut switched, a] = self.mod_down(&target, false)?.into_halves();
-        switched.add_assign(backend, &b.into_evaluation(backend))?;
-        Ciphertext::new(switched, a)
+        Ok(())
     }
 
-    fn key(&self, id: KeyId, shape: Shape) -> Result<Arc<SwitchingKey<B>>, RlweError> {
-        let gadget = id.gadget(self.parameters.spec().gadget_width);
-        let required =
-            KeyShape { ciphertext: shape.basis.without_special(), special: shape.basis.special_count(), gadget };
+    pub(crate) fn key(&self, id: KeyId, shape: Shape) -> Result<Arc<SwitchingKey<B>>, RlweError> {
+        let ciphertext = shape.basis.without_special();
+        let gadget = self.parameters.gadget(&id, ciphertext);
+        let required = KeyShape { ciphertext, special: shape.basis.special_count(), gadget };
         self.keys.get(self.backend(), shape.ring, id, required)
+    }
+
+    pub(crate) fn count_switches(&self, switches: usize) {
+        self.switches.fetch_add(switches as u64, Ordering::Relaxed);
     }
 }

@@ -1,7 +1,7 @@
 //! The coupled tuple of a CKKS parameter set: chain, scales, bootstrapping circuit.
 //!
-//! The chain, from the bottom: `q_0`; the primes of SlotsToCoeffs; the compute primes; those of EvalMod; those of CoeffsToSlots; beside it the
-//! special primes. A level is the number of rescalings a ciphertext can still take.
+//! The chain, from the bottom: `q_0`; the primes of SlotsToCoeffs; the compute primes; those of EvalMod; those of CoeffsToSlots, whose
+//! first factor, done on the raise, needs none; beside it the special primes. A level is the number of rescalings a ciphertext can still take.
 //!
 //! **Canonical scales.** A ciphertext at compute level `l` always has scale `D_l` with `D_(l-1) = D_l^2 / q_l`. The primes are
 //! chosen from the top so that no `D_l` strays: `q_l` is the unused prime nearest to `D_l^2 / 2^bits`. Above the compute
@@ -59,16 +59,19 @@ impl Parameters {
             name: set.name.to_owned(),
             log_degree: set.log_degree,
             chain,
-            gadget_width: set.gadget_width,
+            gadget_groups: set.gadget_bases(),
+            low_region: Some(set.low_region()),
             ephemeral_weight: set.ephemeral_weight,
             small_log_degree: set.small_log_degree,
             insecure: set.insecure,
         })?;
         let everything = rlwe.ciphertext_basis().with_special(set.special_primes);
-        rlwe.check_modulus("the largest switching key", fhe_rlwe::SecretId::Dense, everything)?;
+        for secret in [fhe_rlwe::SecretId::Dense, fhe_rlwe::SecretId::Real] {
+            rlwe.check_modulus("the largest switching key", secret, everything)?;
+        }
         let message_ratio = (-f64::from(set.message_ratio_bits)).exp2();
         let shape = CircuitShape {
-            slots: 1 << (set.log_degree - 1),
+            degree: 1 << set.log_degree,
             compute_levels: set.compute_levels,
             slots_to_coefficients_levels: set.slots_to_coefficients.len(),
             full_scale: message_ratio * base,
@@ -97,7 +100,7 @@ impl Parameters {
         self.set.eval_mod_levels()
     }
 
-    /// Levels above the compute region: EvalMod and CoeffsToSlots.
+    /// Levels above the compute region: EvalMod and the factors of CoeffsToSlots after the raise.
     pub fn bootstrap_levels(&self) -> usize {
         self.eval_mod_levels() + self.set.coefficients_to_slots.len()
     }

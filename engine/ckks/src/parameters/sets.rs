@@ -1,5 +1,10 @@
 //! The named parameter sets, as data, and what makes one valid.
 
+use std::ops::Range;
+
+use fhe_ring::Basis;
+use fhe_rlwe::LowRegion;
+
 use crate::CkksError;
 
 /// Precision that a set promises, in bits of the range of a half bootstrap; held by a test on its ring.
@@ -28,12 +33,17 @@ pub struct ParameterSet {
     pub compute_levels: usize,
     /// Bits of each EvalMod, CoeffsToSlots and special prime.
     pub bootstrap_bits: u32,
-    /// Primes per gadget digit.
-    pub gadget_width: usize,
-    /// Number of special primes. One more than the gadget width makes the noise of a key switch vanish beside that of a rescaling:
-    /// with as many, digits of six 50-bit primes leave 2^9 per coefficient, and half bootstrapping loses two bits.
+    /// Positions in the chain of the primes of each gadget digit. Chosen so that a raise to fewer compute levels, whose chain has
+    /// gaps, still fills its digits, and that every digit stays well below the special modulus: the noise of a key switch then vanishes
+    /// beside that of a rescaling.
+    pub gadget_groups: &'static [&'static [Range<usize>]],
+    /// Number of special primes.
     pub special_primes: usize,
-    /// Butterfly layers of each CoeffsToSlots factor, from the raise down.
+    /// Special primes of key switches at the levels of SlotsToCoeffs.
+    pub low_special_primes: usize,
+    /// Butterfly layers of the CoeffsToSlots factor that is done on the raise and consumes no level.
+    pub raise_layers: usize,
+    /// Butterfly layers of each later CoeffsToSlots factor, from the raise down.
     pub coefficients_to_slots: &'static [usize],
     /// Butterfly layers of each SlotsToCoeffs factor.
     pub slots_to_coefficients: &'static [usize],
@@ -62,10 +72,12 @@ pub const N16_LLAMA: ParameterSet = ParameterSet {
     compute_bits: 42,
     compute_levels: 14,
     bootstrap_bits: 50,
-    gadget_width: 6,
-    special_primes: 7,
-    coefficients_to_slots: &[4, 4, 4, 3],
-    slots_to_coefficients: &[5, 5, 5],
+    gadget_groups: &[&[0..8], &[8..12, 18..22], &[12..18], &[22..29]],
+    special_primes: 8,
+    low_special_primes: 4,
+    raise_layers: 4,
+    coefficients_to_slots: &[4, 4, 3],
+    slots_to_coefficients: &[4, 5, 6],
     range: 16,
     cosine_degree: 30,
     double_angles: 3,
@@ -80,8 +92,9 @@ pub const N11_TOY: ParameterSet = ParameterSet {
     name: "n11-toy",
     log_degree: 11,
     small_log_degree: 8,
-    coefficients_to_slots: &[3, 3, 2, 2],
-    slots_to_coefficients: &[4, 3, 3],
+    raise_layers: 3,
+    coefficients_to_slots: &[3, 2, 2],
+    slots_to_coefficients: &[3, 3, 4],
     insecure: true,
     ..N16_LLAMA
 };
@@ -91,7 +104,8 @@ pub const N13_TOY: ParameterSet = ParameterSet {
     name: "n13-toy",
     log_degree: 13,
     small_log_degree: 10,
-    coefficients_to_slots: &[3, 3, 3, 3],
+    raise_layers: 3,
+    coefficients_to_slots: &[3, 3, 3],
     slots_to_coefficients: &[4, 4, 4],
     insecure: true,
     ..N16_LLAMA
@@ -107,6 +121,16 @@ impl ParameterSet {
         1 + (self.cosine_degree / 2 + 1).next_power_of_two().trailing_zeros() as usize + self.double_angles
     }
 
+    /// The gadget digits as sets of primes.
+    pub(super) fn gadget_bases(&self) -> Vec<Basis> {
+        self.gadget_groups.iter().map(|group| Basis::of(group.iter().cloned().flatten())).collect()
+    }
+
+    /// The levels of SlotsToCoeffs, where the chain is short.
+    pub(super) fn low_region(&self) -> LowRegion {
+        LowRegion { primes: 1 + self.slots_to_coefficients.len(), special: self.low_special_primes }
+    }
+
     pub(super) fn validate(&self) -> Result<(), CkksError> {
         let refuse = |operand, found: String, required: String| {
             Err(CkksError::Precondition {
@@ -118,13 +142,22 @@ impl ParameterSet {
             })
         };
         let layers = self.log_degree as usize - 1;
+        let ascent: Vec<usize> =
+            std::iter::once(self.raise_layers).chain(self.coefficients_to_slots.iter().copied()).collect();
         for (operand, factors) in [
-            ("coefficients_to_slots", self.coefficients_to_slots),
+            ("raise_layers and coefficients_to_slots", ascent.as_slice()),
             ("slots_to_coefficients", self.slots_to_coefficients),
         ] {
             if factors.iter().sum::<usize>() != layers || factors.contains(&0) {
                 return refuse(operand, format!("{factors:?}"), format!("positive layers that sum to {layers}"));
             }
+        }
+        if self.coefficients_to_slots.is_empty() || self.slots_to_coefficients.len() < 2 {
+            return refuse(
+                "coefficients_to_slots and slots_to_coefficients",
+                format!("{:?} and {:?}", self.coefficients_to_slots, self.slots_to_coefficients),
+                "at least one and at least two factors".into(),
+            );
         }
         if self.cosine_degree % 2 == 1 || self.cosine_degree < 2 {
             return refuse("cosine_degree", self.cosine_degree.to_string(), "even and positive".into());

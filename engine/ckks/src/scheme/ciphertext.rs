@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use fhe_ring::Backend;
+use fhe_ring::{Backend, RingKind};
 use fhe_rlwe::{Ciphertext, ModuleRows};
 
-use crate::Level;
+use crate::{Level, Packing};
 
-/// Complex slots at a level, at the canonical scale of that level.
+/// Slots at a level, at the canonical scale of that level; the ring decides whether they are real or complex.
 pub struct SlotCiphertext<B: Backend> {
     pub(super) ciphertext: Arc<Ciphertext<B>>,
     pub(super) level: Level,
@@ -18,6 +18,19 @@ pub struct SlotCiphertext<B: Backend> {
 impl<B: Backend> SlotCiphertext<B> {
     pub(super) fn new(ciphertext: Ciphertext<B>, level: Level, landing: Option<Level>) -> Self {
         Self { ciphertext: Arc::new(ciphertext), level, landing }
+    }
+
+    /// What the slots are.
+    pub fn packing(&self) -> Packing {
+        packing_of(self.ciphertext.shape().ring.kind)
+    }
+}
+
+/// The slots of ciphertexts in a ring.
+pub(super) fn packing_of(kind: RingKind) -> Packing {
+    match kind {
+        RingKind::Cyclotomic => Packing::Complex,
+        RingKind::ConjugateInvariant => Packing::Real,
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::{
 
 use fhe_ring::{Backend, Basis, Poly, Seed};
 use fhe_rlwe::{Ciphertext, KeyRequests, KeyStore, client::ClientSecrets};
+use num_complex::Complex64;
 use zeroize::Zeroizing;
 
 use super::{CkksServer, CoefficientCiphertext, SlotCiphertext, encoder::Encoder, slots::scaled};
-use crate::{CkksError, Client, Level, Parameters, transforms::embedding::Embedding};
+use crate::{CkksError, Client, Level, Packing, Parameters};
 
 /// Holder of the secrets. Everything it decrypts stays with it (IND-CPA-D: approximate decryptions are not to be shared).
 pub struct CkksClient<B: Backend> {
@@ -18,7 +19,6 @@ pub struct CkksClient<B: Backend> {
     parameters: Parameters,
     secrets: ClientSecrets,
     encoder: Encoder,
-    embedding: Embedding,
     encryptions: AtomicU64,
 }
 
@@ -35,7 +35,6 @@ impl<B: Backend> CkksClient<B> {
             parameters,
             secrets,
             encoder: Encoder::new(log_degree)?,
-            embedding: Embedding::new(log_degree)?,
             encryptions: AtomicU64::new(0),
         })
     }
@@ -48,50 +47,76 @@ impl<B: Backend> CkksClient<B> {
         Ok(self.secrets.evaluation_keys_with_progress(self.backend.as_ref(), requests, done)?)
     }
 
-    /// Encrypts real slots at a compute level, at its canonical scale.
+    /// Encrypts `N` real slots at a compute level, at its canonical scale.
     ///
     /// # Errors
     /// If the number of slots or the level does not fit.
     pub fn encrypt_slots(&self, slots: &[f64], level: Level) -> Result<SlotCiphertext<B>, CkksError> {
-        let top = self.parameters.shape().top_level();
-        if level.0 > top {
-            return Err(CkksError::Precondition {
-                operation: "encrypt_slots",
-                operand: "level",
-                found: level.0.to_string(),
-                required: format!("at most {top}"),
-                remedy: "encrypt at a compute level",
-            });
-        }
-        let basis = self.parameters.basis(level, None);
-        let plain = self.encoder.real(self.backend.as_ref(), basis, slots, self.parameters.scale(level, None))?;
+        let (basis, scale) = self.compute_level(level)?;
+        let plain = self.encoder.real(self.backend.as_ref(), Packing::Real, basis, slots, scale)?;
         let nonce = self.nonce(slots.iter().map(|value| value.to_bits()).chain([level.0 as u64]));
         Ok(SlotCiphertext::new(self.secrets.encrypt(self.backend.as_ref(), plain, nonce)?, level, None))
     }
 
-    /// Decrypts slots (real parts); `None` without data.
+    /// Encrypts `N/2` complex slots at a compute level, at its canonical scale.
     ///
     /// # Errors
-    /// If the ciphertext does not belong to these parameters.
+    /// If the number of slots or the level does not fit.
+    pub fn encrypt_complex_slots(&self, slots: &[Complex64], level: Level) -> Result<SlotCiphertext<B>, CkksError> {
+        let (basis, scale) = self.compute_level(level)?;
+        let plain = self.encoder.complex(self.backend.as_ref(), basis, slots, scale)?;
+        let words = slots.iter().flat_map(|value| [value.re.to_bits(), value.im.to_bits()]);
+        let nonce = self.nonce(words.chain([level.0 as u64]));
+        Ok(SlotCiphertext::new(self.secrets.encrypt(self.backend.as_ref(), plain, nonce)?, level, None))
+    }
+
+    fn compute_level(&self, level: Level) -> Result<(Basis, f64), CkksError> {
+        let top = self.parameters.shape().top_level();
+        if level.0 <= top {
+            return Ok((self.parameters.basis(level, None), self.parameters.scale(level, None)));
+        }
+        Err(CkksError::Precondition {
+            operation: "encrypt_slots",
+            operand: "level",
+            found: level.0.to_string(),
+            required: format!("at most {top}"),
+            remedy: "encrypt at a compute level",
+        })
+    }
+
+    /// Decrypts real slots; `None` without data.
+    ///
+    /// # Errors
+    /// If the slots are complex.
     pub fn decrypt_slots(&self, x: &SlotCiphertext<B>) -> Result<Option<Vec<f64>>, CkksError> {
-        Ok(self.decrypt_complex_slots(x)?.map(|slots| slots.into_iter().map(|z| z.re).collect()))
+        let Some(coefficients) = self.slot_coefficients(x, Packing::Real)? else { return Ok(None) };
+        let scale = self.parameters.scale(x.level, x.landing);
+        Ok(Some(self.encoder.embedding().decode_conjugate_invariant(&coefficients, scale)?))
     }
 
     /// Decrypts complex slots; `None` without data.
     ///
     /// # Errors
-    /// If the ciphertext does not belong to these parameters.
-    pub fn decrypt_complex_slots(
-        &self,
-        x: &SlotCiphertext<B>,
-    ) -> Result<Option<Vec<num_complex::Complex64>>, CkksError> {
+    /// If the slots are real.
+    pub fn decrypt_complex_slots(&self, x: &SlotCiphertext<B>) -> Result<Option<Vec<Complex64>>, CkksError> {
+        let Some(coefficients) = self.slot_coefficients(x, Packing::Complex)? else { return Ok(None) };
+        Ok(Some(self.encoder.embedding().decode(&coefficients, self.parameters.scale(x.level, x.landing))?))
+    }
+
+    fn slot_coefficients(&self, x: &SlotCiphertext<B>, required: Packing) -> Result<Option<Vec<f64>>, CkksError> {
+        if x.packing() != required {
+            return Err(CkksError::Precondition {
+                operation: "decrypt_slots",
+                operand: "packing",
+                found: format!("{:?}", x.packing()),
+                required: format!("{required:?}"),
+                remedy: "decrypt real and complex slots each by their own function",
+            });
+        }
         // The two lowest primes hold any message of the compute region; fewer limbs, less work.
         let basis = Basis::prefix(x.ciphertext.basis().ciphertext_count().min(2));
         let ciphertext = x.ciphertext.map(|half| half.restrict(&self.backend, basis))?;
-        let words = self.phase(&ciphertext)?;
-        let scale = self.parameters.scale(x.level, x.landing);
-        let Some(words) = words else { return Ok(None) };
-        Ok(Some(self.embedding.decode(&self.centred(&words, basis), scale)?))
+        Ok(self.phase(&ciphertext)?.map(|words| self.centred(&words, basis)))
     }
 
     /// Residues of the phase, which is wiped from the backend: with the ciphertext it gives the secret away.
@@ -116,7 +141,7 @@ impl<B: Backend> CkksClient<B> {
 
     /// Centred representatives of limb-major residues modulo one or two primes.
     fn centred(&self, words: &[u64], basis: Basis) -> Vec<f64> {
-        let degree = self.parameters.shape().degree();
+        let degree = self.parameters.shape().degree;
         let primes = self.parameters.rlwe().chain().ciphertext_primes();
         let (low, high) = words.split_at(degree);
         let first = primes[0].value();
@@ -142,7 +167,7 @@ impl<B: Backend> CkksClient<B> {
 
 impl<B: Backend> Client<CkksServer<B>> for CkksClient<B> {
     fn encrypt(&self, coefficients: &[f64], unit: f64) -> Result<CoefficientCiphertext<B>, CkksError> {
-        let required = self.parameters.shape().degree();
+        let required = self.parameters.shape().degree;
         if coefficients.len() != required {
             return Err(CkksError::Precondition {
                 operation: "encrypt",
@@ -169,7 +194,7 @@ impl<B: Backend> Client<CkksServer<B>> for CkksClient<B> {
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let message = self.encoder.integers(self.backend.as_ref(), Basis::prefix(1), &integers)?;
+        let message = self.encoder.integers(self.backend.as_ref(), Packing::Complex, Basis::prefix(1), &integers)?;
         let nonce = self.nonce(integers.iter().map(|&integer| integer as u64));
         let ciphertext = self.secrets.encrypt(self.backend.as_ref(), message, nonce)?;
         Ok(CoefficientCiphertext::new(ciphertext, unit))

@@ -3,28 +3,45 @@
 use fhe_ring::{Backend, Basis, Poly, Ring, Shape};
 use num_complex::Complex64;
 
-use crate::{CkksError, transforms::embedding::Embedding};
+use crate::{CkksError, Packing, transforms::embedding::Embedding};
 
 /// Encodes slot vectors and coefficients for one ring degree.
 pub(super) struct Encoder {
-    ring: Ring,
+    log_degree: u32,
     embedding: Embedding,
+}
+
+/// The ring whose slots are packed in this way.
+pub(super) fn ring_of(packing: Packing, log_degree: u32) -> Ring {
+    match packing {
+        Packing::Real => Ring::conjugate_invariant(log_degree),
+        Packing::Complex => Ring::cyclotomic(log_degree),
+    }
 }
 
 impl Encoder {
     pub(super) fn new(log_degree: u32) -> Result<Self, CkksError> {
-        Ok(Self { ring: Ring::cyclotomic(log_degree), embedding: Embedding::new(log_degree)? })
+        Ok(Self { log_degree, embedding: Embedding::new(log_degree)? })
     }
 
-    /// Real slots at a scale; evaluation domain. A backend without data costs no transform here.
+    /// The embedding, to decode with.
+    pub(super) fn embedding(&self) -> &Embedding {
+        &self.embedding
+    }
+
+    /// Real numbers in the slots of a packing at a scale; evaluation domain. A backend without data costs no transform here.
     pub(super) fn real<B: Backend>(
         &self,
         backend: &B,
+        packing: Packing,
         basis: Basis,
         slots: &[f64],
         scale: f64,
     ) -> Result<Poly<B>, CkksError> {
-        let required = self.ring.degree() / 2;
+        let required = match packing {
+            Packing::Real => 2 * self.embedding.slots(),
+            Packing::Complex => self.embedding.slots(),
+        };
         if slots.len() != required {
             return Err(CkksError::Precondition {
                 operation: "encode",
@@ -34,8 +51,12 @@ impl Encoder {
                 remedy: "give one value per slot, padding with zeros",
             });
         }
-        let coefficients = if B::HOLDS_DATA { self.embedding.encode_real(slots, scale)? } else { Vec::new() };
-        self.integers(backend, basis, &coefficients)
+        let coefficients = match packing {
+            _ if !B::HOLDS_DATA => Vec::new(),
+            Packing::Real => self.embedding.encode_conjugate_invariant(slots, scale)?,
+            Packing::Complex => self.embedding.encode_real(slots, scale)?,
+        };
+        self.integers(backend, packing, basis, &coefficients)
     }
 
     /// Complex slots at a scale; evaluation domain.
@@ -47,16 +68,18 @@ impl Encoder {
         scale: f64,
     ) -> Result<Poly<B>, CkksError> {
         let coefficients = if B::HOLDS_DATA { self.embedding.encode_complex(slots, scale)? } else { Vec::new() };
-        self.integers(backend, basis, &coefficients)
+        self.integers(backend, Packing::Complex, basis, &coefficients)
     }
 
-    /// Integer coefficients; evaluation domain.
+    /// Integer coefficients of the ring of a packing; evaluation domain.
     pub(super) fn integers<B: Backend>(
         &self,
         backend: &B,
+        packing: Packing,
         basis: Basis,
         coefficients: &[i64],
     ) -> Result<Poly<B>, CkksError> {
-        Ok(Poly::from_signed(backend, Shape::evaluation(self.ring, basis), coefficients)?)
+        let ring = ring_of(packing, self.log_degree);
+        Ok(Poly::from_signed(backend, Shape::evaluation(ring, basis), coefficients)?)
     }
 }

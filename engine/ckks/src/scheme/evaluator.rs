@@ -41,7 +41,7 @@ impl<B: Backend> SlotArithmetic for CkksServer<B> {
     }
 
     fn square(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError> {
-        self.square_slots(a)
+        self.multiply_slots(a, a)
     }
 
     fn linear_combination(&self, terms: &[(&Self::Slots, f64)], constant: f64) -> Result<Self::Slots, CkksError> {

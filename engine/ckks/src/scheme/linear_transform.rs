@@ -1,17 +1,17 @@
-//! Linear maps on slots by double-hoisted baby and giant steps.
+//! Linear maps on complex slots by double-hoisted baby and giant steps, for batches of ciphertexts.
 //!
-//! The baby rotations share one decomposition and stay over the special primes; only the `a` half is divided before each
-//! giant rotation, and everything once at the end together with the rescaling (Bossuat et al., Eurocrypt 2021,
+//! The baby rotations share one decomposition, stay over the special primes and are never stored; only the `a` half is divided before
+//! each giant rotation, and everything once at the end together with the rescaling (Bossuat et al., Eurocrypt 2021,
 //! algorithm 6). One level.
 
-use fhe_ring::{Backend, Basis, GaloisElement, Poly};
-use fhe_rlwe::{Ciphertext, Extended, KeyId, KeySwitcher};
+use fhe_ring::{Backend, Basis, Digits, Poly};
+use fhe_rlwe::{Ciphertext, Extended, KeySwitcher, Rotated};
 use num_complex::Complex64;
 use rayon::prelude::*;
 
 use super::{CkksServer, encoder::Encoder};
 use crate::{
-    CkksError,
+    CkksError, Packing,
     transforms::baby_giant::{BabyGiantPlan, RotationCost},
     transforms::diagonals::DiagonalMatrix,
 };
@@ -19,88 +19,141 @@ use crate::{
 /// Cost of a giant rotation, which decomposes and divides once more, in hoisted rotations at the top of the chain.
 pub(super) const ROTATION_COST: RotationCost = RotationCost { hoisted: 1.0, giant: 2.5 };
 
+/// Plaintexts of one plan: per giant step, in the plan's order, the index of a baby and its diagonal.
+pub(super) type EncodedDiagonals<B> = Vec<Vec<(usize, Poly<B>)>>;
+
+/// Where and how diagonals are encoded.
+#[derive(Clone, Copy)]
+pub(super) struct Encoding {
+    /// The primes of the ciphertext that the map meets first; special primes are added.
+    pub(super) basis: Basis,
+    /// The plaintext scale.
+    pub(super) scale: f64,
+}
+
+/// Encodes the diagonals of `matrix`, which is missing without data.
+pub(super) fn encode_diagonals<B: Backend>(
+    switcher: &KeySwitcher<B>,
+    encoder: &Encoder,
+    plan: &BabyGiantPlan,
+    matrix: Option<&DiagonalMatrix>,
+    encoding: Encoding,
+) -> Result<EncodedDiagonals<B>, CkksError> {
+    let basis = encoding.basis.with_special(switcher.parameters().special_for(encoding.basis));
+    let encode = |slots: &[Complex64]| encoder.complex(switcher.backend(), basis, slots, encoding.scale);
+    plan.giants
+        .iter()
+        .map(|giant| match matrix {
+            Some(matrix) => plan
+                .rotated_diagonals(giant, matrix)?
+                .into_par_iter()
+                .map(|(baby, diagonal)| Ok((baby, encode(&diagonal)?)))
+                .collect(),
+            None => giant.terms.iter().map(|term| Ok((term.baby, encode(&[])?))).collect(),
+        })
+        .collect()
+}
+
 /// A linear map whose diagonals are encoded over ciphertext and special primes.
 pub(super) struct EncodedTransform<B: Backend> {
-    plan: BabyGiantPlan,
-    /// Per giant step: baby index and plaintext, in the plan's order.
-    giants: Vec<Vec<(usize, Poly<B>)>>,
+    pub(super) plan: BabyGiantPlan,
+    diagonals: EncodedDiagonals<B>,
 }
 
 impl<B: Backend> EncodedTransform<B> {
-    /// Encodes the diagonals that `matrix` computes (not called without data) at `scale` over the primes of `basis`.
+    /// Encodes the diagonals that `matrix` computes (not called without data).
     pub(super) fn new(
         switcher: &KeySwitcher<B>,
         encoder: &Encoder,
         plan: BabyGiantPlan,
         matrix: impl FnOnce() -> Result<DiagonalMatrix, CkksError>,
-        basis: Basis,
-        scale: f64,
+        encoding: Encoding,
     ) -> Result<Self, CkksError> {
         let matrix = if B::HOLDS_DATA { Some(matrix()?) } else { None };
-        let basis = basis.with_special(switcher.parameters().special_count());
-        let encode = |slots: &[Complex64]| encoder.complex(switcher.backend(), basis, slots, scale);
-        let giants = plan
-            .giants
-            .iter()
-            .map(|giant| match &matrix {
-                Some(matrix) => plan
-                    .rotated_diagonals(giant, matrix)?
-                    .into_par_iter()
-                    .map(|(baby, diagonal)| Ok((baby, encode(&diagonal)?)))
-                    .collect(),
-                None => giant.terms.iter().map(|term| Ok((term.baby, encode(&[])?))).collect(),
-            })
-            .collect::<Result<_, CkksError>>()?;
-        Ok(Self { plan, giants })
+        let diagonals = encode_diagonals(switcher, encoder, &plan, matrix.as_ref(), encoding)?;
+        Ok(Self { plan, diagonals })
     }
 }
 
 impl<B: Backend> CkksServer<B> {
-    /// Applies the map and divides by the last prime of the ciphertext.
+    /// Applies the map to every ciphertext and divides by their last prime.
     pub(super) fn transform(
         &self,
-        ciphertext: &Ciphertext<B>,
+        batch: &[Ciphertext<B>],
         map: &EncodedTransform<B>,
-    ) -> Result<Ciphertext<B>, CkksError> {
-        let (backend, switcher) = (self.backend(), &self.switcher);
-        let digits = switcher.decompose(ciphertext.a())?;
-        let babies = map
-            .plan
-            .babies
-            .iter()
-            .map(|&baby| Ok(switcher.automorphism_extended(ciphertext, &digits, self.galois(baby))?))
-            .collect::<Result<Vec<Extended<B>>, CkksError>>()?;
-        let mut total = switcher.extended_zeros(digits.shape())?;
-        drop(digits);
-        for (giant, terms) in map.plan.giants.iter().zip(&map.giants) {
-            let mut sum = switcher.extended_zeros(total[0].shape())?;
-            for (baby, plain) in terms {
-                for (target, half) in sum.iter_mut().zip(&babies[*baby]) {
-                    target.multiply_accumulate(backend, half, plain)?;
-                }
-            }
-            let rotated = self.giant_step(sum, self.galois(giant.rotation))?;
-            for (target, half) in total.iter_mut().zip(&rotated) {
-                target.add_assign(backend, half)?;
-            }
-        }
-        self.count(|c| {
-            c.rotations += map.plan.rotations() as u64;
-            c.plaintext_products += map.giants.iter().map(|terms| terms.len() as u64).sum::<u64>();
-            c.rescalings += 1;
-        });
-        Ok(switcher.mod_down(&total, true)?)
+    ) -> Result<Vec<Ciphertext<B>>, CkksError> {
+        let sums = self.inner_sums(batch, &map.plan, &[&map.diagonals])?;
+        let totals = self.giant_steps(sums, &map.plan)?;
+        self.count(|c| c.rescalings += batch.len() as u64);
+        totals.iter().map(|total| Ok(self.switcher.mod_down(total, true)?)).collect()
     }
 
-    fn giant_step(&self, sum: Extended<B>, element: GaloisElement) -> Result<Extended<B>, CkksError> {
-        if element == GaloisElement::IDENTITY {
-            return Ok(sum);
-        }
-        let (backend, switcher) = (self.backend(), &self.switcher);
-        let [b, a] = sum;
-        let digits = switcher.decompose(&a.mod_down(backend, false)?)?;
-        let mut switched = switcher.product(&digits, KeyId::Galois(element))?;
-        switched[0].add_assign(backend, &b)?;
-        Ok([switched[0].automorphism(backend, element)?, switched[1].automorphism(backend, element)?])
+    /// The sums over babies of several maps with one plan, map after map and giant after giant; each for the whole batch.
+    pub(super) fn inner_sums(
+        &self,
+        batch: &[Ciphertext<B>],
+        plan: &BabyGiantPlan,
+        maps: &[&EncodedDiagonals<B>],
+    ) -> Result<Vec<Vec<Extended<B>>>, CkksError> {
+        let digits: Vec<Digits<B>> =
+            batch.iter().map(|x| self.switcher.decompose(x.a())).collect::<Result<_, _>>()?;
+        let inputs: Vec<_> =
+            batch.iter().zip(&digits).map(|(ciphertext, digits)| Rotated { ciphertext, digits }).collect();
+        let elements: Vec<_> = plan.babies.iter().map(|&baby| self.galois(Packing::Complex, baby)).collect();
+        let sums: Vec<Vec<_>> = (maps.iter().copied().flatten())
+            .map(|terms| terms.iter().map(|(baby, plain)| (*baby, plain)).collect())
+            .collect();
+        let results = self.switcher.rotated_sums(&inputs, &elements, &sums)?;
+        self.count(|c| {
+            c.rotations += (plan.hoisted_rotations() * batch.len()) as u64;
+            c.plaintext_products += (sums.iter().map(Vec::len).sum::<usize>() * batch.len()) as u64;
+        });
+        Ok(transposed(results, sums.len()))
     }
+
+    /// The giant steps over sums of one map: the total for each ciphertext of the batch, over ciphertext and special primes.
+    pub(super) fn giant_steps(
+        &self,
+        sums: Vec<Vec<Extended<B>>>,
+        plan: &BabyGiantPlan,
+    ) -> Result<Vec<Extended<B>>, CkksError> {
+        let mut steps: Vec<_> = plan.giants.iter().zip(sums).collect();
+        // The identity needs no switch: it starts the totals.
+        steps.sort_by_key(|(giant, _)| giant.rotation.0 != 0);
+        let mut totals: Option<Vec<Extended<B>>> = None;
+        for (giant, sums) in steps {
+            match &mut totals {
+                None if giant.rotation.0 == 0 => totals = Some(sums),
+                totals => {
+                    let batch = sums.len() as u64;
+                    let totals = match totals {
+                        Some(totals) => totals,
+                        none => {
+                            let zeros = sums.iter().map(|sum| self.switcher.extended_zeros(sum[0].shape()));
+                            none.insert(zeros.collect::<Result<_, _>>()?)
+                        }
+                    };
+                    let element = self.galois(Packing::Complex, giant.rotation);
+                    self.switcher.accumulate_automorphisms(totals, sums, element)?;
+                    self.count(|c| c.rotations += batch);
+                }
+            }
+        }
+        totals.ok_or_else(|| CkksError::Precondition {
+            operation: "linear transform",
+            operand: "giant steps",
+            found: "none".into(),
+            required: "at least one".into(),
+            remedy: "report this: a plan without diagonals is refused when it is made",
+        })
+    }
+}
+
+/// Per sum and input what comes per input and sum.
+fn transposed<T>(results: Vec<Vec<T>>, sums: usize) -> Vec<Vec<T>> {
+    let mut by_sum: Vec<Vec<T>> = (0..sums).map(|_| Vec::with_capacity(results.len())).collect();
+    for result in results {
+        by_sum.iter_mut().zip(result).for_each(|(sum, part)| sum.push(part));
+    }
+    by_sum
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fhe_ring::Backend;
 use fhe_rlwe::{KeyRequests, KeyStore, KeySwitcher};
 
-use super::{bootstrap::BootstrapTables, encoder::Encoder};
+use super::{ascending::AscendingTables, descending::DescendingTables, encoder::Encoder};
 use crate::{CkksError, OperationCounts, Parameters};
 
 /// CKKS over a backend with a set of evaluation keys; implements [`crate::Evaluator`].
@@ -13,20 +13,22 @@ pub struct CkksServer<B: Backend> {
     pub(super) switcher: KeySwitcher<B>,
     pub(super) parameters: Parameters,
     pub(super) encoder: Encoder,
-    pub(super) tables: BootstrapTables<B>,
+    pub(super) ascending: AscendingTables<B>,
+    pub(super) descending: DescendingTables<B>,
     counts: Mutex<OperationCounts>,
 }
 
 impl<B: Backend> CkksServer<B> {
-    /// A server with the keys that a client generated. Encodes the tables of CoeffsToSlots.
+    /// A server with the keys that a client generated. Encodes the factors of CoeffsToSlots and SlotsToCoeffs.
     ///
     /// # Errors
     /// If a table cannot be encoded.
     pub fn new(backend: Arc<B>, parameters: Parameters, keys: KeyStore<B>) -> Result<Self, CkksError> {
         let switcher = KeySwitcher::new(backend, parameters.rlwe().clone(), keys);
         let encoder = Encoder::new(parameters.set().log_degree)?;
-        let tables = BootstrapTables::new(&switcher, &parameters, &encoder)?;
-        Ok(Self { switcher, parameters, encoder, tables, counts: Mutex::default() })
+        let ascending = AscendingTables::new(&switcher, &parameters, &encoder)?;
+        let descending = DescendingTables::new(&switcher, &parameters, &encoder)?;
+        Ok(Self { switcher, parameters, encoder, ascending, descending, counts: Mutex::default() })
     }
 
     /// A server that only finds out which keys a circuit needs; run the circuit on it, then read [`CkksServer::key_requests`].
@@ -54,7 +56,7 @@ impl<B: Backend> CkksServer<B> {
 
     /// Bytes of the evaluation keys.
     pub fn key_bytes(&self) -> usize {
-        self.switcher.keys().bytes(self.parameters.shape().degree())
+        self.switcher.keys().bytes(self.parameters.shape().degree)
     }
 
     /// Gadget products executed so far.

@@ -1,10 +1,10 @@
 //! Arithmetic on slot ciphertexts at canonical scales.
 
-use fhe_ring::{Backend, Basis, GaloisElement, Poly};
+use fhe_ring::{Backend, Basis, GaloisElement, RingKind, linear_combination, tensor};
 use fhe_rlwe::Ciphertext;
 
-use super::{CkksServer, SlotCiphertext};
-use crate::{CkksError, Level, Rotation};
+use super::{CkksServer, SlotCiphertext, encoder::ring_of};
+use crate::{CkksError, Level, Packing, Rotation};
 
 type Slots<B> = SlotCiphertext<B>;
 
@@ -43,6 +43,10 @@ impl<B: Backend> CkksServer<B> {
         let Some(first) = operands.first() else {
             return refuse("operands", "none".into(), "at least one".into(), "pass a ciphertext");
         };
+        if let Some(other) = operands.iter().find(|x| x.packing() != first.packing()) {
+            let (found, required) = (format!("{:?}", other.packing()), format!("{:?}", first.packing()));
+            return refuse("packing", found, required, "convert with to_real or to_complex");
+        }
         if let Some(other) = operands.iter().find(|x| x.landing != first.landing) {
             return refuse(
                 "regions",
@@ -55,7 +59,7 @@ impl<B: Backend> CkksServer<B> {
         Ok((level, first.landing))
     }
 
-    fn rescalable(&self, operation: &'static str, level: Level, landing: Option<Level>) -> Result<Level, CkksError> {
+    pub(super) fn rescalable(&self, operation: &'static str, level: Level, landing: Option<Level>) -> Result<Level, CkksError> {
         if level.0 > landing.map_or(0, |l| l.0) {
             return Ok(Level(level.0 - 1));
         }
@@ -91,17 +95,16 @@ impl<B: Backend> CkksServer<B> {
                 remedy: "only a bootstrap raises a level",
             });
         }
-        let above = Level(level.0 + 1);
-        let mut sum = self.restrict(x, above)?;
+        let above = self.basis_of(Level(level.0 + 1), x.landing);
         let factor = self.accumulated_scale(level, x.landing) / self.scale_of(x);
         let factor = scaled("lower", 1.0, factor)?;
-        sum.halves_mut().into_iter().for_each(|half| half.scale_integer(self.backend(), factor));
+        let sum = x.ciphertext.map(|half| linear_combination(self.backend(), &[(half, factor)], above))?;
         self.count(|c| c.constant_products += 1);
         self.rescaled(&sum, level, x.landing)
     }
 
     /// Scale of a sum that is about to be rescaled to `level`.
-    fn accumulated_scale(&self, level: Level, landing: Option<Level>) -> f64 {
+    pub(super) fn accumulated_scale(&self, level: Level, landing: Option<Level>) -> f64 {
         let above = self.basis_of(Level(level.0 + 1), landing);
         let divided = above.last().map_or(1.0, |index| self.parameters.prime(index));
         self.parameters.scale(level, landing) * divided
@@ -110,15 +113,11 @@ impl<B: Backend> CkksServer<B> {
     pub(super) fn add_slots(&self, a: &Slots<B>, b: &Slots<B>, negate: bool) -> Result<Slots<B>, CkksError> {
         let (level, landing) = self.meet("add", &[a, b])?;
         let (a, b) = (self.lower_slots(a, level)?, self.lower_slots(b, level)?);
-        let mut sum = a.ciphertext.duplicate(self.backend());
-        for (target, other) in sum.halves_mut().into_iter().zip(b.ciphertext.halves()) {
-            if negate {
-                target.subtract_assign(self.backend(), other)?;
-            } else {
-                target.add_assign(self.backend(), other)?;
-            }
-        }
-        Ok(SlotCiphertext::new(sum, level, landing))
+        let basis = self.basis_of(level, landing);
+        let sign = if negate { -1 } else { 1 };
+        let sum = |x, y| linear_combination(self.backend(), &[(x, 1), (y, sign)], basis);
+        let ([ab, aa], [bb, ba]) = (a.ciphertext.halves(), b.ciphertext.halves());
+        Ok(SlotCiphertext::new(Ciphertext::new(sum(ab, bb)?, sum(aa, ba)?)?, level, landing))
     }
 
     pub(super) fn add_constant_slots(&self, a: &Slots<B>, constant: f64) -> Result<Slots<B>, CkksError> {
@@ -130,55 +129,40 @@ impl<B: Backend> CkksServer<B> {
 
     pub(super) fn add_plain_slots(&self, a: &Slots<B>, plain: &[f64]) -> Result<Slots<B>, CkksError> {
         let basis = self.basis_of(a.level, a.landing);
-        let plain = self.encoder.real(self.backend(), basis, plain, self.scale_of(a))?;
+        let plain = self.encoder.real(self.backend(), a.packing(), basis, plain, self.scale_of(a))?;
         let mut sum = a.ciphertext.duplicate(self.backend());
         sum.halves_mut()[0].add_assign(self.backend(), &plain)?;
         Ok(SlotCiphertext::new(sum, a.level, a.landing))
     }
 
     pub(super) fn multiply_integer_slots(&self, a: &Slots<B>, factor: i64) -> Result<Slots<B>, CkksError> {
-        let mut product = a.ciphertext.duplicate(self.backend());
-        product.halves_mut().into_iter().for_each(|half| half.scale_integer(self.backend(), factor.into()));
+        let basis = a.ciphertext.basis();
+        let product = a.ciphertext.map(|half| linear_combination(self.backend(), &[(half, factor.into())], basis))?;
         Ok(SlotCiphertext::new(product, a.level, a.landing))
     }
 
     pub(super) fn multiply_slots(&self, a: &Slots<B>, b: &Slots<B>) -> Result<Slots<B>, CkksError> {
-        let (level, landing) = self.meet("multiply", &[a, b])?;
+        let mut products = self.multiply_pairs(&[(a, b)])?;
+        products.pop().ok_or_else(|| unreachable!("one product for one pair"))
+    }
+
+    /// The products of several pairs that all meet at one level, sharing the relinearisation key's words.
+    pub(super) fn multiply_pairs(&self, pairs: &[(&Slots<B>, &Slots<B>)]) -> Result<Vec<Slots<B>>, CkksError> {
+        let operands: Vec<_> = pairs.iter().flat_map(|&(a, b)| [a, b]).collect();
+        let (level, landing) = self.meet("multiply", &operands)?;
         let below = self.rescalable("multiply", level, landing)?;
-        let backend = self.backend();
-        let (x, y) = (self.lower_slots(a, level)?, self.lower_slots(b, level)?);
-        let ([xb, xa], [yb, ya]) = (x.ciphertext.halves(), y.ciphertext.halves());
-        let constant = xb.multiply(backend, yb)?;
-        let mut linear = xb.multiply(backend, ya)?;
-        linear.multiply_accumulate(backend, xa, yb)?;
-        self.relinearised(&constant, &linear, &xa.multiply(backend, ya)?, below, landing)
-    }
-
-    pub(super) fn square_slots(&self, a: &Slots<B>) -> Result<Slots<B>, CkksError> {
-        let below = self.rescalable("square", a.level, a.landing)?;
-        let backend = self.backend();
-        let [b, half] = a.ciphertext.halves();
-        let mut linear = b.multiply(backend, half)?;
-        let copy = linear.duplicate(backend);
-        linear.add_assign(backend, &copy)?;
-        let (constant, quadratic) = (b.multiply(backend, b)?, half.multiply(backend, half)?);
-        self.relinearised(&constant, &linear, &quadratic, below, a.landing)
-    }
-
-    fn relinearised(
-        &self,
-        constant: &Poly<B>,
-        linear: &Poly<B>,
-        quadratic: &Poly<B>,
-        level: Level,
-        landing: Option<Level>,
-    ) -> Result<Slots<B>, CkksError> {
+        let parts = (pairs.iter())
+            .map(|(a, b)| {
+                let (a, b) = (self.lower_slots(a, level)?, self.lower_slots(b, level)?);
+                Ok(tensor(self.backend(), a.ciphertext.halves(), b.ciphertext.halves())?)
+            })
+            .collect::<Result<Vec<_>, CkksError>>()?;
+        let products = self.switcher.relinearise(&parts, true)?;
         self.count(|c| {
-            c.products += 1;
-            c.rescalings += 1;
+            c.products += pairs.len() as u64;
+            c.rescalings += pairs.len() as u64;
         });
-        let product = self.switcher.relinearise([constant, linear, quadratic], true)?;
-        Ok(SlotCiphertext::new(product, level, landing))
+        Ok(products.into_iter().map(|product| SlotCiphertext::new(product, below, landing)).collect())
     }
 
     pub(super) fn constant_combination(
@@ -191,22 +175,17 @@ impl<B: Backend> CkksServer<B> {
         let (level, landing) = self.meet(operation, &operands)?;
         let below = self.rescalable(operation, level, landing)?;
         let target = self.accumulated_scale(below, landing);
-        let mut sum: Option<Ciphertext<B>> = None;
-        for (x, factor) in terms {
-            let mut term = self.restrict(x, level)?;
-            let factor = scaled(operation, *factor, target / self.scale_of(x))?;
-            term.halves_mut().into_iter().for_each(|half| half.scale_integer(self.backend(), factor));
-            match &mut sum {
-                None => sum = Some(term),
-                Some(sum) => {
-                    for (target, term) in sum.halves_mut().into_iter().zip(term.halves()) {
-                        target.add_assign(self.backend(), term)?;
-                    }
-                }
-            }
-        }
+        let factors = (terms.iter())
+            .map(|(x, factor)| scaled(operation, *factor, target / self.scale_of(x)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let basis = self.basis_of(level, landing);
+        let combine = |half: usize| {
+            let terms: Vec<_> =
+                operands.iter().zip(&factors).map(|(x, factor)| (x.ciphertext.halves()[half], *factor)).collect();
+            linear_combination(self.backend(), &terms, basis)
+        };
+        let mut sum = Ciphertext::new(combine(0)?, combine(1)?)?;
         self.count(|c| c.constant_products += terms.len() as u64);
-        let Some(mut sum) = sum else { unreachable!("meet refuses an empty list") };
         sum.halves_mut()[0].add_constant(self.backend(), scaled(operation, constant, target)?)?;
         self.rescaled(&sum, below, landing)
     }
@@ -220,7 +199,7 @@ impl<B: Backend> CkksServer<B> {
         let basis = self.basis_of(level, landing);
         let mut sum: Option<Ciphertext<B>> = None;
         for (x, plain) in terms {
-            let plain = self.encoder.real(self.backend(), basis, plain, target / self.scale_of(x))?;
+            let plain = self.encoder.real(self.backend(), x.packing(), basis, plain, target / self.scale_of(x))?;
             let term = self.restrict(x, level)?;
             match &mut sum {
                 None => sum = Some(term.map(|half| half.multiply(self.backend(), &plain))?),
@@ -236,12 +215,12 @@ impl<B: Backend> CkksServer<B> {
         self.rescaled(&sum, below, landing)
     }
 
-    pub(super) fn galois(&self, rotation: Rotation) -> GaloisElement {
-        GaloisElement::rotation(self.parameters.rlwe().ring(), rotation.0)
+    pub(super) fn galois(&self, packing: Packing, rotation: Rotation) -> GaloisElement {
+        GaloisElement::rotation(ring_of(packing, self.parameters.set().log_degree), rotation.0)
     }
 
     pub(super) fn rotate_slots(&self, a: &Slots<B>, rotations: &[Rotation]) -> Result<Vec<Slots<B>>, CkksError> {
-        let elements: Vec<_> = rotations.iter().map(|r| self.galois(*r)).collect();
+        let elements: Vec<_> = rotations.iter().map(|r| self.galois(a.packing(), *r)).collect();
         let moving = elements.iter().filter(|g| **g != GaloisElement::IDENTITY).count();
         if moving == 0 {
             return Ok(vec![a.clone(); rotations.len()]);
@@ -257,7 +236,21 @@ impl<B: Backend> CkksServer<B> {
             .collect()
     }
 
+    fn complex(&self, operation: &'static str, a: &Slots<B>) -> Result<(), CkksError> {
+        if a.ciphertext.shape().ring.kind == RingKind::Cyclotomic {
+            return Ok(());
+        }
+        Err(CkksError::Precondition {
+            operation,
+            operand: "packing",
+            found: format!("{:?}", a.packing()),
+            required: format!("{:?}", Packing::Complex),
+            remedy: "convert with to_complex",
+        })
+    }
+
     pub(super) fn conjugate_slots(&self, a: &Slots<B>) -> Result<Slots<B>, CkksError> {
+        self.complex("conjugate", a)?;
         self.count(|c| c.conjugations += 1);
         let element = GaloisElement::conjugation(self.parameters.rlwe().ring());
         Ok(SlotCiphertext::new(self.switcher.automorphism(&a.ciphertext, element)?, a.level, a.landing))
@@ -265,7 +258,8 @@ impl<B: Backend> CkksServer<B> {
 
     /// Multiplies by `i^power`, a monomial.
     pub(super) fn imaginary_slots(&self, a: &Slots<B>, power: usize) -> Result<Slots<B>, CkksError> {
-        let exponent = power % 4 * self.parameters.shape().slots;
+        self.complex("multiply_imaginary", a)?;
+        let exponent = power % 4 * self.parameters.shape().slots(Packing::Complex);
         let product = a.ciphertext.map(|half| half.multiply_monomial(self.backend(), exponent))?;
         Ok(SlotCiphertext::new(product, a.level, a.landing))
     }

@@ -79,6 +79,11 @@ impl BabyGiantPlan {
         })
     }
 
+    /// Babies alone, for a map that must not be followed by a rotation.
+    pub fn babies_only(slots: usize, offsets: impl IntoIterator<Item = usize>) -> Result<Self, CkksError> {
+        Self::new(slots, offsets, RotationCost { hoisted: 0.0, giant: 1.0 })
+    }
+
     /// Babies `first .. first + width` and giants at multiples of `width`, in units of `stride`.
     fn split(slots: usize, stride: i64, units: &[i64], width: i64, first: i64) -> Self {
         let modulo = |unit: i64| (unit * stride).rem_euclid(slots as i64);

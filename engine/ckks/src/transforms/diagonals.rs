@@ -73,6 +73,15 @@ impl DiagonalMatrix {
         Ok(product.without_zero_diagonals(0.0))
     }
 
+    /// The map followed by a factor for each slot of the result.
+    pub fn with_row_factors(mut self, factors: &[Complex64]) -> Result<Self, CkksError> {
+        check_length("DiagonalMatrix::with_row_factors", "factors", factors.len(), self.slots)?;
+        for diagonal in self.diagonals.values_mut() {
+            diagonal.iter_mut().zip(factors).for_each(|(entry, factor)| *entry *= factor);
+        }
+        Ok(self)
+    }
+
     /// Every entry multiplied by `factor`.
     pub fn scaled(mut self, factor: Complex64) -> Self {
         self.diagonals.values_mut().flatten().for_each(|entry| *entry *= factor);

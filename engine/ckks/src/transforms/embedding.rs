@@ -105,25 +105,29 @@ impl Embedding {
         self.encode(slots.iter().map(|&slot| Complex64::new(slot, 0.0)).collect(), scale)
     }
 
-    fn encode(&self, mut values: Vec<Complex64>, scale: f64) -> Result<Vec<i64>, CkksError> {
-        self.slots_to_coefficients(&mut values)?;
-        let real = values.iter().map(|value| value.re);
-        let imaginary = values.iter().map(|value| value.im);
-        real.chain(imaginary)
-            .map(|coefficient| {
-                let scaled = (coefficient * scale).round_ties_even();
-                if scaled.abs() < LARGEST_COEFFICIENT {
-                    return Ok(scaled as i64);
-                }
-                Err(CkksError::Precondition {
-                    operation: "Embedding::encode",
-                    operand: "coefficient * scale",
-                    found: format!("{scaled:e}"),
-                    required: "a number below 2^62 in magnitude".into(),
-                    remedy: "encode smaller values or at a smaller scale",
-                })
-            })
-            .collect()
+    fn encode(&self, values: Vec<Complex64>, scale: f64) -> Result<Vec<i64>, CkksError> {
+        self.coefficients(values)?.into_iter().map(|coefficient| Self::rounded(coefficient * scale)).collect()
+    }
+
+    /// The `N` real coefficients of the polynomial with these slots.
+    pub(super) fn coefficients(&self, mut slots: Vec<Complex64>) -> Result<Vec<f64>, CkksError> {
+        self.slots_to_coefficients(&mut slots)?;
+        Ok(slots.iter().map(|value| value.re).chain(slots.iter().map(|value| value.im)).collect())
+    }
+
+    /// The nearest integer, if it is small enough to be encoded.
+    pub(super) fn rounded(coefficient: f64) -> Result<i64, CkksError> {
+        let integer = coefficient.round_ties_even();
+        if integer.abs() < LARGEST_COEFFICIENT {
+            return Ok(integer as i64);
+        }
+        Err(CkksError::Precondition {
+            operation: "Embedding::encode",
+            operand: "coefficient * scale",
+            found: format!("{integer:e}"),
+            required: "a number below 2^62 in magnitude".into(),
+            remedy: "encode smaller values or at a smaller scale",
+        })
     }
 
     /// Slots of the polynomial with `N` real coefficients, divided by `scale`.

@@ -5,3 +5,4 @@ pub mod baby_giant;
 pub mod coefficients_slots;
 pub mod diagonals;
 pub mod embedding;
+pub mod real_slots;

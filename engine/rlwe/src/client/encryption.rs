@@ -1,6 +1,6 @@
 //! Encryption and decryption.
 
-use fhe_ring::{Backend, Basis, Domain, Poly, Seed, Shape, ternary};
+use fhe_ring::{Backend, Basis, Domain, Poly, RingKind, Seed, Shape, ternary};
 use zeroize::Zeroizing;
 
 use super::{ClientSecrets, noise::error_poly};
@@ -12,7 +12,7 @@ pub struct PublicKey<B: Backend> {
 }
 
 impl ClientSecrets {
-    /// Encrypts a plaintext polynomial under the dense secret; evaluation domain out. `nonce` must never be reused with one seed.
+    /// Encrypts a plaintext polynomial under the dense secret of its ring; evaluation domain out. `nonce` must never be reused with one seed.
     ///
     /// # Errors
     /// [`RlweError::Insecure`] if the primes are too many for the degree.
@@ -30,7 +30,7 @@ impl ClientSecrets {
         message: Poly<B>,
         nonce: u64,
     ) -> Result<SeededCiphertext<B>, RlweError> {
-        let mut zero = self.encrypt_zero(backend, message.shape().basis, "ciphertext", nonce)?;
+        let mut zero = self.encrypt_zero(backend, message.shape(), "ciphertext", nonce)?;
         zero.add_to_message_half(backend, &message.into_evaluation(backend))?;
         Ok(zero)
     }
@@ -40,16 +40,16 @@ impl ClientSecrets {
     /// # Errors
     /// [`RlweError::Insecure`] if the primes are too many for the degree.
     pub fn public_key<B: Backend>(&self, backend: &B, basis: Basis) -> Result<PublicKey<B>, RlweError> {
-        Ok(PublicKey { zero: self.encrypt_zero(backend, basis, "public key", 0)? })
+        Ok(PublicKey { zero: self.encrypt_zero(backend, Shape::evaluation(self.parameters().ring(), basis), "public key", 0)? })
     }
 
     /// The phase `b + a s`, coefficient domain.
     ///
     /// # Errors
-    /// If the ciphertext does not belong to the main ring.
+    /// If the ciphertext has not the degree of the main ring.
     pub fn decrypt<B: Backend>(&self, backend: &B, ciphertext: &Ciphertext<B>) -> Result<Poly<B>, RlweError> {
         let ciphertext = ciphertext.duplicate(backend).into_domain(backend, Domain::Evaluation);
-        let secret = self.dense(backend, ciphertext.basis())?;
+        let secret = self.main(backend, ciphertext.shape().ring.kind, ciphertext.basis())?;
         let [mut phase, a] = ciphertext.into_halves();
         phase.multiply_accumulate(backend, &a, secret.poly())?;
         Ok(phase.into_coefficient(backend))
@@ -58,17 +58,23 @@ impl ClientSecrets {
     fn encrypt_zero<B: Backend>(
         &self,
         backend: &B,
-        basis: Basis,
+        shape: Shape,
         label: &str,
         nonce: u64,
     ) -> Result<SeededCiphertext<B>, RlweError> {
-        self.parameters().check_modulus(label, SecretId::Dense, basis)?;
-        let shape = Shape::evaluation(self.parameters().ring(), basis);
-        // Public, as the seeds of switching keys are.
+        let under = match shape.ring.kind {
+            RingKind::Cyclotomic => SecretId::Dense,
+            RingKind::ConjugateInvariant => SecretId::Real,
+        };
+        self.parameters().check_modulus(label, under, shape.basis)?;
+        let shape = shape.with_domain(Domain::Evaluation);
+        // Public, as the seeds of switching keys are. The ring belongs to the label: one mask under two secrets would give
+        // away their difference.
+        let label = format!("{label} in {}", shape.ring);
         let uniform = self.seed(&format!("{label}, uniform half"), nonce);
         let a = uniform_poly(backend, shape, &uniform)?;
         let mut b = error_poly(backend, shape, &self.seed(&format!("{label}, errors"), nonce))?;
-        let mut secret = self.dense(backend, basis)?;
+        let mut secret = self.main(backend, shape.ring.kind, shape.basis)?;
         secret.poly_mut().negate(backend);
         b.multiply_accumulate(backend, &a, secret.poly())?;
         Ok(SeededCiphertext::new(Ciphertext::new(b, a)?, uniform))

@@ -52,7 +52,7 @@ impl ClientSecrets {
         // Negated once, so that `-a t` is added without ever lying in memory of its own, from which `t` would follow.
         let mut target = self.target(backend, id, basis)?;
         target.poly_mut().negate(backend);
-        let poly = Shape::evaluation(self.parameters().ring(), basis);
+        let poly = Shape::evaluation(self.parameters().ring_of(id.ring()), basis);
         // The shape belongs to the label: one key at two special moduli must not share masks, or their difference is
         // the secret.
         let label = format!("{id} at {basis} by {:?}", shape.gadget);
@@ -84,9 +84,10 @@ impl ClientSecrets {
         group: usize,
     ) -> Result<Poly<B>, RlweError> {
         let mut factors = self.parameters().chain().special_product_residues(shape.basis());
-        if let Gadget::Groups(width) = shape.gadget {
+        if let Gadget::Groups(_) = shape.gadget {
+            let group = self.parameters().spec().gadget_groups[group];
             for (factor, prime) in factors.iter_mut().zip(shape.basis().indices()) {
-                if !matches!(prime, PrimeIndex::Ciphertext(i) if i / width == group) {
+                if !matches!(prime, PrimeIndex::Ciphertext(i) if group.has_ciphertext_prime(i)) {
                     *factor = 0;
                 }
             }

@@ -4,6 +4,7 @@
 mod encryption;
 mod key_generation;
 mod noise;
+mod parity;
 mod secret;
 
 pub use encryption::PublicKey;

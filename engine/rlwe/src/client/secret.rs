@@ -2,15 +2,18 @@
 
 use std::fmt;
 
-use fhe_ring::{Backend, Basis, GaloisElement, Poly, Ring, Seed, Shape, sparse_ternary, ternary};
+use fhe_ring::{Backend, Basis, GaloisElement, Poly, Ring, RingKind, Seed, Shape, sparse_ternary, ternary};
 use zeroize::Zeroizing;
 
+use super::parity;
 use crate::{KeyId, Parameters, RlweError, SecretId, security::Distribution};
 
-/// The three secrets of a client and the seed of its randomness. Zeroized on drop, never printed.
+/// The four secrets of a client and the seed of its randomness. Zeroized on drop, never printed.
 pub struct ClientSecrets {
     parameters: Parameters,
     dense: Zeroizing<Vec<i8>>,
+    /// In the symmetric basis `1, X^k + X^-k`.
+    real: Zeroizing<Vec<i8>>,
     ephemeral: Zeroizing<Vec<i8>>,
     small: Zeroizing<Vec<i8>>,
     randomness: Seed,
@@ -41,6 +44,12 @@ impl<B: Backend> SecretPoly<'_, B> {
     pub(super) fn poly_mut(&mut self) -> &mut Poly<B> {
         &mut self.poly
     }
+
+    /// Another polynomial derived from a secret in the place of this one, which is overwritten.
+    fn replace(&mut self, poly: Poly<B>) {
+        self.poly.scale_integer(self.backend, 0);
+        self.poly = poly;
+    }
 }
 
 impl<B: Backend> Drop for SecretPoly<'_, B> {
@@ -67,6 +76,7 @@ impl ClientSecrets {
         Ok(Self {
             parameters: parameters.clone(),
             dense: draw(SecretId::Dense, "dense secret")?,
+            real: draw(SecretId::Real, "real secret")?,
             ephemeral: draw(SecretId::Ephemeral, "ephemeral secret")?,
             small: draw(SecretId::Small, "small secret")?,
             randomness: seed.derive("client randomness", 0),
@@ -83,55 +93,76 @@ impl ClientSecrets {
         self.randomness.derive(label, index)
     }
 
-    /// The dense secret in the evaluation domain.
-    pub(super) fn dense<'a, B: Backend>(&self, backend: &'a B, basis: Basis) -> Result<SecretPoly<'a, B>, RlweError> {
-        lift(backend, self.parameters.ring(), basis, &self.dense)
+    /// The secret of ciphertexts of a ring, in the evaluation domain.
+    pub(super) fn main<'a, B: Backend>(
+        &self,
+        backend: &'a B,
+        kind: RingKind,
+        basis: Basis,
+    ) -> Result<SecretPoly<'a, B>, RlweError> {
+        let secret = match kind {
+            RingKind::Cyclotomic => &self.dense,
+            RingKind::ConjugateInvariant => &self.real,
+        };
+        lift(backend, self.parameters.ring_of(kind), basis, &wide(secret))
     }
 
-    /// The secret that a key leads from, as a polynomial of the main ring.
+    /// The secret that a key leads from, as a polynomial of the key's ring.
     pub(super) fn source<'a, B: Backend>(
         &self,
         backend: &'a B,
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring();
-        match *id {
-            KeyId::Relinearisation => self.dense(backend, basis)?.square(),
-            KeyId::Galois(_) | KeyId::DenseToEphemeral | KeyId::RingSwitch => self.dense(backend, basis),
-            KeyId::EphemeralToDense => lift(backend, ring, basis, &self.ephemeral),
+        let ring = self.parameters.ring_of(id.ring());
+        let coefficients = match *id {
+            KeyId::Relinearisation(kind) => return self.main(backend, kind, basis)?.square(),
+            KeyId::Galois(kind, _) => return self.main(backend, kind, basis),
+            KeyId::DenseToEphemeral | KeyId::RingSwitch => wide(&self.dense),
+            KeyId::Raise(element) => wide(&automorphism(&self.ephemeral, ring, element)),
+            KeyId::ToReal(parity) => parity::real_part(&self.dense, parity),
+            KeyId::ToComplex(parity, _) => parity::complex_part(&self.real, parity),
             KeyId::Packing { tokens, block } => {
                 // s'_j = every (N'/t)-th coefficient of s', spread to multiples of r = N/t.
                 let rank = self.small.len() / tokens;
                 let spacing = ring.degree() / tokens;
-                let mut spread = Zeroizing::new(vec![0i8; ring.degree()]);
+                let mut spread = Zeroizing::new(vec![0; ring.degree()]);
                 for (token, &coefficient) in self.small.iter().skip(block).step_by(rank).enumerate() {
-                    spread[spacing * token] = coefficient;
+                    spread[spacing * token] = coefficient.into();
                 }
-                lift(backend, ring, basis, &spread)
+                spread
             }
-        }
+        };
+        lift(backend, ring, basis, &coefficients)
     }
 
-    /// The secret that a key is encrypted under, as a polynomial of the main ring.
+    /// The secret that a key is encrypted under, as a polynomial of the key's ring.
     pub(super) fn target<'a, B: Backend>(
         &self,
         backend: &'a B,
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring();
+        let ring = self.parameters.ring_of(id.ring());
         match *id {
-            KeyId::Relinearisation | KeyId::EphemeralToDense | KeyId::Packing { .. } => self.dense(backend, basis),
-            KeyId::Galois(element) => {
-                lift(backend, ring, basis, &automorphism(&self.dense, ring, element.inverse(ring)))
+            KeyId::Relinearisation(_) | KeyId::Raise(_) | KeyId::ToReal(_) | KeyId::Packing { .. } => {
+                self.main(backend, id.ring(), basis)
             }
-            KeyId::DenseToEphemeral => lift(backend, ring, basis, &self.ephemeral),
+            KeyId::Galois(kind, element) => {
+                let mut secret = self.main(backend, kind, basis)?;
+                let rotated = secret.poly().automorphism(backend, element.inverse(ring))?;
+                secret.replace(rotated);
+                Ok(secret)
+            }
+            KeyId::ToComplex(_, element) => {
+                lift(backend, ring, basis, &wide(&automorphism(&self.dense, ring, element.inverse(ring))))
+            }
+            KeyId::DenseToEphemeral => lift(backend, ring, basis, &wide(&self.ephemeral)),
             KeyId::RingSwitch => {
                 let spacing = ring.degree() / self.small.len();
-                let mut spread = Zeroizing::new(vec![0i8; ring.degree()]);
+                let mut spread = Zeroizing::new(vec![0; ring.degree()]);
                 for (i, &coefficient) in self.small.iter().enumerate() {
-                    spread[spacing * i] = coefficient;
+                    spread[spacing * i] = coefficient.into();
                 }
                 lift(backend, ring, basis, &spread)
             }
@@ -139,14 +170,17 @@ impl ClientSecrets {
     }
 }
 
+fn wide(coefficients: &[i8]) -> Zeroizing<Vec<i64>> {
+    Zeroizing::new(coefficients.iter().map(|&c| c.into()).collect())
+}
+
 fn lift<'a, B: Backend>(
     backend: &'a B,
     ring: Ring,
     basis: Basis,
-    coefficients: &[i8],
+    coefficients: &[i64],
 ) -> Result<SecretPoly<'a, B>, RlweError> {
-    let wide: Zeroizing<Vec<i64>> = Zeroizing::new(coefficients.iter().map(|&c| c.into()).collect());
-    Ok(SecretPoly { backend, poly: Poly::from_signed(backend, Shape::evaluation(ring, basis), &wide)? })
+    Ok(SecretPoly { backend, poly: Poly::from_signed(backend, Shape::evaluation(ring, basis), coefficients)? })
 }
 
 /// `p(X^g)` of signed coefficients in `Z[X]/(X^N+1)`.

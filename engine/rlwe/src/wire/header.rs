@@ -12,7 +12,7 @@ use super::{
 use crate::{Fingerprint, RlweError};
 
 /// Version of the format that is written, and the only one that is read.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 const MAGIC: [u8; 8] = *b"fhe-rlwe";
 

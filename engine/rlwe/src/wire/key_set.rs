@@ -35,9 +35,11 @@ fn payload_bytes(directory: &KeyRequests, parameters: &Parameters) -> Result<u64
     })
 }
 
-/// Most keys that there are names for: Galois elements, strides of each token count, and one each of the others.
+/// Most keys that there are names for: Galois elements of both rings, raises and conversions by Galois element, strides of each token
+/// count, and one each of the others; each with any number of special primes.
 fn most_keys(parameters: &Parameters) -> usize {
-    parameters.ring().degree() + 2 * parameters.small_ring().degree() + 4
+    let names = 8 * parameters.ring().degree() + 2 * parameters.small_ring().degree() + 8;
+    names * parameters.special_count()
 }
 
 /// Writes the keys of a directory as `next_key` provides them, one at a time.
@@ -123,15 +125,16 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
             return refused("number of keys", count.to_string(), format!("at most {most}"), SENDER_AT_FAULT);
         }
         let mut directory = KeyRequests::default();
-        let mut previous: Option<KeyId> = None;
+        let mut previous: Option<(KeyId, usize)> = None;
         let mut rows = 0;
         for _ in 0..count {
             let (id, shape) = self.key_description()?;
-            if let Some(previous) = previous.filter(|previous| *previous >= id) {
+            let name = (id, shape.special);
+            if let Some((previous, _)) = previous.filter(|previous| *previous >= name) {
                 let found = format!("{id} after {previous}");
                 return refused("directory", found, "every key once, names ascending", SENDER_AT_FAULT);
             }
-            previous = Some(id);
+            previous = Some(name);
             rows += rows_bytes(&shape, self.parameters);
             directory.add(id, shape);
         }

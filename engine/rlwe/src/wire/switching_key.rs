@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use fhe_ring::{Backend, GaloisElement, Shape};
+use fhe_ring::{Backend, GaloisElement, Ring, RingKind, Shape};
 
 use super::{
     Kind, SENDER_AT_FAULT,
@@ -10,7 +10,7 @@ use super::{
     refused,
     residues::{check_basis, poly_bytes},
 };
-use crate::{Gadget, KeyId, KeyShape, Parameters, RlweError, SwitchingKey, seeded::uniform_poly};
+use crate::{Gadget, KeyId, KeyShape, Parameters, Parity, RlweError, SwitchingKey, seeded::uniform_poly};
 
 /// Name and shape of one key.
 pub(super) const DESCRIPTION_BYTES: u64 = 1 + 8 + 8 + 8 + 1 + 1;
@@ -18,11 +18,13 @@ const SEED_BYTES: u64 = 32;
 
 /// Bytes of all rows of a key of a checked shape.
 pub(super) fn rows_bytes(shape: &KeyShape, parameters: &Parameters) -> u64 {
-    shape.rows() as u64 * (SEED_BYTES + poly_bytes(parameters, row_shape(shape, parameters)))
+    // Both rings of the main degree have as many words.
+    let row = Shape::evaluation(parameters.ring(), shape.basis());
+    shape.rows() as u64 * (SEED_BYTES + poly_bytes(parameters, row))
 }
 
-fn row_shape(shape: &KeyShape, parameters: &Parameters) -> Shape {
-    Shape::evaluation(parameters.ring(), shape.basis())
+fn row_shape(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Shape {
+    Shape::evaluation(parameters.ring_of(id.ring()), shape.basis())
 }
 
 /// Refuses a key that no circuit under these parameters could use, or that the security table forbids.
@@ -37,7 +39,7 @@ pub(super) fn check(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Re
         return refused("ciphertext primes", "none", "at least one", SENDER_AT_FAULT);
     }
     check_basis(parameters, shape.basis())?;
-    let gadget = id.gadget(parameters.spec().gadget_width);
+    let gadget = parameters.gadget(id, shape.ciphertext);
     if shape.gadget != gadget {
         return refused("gadget", format!("{:?}", shape.gadget), format!("{gadget:?} for this key"), SENDER_AT_FAULT);
     }
@@ -45,12 +47,17 @@ pub(super) fn check(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Re
 }
 
 fn check_name(id: &KeyId, parameters: &Parameters) -> Result<(), RlweError> {
-    let (degree, small) = (parameters.ring().degree(), parameters.small_ring().degree());
-    match *id {
-        KeyId::Galois(element) if element.exponent() >= 2 * degree as u64 => {
-            let required = format!("below {}", 2 * degree);
-            refused("Galois exponent", element.exponent().to_string(), required, SENDER_AT_FAULT)
+    let small = parameters.small_ring().degree();
+    let exponent = |element: GaloisElement, kind| {
+        let order = order(parameters.ring_of(kind));
+        if element.exponent() < order {
+            return Ok(());
         }
+        refused("Galois exponent", element.exponent().to_string(), format!("below {order}"), SENDER_AT_FAULT)
+    };
+    match *id {
+        KeyId::Galois(kind, element) => exponent(element, kind),
+        KeyId::Raise(element) | KeyId::ToComplex(_, element) => exponent(element, RingKind::Cyclotomic),
         KeyId::Packing { tokens, .. } if !tokens.is_power_of_two() || tokens > small => {
             let required = format!("a power of two up to {small}");
             refused("packing tokens", tokens.to_string(), required, SENDER_AT_FAULT)
@@ -61,6 +68,17 @@ fn check_name(id: &KeyId, parameters: &Parameters) -> Result<(), RlweError> {
         _ => Ok(()),
     }
 }
+
+/// What exponents of automorphisms of a ring are below.
+fn order(ring: Ring) -> u64 {
+    match ring.kind {
+        RingKind::Cyclotomic => 2 * ring.degree() as u64,
+        RingKind::ConjugateInvariant => 4 * ring.degree() as u64,
+    }
+}
+
+/// Numbers of rings and parities on the wire.
+const RINGS: [RingKind; 2] = [RingKind::Cyclotomic, RingKind::ConjugateInvariant];
 
 impl<B: Backend> SwitchingKey<B> {
     /// Bytes of a key's message, header and checksum included:
@@ -105,10 +123,12 @@ impl<B: Backend> SwitchingKey<B> {
 impl<B: Backend, W: Write> Outgoing<'_, B, W> {
     pub(super) fn key_description(&mut self, id: &KeyId, shape: &KeyShape) -> Result<(), RlweError> {
         let (name, first, second) = match *id {
-            KeyId::Relinearisation => (1, 0, 0),
-            KeyId::Galois(element) => (2, element.exponent(), 0),
+            KeyId::Relinearisation(ring) => (1, 0, ring_number(ring)),
+            KeyId::Galois(ring, element) => (2, element.exponent(), ring_number(ring)),
             KeyId::DenseToEphemeral => (3, 0, 0),
-            KeyId::EphemeralToDense => (4, 0, 0),
+            KeyId::Raise(element) => (4, element.exponent(), 0),
+            KeyId::ToReal(parity) => (7, 0, parity as u64),
+            KeyId::ToComplex(parity, element) => (8, element.exponent(), parity as u64),
             KeyId::RingSwitch => (5, 0, 0),
             KeyId::Packing { tokens, block } => (6, tokens as u64, block as u64),
         };
@@ -118,7 +138,7 @@ impl<B: Backend, W: Write> Outgoing<'_, B, W> {
         self.basis(shape.basis())?;
         self.bytes(&[match shape.gadget {
             Gadget::Whole => 0,
-            Gadget::Groups(width) => width as u8,
+            Gadget::Groups(rows) => rows as u8,
         }])
     }
 
@@ -143,32 +163,40 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
         let first = u64::from_le_bytes(self.array("first index")?);
         let second = u64::from_le_bytes(self.array("second index")?);
         let id = match (name, first, second) {
-            (1, 0, 0) => KeyId::Relinearisation,
-            (2, exponent, 0) => KeyId::Galois(self.galois_element(exponent)?),
+            (1, 0, ring @ 0..=1) => KeyId::Relinearisation(RINGS[ring as usize]),
+            (2, exponent, ring @ 0..=1) => {
+                let ring = RINGS[ring as usize];
+                KeyId::Galois(ring, self.galois_element(ring, exponent)?)
+            }
             (3, 0, 0) => KeyId::DenseToEphemeral,
-            (4, 0, 0) => KeyId::EphemeralToDense,
+            (4, exponent, 0) => KeyId::Raise(self.galois_element(RingKind::Cyclotomic, exponent)?),
+            (7, 0, parity @ 0..=1) => KeyId::ToReal(Parity::BOTH[parity as usize]),
+            (8, exponent, parity @ 0..=1) => {
+                let element = self.galois_element(RingKind::Cyclotomic, exponent)?;
+                KeyId::ToComplex(Parity::BOTH[parity as usize], element)
+            }
             (5, 0, 0) => KeyId::RingSwitch,
             (6, tokens, block) => KeyId::Packing { tokens: index(tokens)?, block: index(block)? },
             _ => {
                 let found = format!("{name} with the indices {first} and {second}");
-                return refused("key name", found, "1 to 6 with zero for indices it does not have", SENDER_AT_FAULT);
+                return refused("key name", found, "1 to 8 with zero for indices it does not have", SENDER_AT_FAULT);
             }
         };
         let basis = self.basis()?;
-        let [width] = self.array("gadget")?;
-        let gadget = if width == 0 { Gadget::Whole } else { Gadget::Groups(width.into()) };
+        let [rows] = self.array("gadget")?;
+        let gadget = if rows == 0 { Gadget::Whole } else { Gadget::Groups(rows.into()) };
         let shape = KeyShape { ciphertext: basis.without_special(), special: basis.special_count(), gadget };
         check(&id, &shape, self.parameters)?;
         Ok((id, shape))
     }
 
-    fn galois_element(&self, exponent: u64) -> Result<GaloisElement, RlweError> {
-        let ring = self.parameters.ring();
-        let canonical = exponent < 2 * ring.degree() as u64;
+    fn galois_element(&self, kind: RingKind, exponent: u64) -> Result<GaloisElement, RlweError> {
+        let ring = self.parameters.ring_of(kind);
+        let canonical = exponent < order(ring);
         match GaloisElement::from_exponent(ring, exponent) {
             Some(element) if canonical => Ok(element),
             _ => {
-                let required = format!("odd and below {}", 2 * ring.degree());
+                let required = format!("odd and below {}", order(ring));
                 refused("Galois exponent", exponent.to_string(), required, SENDER_AT_FAULT)
             }
         }
@@ -176,7 +204,7 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
 
     /// The rows of a described key.
     pub(super) fn key_rows(&mut self, id: KeyId, shape: KeyShape) -> Result<SwitchingKey<B>, RlweError> {
-        let row = row_shape(&shape, self.parameters);
+        let row = row_shape(&id, &shape, self.parameters);
         let mut seeds = Vec::with_capacity(shape.rows());
         let mut rows = Vec::with_capacity(shape.rows());
         for _ in 0..shape.rows() {
@@ -187,6 +215,10 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
         }
         Ok(SwitchingKey { id, shape, seeds, rows })
     }
+}
+
+fn ring_number(ring: RingKind) -> u64 {
+    RINGS.iter().position(|known| *known == ring).unwrap_or_default() as u64
 }
 
 /// An index that this machine can count to; [`check_name`] narrows it further.

@@ -1,0 +1,125 @@
+//! From the lowest modulus upwards: ModRaise, and switches with keys of one row.
+//!
+//! **The raise with a linear map on it.** Right after ModRaise a ciphertext `(b, a)` is a pair of small integer polynomials under the sparse
+//! secret `e`. A linear map `sum_g factor_g * g(.)` can be applied to them as integers, rotations without a key, before the first
+//! key switch: it consumes no modulus. The term of `g` is then under `g(e)` and is switched to the dense secret by a key of its own,
+//! whose single row suffices because its argument is small: the noise `2^60 / P'` of a switch with two special primes vanishes. These
+//! switches take the place of the one from sparse to dense (sparse-secret encapsulation: Bossuat et al., ACNS 2022).
+
+use fhe_ring::{Backend, Basis, Digits, Domain, GadgetFactor, GaloisElement, Poly, gadget_product};
+
+use crate::{Ciphertext, KeyId, KeySwitcher, RlweError};
+
+/// Special primes of keys whose argument is at the lowest modulus only: one, so that the key's own modulus is `q_0 p_0`.
+const LOWEST_SPECIAL: usize = 1;
+/// Special primes of the keys after ModRaise: their arguments are two primes wide at most, so two leave the noise far below one.
+const RAISE_SPECIAL: usize = 2;
+
+/// One term of the linear map on the raise: an automorphism, and the factor of its result over the work primes.
+pub struct RaiseFactor<B: Backend> {
+    /// `X -> X^g`.
+    pub element: GaloisElement,
+    /// Evaluation domain, over [`KeySwitcher::raise_basis`].
+    pub factor: Poly<B>,
+}
+
+impl<B: Backend> KeySwitcher<B> {
+    /// The primes that the factors of a map on the raise are encoded over: `q_0` and the two highest ciphertext primes. The product of a
+    /// factor with a polynomial below `q_0` fits all three, its quotient by the highest fits the other two.
+    pub fn raise_basis(&self) -> Basis {
+        let count = self.parameters().ciphertext_basis().ciphertext_count();
+        Basis::of([0, count - 2, count - 1])
+    }
+
+    /// ModRaise: a ciphertext at `q_0` becomes one at `target` whose phase is the old one plus `q_0 I` with small integer `I`, mapped by
+    /// `sum_g factor_g * g(.)` and divided by the highest ciphertext prime. One switch at the lowest modulus, then one of one row for each factor;
+    /// evaluation domain out.
+    ///
+    /// # Errors
+    /// [`RlweError::MissingKey`], or if an input is not at the lowest prime.
+    pub fn raise(
+        &self,
+        inputs: &[&Ciphertext<B>],
+        target: Basis,
+        map: &[RaiseFactor<B>],
+    ) -> Result<Vec<Ciphertext<B>>, RlweError> {
+        let mapped = inputs.iter().map(|input| self.map_sparse(input, target, map)).collect::<Result<Vec<_>, _>>()?;
+        let Some((first, _)) = mapped.first() else { return Ok(Vec::new()) };
+        let keys = (map.iter())
+            .map(|term| self.key(KeyId::Raise(term.element), first.shape()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let rows: Vec<_> = keys.iter().flat_map(|key| &key.rows).collect();
+        let batch: Vec<_> =
+            mapped.iter().map(|(digits, b)| GadgetFactor { digits, addends: [Some(b), None] }).collect();
+        self.count_switches(rows.len() * batch.len());
+        let switched = gadget_product(self.backend(), &batch, &rows)?;
+        drop(mapped);
+        switched.iter().map(|extended| self.mod_down(extended, false)).collect()
+    }
+
+    /// The terms of the half `a`, one for each factor, over the target's primes and the special primes of the raise; and the sum of
+    /// the terms of `b` over the target's primes.
+    fn map_sparse(
+        &self,
+        input: &Ciphertext<B>,
+        target: Basis,
+        map: &[RaiseFactor<B>],
+    ) -> Result<(Digits<B>, Poly<B>), RlweError> {
+        let backend = self.backend();
+        let work = self.raise_basis();
+        let sparse = self.switch_lowest(input, KeyId::DenseToEphemeral)?.into_domain(backend, Domain::Coefficient);
+        let [b, a] = [sparse.b().raise(backend, work)?, sparse.a().raise(backend, work)?];
+        let term = |half: &Poly<B>, term: &RaiseFactor<B>| {
+            half.automorphism(backend, term.element)?.multiply(backend, &term.factor)
+        };
+        let divided = |product: Poly<B>| product.into_coefficient(backend).rescale(backend);
+        let extended = target.with_special(RAISE_SPECIAL);
+        let terms = (map.iter())
+            .map(|factor| divided(term(&a, factor)?)?.raise(backend, extended))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut sum = Poly::zeros(backend, b.shape())?;
+        for factor in map {
+            sum.add_assign(backend, &term(&b, factor)?)?;
+        }
+        Ok((Digits::separate(terms)?, divided(sum)?.raise(backend, target)?))
+    }
+
+    /// Key switch of a ciphertext at the lowest prime with a key of one row and one special prime; evaluation domain out.
+    pub(crate) fn switch_lowest(&self, ct: &Ciphertext<B>, id: KeyId) -> Result<Ciphertext<B>, RlweError> {
+        let b = ct.b().duplicate(self.backend()).into_evaluation(self.backend());
+        self.switch_lowest_sum(b, [(ct.a().duplicate(self.backend()), id)])
+    }
+
+    /// `b + sum_i a_i * key_i` at the lowest prime with one division; evaluation domain out.
+    pub(crate) fn switch_lowest_sum(
+        &self,
+        b: Poly<B>,
+        terms: impl IntoIterator<Item = (Poly<B>, KeyId)>,
+    ) -> Result<Ciphertext<B>, RlweError> {
+        let backend = self.backend();
+        let basis = Basis::prefix(1);
+        if b.shape().basis != basis {
+            return Err(RlweError::Precondition {
+                operation: "key switch at the lowest modulus",
+                operand: "ciphertext",
+                found: format!("at {:?}", b.shape().basis),
+                required: "at q_0 alone".into(),
+                remedy: "rescale it to the lowest level first",
+            });
+        }
+        let extended = basis.with_special(LOWEST_SPECIAL);
+        let b = b.into_evaluation(backend);
+        let (mut digits, mut keys) = (Vec::new(), Vec::new());
+        for (a, id) in terms {
+            let digit = a.into_coefficient(backend).raise(backend, extended)?;
+            keys.push(self.key(id, digit.shape())?);
+            digits.push(digit);
+        }
+        let digits = Digits::separate(digits)?;
+        let rows: Vec<_> = keys.iter().flat_map(|key| &key.rows).collect();
+        self.count_switches(rows.len());
+        let batch = [GadgetFactor { digits: &digits, addends: [Some(&b), None] }];
+        let switched = gadget_product(backend, &batch, &rows)?;
+        self.mod_down(&switched[0], false)
+    }
+}
