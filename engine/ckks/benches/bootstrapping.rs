@@ -1,82 +1,84 @@
 //! `cargo bench -p fhe-ckks --bench bootstrapping`: half and full bootstrapping of `n16-llama` on this machine.
 //!
-//! Prints levels left, precision, key bytes and the time beside criterion's statistics. Needs about 10 GiB.
+//! `RAYON_NUM_THREADS` sets the threads. Prints levels left, precision, key and table bytes beside criterion's statistics, and writes them
+//! to `target/criterion/fhe-llama-bootstrapping.json`. Needs about 16 GiB.
 
 #![allow(missing_docs)] // criterion writes the entry point
 
-use std::{hint::black_box, sync::Arc, time::Duration};
+mod support;
+
+use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use fhe_ckks::{CkksClient, CkksServer, Client, Evaluator, Level, Parameters, bootstrap, correct_sine};
-use fhe_ring::{Cpu, Meter, Seed};
+use fhe_ckks::{
+    Client, CoefficientCiphertext, Evaluator, Level, Packing, SlotArithmetic, SlotCiphertext, bootstrap, correct_sine,
+};
+use fhe_ring::Cpu;
+use num_complex::Complex64;
+use support::{Errors, Instance, Report, uniform};
 
-/// Deterministic values uniform in (-1, 1).
-fn uniform(length: usize) -> Vec<f64> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    };
-    (0..length).map(|_| next()).collect()
-}
+/// Ciphertexts that are bootstrapped together.
+const BATCH: usize = 4;
 
-fn report(name: &str, level: Level, errors: impl Iterator<Item = f64>) {
-    let errors: Vec<f64> = errors.collect();
-    let mean = errors.iter().sum::<f64>() / errors.len() as f64;
-    let worst = errors.iter().copied().fold(0.0, f64::max);
-    println!("{name}: level {} left, error mean 2^{:.2}, max 2^{:.2}", level.0, mean.log2(), worst.log2());
+fn corrected_errors(instance: &Instance, results: &[SlotCiphertext<Cpu>], values: &[Vec<f64>]) -> Errors {
+    let shape = instance.parameters.shape();
+    let errors = results.iter().zip(values).flat_map(|(slots, values)| {
+        let corrected = correct_sine(&instance.server, slots).expect("two levels");
+        let found = instance.client.decrypt_slots(&corrected).expect("real slots").expect("data");
+        (0..shape.degree).map(move |p| (found[shape.slot_of_coefficient(p)] - values[p]).abs()).collect::<Vec<_>>()
+    });
+    Errors::of(errors)
 }
 
 fn bootstrapping(criterion: &mut Criterion) {
-    let parameters = Parameters::named("n16-llama").expect("a named set");
-    let shape = parameters.shape().clone();
-    let coefficients = uniform(shape.degree());
-    let slots = uniform(shape.slots);
+    let shape = fhe_ckks::Parameters::named("n16-llama").expect("a named set").shape().clone();
     let lowest = Level(shape.slots_to_coefficients_levels);
+    let values: Vec<Vec<f64>> = (0..BATCH as u64).map(|salt| uniform(shape.degree, salt)).collect();
+    let (re, im) = values[0].split_at(shape.degree / 2);
+    let complex: Vec<Complex64> = re.iter().zip(im).map(|(&re, &im)| Complex64::new(re, im)).collect();
 
-    let meter = Arc::new(Meter::new(parameters.rlwe().chain().clone()));
-    let seed = Seed::from_bytes([0; 32]);
-    let metered = CkksClient::new(Arc::clone(&meter), parameters.clone(), &seed).expect("metered client");
-    let planner = CkksServer::planning(meter, parameters.clone()).expect("planner");
-    let planned = metered.encrypt_slots(&slots, lowest).expect("slots");
-    bootstrap(&planner, &planned, shape.compute_levels).expect("plan");
-
-    let backend = Arc::new(Cpu::new(parameters.rlwe().chain().clone()));
-    let seed = Seed::from_os().expect("randomness");
-    let client = CkksClient::new(Arc::clone(&backend), parameters.clone(), &seed).expect("client");
-    let keys = client.evaluation_keys(&planner.key_requests(), |_| ()).expect("keys");
-    let server = CkksServer::new(backend, parameters, keys).expect("server");
-    println!(
-        "keys {:.2} GiB, {} threads",
-        server.key_bytes() as f64 / (1u64 << 30) as f64,
-        rayon::current_num_threads()
-    );
-
-    let input = client.encrypt(&coefficients, shape.full_scale).expect("coefficients");
-    let half = || server.half_bootstrap(&[&input], shape.compute_levels).expect("half bootstrap").remove(0);
-    let corrected = half().map(|part| correct_sine(&server, &part).expect("correction"));
-    let errors = corrected.iter().enumerate().flat_map(|(index, part)| {
-        let found = client.decrypt_slots(part).expect("decryption").expect("data");
-        let (shape, coefficients) = (&shape, &coefficients);
-        (0..shape.slots)
-            .map(move |p| (found[shape.bit_reverse(p)] - coefficients[p + index * shape.slots]).abs())
-            .collect::<Vec<_>>()
+    let instance = Instance::new(|server, client| {
+        for slots in [client.encrypt_slots(&values[0], lowest), client.encrypt_complex_slots(&complex, lowest)] {
+            bootstrap(server, &[&slots.expect("slots")], shape.compute_levels).expect("plan");
+        }
     });
-    report("half, corrected", server.level(&corrected[0]), errors);
-
-    let low = client.encrypt_slots(&slots, lowest).expect("slots");
-    let full = || bootstrap(&server, &low, shape.compute_levels).expect("full bootstrap");
-    let refreshed = full();
-    let found = client.decrypt_slots(&refreshed).expect("decryption").expect("data");
-    report("full", server.level(&refreshed), found.iter().zip(&slots).map(|(a, b)| (a - b).abs()));
+    let (server, client) = (&instance.server, &instance.client);
+    let inputs: Vec<CoefficientCiphertext<Cpu>> =
+        values.iter().map(|values| client.encrypt(values, shape.full_scale).expect("coefficients")).collect();
+    let inputs: Vec<_> = inputs.iter().collect();
+    let real = client.encrypt_slots(&values[0], lowest).expect("slots");
+    let complex_slots = client.encrypt_complex_slots(&complex, lowest).expect("slots");
+    let mut report = Report::new(&instance);
 
     let mut group = criterion.benchmark_group("bootstrapping");
-    group.sample_size(10).measurement_time(Duration::from_secs(20));
-    group.bench_function("half", |bencher| bencher.iter(|| black_box(half())));
-    group.bench_function("full", |bencher| bencher.iter(|| black_box(full())));
+    group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(10));
+    for (name, count, levels) in [
+        ("half", 1, shape.compute_levels),
+        ("half-batch4", BATCH, shape.compute_levels),
+        ("half-batch4-8-levels", BATCH, 8),
+        ("half-batch4-4-levels", BATCH, 4),
+    ] {
+        let run = || server.half_bootstrap(&inputs[..count], levels).expect("half bootstrap");
+        let results = run();
+        report.add(name, levels, &corrected_errors(&instance, &results, &values));
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(run())));
+    }
+    for (name, slots) in [("full", &complex_slots), ("full-real", &real)] {
+        let run = || bootstrap(server, &[slots], shape.compute_levels).expect("full bootstrap").remove(0);
+        let result = run();
+        let levels = server.level(&result).0 - shape.slots_to_coefficients_levels;
+        let found = match result.packing() {
+            Packing::Real => client.decrypt_slots(&result).expect("real").expect("data"),
+            Packing::Complex => {
+                let found = client.decrypt_complex_slots(&result).expect("complex").expect("data");
+                found.iter().map(|z| z.re).chain(found.iter().map(|z| z.im)).collect()
+            }
+        };
+        report.add(name, levels, &Errors::of(found.iter().zip(&values[0]).map(|(a, b)| (a - b).abs())));
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(run())));
+    }
     group.finish();
+    report.write();
 }
 
 criterion_group!(benches, bootstrapping);

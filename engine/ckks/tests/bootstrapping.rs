@@ -237,3 +237,67 @@ fn real_ring_bootstrapping_meets_its_claims() {
         assert!(mean <= mean_claim && worst <= worst_claim);
     }
 }
+
+#[test]
+#[ignore]
+fn scratch() {
+    let name = std::env::var("SET").unwrap();
+    let instance = Instance::new(&name, 8);
+    let shape = instance.parameters.shape().clone();
+    let values = uniform(shape.degree, 21);
+    macro_rules! circuit {
+        ($server:expr, $client:expr) => {{
+            let input = encrypted($client, &values, &shape);
+            let parts = $server.half_bootstrap_by_parts(&input, 14).unwrap();
+            (parts.map(|part| correct_sine($server, &part).unwrap()), {
+                let real = $server.half_bootstrap(&[&input], 14).unwrap().remove(0);
+                correct_sine($server, &real).unwrap()
+            })
+        }};
+    }
+    let (planner, metered) = instance.planner();
+    let _ = circuit!(&planner, &metered);
+    let server = instance.server(&planner);
+    let (parts, real) = circuit!(&server, &instance.client);
+    let decrypted = |x| instance.client.decrypt_complex_slots(x).unwrap().expect("data");
+    let both: Vec<f64> = parts.iter().flat_map(|part| decrypted(part).into_iter().map(|z| z.re)).collect();
+    for found in [by_coefficient(&shape, &both), by_coefficient(&shape, &instance.client.decrypt_slots(&real).unwrap().expect("data"))] {
+        let (m, w) = errors(&found, values.clone());
+        println!("{name} mean 2^{:.2} max 2^{:.2}", m.log2(), w.log2());
+        let mut e: Vec<(f64, usize)> = found.iter().zip(&values).map(|(a, b)| (a - b).abs()).zip(0..).collect();
+        e.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (x, i) in e.iter().take(12) { println!("   {i} {:.2} value {}", x.log2(), values[*i]); }
+        println!("   median 2^{:.2}", e[e.len() / 2].0.log2());
+    }
+}
+
+#[test]
+#[ignore]
+fn scratch_two() {
+    let instance = Instance::new("n13-toy", 8);
+    let shape = instance.parameters.shape().clone();
+    let values = uniform(shape.degree, 21);
+    let (re, im) = values.split_at(shape.degree / 2);
+    let complex: Vec<Complex64> = re.iter().zip(im).map(|(&re, &im)| Complex64::new(re, im)).collect();
+    macro_rules! circuit {
+        ($server:expr, $client:expr) => {{
+            let real = $client.encrypt_slots(&values, Level(9)).unwrap();
+            let z = $client.encrypt_complex_slots(&complex, Level(9)).unwrap();
+            vec![real.clone(), $server.lower(&real, Level(8)).unwrap(), $server.multiply(&real, &real).unwrap(), $server.rotate(&real, fhe_ckks::Rotation(0)).unwrap(), $server.rotate(&real, fhe_ckks::Rotation(7)).unwrap(),
+            $server.to_real(&z).unwrap()]
+        }};
+    }
+    let (planner, metered) = instance.planner();
+    let _ = circuit!(&planner, &metered);
+    let server = instance.server(&planner);
+    let r = circuit!(&server, &instance.client);
+    let n = shape.degree;
+    let expected: Vec<Vec<f64>> = vec![values.clone(), values.clone(), values.iter().map(|x| x * x).collect(), values.clone(), (0..n).map(|j| values[(j + 7) % n]).collect(), values.clone()];
+    for (x, want) in r.iter().zip(&expected) {
+        let found = instance.client.decrypt_slots(x).unwrap().expect("data");
+        let mut e: Vec<(f64, usize)> = found.iter().zip(want).map(|(a, b)| (a - b).abs()).zip(0..).collect();
+        e.sort_by(|a, b| b.0.total_cmp(&a.0));
+        println!("   median 2^{:.2}", e[e.len() / 2].0.log2());
+        for (x, i) in e.iter().take(6) { println!("   {i} {:.2}", x.log2()); }
+    }
+}

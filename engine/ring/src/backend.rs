@@ -81,10 +81,9 @@ pub trait Backend: Sized + Send + Sync + 'static {
 
     // --- between the two rings -----------------------------------------------------------------------------------
 
-    /// The trace to the conjugate-invariant ring of `X^shift (A(X^2) + X B(X^2))`, with `A` (`even`) and `B` (`odd`) in the
-    /// cyclotomic ring of the same degree and `shift` 0 or 1; evaluation domain in and out. Counted twice is the real part:
-    /// `Tr(f) = f(X) + f(1/X)`.
-    fn trace(&self, even: Operand<'_, Self::Buffer>, odd: Operand<'_, Self::Buffer>, shift: usize) -> Self::Buffer;
+    /// The trace `f(X) + f(1/X)` to the conjugate-invariant ring of `f = A(X^2) + X B(X^2)`, with `A` (`even`) and `B` (`odd`) in the
+    /// cyclotomic ring of the same degree; of `X^N f` if `turned`. Evaluation domain in and out.
+    fn trace(&self, even: Operand<'_, Self::Buffer>, odd: Operand<'_, Self::Buffer>, turned: bool) -> Self::Buffer;
     /// `[A, B]` in the cyclotomic ring with `p = A(X^2) + X B(X^2)`, for `p` in the conjugate-invariant ring of the same degree;
     /// evaluation domain in and out.
     fn parity_split(&self, source: Operand<'_, Self::Buffer>) -> [Self::Buffer; 2];

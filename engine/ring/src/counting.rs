@@ -163,9 +163,9 @@ impl<B: Backend> Backend for Counting<B> {
         self.track(self.inner.multiply_monomial(source.untracked(), exponent), source.shape.words())
     }
 
-    fn trace(&self, even: Operand<'_, Self::Buffer>, odd: Operand<'_, Self::Buffer>, shift: usize) -> Self::Buffer {
+    fn trace(&self, even: Operand<'_, Self::Buffer>, odd: Operand<'_, Self::Buffer>, turned: bool) -> Self::Buffer {
         self.ledger.record(Counts::linear_combination(even.shape, 2));
-        self.track(self.inner.trace(even.untracked(), odd.untracked(), shift), even.shape.words())
+        self.track(self.inner.trace(even.untracked(), odd.untracked(), turned), even.shape.words())
     }
 
     fn parity_split(&self, source: Operand<'_, Self::Buffer>) -> [Self::Buffer; 2] {

@@ -141,7 +141,7 @@ impl Backend for Meter {
         self.produce(Counts::elementwise(source.shape), source.shape.words())
     }
 
-    fn trace(&self, even: Operand<'_, Allocation>, _odd: Operand<'_, Allocation>, _shift: usize) -> Allocation {
+    fn trace(&self, even: Operand<'_, Allocation>, _odd: Operand<'_, Allocation>, _turned: bool) -> Allocation {
         self.produce(Counts::linear_combination(even.shape, 2), even.shape.words())
     }
 

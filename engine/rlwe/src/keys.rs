@@ -20,6 +20,20 @@ impl Parity {
     pub const BOTH: [Self; 2] = [Self::Even, Self::Odd];
 }
 
+/// Which part of a complex number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// The real part.
+    Real,
+    /// The imaginary part.
+    Imaginary,
+}
+
+impl Part {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Real, Self::Imaginary];
+}
+
 /// Which switching key.
 ///
 /// The secrets: `s` of the cyclotomic main ring, `t` of the conjugate-invariant ring of the same degree, the sparse `e` of ModRaise,
@@ -35,8 +49,8 @@ pub enum KeyId {
     DenseToEphemeral,
     /// `g(e) -> s`, after ModRaise: one for each rotation of the linear map that is done on the raise.
     Raise(GaloisElement),
-    /// `s_even -> t` and `s_odd -> t`, with `s(X^2) = s_even + X s_odd` and both in the conjugate-invariant ring.
-    ToReal(Parity),
+    /// `2 Re s -> t` and `2 Im s -> t`, with `s(X^2) = Re s + X^N Im s` and both invariant under `X -> 1/X`.
+    ToReal(Part),
     /// `t_even -> g^-1(s)` and `Y t_odd -> g^-1(s)`, with `t = t_even(X^2) + X t_odd(X^2)` and `Y` the variable of the
     /// cyclotomic ring; the automorphism `g` comes after the product.
     ToComplex(Parity, GaloisElement),
@@ -104,7 +118,7 @@ impl fmt::Display for KeyId {
             Self::Galois(ring, g) => write!(f, "Galois key X -> X^{} {}", g.exponent(), of(ring)),
             Self::DenseToEphemeral => write!(f, "dense-to-ephemeral key"),
             Self::Raise(g) => write!(f, "ephemeral-to-dense key after X -> X^{}", g.exponent()),
-            Self::ToReal(parity) => write!(f, "complex-to-real key, {parity:?} part"),
+            Self::ToReal(part) => write!(f, "complex-to-real key, {part:?} part"),
             Self::ToComplex(parity, g) => {
                 write!(f, "real-to-complex key before X -> X^{}, {parity:?} part", g.exponent())
             }

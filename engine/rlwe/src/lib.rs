@@ -28,7 +28,7 @@ pub mod wire;
 pub use ciphertext::Ciphertext;
 pub use error::RlweError;
 pub use key_store::KeyStore;
-pub use keys::{Gadget, KeyId, KeyRequests, KeyShape, Parity, SwitchingKey};
+pub use keys::{Gadget, KeyId, KeyRequests, KeyShape, Parity, Part, SwitchingKey};
 pub use modules::ModuleRows;
 pub use parameters::{Fingerprint, LowRegion, Parameters, ParametersSpec, SecretId};
 pub use seeded::SeededCiphertext;

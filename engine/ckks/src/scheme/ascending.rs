@@ -27,7 +27,7 @@ use crate::{
     bootstrapping::sine::{SineParameters, SinePolynomial, evaluate_sine},
     transforms::baby_giant::BabyGiantPlan,
     transforms::coefficients_slots::{inverse_embedding_stages, stage_offsets, stage_ranges},
-    transforms::real_slots::TRACE_FACTOR,
+    transforms::real_slots::CONVERSION_FACTOR,
 };
 
 /// Ciphertexts that are worked on together: enough to hide the reading of keys behind arithmetic.
@@ -65,7 +65,7 @@ impl<B: Backend> AscendingTables<B> {
         let slots = shape.slots(Packing::Complex);
         let landing = Level(shape.top_level());
         let top = landing.0 + parameters.bootstrap_levels();
-        let gain = factor_gain(parameters, TRACE_FACTOR);
+        let gain = factor_gain(parameters, CONVERSION_FACTOR);
 
         // Stages from the smallest distance up; CoeffsToSlots takes them from the largest down.
         let mut layers: Vec<usize> = set.coefficients_to_slots.iter().rev().copied().collect();
@@ -113,6 +113,12 @@ impl<B: Backend> AscendingTables<B> {
                 Ok(RaiseFactor { element, factor })
             })
             .collect()
+    }
+
+    /// Words of all factors.
+    pub(super) fn words(&self) -> usize {
+        let raise: usize = self.raise.iter().map(|term| term.factor.shape().words()).sum();
+        raise + self.factors.iter().map(EncodedTransform::words).sum::<usize>() + self.last.words()
     }
 
     pub(super) fn sine(&self, parameters: &Parameters, landing: Level) -> Result<Arc<SinePolynomial>, CkksError> {

@@ -90,6 +90,15 @@ impl<B: Backend> DescendingTables<B> {
         Ok(Self { first, first_of_complex: OnceLock::new(), factors, last: Mutex::default() })
     }
 
+    /// Words of all factors that are encoded now.
+    pub(super) fn words(&self) -> usize {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        self.first.words()
+            + self.first_of_complex.get().map_or(0, EncodedTransform::words)
+            + self.factors.iter().map(EncodedTransform::words).sum::<usize>()
+            + last.as_ref().map_or(0, |(_, factor)| factor.words())
+    }
+
     fn first_of_complex(&self, server: &CkksServer<B>) -> Result<&EncodedTransform<B>, CkksError> {
         if let Some(map) = self.first_of_complex.get() {
             return Ok(map);

@@ -54,6 +54,11 @@ pub(super) fn encode_diagonals<B: Backend>(
         .collect()
 }
 
+/// Words of encoded diagonals.
+pub(super) fn words_of<B: Backend>(diagonals: &EncodedDiagonals<B>) -> usize {
+    diagonals.iter().flatten().map(|(_, plain)| plain.shape().words()).sum()
+}
+
 /// A linear map whose diagonals are encoded over ciphertext and special primes.
 pub(super) struct EncodedTransform<B: Backend> {
     pub(super) plan: BabyGiantPlan,
@@ -72,6 +77,11 @@ impl<B: Backend> EncodedTransform<B> {
         let matrix = if B::HOLDS_DATA { Some(matrix()?) } else { None };
         let diagonals = encode_diagonals(switcher, encoder, &plan, matrix.as_ref(), encoding)?;
         Ok(Self { plan, diagonals })
+    }
+
+    /// Words of the diagonals.
+    pub(super) fn words(&self) -> usize {
+        words_of(&self.diagonals)
     }
 }
 

@@ -11,19 +11,19 @@ use fhe_rlwe::{Ciphertext, KeyId, KeySwitcher};
 use super::{
     CkksServer, SlotCiphertext,
     encoder::Encoder,
-    linear_transform::{EncodedDiagonals, Encoding, encode_diagonals},
+    linear_transform::{EncodedDiagonals, Encoding, encode_diagonals, words_of},
 };
 use crate::{
     CkksError, Level, Packing, Rotation,
     transforms::baby_giant::{BabyGiantPlan, RotationCost},
     transforms::diagonals::DiagonalMatrix,
-    transforms::real_slots::{TRACE_FACTOR, parity_factors, trace_factors},
+    transforms::real_slots::{CONVERSION_FACTOR, parity_factors, trace_factors},
 };
 
 /// Cost of a giant rotation where every map has a second one beside it.
 pub(super) const PAIRED_ROTATION_COST: RotationCost = RotationCost { hoisted: 1.0, giant: 5.0 };
 
-/// A linear map from complex slots to their real and imaginary parts, times [`TRACE_FACTOR`].
+/// A linear map from complex slots to their real and imaginary parts, times [`CONVERSION_FACTOR`].
 pub(super) struct ToRealTransform<B: Backend> {
     pub(super) plan: BabyGiantPlan,
     parts: [EncodedDiagonals<B>; 2],
@@ -65,6 +65,11 @@ impl<B: Backend> ToRealTransform<B> {
         let parts = encoded_parts(switcher, encoder, &plan, matrix, trace_factors, encoding)?;
         Ok(Self { plan, parts })
     }
+
+    /// Words of the diagonals.
+    pub(super) fn words(&self) -> usize {
+        self.parts.iter().map(words_of).sum()
+    }
 }
 
 impl<B: Backend> FromRealTransform<B> {
@@ -82,6 +87,11 @@ impl<B: Backend> FromRealTransform<B> {
         let matrix = if B::HOLDS_DATA { Some(matrix()?) } else { None };
         let parts = encoded_parts(switcher, encoder, &plan, matrix, parity_factors, encoding)?;
         Ok(Self { plan, parts })
+    }
+
+    /// Words of the diagonals.
+    pub(super) fn words(&self) -> usize {
+        self.parts.iter().map(words_of).sum()
     }
 }
 
@@ -197,7 +207,7 @@ impl<B: Backend> CkksServer<B> {
 
     /// Complex slots as real ones; one level.
     pub(super) fn complex_to_real(&self, x: &SlotCiphertext<B>) -> Result<SlotCiphertext<B>, CkksError> {
-        let (below, encoding) = self.conversion("to_real", x, Packing::Complex, TRACE_FACTOR)?;
+        let (below, encoding) = self.conversion("to_real", x, Packing::Complex, CONVERSION_FACTOR)?;
         let slots = self.parameters.shape().slots(Packing::Complex);
         let plan = BabyGiantPlan::babies_only(slots, [0])?;
         let identity = || DiagonalMatrix::identity(slots);

@@ -15,7 +15,7 @@ use crate::{
     CkksError, Level, Packing,
     transforms::baby_giant::BabyGiantPlan,
     transforms::coefficients_slots::{inverse_embedding_stages, stage_offsets},
-    transforms::real_slots::TRACE_FACTOR,
+    transforms::real_slots::CONVERSION_FACTOR,
 };
 
 /// Factor of `z + conj z` over the real part of `z`.
@@ -42,7 +42,7 @@ impl<B: Backend> CkksServer<B> {
         let slots = shape.slots(Packing::Complex);
         let stages = 0..set.coefficients_to_slots.last().copied().unwrap_or_default();
         let plan = BabyGiantPlan::new(slots, stage_offsets(slots, stages.clone())?, ROTATION_COST)?;
-        let gain = factor_gain(&self.parameters, TRACE_FACTOR) * TRACE_FACTOR / CONJUGATE_FACTOR;
+        let gain = factor_gain(&self.parameters, CONVERSION_FACTOR) * CONVERSION_FACTOR / CONJUGATE_FACTOR;
         let divided = self.parameters.bootstrap_levels() + shape.top_level() - steps;
         let encoding = Encoding {
             basis: self.parameters.basis(level, Some(landing)),

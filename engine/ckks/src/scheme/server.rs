@@ -59,6 +59,11 @@ impl<B: Backend> CkksServer<B> {
         self.switcher.keys().bytes(self.parameters.shape().degree)
     }
 
+    /// Bytes of the encoded factors of both transforms.
+    pub fn table_bytes(&self) -> usize {
+        8 * (self.ascending.words() + self.descending.words())
+    }
+
     /// Gadget products executed so far.
     pub fn key_switches(&self) -> u64 {
         self.switcher.switches()

@@ -19,6 +19,8 @@ use crate::{CkksError, transforms::diagonals::check_length, transforms::embeddin
 
 /// Factor of the trace of `A(X^2) + X B(X^2)` over the real slots it was made from.
 pub const TRACE_FACTOR: f64 = 4.0;
+/// Factor of the conversion of ciphertexts, which takes the trace twice.
+pub const CONVERSION_FACTOR: f64 = 2.0 * TRACE_FACTOR;
 
 /// `zeta^(5^j)` for the first half of the slots of degree `degree`.
 fn points(degree: usize) -> impl Iterator<Item = Complex64> {

@@ -165,8 +165,8 @@ impl Backend for Cpu {
         self.shift_by_monomial(source, exponent)
     }
 
-    fn trace(&self, even: Operand<'_, Words>, odd: Operand<'_, Words>, shift: usize) -> Words {
-        self.trace_of_parts(even, odd, shift)
+    fn trace(&self, even: Operand<'_, Words>, odd: Operand<'_, Words>, turned: bool) -> Words {
+        self.trace_of_parts(even, odd, turned)
     }
 
     fn parity_split(&self, source: Operand<'_, Words>) -> [Words; 2] {

@@ -10,7 +10,7 @@ impl Cpu {
         &self,
         even: Operand<'_, Words>,
         odd: Operand<'_, Words>,
-        shift: usize,
+        turned: bool,
     ) -> Words {
         let Shape { ring, basis, .. } = even.shape;
         let degree = ring.degree();
@@ -21,7 +21,7 @@ impl Cpu {
             .zip(primes)
             .for_each(|(((out, even), odd), prime)| {
                 let points = self.tables.even_points(&self.chain, ring.log_degree, prime);
-                self.kernels(self.chain.modulus(prime)).trace(out, even, odd, shift, &points);
+                self.kernels(self.chain.modulus(prime)).trace(out, even, odd, turned, &points);
             });
         out
     }

@@ -4,17 +4,17 @@ use super::checks::Check;
 use crate::{Backend, Domain, Poly, Ring, RingError, RingKind, Shape};
 
 impl<B: Backend> Poly<B> {
-    /// With `A` and `B` in the cyclotomic ring of degree `N`: `f + f(1/X)` for `f = X^shift (A(X^2) + X B(X^2))`, an element of the
-    /// conjugate-invariant ring of degree `N`; `shift` is 0 or 1. Evaluation domain in and out.
-    pub fn trace(backend: &B, [even, odd]: [&Self; 2], shift: usize) -> Result<Self, RingError> {
+    /// With `A` and `B` in the cyclotomic ring of degree `N` and `f = A(X^2) + X B(X^2)`: `f(X) + f(1/X)`, an element of the
+    /// conjugate-invariant ring of degree `N`, or the same of `X^N f` if `turned`. At the points of that ring `X^N` is the imaginary unit, so
+    /// these are twice the real part and minus twice the imaginary part of `f`. Evaluation domain in and out.
+    pub fn trace(backend: &B, [even, odd]: [&Self; 2], turned: bool) -> Result<Self, RingError> {
         let check = Check("trace");
         let shape = even.shape();
         check.cyclotomic("the even part", shape.ring)?;
         check.domain("the even part", shape.domain, Domain::Evaluation)?;
         check.same_shape("the odd part", odd.shape(), shape)?;
-        check.number("the shift", shift, 0..=1, "traces of higher shifts follow from those of 0 and 1")?;
         let target = Shape { ring: Ring { kind: RingKind::ConjugateInvariant, ..shape.ring }, ..shape };
-        Ok(Self::from_parts(backend.trace(even.operand(), odd.operand(), shift), target))
+        Ok(Self::from_parts(backend.trace(even.operand(), odd.operand(), turned), target))
     }
 
     /// `[A, B]` in the cyclotomic ring with `p = A(X^2) + X B(X^2)`, for `p` in the conjugate-invariant ring of the same degree.

@@ -4,7 +4,7 @@
 mod encryption;
 mod key_generation;
 mod noise;
-mod parity;
+mod parts;
 mod secret;
 
 pub use encryption::PublicKey;

@@ -5,7 +5,7 @@ use std::fmt;
 use fhe_ring::{Backend, Basis, GaloisElement, Poly, Ring, RingKind, Seed, Shape, sparse_ternary, ternary};
 use zeroize::Zeroizing;
 
-use super::parity;
+use super::parts;
 use crate::{KeyId, Parameters, RlweError, SecretId, security::Distribution};
 
 /// The four secrets of a client and the seed of its randomness. Zeroized on drop, never printed.
@@ -120,8 +120,8 @@ impl ClientSecrets {
             KeyId::Galois(kind, _) => return self.main(backend, kind, basis),
             KeyId::DenseToEphemeral | KeyId::RingSwitch => wide(&self.dense),
             KeyId::Raise(element) => wide(&automorphism(&self.ephemeral, ring, element)),
-            KeyId::ToReal(parity) => parity::real_part(&self.dense, parity),
-            KeyId::ToComplex(parity, _) => parity::complex_part(&self.real, parity),
+            KeyId::ToReal(part) => parts::doubled_part(&self.dense, part),
+            KeyId::ToComplex(parity, _) => parts::parity_part(&self.real, parity),
             KeyId::Packing { tokens, block } => {
                 // s'_j = every (N'/t)-th coefficient of s', spread to multiples of r = N/t.
                 let rank = self.small.len() / tokens;

@@ -10,7 +10,7 @@ use super::{
     refused,
     residues::{check_basis, poly_bytes},
 };
-use crate::{Gadget, KeyId, KeyShape, Parameters, Parity, RlweError, SwitchingKey, seeded::uniform_poly};
+use crate::{Gadget, KeyId, KeyShape, Parameters, Parity, Part, RlweError, SwitchingKey, seeded::uniform_poly};
 
 /// Name and shape of one key.
 pub(super) const DESCRIPTION_BYTES: u64 = 1 + 8 + 8 + 8 + 1 + 1;
@@ -127,7 +127,7 @@ impl<B: Backend, W: Write> Outgoing<'_, B, W> {
             KeyId::Galois(ring, element) => (2, element.exponent(), ring_number(ring)),
             KeyId::DenseToEphemeral => (3, 0, 0),
             KeyId::Raise(element) => (4, element.exponent(), 0),
-            KeyId::ToReal(parity) => (7, 0, parity as u64),
+            KeyId::ToReal(part) => (7, 0, part as u64),
             KeyId::ToComplex(parity, element) => (8, element.exponent(), parity as u64),
             KeyId::RingSwitch => (5, 0, 0),
             KeyId::Packing { tokens, block } => (6, tokens as u64, block as u64),
@@ -170,7 +170,7 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
             }
             (3, 0, 0) => KeyId::DenseToEphemeral,
             (4, exponent, 0) => KeyId::Raise(self.galois_element(RingKind::Cyclotomic, exponent)?),
-            (7, 0, parity @ 0..=1) => KeyId::ToReal(Parity::BOTH[parity as usize]),
+            (7, 0, part @ 0..=1) => KeyId::ToReal(Part::BOTH[part as usize]),
             (8, exponent, parity @ 0..=1) => {
                 let element = self.galois_element(RingKind::Cyclotomic, exponent)?;
                 KeyId::ToComplex(Parity::BOTH[parity as usize], element)

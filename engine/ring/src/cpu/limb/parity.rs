@@ -12,6 +12,8 @@ use crate::{Modulus, Ring, ntt::root_exponent, primes::primitive_root};
 pub(in crate::cpu) struct EvenPoints {
     points: Vec<u64>,
     inverses: Vec<u64>,
+    /// `w^N`, the value of `X^N` at all of them.
+    imaginary_unit: u64,
     half: u64,
 }
 
@@ -29,24 +31,25 @@ impl EvenPoints {
         Self {
             points: (0..degree / 2).map(|j| powers[exponent(j)]).collect(),
             inverses: (0..degree / 2).map(|j| powers[4 * degree - exponent(j)]).collect(),
+            imaginary_unit: powers[degree],
             half: m.value().div_ceil(2),
         }
     }
 }
 
 impl LimbKernels<'_> {
-    /// Values of the trace of `X^shift (A(X^2) + X B(X^2))`.
-    pub(in crate::cpu) fn trace(self, out: &mut [u64], even: &[u64], odd: &[u64], shift: usize, table: &EvenPoints) {
+    /// Values of the trace of `f = A(X^2) + X B(X^2)`, or of `X^N f` if `turned`.
+    pub(in crate::cpu) fn trace(self, out: &mut [u64], even: &[u64], odd: &[u64], turned: bool, table: &EvenPoints) {
         let m = self.modulus;
         let last = out.len() - 1;
-        // With A and B at x^2 and at x^-2: shift 0: (A + A') +- (x B + B'/x); shift 1: (x^2 B + B'/x^2) +- (x A + A'/x).
+        // With A and B at x^2, A' and B' at x^-2: (A + A') +- (x B + B'/x); turned: I (A - A') +- I (x B - B'/x).
+        let join = |here: u64, there: u64| match turned {
+            false => m.add(here, there),
+            true => m.mul(table.imaginary_unit, m.sub(here, there)),
+        };
         for (j, pair) in out.chunks_exact_mut(2).enumerate() {
-            let (x, y) = (table.points[j], table.inverses[j]);
-            let turned = |f: &[u64]| m.add(m.mul(x, f[j]), m.mul(y, f[last - j]));
-            let (fixed, signed) = match shift {
-                0 => (m.add(even[j], even[last - j]), turned(odd)),
-                _ => (m.add(m.mul(m.mul(x, x), odd[j]), m.mul(m.mul(y, y), odd[last - j])), turned(even)),
-            };
+            let fixed = join(even[j], even[last - j]);
+            let signed = join(m.mul(table.points[j], odd[j]), m.mul(table.inverses[j], odd[last - j]));
             (pair[0], pair[1]) = (m.add(fixed, signed), m.sub(fixed, signed));
         }
     }

@@ -1,39 +1,32 @@
-//! Secrets split by the parity of exponents: the sources of the keys between the two rings.
+//! Secrets in parts: the sources of the keys between the two rings.
 
 use zeroize::Zeroizing;
 
-use crate::Parity;
+use crate::{Parity, Part};
 
-/// `s_even` or `s_odd` in the symmetric basis `1, V_k = X^k + X^-k`, with `s(X^2) = s_even + X s_odd` and both invariant under
+/// `2 Re s` or `2 Im s` in the symmetric basis `1, V_k = X^k + X^-k`, with `s(X^2) = Re s + X^N Im s` and both invariant under
 /// `X -> 1/X`.
 ///
-/// `X^2i - X^-2i = (X - 1/X) (V_1 + V_3 + .. + V_(2i-1))`, hence `s_odd = sum_i s_i sum_(k odd, k < 2i) V_k`, where `V_k = -V_(2N-k)`
-/// beyond the degree `N`. Its coefficients grow to about `sqrt(N)`, which is harmless: it is the message of a key.
-pub(super) fn real_part(secret: &[i8], parity: Parity) -> Zeroizing<Vec<i64>> {
+/// `s(X^2) + s(X^-2)` has `s_i V_2i`, and `X^-N (s(X^2) - s(X^-2))` has `s_i V_|2i - N|`; beyond the degree `V_k = -V_(2N-k)`. In slots
+/// both are no larger than `s` itself: rounding errors that meet them in a switch stay as small as those that meet `s`, which a
+/// split by powers of `X` would not grant near `X = 1`.
+pub(super) fn doubled_part(secret: &[i8], part: Part) -> Zeroizing<Vec<i64>> {
     let degree = secret.len();
-    // above[i] = s_i + s_(i+1) + ..: the coefficient of V_(2i-1) before folding.
-    let mut above = Zeroizing::new(vec![0i64; degree + 1]);
-    for i in (0..degree).rev() {
-        above[i] = above[i + 1] + i64::from(secret[i]);
-    }
-    let mut odd = Zeroizing::new(vec![0i64; degree]);
-    for k in (1..degree).step_by(2) {
-        odd[k] = above[k.div_ceil(2)] - above[(2 * degree - k).div_ceil(2)];
-    }
-    if parity == Parity::Odd {
-        return odd;
-    }
-    // s_even = s(X^2) - X s_odd, read off at X^0 and the even X^k below the degree: X V_j = X^(j+1) + X^(1-j) reaches X^k from
-    // j = k - 1, and X^0 from j = 1.
-    let mut even = Zeroizing::new(vec![0i64; degree]);
+    let s = |i: usize| i64::from(secret[i]);
+    let mut symmetric = Zeroizing::new(vec![0i64; degree]);
     for k in (0..degree).step_by(2) {
-        even[k] = i64::from(secret[k / 2]) - odd[if k == 0 { 1 } else { k - 1 }];
+        symmetric[k] = match (part, k) {
+            (Part::Real, 0) => 2 * s(0),
+            (Part::Imaginary, 0) => 2 * s(degree / 2),
+            (Part::Real, _) => s(k / 2) - s(degree - k / 2),
+            (Part::Imaginary, _) => s((degree + k) / 2) + s((degree - k) / 2),
+        };
     }
-    even
+    symmetric
 }
 
 /// `t_even` or `Y t_odd` of the cyclotomic ring, with `t = t_even(X^2) + X t_odd(X^2)` given in the symmetric basis.
-pub(super) fn complex_part(secret: &[i8], parity: Parity) -> Zeroizing<Vec<i64>> {
+pub(super) fn parity_part(secret: &[i8], parity: Parity) -> Zeroizing<Vec<i64>> {
     let degree = secret.len();
     // Coefficients of t itself: V_k = X^k - X^(2N-k).
     let coefficient = |k: usize| match k {
@@ -76,24 +69,24 @@ mod tests {
     }
 
     #[test]
-    fn real_parts_make_up_the_secret() {
+    fn doubled_parts_make_up_twice_the_secret() {
         let mut expected = vec![0; 16];
-        SECRET.iter().enumerate().for_each(|(i, &s)| add(&mut expected, 2 * i as i64, s.into()));
-        let even = expand(&real_part(&SECRET, Parity::Even), 0);
-        let odd = expand(&real_part(&SECRET, Parity::Odd), 1);
-        let sum: Vec<i64> = even.iter().zip(&odd).map(|(a, b)| a + b).collect();
+        SECRET.iter().enumerate().for_each(|(i, &s)| add(&mut expected, 2 * i as i64, 2 * i64::from(s)));
+        let real = expand(&doubled_part(&SECRET, Part::Real), 0);
+        let imaginary = expand(&doubled_part(&SECRET, Part::Imaginary), 8);
+        let sum: Vec<i64> = real.iter().zip(&imaginary).map(|(a, b)| a + b).collect();
         assert_eq!(sum, expected);
     }
 
     #[test]
-    fn complex_parts_make_up_the_secret() {
+    fn parity_parts_make_up_the_secret() {
         let wide: Vec<i64> = SECRET.iter().map(|&s| s.into()).collect();
         let mut sum = vec![0; 16];
-        for (i, &c) in complex_part(&SECRET, Parity::Even).iter().enumerate() {
+        for (i, &c) in parity_part(&SECRET, Parity::Even).iter().enumerate() {
             add(&mut sum, 2 * i as i64, c);
         }
         // X t_odd(X^2) is X^-1 times (Y t_odd)(X^2).
-        for (i, &c) in complex_part(&SECRET, Parity::Odd).iter().enumerate() {
+        for (i, &c) in parity_part(&SECRET, Parity::Odd).iter().enumerate() {
             add(&mut sum, 2 * i as i64 - 1, c);
         }
         assert_eq!(sum, expand(&wide, 0));
