@@ -51,7 +51,7 @@ static __device__ __forceinline__ Word reduce(Word x, const Modulus &modulus) {
     return subtract_once(reduce_lazily(x, modulus), modulus.value);
 }
 
-// Any double word, in 0..p: what reduces a sum of up to 2^28 products of residues.
+// Any double word, in 0..p: a sum of up to 2^28 products of residues, say.
 static __device__ __forceinline__ Word reduce(DoubleWord x, const Modulus &modulus) {
     const Word p = modulus.value;
     const Multiplier carry = {modulus.word_residue, modulus.word_residue_quotient};

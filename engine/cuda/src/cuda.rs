@@ -1,6 +1,6 @@
 //! The part of the backend contract that has kernels.
 
-use fhe_ring::{Operand, PrimeChain, PrimeIndex, RingKind, Shape};
+use fhe_ring::{GadgetInput, Operand, Pair, PrimeChain, PrimeIndex, Ring, RingKind, Shape};
 
 use crate::{
     CudaError, Device,
@@ -63,15 +63,15 @@ impl<D: Device> Cuda<D> {
         finished(self.transform(Direction::Inverse, buffer, shape));
     }
 
-    /// `target[h] += sum_i digits[i] * rows[i][h]`, evaluation domain. Keys may have more primes than the digits.
+    /// For every input and both halves `h`: `sum_i digits[i] * rows[i][h] + addends[h]`, evaluation domain, over the
+    /// primes of the digits. Rows may have more primes.
     pub fn gadget_product(
         &self,
-        target: [&mut D::Memory; 2],
-        digits: &[Operand<'_, D::Memory>],
-        rows: &[[Operand<'_, D::Memory>; 2]],
-    ) {
-        let Some(first) = digits.first() else { return };
-        finished(self.accumulate_digits(target, first.shape, digits, rows));
+        inputs: &[GadgetInput<'_, D::Memory>],
+        rows: &[Pair<'_, D::Memory>],
+    ) -> Vec<[D::Memory; 2]> {
+        let Some(digit) = inputs.iter().find_map(|input| input.digits.first()) else { return Vec::new() };
+        finished(self.gadget_products(digit.shape, inputs, rows))
     }
 
     fn transform(&self, direction: Direction, buffer: &mut D::Memory, shape: Shape) -> Result<(), CudaError> {
@@ -99,37 +99,54 @@ impl<D: Device> Cuda<D> {
         launches.iter().try_for_each(|launch| unsafe { self.device.launch(launch) })
     }
 
-    fn accumulate_digits(
+    fn gadget_products(
         &self,
-        [first, second]: [&mut D::Memory; 2],
         shape: Shape,
-        digits: &[Operand<'_, D::Memory>],
-        rows: &[[Operand<'_, D::Memory>; 2]],
-    ) -> Result<(), CudaError> {
-        assert_eq!(digits.len(), rows.len(), "gadget_product: a row is required for each digit");
-        let terms: Vec<[Operand<'_, D::Memory>; 3]> =
-            digits.iter().zip(rows).map(|(&digit, &[left, right])| [digit, left, right]).collect();
-        let same_ring = terms.as_flattened().iter().all(|operand| operand.shape.ring == shape.ring);
-        assert!(same_ring, "gadget_product: all operands must live in one ring");
-        let limbs: Vec<u64> = (shape.basis.indices())
-            .flat_map(|prime| terms.as_flattened().iter().map(move |&operand| self.limb_address(operand, prime)))
-            .collect();
-        let limbs = self.device.upload(&limbs)?;
+        inputs: &[GadgetInput<'_, D::Memory>],
+        rows: &[Pair<'_, D::Memory>],
+    ) -> Result<Vec<[D::Memory; 2]>, CudaError> {
+        let same_length = inputs.iter().all(|input| input.digits.len() == rows.len());
+        assert!(same_length, "gadget_product: a row is required for each digit");
+        let targets = (inputs.iter())
+            .map(|_| Ok([self.device.zeros(shape.words())?, self.device.zeros(shape.words())?]))
+            .collect::<Result<Vec<_>, CudaError>>()?;
+        let factors = self.chain.special_product_residues(shape.basis);
+        let (mut products, mut digits, mut key) = (Vec::new(), Vec::new(), Vec::new());
+        for (prime, factor) in shape.basis.indices().zip(factors) {
+            let limb = |operand: Operand<'_, D::Memory>| self.limb_address(operand, shape.ring, prime);
+            for (halves, input) in targets.iter().zip(inputs) {
+                let addends = input.addends.map(|addend| match addend {
+                    Some(addend) if addend.shape.basis.special_count() > 0 => [limb(addend), 1],
+                    Some(addend) if matches!(prime, PrimeIndex::Ciphertext(_)) => [limb(addend), factor],
+                    // The product of the special primes is zero modulo each of them.
+                    _ => [0, 0],
+                });
+                products.extend(halves.each_ref().map(|half| limb(Operand { buffer: half, shape })));
+                products.extend(addends.map(|[address, _]| address));
+                products.extend(addends.map(|[_, factor]| factor));
+                digits.extend(input.digits.iter().map(|&digit| limb(digit)));
+            }
+            key.extend(rows.as_flattened().iter().map(|&half| limb(half)));
+        }
+        let [products, digits, key] = [products, digits, key].map(|words| self.device.upload(&words));
+        let (products, digits, key) = (products?, digits?, key?);
         let positions = self.tables.positions(&self.device, &self.chain, shape.basis)?;
         let arguments = vec![
-            self.address(Operand { buffer: first, shape }),
-            self.address(Operand { buffer: second, shape }),
+            self.device.address(&products),
+            self.device.address(&digits),
+            self.device.address(&key),
             shape.ring.log_degree.into(),
-            terms.len() as u64,
-            self.device.address(&limbs),
+            inputs.len() as u64,
+            rows.len() as u64,
             self.device.address(&positions),
             self.device.address(self.tables.moduli()),
         ];
         let launch = launch::gadget_product(shape.ring, shape.basis.len(), arguments);
-        // SAFETY: both targets have the words of the shape and are borrowed mutably; `limbs` has for each limb and term
-        // the addresses of three limbs of this degree, positions an entry for each limb, moduli one for each prime of
-        // the chain.
-        unsafe { self.device.launch(&launch) }
+        // SAFETY: the tables have for each limb the entries of all inputs and rows; every address in them is null for
+        // an absent addend or that of a whole limb of this degree, and the written ones lead to the fresh targets;
+        // positions has an entry for each limb, moduli one for each prime of the chain.
+        unsafe { self.device.launch(&launch) }?;
+        Ok(targets)
     }
 
     /// Where a polynomial begins that has all the words of its shape.
@@ -138,11 +155,11 @@ impl<D: Device> Cuda<D> {
         self.device.address(operand.buffer)
     }
 
-    /// Where the limb of a prime, which the operand must have, begins.
-    fn limb_address(&self, operand: Operand<'_, D::Memory>, prime: PrimeIndex) -> u64 {
+    /// Where the limb of a prime begins, which an operand in this ring must have.
+    fn limb_address(&self, operand: Operand<'_, D::Memory>, ring: Ring, prime: PrimeIndex) -> u64 {
+        assert_eq!(operand.shape.ring, ring, "the operands of a kernel must live in one ring");
         let limb = operand.shape.basis.position(prime).expect("checked operations ask for present primes only");
-        let words = limb * operand.shape.ring.degree();
-        self.address(operand) + (words * size_of::<u64>()) as u64
+        self.address(operand) + (limb * ring.degree() * size_of::<u64>()) as u64
     }
 }
 

@@ -7,7 +7,7 @@ use fhe_ring::{Basis, Ring, Shape};
 
 use crate::{
     emulator::{Emulator, GuardedWords as Memory, barrier_count},
-    gadget_product,
+    gadget_product::{self, Batch},
     inputs::{Pattern, backends, rings},
     transforms,
 };
@@ -21,8 +21,16 @@ fn compare_all<D: Device>(device: D) {
             transforms::compare(&cpu, &cuda, shape, Pattern::Uniform(1));
         }
     }
-    let shape = Shape::evaluation(Ring::cyclotomic(10), Basis::prefix(1));
-    gadget_product::compare(&cpu, &cuda, shape, shape, 2, Pattern::Uniform);
+    let basis = Basis::prefix(2);
+    let batch = Batch {
+        ring: Ring::cyclotomic(10),
+        digits: basis,
+        rows: basis,
+        terms: 2,
+        addends: vec![[Some(basis), None]; 2],
+        pattern: Pattern::Uniform,
+    };
+    gadget_product::compare(&cpu, &cuda, &batch);
 }
 
 /// Why the comparison fails on this device, if it does.
