@@ -189,6 +189,10 @@ pub(crate) struct WideSum {
 }
 
 impl WideSum {
+    /// Products of reduced residues that one sum holds: each adds less than `2^48` to the high half, which
+    /// [`WideReduction::reduce`] needs below `2^52`.
+    pub(crate) const MAX_PRODUCTS: usize = 15;
+
     /// Starts from a value of 64 bits.
     #[inline]
     #[target_feature(enable = "avx512f")]

@@ -12,8 +12,6 @@ use crate::{
 
 /// Words per vector.
 const WIDTH: usize = 8;
-/// Most operands of one sum; what a basis can name, and more than any key has.
-const MAX_TERMS: usize = 128;
 
 /// Applies `f` to vectors of a target and of sources of the same length, in place.
 #[inline]
@@ -154,7 +152,7 @@ pub(super) fn linear_combination(m: &Modulus, out: &mut [u64], terms: &[&[u64]],
     /// Vectors at a time: as many as share each load of a constant.
     const UNROLL: usize = 4;
     let len = out.len();
-    if !len.is_multiple_of(UNROLL * WIDTH) || terms.len() > MAX_TERMS {
+    if !len.is_multiple_of(UNROLL * WIDTH) || terms.len() > WideSum::MAX_PRODUCTS {
         return portable::linear_combination(m, out, terms, constants);
     }
     assert!(terms.len() == constants.len() && terms.iter().all(|term| term.len() == len));

@@ -54,12 +54,11 @@ mod ifma {
 
     /// Words per vector.
     const WIDTH: usize = 8;
-    /// Most terms of one sum: far below what a lazy sum holds.
-    const MAX_TERMS: usize = 128;
 
     /// Whether the vector loop handles these operands: whole vectors, sums that cannot overflow.
     pub(super) fn fits(targets: &[[&mut [u64]; 2]], rows: &[[&[u64]; 2]]) -> bool {
-        rows.len() < MAX_TERMS && targets.iter().flatten().all(|target| target.len().is_multiple_of(WIDTH))
+        // One product more is the addend's.
+        rows.len() < WideSum::MAX_PRODUCTS && targets.iter().flatten().all(|target| target.len().is_multiple_of(WIDTH))
     }
 
     #[target_feature(enable = "avx512f,avx512ifma")]

@@ -1,0 +1,115 @@
+//! That the other tests can fail: kernels, launches and orders that are wrong on purpose.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fhe_cuda::{CudaError, Device, Kernel, Launch};
+use fhe_ring::{Basis, Ring, Shape};
+
+use crate::{
+    emulator::{Emulator, GuardedWords as Memory, barrier_count},
+    gadget_product::{self, Batch},
+    inputs::{Pattern, backends, rings},
+    transforms,
+};
+
+/// Every kernel, on a device of choice, against the reference.
+fn compare_all<D: Device>(device: D) {
+    let (cpu, cuda) = backends(device);
+    for log_degree in [6, 9, 13] {
+        for ring in rings(log_degree) {
+            let shape = Shape::coefficient(ring, Basis::of([0, 4]));
+            transforms::compare(&cpu, &cuda, shape, Pattern::Uniform(1));
+        }
+    }
+    let basis = Basis::prefix(2);
+    let batch = Batch {
+        ring: Ring::cyclotomic(10),
+        digits: basis,
+        rows: basis,
+        terms: 2,
+        addends: vec![[Some(basis), None]; 2],
+        pattern: Pattern::Uniform,
+    };
+    gadget_product::compare(&cpu, &cuda, &batch);
+}
+
+/// Why the comparison fails on this device, if it does.
+fn failure<D: Device>(device: D) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(|| compare_all(device))).err()?;
+    Some(panic.downcast_ref::<String>().expect("failures are formatted").clone())
+}
+
+#[test]
+fn every_order_of_blocks_and_threads_gives_the_same_words() {
+    for order in 1..=4 {
+        compare_all(Emulator { order, ..Emulator::default() });
+    }
+}
+
+#[test]
+fn every_barrier_is_needed_and_missed() {
+    assert_eq!(failure(Emulator::default()), None);
+    assert!(barrier_count() > 0);
+    for omitted_barrier in 1..=barrier_count() {
+        let failure = failure(Emulator { omitted_barrier, ..Emulator::default() });
+        assert!(failure.is_some_and(|reason| reason.contains("transform of")), "barrier {omitted_barrier}");
+    }
+}
+
+/// Changes launches before they are carried out.
+struct Tampering(fn(&mut Launch));
+
+impl Device for Tampering {
+    type Memory = Memory;
+
+    fn zeros(&self, words: usize) -> Result<Memory, CudaError> {
+        Emulator::default().zeros(words)
+    }
+
+    fn upload(&self, words: &[u64]) -> Result<Memory, CudaError> {
+        Emulator::default().upload(words)
+    }
+
+    fn download(&self, memory: &Memory) -> Result<Vec<u64>, CudaError> {
+        Emulator::default().download(memory)
+    }
+
+    fn words(&self, memory: &Memory) -> usize {
+        Emulator::default().words(memory)
+    }
+
+    fn address(&self, memory: &Memory) -> u64 {
+        Emulator::default().address(memory)
+    }
+
+    unsafe fn launch(&self, launch: &Launch) -> Result<(), CudaError> {
+        let mut launch = launch.clone();
+        (self.0)(&mut launch);
+        // SAFETY: promised by the caller; the changes of these tests leave no operand.
+        unsafe { Emulator::default().launch(&launch) }
+    }
+}
+
+#[test]
+fn a_wrong_launch_is_noticed() {
+    type Case = (fn(&mut Launch), &'static str);
+    let cases: [Case; 6] = [
+        (|launch| launch.shared_bytes /= 2, "a block wrote beyond the shared memory that it asked for"),
+        (|launch| launch.shared_bytes = 1 << 20, "a block asks for too much shared memory"),
+        (|launch| launch.block[1] = 1 << 10, "a block has too many threads"),
+        (|launch| launch.grid[2] = 0, "the grid or the block is empty"),
+        (|launch| launch.arguments.truncate(5), "the kernel has another number of parameters"),
+        (|launch| launch.grid[1] = 1, "expected"),
+    ];
+    for (tamper, reason) in cases {
+        let failure = failure(Tampering(tamper)).expect(reason);
+        assert!(failure.contains(reason), "{failure}");
+    }
+}
+
+#[test]
+fn errors_name_the_kernel_the_answer_and_a_remedy() {
+    let error = CudaError::Launch { kernel: Kernel::ForwardRows, found: "no".into() };
+    let text = error.to_string();
+    assert!(["forward_rows", "`no`", "kernels/ABI.md"].iter().all(|part| text.contains(part)), "{text}");
+}
