@@ -54,6 +54,12 @@ impl GaloisTable {
         (entry / BLOCK, entry % BLOCK)
     }
 
+    /// The source's block of one block of the result, if there is such a block.
+    #[inline(always)]
+    pub(crate) fn source_or_none(&self, block: usize) -> Option<usize> {
+        self.moves.get(block).map(|&entry| entry as usize / BLOCK)
+    }
+
     /// For each block of the result: the source's block and the number of the rearrangement.
     pub fn moves(&self) -> impl ExactSizeIterator<Item = (usize, usize)> + '_ {
         self.moves.iter().map(|&entry| (entry as usize / BLOCK, entry as usize % BLOCK))

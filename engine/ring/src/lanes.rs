@@ -213,6 +213,13 @@ impl WideSum {
         Self { low, high }
     }
 
+    /// The low half; all of a sum that was just made from a word.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(crate) fn low(&self) -> __m512i {
+        self.low
+    }
+
     /// Adds a reduced residue.
     #[inline]
     #[target_feature(enable = "avx512f")]

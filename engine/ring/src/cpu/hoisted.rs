@@ -13,10 +13,8 @@ use super::{
 };
 use crate::{Basis, GaloisElement, HoistedInput, HoistedSum, KeyedAutomorphism, PrimeIndex, galois_table::GaloisTable};
 
-/// Words of the accumulators of one block, at most: half of a second-level cache of one megabyte.
-const SCRATCH: usize = 1 << 16;
-/// Words of a block: no less than a page, so that the keys stream, and no more than its accumulators leave room for.
-const BLOCKS: std::ops::RangeInclusive<usize> = 1 << 9..=1 << 11;
+/// Words per parallel task.
+const BLOCK: usize = 1 << 12;
 
 impl Cpu {
     pub(super) fn sum_hoisted(
@@ -37,8 +35,7 @@ impl Cpu {
             .collect();
         let limbs = self.hoisted_limbs(shape.basis, inputs, automorphisms, sums, &tables);
 
-        let block = (SCRATCH / scratch_words(1, inputs.len(), sums.len().max(1))).max(1);
-        let block = (1 << block.ilog2()).clamp(*BLOCKS.start(), *BLOCKS.end()).min(degree);
+        let block = degree.min(BLOCK);
         let mut results: Vec<Vec<[Words; 2]>> = (inputs.iter())
             .map(|_| sums.iter().map(|_| [0, 1].map(|_| self.pool.take(shape.words()))).collect())
             .collect();
@@ -48,7 +45,7 @@ impl Cpu {
             let mut targets = targets.into_iter();
             let mut targets: Vec<Vec<_>> =
                 inputs.iter().map(|_| targets.by_ref().take(sums.len()).collect()).collect();
-            let mut scratch = self.pool.take(scratch_words(block, inputs.len(), sums.len()));
+            let mut scratch = self.pool.take(scratch_words(sums.len()));
             let kernels = self.kernels(self.chain.modulus(*prime));
             kernels.hoisted_sums(&mut targets, i * block % degree, inputs, automorphisms, &mut scratch);
         });

@@ -33,8 +33,9 @@ struct Idle {
     words: usize,
 }
 
-/// Words kept for later use, at most: 2 GiB, which holds what one linear transform at degree `2^16` uses.
-const IDLE_LIMIT: usize = 1 << 28;
+/// Words kept for later use, at most: 4 GiB, which holds what half bootstrapping of four ciphertexts of degree `2^16` uses. Pages that
+/// are given back and taken again cost more time than their arithmetic.
+const IDLE_LIMIT: usize = 1 << 29;
 
 impl WordPool {
     /// Words with arbitrary initialised content: zeros, or what an earlier user left.

@@ -21,7 +21,7 @@ impl LimbKernels<'_> {
         rows: &[[&[u64]; 2]],
     ) {
         #[cfg(target_arch = "x86_64")]
-        if self.instructions == InstructionSet::Avx512Ifma && ifma::fits(targets, rows) {
+        if self.instructions == InstructionSet::Avx512Ifma && ifma::fits(targets) {
             // SAFETY: a backend takes this instruction set only after detecting its features.
             return unsafe { ifma::inner_products(self.modulus, targets, inputs, rows) };
         }
@@ -49,16 +49,17 @@ mod ifma {
     use super::{Addend, InnerProductInput};
     use crate::{
         Modulus,
-        lanes::{WideReduction, WideSum, load, store},
+        lanes::{WideReduction, WideSum, load, prefetch_line, store},
     };
 
     /// Words per vector.
     const WIDTH: usize = 8;
+    /// Words ahead that are asked for: there are more streams here than the hardware follows.
+    const AHEAD: usize = 64;
 
-    /// Whether the vector loop handles these operands: whole vectors, sums that cannot overflow.
-    pub(super) fn fits(targets: &[[&mut [u64]; 2]], rows: &[[&[u64]; 2]]) -> bool {
-        // One product more is the addend's.
-        rows.len() < WideSum::MAX_PRODUCTS && targets.iter().flatten().all(|target| target.len().is_multiple_of(WIDTH))
+    /// Whether the vector loop handles these operands: whole vectors.
+    pub(super) fn fits(targets: &[[&mut [u64]; 2]]) -> bool {
+        targets.iter().flatten().all(|target| target.len().is_multiple_of(WIDTH))
     }
 
     #[target_feature(enable = "avx512f,avx512ifma")]
@@ -113,16 +114,23 @@ mod ifma {
         for i in (0..rows[0][0].len()).step_by(WIDTH) {
             // SAFETY: i + 8 is within every slice; the caller asserted that all have one length, a multiple of eight.
             unsafe {
-                let key: [[__m512i; 2]; ROWS] = rows.map(|row| row.map(|half| load(half.as_ptr().add(i))));
+                // Loops instead of iterator adaptors: vectors stay in registers only where everything is inlined.
+                let mut key = [[_mm512_setzero_si512(); 2]; ROWS];
+                for (key, row) in key.iter_mut().zip(rows) {
+                    prefetch_line(row[0], i + AHEAD);
+                    prefetch_line(row[1], i + AHEAD);
+                    *key = [load(row[0].as_ptr().add(i)), load(row[1].as_ptr().add(i))];
+                }
                 for (targets, input) in targets.iter_mut().zip(inputs) {
-                    let mut sums = [start(input.addends[0], i), start(input.addends[1], i)];
-                    for (digit, key) in input.digits.iter().zip(&key) {
-                        let x = load(digit.as_ptr().add(i));
-                        sums[0].add_product(x, key[0]);
-                        sums[1].add_product(x, key[1]);
+                    let (mut b, mut a) = (start(input.addends[0], i), start(input.addends[1], i));
+                    for (row, key) in key.iter().enumerate() {
+                        prefetch_line(input.digits[row], i + AHEAD);
+                        let x = load(input.digits[row].as_ptr().add(i));
+                        b.add_product(x, key[0]);
+                        a.add_product(x, key[1]);
                     }
-                    store(targets[0].as_mut_ptr().add(i), reduction.reduce(sums[0]));
-                    store(targets[1].as_mut_ptr().add(i), reduction.reduce(sums[1]));
+                    store(targets[0].as_mut_ptr().add(i), reduction.reduce(b));
+                    store(targets[1].as_mut_ptr().add(i), reduction.reduce(a));
                 }
             }
         }
@@ -135,14 +143,19 @@ mod ifma {
             for i in (0..targets[0].len()).step_by(WIDTH) {
                 // SAFETY: as in `fixed`.
                 unsafe {
-                    let mut sums = [start(input.addends[0], i), start(input.addends[1], i)];
-                    for (digit, row) in input.digits.iter().zip(rows) {
-                        let x = load(digit.as_ptr().add(i));
-                        sums[0].add_product(x, load(row[0].as_ptr().add(i)));
-                        sums[1].add_product(x, load(row[1].as_ptr().add(i)));
+                    let (mut b, mut a) = (start(input.addends[0], i), start(input.addends[1], i));
+                    // One product fewer than a sum holds: the first sum has the addend's, a later one an earlier result.
+                    let chunk = WideSum::MAX_PRODUCTS - 1;
+                    for (digits, rows) in input.digits.chunks(chunk).zip(rows.chunks(chunk)) {
+                        for (digit, row) in digits.iter().zip(rows) {
+                            let x = load(digit.as_ptr().add(i));
+                            b.add_product(x, load(row[0].as_ptr().add(i)));
+                            a.add_product(x, load(row[1].as_ptr().add(i)));
+                        }
+                        (b, a) = (WideSum::from(reduction.reduce(b)), WideSum::from(reduction.reduce(a)));
                     }
-                    store(targets[0].as_mut_ptr().add(i), reduction.reduce(sums[0]));
-                    store(targets[1].as_mut_ptr().add(i), reduction.reduce(sums[1]));
+                    store(targets[0].as_mut_ptr().add(i), b.low());
+                    store(targets[1].as_mut_ptr().add(i), a.low());
                 }
             }
         }
