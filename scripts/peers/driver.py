@@ -79,8 +79,7 @@ def _record_rows(process: subprocess.Popen, session: Session, missing: list[Plan
         except ValueError:
             # Not ours, or torn by a process that died: how it ended is told apart from this.
             continue
-        operation = found.get("operation") if isinstance(found, dict) else None
-        planned = next((planned for planned in missing if planned.operation == operation), None)
+        planned = _planned_for(found, missing)
         # A program measures all it knows; what is recorded already, or is not asked for, is not recorded again.
         if planned is None:
             continue
@@ -94,6 +93,16 @@ def _record_rows(process: subprocess.Popen, session: Session, missing: list[Plan
         waited, since = waited_now, now
         record.add(session, planned, found)
         print(f"  {planned.operation}: {_shown(found['seconds']['median'])}", flush=True)
+
+
+def _planned_for(found: object, missing: list[Planned]) -> Planned | None:
+    """The planned row that a printed object is the measurement of; it names its parameters where an operation has several."""
+    if not isinstance(found, dict):
+        return None
+    for planned in missing:
+        if found.get("operation") == planned.operation and found.get("parameters", planned.parameters) == planned.parameters:
+            return planned
+    return None
 
 
 def _shown(seconds: float) -> str:

@@ -43,7 +43,7 @@ class Session:
 
     library: str
     version: str
-    # Tells the sessions of a library apart, as in `bootstrapping, 2^10 slots`.
+    # Tells the sessions of a library apart, as in `bootstrapping of 2^10 slots`.
     name: str
     threads: int
     planned: tuple[Planned, ...]

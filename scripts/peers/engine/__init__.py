@@ -44,7 +44,8 @@ BENCHES = {
         "bootstrapping/half-batch4-4-levels": Planned(
             "bootstrap-half-batch4-4-levels", f"{SETTING}, 2^16 coefficients, raised to 4 levels", batch=4
         ),
-        "bootstrapping/full": Planned("bootstrap-full", f"{SETTING}, 2^15 slots"),
+        "bootstrapping/full": Planned("bootstrap-full", f"{SETTING}, 2^15 complex slots"),
+        "bootstrapping/full-real": Planned("bootstrap-full", f"{SETTING}, 2^16 real slots"),
         "bootstrapping/sparse": Planned("bootstrap-sparse", f"{SETTING}, sparse slots"),
     },
 }
@@ -97,7 +98,7 @@ def _measured(bench: tuple[str, str], threads: int, memory: float) -> Session:
 
 def _predicted(threads: int) -> Session:
     parameters = f"{SETTING}, metered"
-    operations = ("multiply-relinearise-rescale", "rotate", "rescale")
+    operations = ("multiply-relinearise-rescale", "rotate")
     bootstraps = (("bootstrap-half", 1), ("bootstrap-half-batch4", 4), ("bootstrap-full", 1))
     planned = tuple(Planned(name, parameters, limbs=10) for name in operations) + tuple(
         Planned(name, parameters, batch=batch) for name, batch in bootstraps
@@ -124,5 +125,5 @@ def _predicted(threads: int) -> Session:
 SESSIONS = [_measured(KERNELS, 1, 2)] + [
     session
     for threads in (1, 2)
-    for session in (_predicted(threads), _measured(OPERATIONS, threads, 6), _measured(BOOTSTRAPPING, threads, 10))
+    for session in (_predicted(threads), _measured(OPERATIONS, threads, 6), _measured(BOOTSTRAPPING, threads, 16))
 ]

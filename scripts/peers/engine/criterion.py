@@ -40,7 +40,7 @@ def main() -> None:
             row = {"status": "skipped", "reason": f"the bench measures no `{name}` in this checkout"}
         else:
             row = {**estimates[name], **_fields(facts.get(name, {})), "memory_bytes": peak}
-        print(json.dumps({"operation": planned.operation, **row}), flush=True)
+        print(json.dumps({"operation": planned.operation, "parameters": planned.parameters, **row}), flush=True)
     if bench == BOOTSTRAPPING:
         print(json.dumps({"operation": KEYS.operation, **_key_row(facts)}), flush=True)
 

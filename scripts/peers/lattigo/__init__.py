@@ -51,13 +51,13 @@ def _sessions() -> list[Session]:
     return [
         _session("operations", ["operations"], single, 6),
         _session(
-            "bootstrapping, 2^10 slots",
+            "bootstrapping of 2^10 slots",
             ["bootstrapping", "--log-slots", "10"],
             (Planned("bootstrap-keys", sparse), Planned("bootstrap-sparse", sparse)),
             11.5,
         ),
         _session(
-            "bootstrapping, 2^15 slots",
+            "bootstrapping of 2^15 slots",
             ["bootstrapping", "--log-slots", "15"],
             (Planned("bootstrap-keys", full), Planned("bootstrap-full", full)),
             20,

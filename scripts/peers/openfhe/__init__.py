@@ -42,14 +42,14 @@ def _sessions(threads: int) -> list[Session]:
     return [
         _session("operations", ["operations"], threads, single, 5),
         _session(
-            "bootstrapping, 2^15 slots",
+            "bootstrapping of 2^15 slots",
             ["bootstrapping", "--log-slots", "15"],
             threads,
             (Planned("bootstrap-keys", full), Planned("bootstrap-full", full)),
             9.5,
         ),
         _session(
-            "bootstrapping, 2^10 slots",
+            "bootstrapping of 2^10 slots",
             ["bootstrapping", "--log-slots", "10"],
             threads,
             (Planned("bootstrap-keys", sparse), Planned("bootstrap-sparse", sparse)),

@@ -38,7 +38,7 @@ def _session(name: str, subject: str, threads: int, planned: tuple[Planned, ...]
 def _sessions(threads: int) -> list[Session]:
     preset = f"N = 2^16, 2^15 complex slots, preset {PRESET}"
     bootstrapping = tuple(Planned(operation, preset) for operation in ("bootstrap-keys", "bootstrap-full"))
-    single = tuple(Planned(operation, f"N = 2^16, {WIDTH}-bit ciphertexts, one key digit") for operation in OPERATIONS)
+    single = tuple(Planned(operation, "N = 2^16, one key digit") for operation in OPERATIONS)
     return [
         _session("operations", str(WIDTH), threads, single, (2, 11), 2),
         _session("bootstrapping", PRESET, threads, bootstrapping, (1, 5), 20.5),
