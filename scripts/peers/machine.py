@@ -38,13 +38,15 @@ def check_needs(session: Session, folder: Path) -> None:
     cores = describe()["cores"]
     if session.threads > cores:
         raise Unavailable(f"needs {session.threads} cores, this process may use {cores}")
-    for what, needed, free in (
-        ("memory", session.memory, _memory("MemAvailable:")),
-        ("disk space", session.disk, shutil.disk_usage(folder).free),
+    disk = shutil.disk_usage(folder)
+    for what, needed, free, all_there_is in (
+        ("memory", session.memory, _memory("MemAvailable:"), _memory("MemTotal:")),
+        ("disk space", session.disk, disk.free, disk.total),
     ):
         if free < needed:
-            amounts = f"{needed / GIBIBYTE:.1f} GiB of free {what}, {free / GIBIBYTE:.1f} GiB are free"
-            raise Unavailable(f"needs {amounts}; stop what else runs, or use a larger machine")
+            # Not how much is free now: the same reason is to read the same the next time.
+            amounts = f"needs {needed / GIBIBYTE:.1f} GiB of free {what}, of {all_there_is / GIBIBYTE:.1f} GiB less is free"
+            raise Unavailable(f"{amounts}; stop what else runs, or use a larger machine")
 
 
 def seconds_waited() -> float:
