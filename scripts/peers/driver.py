@@ -96,11 +96,12 @@ def _record_rows(process: subprocess.Popen, session: Session, missing: list[Plan
 
 
 def _planned_for(found: object, missing: list[Planned]) -> Planned | None:
-    """The planned row that a printed object is the measurement of; it names its parameters where an operation has several."""
+    """The planned row that a printed object belongs to; it names its parameters where an operation has several rows."""
     if not isinstance(found, dict):
         return None
     for planned in missing:
-        if found.get("operation") == planned.operation and found.get("parameters", planned.parameters) == planned.parameters:
+        parameters = found.get("parameters", planned.parameters)
+        if (found.get("operation"), parameters) == (planned.operation, planned.parameters):
             return planned
     return None
 

@@ -45,8 +45,8 @@ def check_needs(session: Session, folder: Path) -> None:
     ):
         if free < needed:
             # Not how much is free now: the same reason is to read the same the next time.
-            amounts = f"needs {needed / GIBIBYTE:.1f} GiB of free {what}, of {all_there_is / GIBIBYTE:.1f} GiB less is free"
-            raise Unavailable(f"{amounts}; stop what else runs, or use a larger machine")
+            amounts = f"{needed / GIBIBYTE:.1f} GiB of free {what}, of {all_there_is / GIBIBYTE:.1f} GiB less is free"
+            raise Unavailable(f"needs {amounts}; stop what else runs, or use a larger machine")
 
 
 def seconds_waited() -> float:

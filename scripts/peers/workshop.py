@@ -28,7 +28,8 @@ class Workshop:
         toolchain = source / "rust-toolchain.toml"
         channel = re.search(r'channel = "(.*)"', toolchain.read_text()) if toolchain.exists() else None
         if channel and not self._has_toolchain(channel[1]):
-            raise Unavailable(f"needs the {channel[1]} toolchain of Rust; `rustup toolchain install {channel[1]}` brings it")
+            remedy = f"`rustup toolchain install {channel[1]}` brings it"
+            raise Unavailable(f"needs the {channel[1]} toolchain of Rust; {remedy}")
         flags = "-C target-cpu=native" if features_of_machine else ""
         environment = {"CARGO_TARGET_DIR": str(self.folder / library), "RUSTFLAGS": flags}
         self._run(["cargo", "build", "--release", "--locked"], f"build the program of {library}", source, environment)
@@ -49,8 +50,8 @@ class Workshop:
         interpreter = find_python(python)
         target = self.folder / library
         self._run([interpreter, "-m", "venv", "--clear", str(target)], f"make an environment for {library}")
-        installation = [self.python(library), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-        self._run(installation, f"install {' '.join(packages)}")
+        installation = [self.python(library), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        self._run([*installation, *packages], f"install {' '.join(packages)}")
         marker.write_text("\n".join(packages))
 
     def unpack_wheel(self, library: str, requirement: str, options: list[str]) -> Path:
@@ -95,7 +96,7 @@ def find_python(version: str) -> str:
         probe = subprocess.run([candidate, "-c", "import venv"], capture_output=True, check=False)
         if probe.returncode == 0:
             return str(candidate)
-    raise Unavailable(f"needs CPython {version} (python{version}), for which its wheel is built; install it beside this one")
+    raise Unavailable(f"needs CPython {version} (python{version}), for which its wheel is built; install it, too")
 
 
 def last_words(text: str) -> str:

@@ -1,7 +1,7 @@
 //! What is compared with what: measurements on one machine, predictions from counts, and figures that others published.
 //!
-//! The three stand side by side and are never mixed: an [`Entry`] is of one kind, and a ratio is only ever taken between
-//! two measurements of one operation on one machine with equally many threads. What could not be measured is an entry
+//! The three stand side by side and are never mixed: an [`Entry`] is of one kind, and a ratio is only taken between two
+//! measurements of one operation on one machine with equally many threads. What could not be measured is an entry
 //! too, with its reason. Tables and charts are drawn from a [`Comparison`] and from nothing else.
 
 mod measurement;

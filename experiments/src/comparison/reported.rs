@@ -1,4 +1,4 @@
-//! Figures that others published. They were not measured here, mostly on other hardware, and are never mixed with what was.
+//! Figures that others published, mostly of other hardware. They were not measured here and never mix with what was.
 
 use super::spec::{items, table_of};
 use crate::error::HarnessError;

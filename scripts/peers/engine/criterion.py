@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _run(command: list[str]) -> int:
-    """Runs a command with its output on this one's standard error; returns the most memory one of its processes held."""
+    """Runs a command with its output on this one's standard error; returns the most memory a process of it held."""
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=sys.stderr)
     _, status, usage = os.wait4(process.pid, 0)
     code = os.waitstatus_to_exitcode(status)

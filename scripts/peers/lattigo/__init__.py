@@ -1,4 +1,4 @@
-"""Lattigo v6.2, as the Go library inside the wheel of orion-fhe: bootstrapping of full and of sparse slots, operations."""
+"""Lattigo v6.2, as the Go library inside the wheel of orion-fhe: bootstrapping and operations on one thread."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The Go library's C interface as far as it is measured. Objects are numbers that Go hands out; floats are 32 bits wide."""
+"""The Go library's C interface as far as it is used. Objects are numbers that Go hands out; floats are 32 bits wide."""
 
 from __future__ import annotations
 

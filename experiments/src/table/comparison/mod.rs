@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// What is explained wherever the columns are shown.
-const LEGEND: &str = "Measured: median (least to greatest) on this machine. Predicted: from counts of the engine's kernels and the constants \
-     of a device. Reported: published by others, mostly on other hardware. A ratio is between two measurements with equally \
-     many threads. Bits are minus log2 of the mean and the worst error of values in [-1, 1].";
+const LEGEND: &str = "Measured: median (least to greatest) on this machine. Predicted: from counts of the engine's kernels \
+     and the constants of a device. Reported: published by others, mostly on other hardware. A ratio is between two \
+     measurements with equally many threads. Bits are minus log2 of the mean and the worst error of values in [-1, 1].";
 
 /// The whole page.
 pub(super) fn page(comparison: &Comparison) -> String {

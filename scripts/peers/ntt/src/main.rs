@@ -71,7 +71,7 @@ fn concrete(degree: usize, prime: u64) -> Transform {
     }
 }
 
-/// Residues at an address that is a multiple of a cache line, as this project's own buffers are: a vector that straddles
+/// Residues at an address that is a multiple of a cache line, as this project's own buffers are: vectors that straddle
 /// two lines would cost the peer a quarter of its time.
 struct Limb {
     storage: Vec<u64>,
@@ -110,7 +110,8 @@ fn report(operation: &str, runs: usize, note: &str, mut run: impl FnMut()) {
         .collect();
     seconds.sort_by(f64::total_cmp);
     println!(
-        "{{\"operation\":\"{operation}\",\"seconds\":{{\"median\":{:e},\"min\":{:e},\"max\":{:e}}},\"runs\":{runs},\"note\":\"{note}\"}}",
+        "{{\"operation\":\"{operation}\",\"seconds\":{{\"median\":{:e},\"min\":{:e},\"max\":{:e}}},\
+         \"runs\":{runs},\"note\":\"{note}\"}}",
         seconds[runs / 2],
         seconds[0],
         seconds[runs - 1]
