@@ -1,14 +1,15 @@
 //! The command line of `fhe-llama`.
 
 use crate::calibrate::{CalibrationRequest, calibrate};
+use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
 use crate::runner::{self, Reporter, RunRequest};
 use crate::spec::{Mode, Override};
 use crate::workspace::Workspace;
-use crate::{figure, params, table};
+use crate::{comparison, figure, params, table};
 use clap::{Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -59,6 +60,21 @@ enum Command {
     Params {
         /// Its name, such as n16-llama.
         name: String,
+    },
+    /// Compare this engine with other libraries: measured, predicted and reported times side by side, never mixed.
+    ///
+    /// The measurements are those of scripts/bench-peers. Writes the table and the chart, and needs nothing but files.
+    Compare {
+        /// A comparison, such as experiments/suites/micro-cpu.toml.
+        spec: PathBuf,
+    },
+    /// Predict single operations from their counts, as rows for a comparison: one JSON object a line.
+    Predict {
+        /// A parameter set, such as n16-llama.
+        parameters: String,
+        /// A device profile, such as ifma-cpu-2-threads.
+        #[arg(long)]
+        device: String,
     },
     /// Derive Parquet, CSV and Markdown tables from the records of suites.
     Tables {
@@ -135,6 +151,11 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
             println!("{}", params::describe(&name)?);
             Ok(())
         }
+        Command::Compare { spec } => compare(&workspace, &spec),
+        Command::Predict { parameters, device } => {
+            comparison::predict(&parameters, &device)?.iter().for_each(|line| println!("{line}"));
+            Ok(())
+        }
         Command::Tables { suites } => derive_all(&workspace, suites, table::derive),
         Command::Figures { suites } => derive_all(&workspace, suites, figure::derive),
         // Handled before: a child prints no errors of its own.
@@ -151,6 +172,14 @@ fn run(workspace: &Workspace, executor: &dyn CellExecutor, request: &RunRequest)
     summary.verdict()
 }
 
+fn compare(workspace: &Workspace, spec: &Path) -> Result<(), HarnessError> {
+    let comparison = Comparison::load(workspace, spec)?;
+    println!("{}", table::comparison_summary(&comparison));
+    name_files(workspace, &table::derive_comparison(workspace, &comparison)?);
+    name_files(workspace, &figure::derive_comparison(workspace, &comparison)?);
+    Ok(())
+}
+
 /// Derives the files of the named suites, or of all, and names them.
 fn derive_all(
     workspace: &Workspace,
@@ -164,14 +193,17 @@ fn derive_all(
         }
     }
     for suite in suites {
-        let written = derive(workspace, &suite)?;
-        let folder = written.first().and_then(|path| path.parent()).unwrap_or(workspace.root());
-        let names: Vec<_> =
-            written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
-        if !names.is_empty() {
-            let folder = folder.strip_prefix(workspace.root()).unwrap_or(folder);
-            println!("wrote to {}: {}", folder.display(), names.join(", "));
-        }
+        name_files(workspace, &derive(workspace, &suite)?);
     }
     Ok(())
+}
+
+/// Says which files of a folder were written.
+fn name_files(workspace: &Workspace, written: &[PathBuf]) {
+    let folder = written.first().and_then(|path| path.parent()).unwrap_or(workspace.root());
+    let names: Vec<_> = written.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
+    if !names.is_empty() {
+        let folder = folder.strip_prefix(workspace.root()).unwrap_or(folder);
+        println!("wrote to {}: {}", folder.display(), names.join(", "));
+    }
 }

@@ -169,12 +169,14 @@ pub enum HarnessError {
         supported: u64,
     },
     /// A suite without records was asked for its tables or figures.
-    #[error("no records of suite `{suite}` at `{}`; make them with `fhe-llama run`", path.display())]
+    #[error("no records of suite `{suite}` at `{}`; make them with `{writer}`", path.display())]
     NoRecords {
         /// The suite.
         suite: String,
-        /// Where its journal would be.
+        /// Where its records would be.
         path: PathBuf,
+        /// The command that makes them.
+        writer: &'static str,
     },
     /// A derived table could not be made.
     #[error("table `{}`: {message}", path.display())]
@@ -222,9 +224,11 @@ pub enum HarnessError {
         /// Cells asked for.
         total: usize,
     },
-    /// A name that no parameter set has.
-    #[error("`{name}` is no parameter set (engine.parameters); {}", suggestion(nearest.as_deref(), known))]
-    UnknownParameters {
+    /// A name that no parameter set, or no device profile, has.
+    #[error("`{name}` is no {kind}; {}", suggestion(nearest.as_deref(), known))]
+    UnknownName {
+        /// What it should be the name of.
+        kind: &'static str,
         /// The name as given.
         name: String,
         /// The known name closest to it, when one is close.

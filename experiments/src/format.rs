@@ -70,7 +70,7 @@ pub fn bits(value: f64) -> String {
 }
 
 /// A value rounded to a number of significant digits, without an exponent.
-fn significant(value: f64, digits: usize) -> String {
+pub fn significant(value: f64, digits: usize) -> String {
     // The exponent is that of the rounded value: 999.7 to three digits is 1000, not 999.
     let rounded = format!("{value:.precision$e}", precision = digits - 1);
     let exponent: i32 = rounded.rsplit('e').next().and_then(|exponent| exponent.parse().ok()).unwrap_or_default();

@@ -4,6 +4,9 @@
 //! suites/*.toml --spec--> cells --identity--> missing cells --runner--> one child process each
 //!      results/SUITE/SUITE.jsonl <--journal-- records <--executor--------------'
 //!                  '--table--> .parquet .csv .md        '--figure--> figures/SUITE.{svg,png}
+//!
+//! suites/*.toml (a comparison) + measurements of scripts/bench-peers + baselines/*.toml
+//!                  '--comparison--table--> .parquet .csv .md    '--figure--> figures/SUITE.{svg,png}
 //! ```
 //!
 //! What a reader may rely on:
@@ -23,6 +26,7 @@ pub mod atomic;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod cli;
+pub mod comparison;
 pub mod error;
 pub mod event;
 pub mod execute;

@@ -34,6 +34,12 @@ impl Machine {
     pub fn class(&self) -> String {
         format!("{} | {} | {}", self.cpu, self.arch, self.vector_extension)
     }
+
+    /// The machine in a few words, all that a measured time depends on: `AMD EPYC, avx512ifma, 2 cores`.
+    pub fn name(&self) -> String {
+        let cores = if self.cores == 1 { "1 core".into() } else { format!("{} cores", self.cores) };
+        format!("{}, {}, {cores}", self.cpu, self.vector_extension)
+    }
 }
 
 /// Logical cores this process may use.

@@ -98,11 +98,12 @@ pub fn describe(name: &str) -> Result<String, HarnessError> {
 /// The parameter set of that name.
 ///
 /// # Errors
-/// [`HarnessError::UnknownParameters`] with the nearest name.
+/// [`HarnessError::UnknownName`] with the nearest name.
 pub fn named(name: &str) -> Result<Parameters, HarnessError> {
     let known = PARAMETER_SETS.map(|set| set.name);
     if !known.contains(&name) {
-        return Err(HarnessError::UnknownParameters {
+        return Err(HarnessError::UnknownName {
+            kind: "parameter set (engine.parameters)",
             name: name.into(),
             nearest: nearest(name, known).map(str::to_string),
             known: known.map(str::to_string).into(),

@@ -55,6 +55,11 @@ impl Workspace {
         self.results().join(suite).join(format!("{suite}{suffix}"))
     }
 
+    /// The committed spec of a suite, `experiments/suites/SUITE.toml`; a suite may have been run from elsewhere.
+    pub fn suite_spec(&self, suite: &str) -> PathBuf {
+        self.root.join("experiments").join("suites").join(format!("{suite}.toml"))
+    }
+
     /// A figure, `figures/NAME.EXTENSION`.
     pub fn figure(&self, name: &str, extension: &str) -> PathBuf {
         self.root.join("figures").join(format!("{name}.{extension}"))

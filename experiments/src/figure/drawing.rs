@@ -115,6 +115,14 @@ impl Drawing {
         self.shapes.push(Shape::Box { from, to, colour });
     }
 
+    /// The outline of a rectangle, drawn inside its edges.
+    pub(super) fn hollow(&mut self, from: (f64, f64), to: (f64, f64), colour: Colour, width: f64) {
+        let (left, top, right, bottom) =
+            (from.0 + width / 2.0, from.1 + width / 2.0, to.0 - width / 2.0, to.1 - width / 2.0);
+        let corners = vec![(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+        self.line(corners, colour, width);
+    }
+
     pub(super) fn disc(&mut self, centre: (f64, f64), radius: f64, colour: Colour) {
         self.shapes.push(Shape::Disc { centre, radius, colour });
     }

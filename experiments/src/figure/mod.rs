@@ -4,6 +4,7 @@
 //! clock, no system font, no randomness.
 
 mod axis;
+mod comparison;
 mod drawing;
 mod font;
 mod overview;
@@ -11,11 +12,13 @@ mod panel;
 mod render;
 
 use crate::atomic::{Access, OsDisk, replace};
+use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::journal::Journal;
 use crate::record::{CellRecord, Status, standing};
 use crate::spec::Mode;
 use crate::workspace::Workspace;
+use drawing::Drawing;
 use std::path::PathBuf;
 
 /// Draws all figures of a suite and returns their paths: `figures/SUITE.{svg,png}` for its first encrypted cell, or
@@ -24,21 +27,54 @@ use std::path::PathBuf;
 /// # Errors
 /// [`HarnessError::NoRecords`], a damaged journal, [`HarnessError::Figure`] or a failed write.
 pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, HarnessError> {
+    if let Some(comparison) = Comparison::of_suite(workspace, suite)? {
+        return derive_comparison(workspace, &comparison);
+    }
     let journal = Journal::of(workspace, suite);
     let records = journal.read()?.records;
     if records.is_empty() {
-        return Err(HarnessError::NoRecords { suite: suite.into(), path: journal.path().into() });
+        return Err(HarnessError::NoRecords {
+            suite: suite.into(),
+            path: journal.path().into(),
+            writer: "fhe-llama run",
+        });
     }
     let mut written = Vec::new();
     for (name, record) in subjects(suite, &records) {
         let Some(drawing) = overview::draw(record) else { continue };
-        let failed = |message: String| HarnessError::Figure { name: name.clone(), message };
-        let (svg, png) = (workspace.figure(&name, "svg"), workspace.figure(&name, "png"));
-        replace(&OsDisk, &svg, render::svg(&drawing).map_err(failed)?.as_bytes(), Access::Shared)?;
-        replace(&OsDisk, &png, &render::png(&drawing).map_err(failed)?, Access::Shared)?;
-        written.extend([svg, png]);
+        written.extend(write(workspace, &name, &drawing)?);
     }
     Ok(written)
+}
+
+/// As [`derive`], for a comparison that need not be a committed suite: a chart for each machine, the one with the newest
+/// measurement first.
+///
+/// # Errors
+/// [`HarnessError::Figure`] or a failed write.
+pub fn derive_comparison(workspace: &Workspace, comparison: &Comparison) -> Result<Vec<PathBuf>, HarnessError> {
+    let mut written = Vec::new();
+    for (index, machine) in comparison.machines.iter().enumerate() {
+        let name = numbered(&comparison.spec.name, index);
+        let failed = |message: String| HarnessError::Figure { name: name.clone(), message };
+        let drawing = comparison::draw(&comparison.spec, machine).map_err(failed)?;
+        written.extend(write(workspace, &name, &drawing)?);
+    }
+    Ok(written)
+}
+
+/// Renders a drawing to its two files.
+fn write(workspace: &Workspace, name: &str, drawing: &Drawing) -> Result<[PathBuf; 2], HarnessError> {
+    let failed = |message: String| HarnessError::Figure { name: name.into(), message };
+    let (svg, png) = (workspace.figure(name, "svg"), workspace.figure(name, "png"));
+    replace(&OsDisk, &svg, render::svg(drawing).map_err(failed)?.as_bytes(), Access::Shared)?;
+    replace(&OsDisk, &png, &render::png(drawing).map_err(failed)?, Access::Shared)?;
+    Ok([svg, png])
+}
+
+/// The first figure of a suite has its name, the others a number behind it.
+fn numbered(suite: &str, index: usize) -> String {
+    if index == 0 { suite.to_string() } else { format!("{suite}-{index}") }
 }
 
 /// The records that get a figure, with its name.
@@ -46,6 +82,5 @@ fn subjects<'a>(suite: &str, records: &'a [CellRecord]) -> Vec<(String, &'a Cell
     let succeeded: Vec<_> = standing(records).into_iter().filter(|record| record.status == Status::Ok).collect();
     let of = |mode: Mode| succeeded.iter().copied().filter(move |record| record.mode == mode).collect::<Vec<_>>();
     let chosen = [of(Mode::Encrypted), of(Mode::Clear)].into_iter().find(|chosen| !chosen.is_empty());
-    let several = |index: usize| if index == 0 { suite.to_string() } else { format!("{suite}-{index}") };
-    chosen.unwrap_or_default().into_iter().enumerate().map(|(index, record)| (several(index), record)).collect()
+    chosen.unwrap_or_default().into_iter().enumerate().map(|(index, record)| (numbered(suite, index), record)).collect()
 }

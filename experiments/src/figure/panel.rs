@@ -66,18 +66,20 @@ pub(super) enum Mark {
     DottedLine,
     DottedDashes,
     Patch,
+    Hollow,
 }
 
 /// Marks and names in a row.
 pub(super) fn legend(drawing: &mut Drawing, at: (f64, f64), entries: &[(Mark, Colour, &str)], face: &Face) {
     let mut x = at.0;
     for (mark, colour, name) in entries {
-        let width = if matches!(mark, Mark::Dot | Mark::Patch) { 10.0 } else { 20.0 };
+        let width = if matches!(mark, Mark::Dot | Mark::Patch | Mark::Hollow) { 10.0 } else { 20.0 };
         let (from, to) = ((x, at.1), (x + width, at.1));
         match mark {
             Mark::Line | Mark::DottedLine => drawing.line(vec![from, to], *colour, 1.8),
             Mark::Dashes | Mark::DottedDashes => drawing.dashes(from, to, *colour, 1.6),
             Mark::Patch => drawing.rectangle((x, at.1 - 5.0), (x + width, at.1 + 5.0), *colour),
+            Mark::Hollow => drawing.hollow((x, at.1 - 5.0), (x + width, at.1 + 5.0), *colour, 1.4),
             Mark::Dot => {}
         }
         if matches!(mark, Mark::Dot | Mark::DottedLine | Mark::DottedDashes) {

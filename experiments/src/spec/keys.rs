@@ -56,6 +56,16 @@ pub(super) fn check(spec: &Table, file: &str) -> Result<(), HarnessError> {
     Ok(())
 }
 
+/// Refuses the first key of a table that `T` does not have. `place` is the table's own dotted key, empty at the top.
+pub(crate) fn check_fields<T: DeserializeOwned>(table: &Table, place: &str, origin: &str) -> Result<(), HarnessError> {
+    let dotted = |key: &str| if place.is_empty() { key.to_string() } else { format!("{place}.{key}") };
+    let fields = fields_of::<T>();
+    match table.keys().find(|key| !fields.contains(&key.as_str())) {
+        Some(key) => Err(unknown(origin, &dotted(key), fields.iter().map(|field| dotted(field)).collect())),
+        None => Ok(()),
+    }
+}
+
 /// Refuses a dotted key that no cell has.
 pub(super) fn check_settable(key: &str, origin: &str) -> Result<(), HarnessError> {
     let known = settable_keys();

@@ -97,6 +97,7 @@ impl Suite {
             file: file.into(),
             message: source.to_string().trim_end().into(),
         })?;
+        refuse_other_kinds(&spec, file)?;
         keys::check(&spec, file)?;
         let mut axes = sweep::axes(&spec, file)?;
         for change in overrides {
@@ -120,8 +121,20 @@ impl Suite {
     }
 }
 
+/// A comparison is derived, not run; its keys would only be called unknown one by one.
+fn refuse_other_kinds(spec: &Table, file: &str) -> Result<(), HarnessError> {
+    match spec.get("kind") {
+        None => Ok(()),
+        Some(kind) => Err(HarnessError::InvalidValue {
+            origin: file.into(),
+            key: "kind".into(),
+            problem: format!("is {kind}, but an experiment has no kind; a comparison is made with `fhe-llama compare`"),
+        }),
+    }
+}
+
 /// The toml crate spreads its message over lines, the key last.
-fn one_line(message: &str) -> String {
+pub(crate) fn one_line(message: &str) -> String {
     message.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -144,12 +157,17 @@ fn append_cells(spec: SpecFile, file: &str, root: &Path, cells: &mut Vec<Cell>) 
     Ok(())
 }
 
+/// Whether a name may become a folder of results: lower-case letters, digits and hyphens only.
+pub(crate) fn is_folder_name(name: &str) -> bool {
+    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+    !name.is_empty() && name.chars().all(plain)
+}
+
 /// The part of a spec that a cell computes with, every value in its range and every named input present.
 fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig, HarnessError> {
     let refuse =
         |key: &str, problem: String| HarnessError::InvalidValue { origin: file.into(), key: key.into(), problem };
-    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
-    if spec.name.is_empty() || !spec.name.chars().all(plain) {
+    if !is_folder_name(&spec.name) {
         let problem = format!("is `{}`; it names a folder: lower-case letters, digits and hyphens only", spec.name);
         return Err(refuse("name", problem));
     }

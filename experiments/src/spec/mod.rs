@@ -8,8 +8,10 @@ mod load;
 mod prompts;
 mod sweep;
 
+pub(crate) use keys::check_fields;
 pub use keys::{nearest, settable_keys};
 pub use load::{Override, Suite};
+pub(crate) use load::{is_folder_name, one_line};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

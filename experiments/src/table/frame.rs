@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// One value of a table.
 #[derive(Clone, Debug, PartialEq)]
-enum Scalar {
+pub(super) enum Scalar {
     Text(String),
     Integer(i64),
     Float(f64),
@@ -66,7 +66,7 @@ impl From<&Value> for Scalar {
     }
 }
 
-type Row = Vec<(String, Scalar)>;
+pub(super) type Row = Vec<(String, Scalar)>;
 
 /// One row per cell.
 pub(super) fn cells(records: &[&CellRecord]) -> Result<DataFrame, String> {
@@ -111,7 +111,7 @@ pub(super) fn positions(records: &[&CellRecord]) -> Result<DataFrame, String> {
     frame(rows.collect())
 }
 
-fn push(row: &mut Row, name: &str, value: impl Into<Scalar>) {
+pub(super) fn push(row: &mut Row, name: &str, value: impl Into<Scalar>) {
     row.push((name.into(), value.into()));
 }
 
@@ -228,7 +228,7 @@ fn push_seconds(row: &mut Row, seconds: &PhaseSeconds) {
 
 /// Rows may have different columns (a count that only one mode knows); a column keeps the place where it first came up,
 /// after the column that preceded it there.
-fn frame(rows: Vec<Row>) -> Result<DataFrame, String> {
+pub(super) fn frame(rows: Vec<Row>) -> Result<DataFrame, String> {
     let mut names: Vec<String> = Vec::new();
     for row in &rows {
         let mut place = 0;

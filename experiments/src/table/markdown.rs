@@ -91,7 +91,7 @@ fn provenance(records: &[&CellRecord]) -> String {
             from.code.short(),
             format!("`{}`", from.code.lock_hash),
             from.code.compiler.clone(),
-            format!("{}, {}, {} cores", from.machine.cpu, from.machine.vector_extension, from.machine.cores),
+            from.machine.name(),
             format::bytes(from.machine.memory_bytes),
             from.started_at.clone(),
         ]);

@@ -6,7 +6,10 @@
 //! | `SUITE-layers.parquet`, `.csv` | one per cell, reference, layer and site: errors of intermediate values |
 //! | `SUITE-positions.parquet`, `.csv` | one per cell, reference and token position: agreement of the logits |
 //! | `SUITE.md` | for people: rounded, with units and provenance |
+//!
+//! A comparison has one `SUITE.parquet` and `SUITE.csv` with a row per line of its `SUITE.md`.
 
+mod comparison;
 mod frame;
 mod grid;
 mod heading;
@@ -16,6 +19,7 @@ mod names;
 mod terminal;
 
 use crate::atomic::{Access, OsDisk, replace};
+use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::journal::Journal;
 use crate::record::{CellRecord, standing};
@@ -28,10 +32,17 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// [`HarnessError::NoRecords`], a damaged journal, or a failed write. Each file is replaced whole or not at all.
 pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, HarnessError> {
+    if let Some(comparison) = Comparison::of_suite(workspace, suite)? {
+        return derive_comparison(workspace, &comparison);
+    }
     let journal = Journal::of(workspace, suite);
     let records = journal.read()?.records;
     if records.is_empty() {
-        return Err(HarnessError::NoRecords { suite: suite.into(), path: journal.path().into() });
+        return Err(HarnessError::NoRecords {
+            suite: suite.into(),
+            path: journal.path().into(),
+            writer: "fhe-llama run",
+        });
     }
     let rows = standing(&records);
     let mut written = Vec::new();
@@ -52,6 +63,24 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
     replace(&OsDisk, &page, markdown::page(suite, &rows).as_bytes(), Access::Shared)?;
     written.push(page);
     Ok(written)
+}
+
+/// As [`derive`], for a comparison that need not be a committed suite.
+///
+/// # Errors
+/// A failed write. Each file is replaced whole or not at all.
+pub fn derive_comparison(workspace: &Workspace, comparison: &Comparison) -> Result<Vec<PathBuf>, HarnessError> {
+    let [parquet, csv, page] =
+        [".parquet", ".csv", ".md"].map(|suffix| workspace.result(&comparison.spec.name, suffix));
+    let failed = |message| HarnessError::Table { path: parquet.clone(), message };
+    write_frame(&mut comparison::frame(comparison).map_err(failed)?, &parquet, &csv)?;
+    replace(&OsDisk, &page, comparison::page(comparison).as_bytes(), Access::Shared)?;
+    Ok(vec![parquet, csv, page])
+}
+
+/// What a terminal shows of a comparison.
+pub fn comparison_summary(comparison: &Comparison) -> String {
+    comparison::summary(comparison)
 }
 
 /// What a terminal shows after a run.

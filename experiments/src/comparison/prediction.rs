@@ -1,0 +1,91 @@
+//! What metering predicts of single operations: counts of the same code without data, times a device's constants.
+
+use crate::error::HarnessError;
+use crate::spec::nearest;
+use fhe_ckks::{CkksClient, CkksError, CkksServer, Client, Evaluator, Level, Parameters, Rotation, bootstrap};
+use fhe_ring::{Counts, DeviceProfile, Meter, Seed};
+use serde_json::json;
+use std::sync::Arc;
+
+/// Limbs of the ciphertexts of single operations, as everywhere in the comparison.
+const LIMBS: usize = 10;
+/// Half bootstraps of one call, which share the keys they read.
+const BATCH: usize = 4;
+
+/// Predicts the operations of a comparison: one JSON object a line, in the form in which peers print measurements.
+///
+/// # Errors
+/// A name that no parameter set or device has, or a circuit that cannot be metered.
+pub fn predict(parameters: &str, device: &str) -> Result<Vec<String>, HarnessError> {
+    let profile = DeviceProfile::named(device).ok_or_else(|| {
+        let known: Vec<String> = DeviceProfile::ALL.map(|profile| profile.name.to_string()).into();
+        let nearest = nearest(device, known.iter().map(String::as_str)).map(str::to_string);
+        HarnessError::UnknownName { kind: "device profile", name: device.into(), nearest, known }
+    })?;
+    let parameters = crate::params::named(parameters)?;
+    let metered = meter(&parameters).map_err(|source| HarnessError::execution("meter the operations", source))?;
+    let line = |(operation, counts): (&str, Counts)| {
+        let seconds = profile.predict(&counts);
+        let row = json!({
+            "operation": operation,
+            "seconds": { "median": seconds, "min": seconds, "max": seconds },
+            "note": format!("device profile {}", profile.name),
+        });
+        row.to_string()
+    };
+    Ok(metered.into_iter().map(line).collect())
+}
+
+/// What each operation executes on a backend that only counts.
+fn meter(parameters: &Parameters) -> Result<Vec<(&'static str, Counts)>, CkksError> {
+    let meter = || Arc::new(Meter::new(parameters.rlwe().chain().clone()));
+    let server = CkksServer::planning(meter(), parameters.clone())?;
+    // Secrets without data: the seed stands for nothing.
+    let client = CkksClient::new(meter(), parameters.clone(), &Seed::from_bytes([0; 32]))?;
+    let shape = parameters.shape().clone();
+    let slots = vec![0.0; shape.slots];
+    let operand = client.encrypt_slots(&slots, Level(LIMBS - 1))?;
+    let lowest = client.encrypt_slots(&slots, Level(shape.slots_to_coefficients_levels))?;
+    let coefficients = client.encrypt(&vec![0.0; shape.degree()], shape.full_scale)?;
+    let levels = shape.compute_levels;
+
+    let mut metered = Vec::new();
+    let mut count = |operation, run: &dyn Fn() -> Result<(), CkksError>| {
+        let before = server.backend().counts();
+        run()?;
+        metered.push((operation, server.backend().counts() - before));
+        Ok::<(), CkksError>(())
+    };
+    count("multiply-relinearise-rescale", &|| server.multiply(&operand, &operand).map(drop))?;
+    count("rotate", &|| server.rotate(&operand, Rotation(1)).map(drop))?;
+    count("bootstrap-half", &|| server.half_bootstrap(&[&coefficients], levels).map(drop))?;
+    count("bootstrap-half-batch4", &|| server.half_bootstrap(&[&coefficients; BATCH], levels).map(drop))?;
+    count("bootstrap-full", &|| bootstrap(&server, &lowest, levels).map(drop))?;
+    Ok(metered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_predicted() {
+        let lines = predict("n16-llama", "ifma-cpu-1-thread").unwrap();
+        let seconds = |operation: &str| {
+            let rows = lines.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            let row = rows.into_iter().find(|row| row["operation"] == operation).unwrap();
+            row["seconds"]["median"].as_f64().unwrap()
+        };
+        assert!(seconds("rotate") > 0.0);
+        assert!(seconds("rotate") < seconds("bootstrap-half"));
+        assert!(seconds("bootstrap-half") < seconds("bootstrap-half-batch4"));
+        assert!(seconds("bootstrap-half") < seconds("bootstrap-full"));
+    }
+
+    #[test]
+    fn rejects_unknown_names() {
+        let error = predict("n16-llama", "ifma-cpu-1-threads").unwrap_err().to_string();
+        assert!(error.contains("did you mean `ifma-cpu-1-thread`?"), "{error}");
+        assert!(predict("n16-lama", "ifma-cpu-1-thread").unwrap_err().to_string().contains("n16-llama"));
+    }
+}
