@@ -5,7 +5,11 @@
 //! `j` of the cyclotomic ring, and the squares of their inverses point `N - 1 - j`. So both maps are butterflies between
 //! the pair `2j, 2j + 1` on one side and the pair `j, N - 1 - j` on the other, with the factors `w^e` of even `i = 2j`.
 
-use super::LimbKernels;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+mod portable;
+
+use super::{LimbKernels, dispatch};
 use crate::{Modulus, Ring, ntt::root_exponent, primes::primitive_root};
 
 /// The points `w^e` of the even values of the conjugate-invariant ring, and their inverses.
@@ -19,8 +23,8 @@ impl EvenPoints {
     /// Of a conjugate-invariant ring; the chain's primes are 1 modulo `4N`.
     pub(in crate::cpu) fn new(ring: Ring, m: &Modulus) -> Self {
         let degree = ring.degree();
-        let root =
-            primitive_root(m, 4 * degree as u64).expect("checked operations refuse rings beyond the chain's largest degree");
+        let root = primitive_root(m, 4 * degree as u64)
+            .expect("checked operations refuse rings beyond the chain's largest degree");
         let mut powers = vec![1u64; 4 * degree];
         for k in 1..powers.len() {
             powers[k] = m.mul(powers[k - 1], root);
@@ -36,30 +40,15 @@ impl EvenPoints {
 
 impl LimbKernels<'_> {
     /// Values of the trace of `X^shift (A(X^2) + X B(X^2))`.
+    ///
+    /// With `A` and `B` at `x^2`, `A'` and `B'` at `x^-2`, and `+` and `-` for the points `x` and `-x`: shift 0 gives
+    /// `(A + A') +- (x B + B'/x)` and shift 1 `(x^2 B + B'/x^2) +- (x A + A'/x)`.
     pub(in crate::cpu) fn trace(self, out: &mut [u64], even: &[u64], odd: &[u64], shift: usize, table: &EvenPoints) {
-        let m = self.modulus;
-        let last = out.len() - 1;
-        // With A and B at x^2 and at x^-2: shift 0: (A + A') +- (x B + B'/x); shift 1: (x^2 B + B'/x^2) +- (x A + A'/x).
-        for (j, pair) in out.chunks_exact_mut(2).enumerate() {
-            let (x, y) = (table.points[j], table.inverses[j]);
-            let turned = |f: &[u64]| m.add(m.mul(x, f[j]), m.mul(y, f[last - j]));
-            let (fixed, signed) = match shift {
-                0 => (m.add(even[j], even[last - j]), turned(odd)),
-                _ => (m.add(m.mul(m.mul(x, x), odd[j]), m.mul(m.mul(y, y), odd[last - j])), turned(even)),
-            };
-            (pair[0], pair[1]) = (m.add(fixed, signed), m.sub(fixed, signed));
-        }
+        dispatch!(self, trace(out, even, odd, shift, table))
     }
 
     /// Values of `A` and `B` with `A(X^2) + X B(X^2)` equal to the source.
     pub(in crate::cpu) fn parity_split(self, even: &mut [u64], odd: &mut [u64], source: &[u64], table: &EvenPoints) {
-        let m = self.modulus;
-        let last = source.len() - 1;
-        for (j, pair) in source.chunks_exact(2).enumerate() {
-            let sum = m.mul(m.add(pair[0], pair[1]), table.half);
-            let difference = m.mul(m.sub(pair[0], pair[1]), table.half);
-            (even[j], even[last - j]) = (sum, sum);
-            (odd[j], odd[last - j]) = (m.mul(difference, table.inverses[j]), m.mul(difference, table.points[j]));
-        }
+        dispatch!(self, parity_split(even, odd, source, table))
     }
 }

@@ -1,0 +1,31 @@
+//! The maps between the two rings.
+
+use fhe_ring::{Basis, Poly, Shape};
+
+use super::{REAL, coefficients, meter, real_values, values};
+
+#[test]
+fn rejects_traces_of_unlike_parts() {
+    let meter = meter();
+    let two = Basis::prefix(2);
+    let poly = values(&meter, two);
+    assert!(Poly::trace(&meter, [&poly, &poly], 1).is_ok());
+    refused!(OutOfRange, "trace", Poly::trace(&meter, [&poly, &poly], 2));
+    refused!(BasisMismatch, "trace", Poly::trace(&meter, [&poly, &values(&meter, Basis::prefix(3))], 0));
+    let real = real_values(&meter, two);
+    refused!(RingUnsupported, "trace", Poly::trace(&meter, [&real, &real], 0));
+    refused!(RingMismatch, "trace", Poly::trace(&meter, [&poly, &real], 0));
+    let untransformed = coefficients(&meter, two);
+    refused!(DomainMismatch, "trace", Poly::trace(&meter, [&untransformed, &untransformed], 0));
+    refused!(DomainMismatch, "trace", Poly::trace(&meter, [&poly, &untransformed], 0));
+}
+
+#[test]
+fn rejects_splits_by_parity_outside_the_conjugate_invariant_ring() {
+    let meter = meter();
+    let two = Basis::prefix(2);
+    assert!(real_values(&meter, two).parity_split(&meter).is_ok());
+    refused!(RingUnsupported, "parity_split", values(&meter, two).parity_split(&meter));
+    let untransformed = Poly::zeros(&meter, Shape::coefficient(REAL, two)).unwrap();
+    refused!(DomainMismatch, "parity_split", untransformed.parity_split(&meter));
+}
