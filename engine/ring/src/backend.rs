@@ -5,13 +5,7 @@ use crate::{
     Operand, Pair, PrimeChain, Ring, Shape,
 };
 
-/// Exact arithmetic on RNS polynomials in opaque buffers.
-///
-/// Kernels trust the shapes they are given; the checked operations of [`crate::ops`] are the public way in.
-/// Every implementation agrees bit for bit on every kernel, whatever its intermediate representation: results are
-/// fully reduced residues in `0..p`. `Meter` holds no data and only accounts for what it is asked to do.
-///
-/// Words are limb-major: limb after limb in the order of [`crate::Basis::indices`], `ring.degree()` words each.
+#[doc = include_str!("../BACKEND.md")]
 pub trait Backend: Sized + Send + Sync + 'static {
     /// The words of a polynomial or of a residue matrix.
     type Buffer: Send + Sync;
