@@ -99,3 +99,14 @@ pub fn cases(chain: &PrimeChain) -> Vec<Case> {
     }
     cases
 }
+
+/// Partitions of a chain's ciphertext primes into groups for gadget digits: of one prime each, of equal widths, all in one,
+/// of unequal widths, of primes that are not neighbours.
+pub(crate) fn partitions(chain: &PrimeChain) -> Vec<Vec<Basis>> {
+    let count = chain.ciphertext_primes().len();
+    let all = Basis::prefix(count);
+    let mut partitions: Vec<_> = [1, 2, 3, count].map(|width| all.groups_of(width)).to_vec();
+    partitions.push([0..1, 1..4, 4..count].map(Basis::of).to_vec());
+    partitions.push([0, 1].map(|parity| Basis::of((parity..count).step_by(2))).to_vec());
+    partitions
+}

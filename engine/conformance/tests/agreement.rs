@@ -1,7 +1,8 @@
-//! The backends of the ring crate against each other.
+//! The backends of the ring crate against each other, and against themselves on other numbers of threads.
 
 use fhe_conformance::{Case, Pattern, cases, exercise, exercise_modules, run};
 use fhe_ring::{Counting, Cpu, Meter, PrimeChain, primes::primes_below};
+use rayon::ThreadPoolBuilder;
 
 /// Primes of very different sizes: 50, 42, 30 and 20 bits, and one just above a power of two.
 fn chain(max_log_degree: u32) -> PrimeChain {
@@ -32,6 +33,40 @@ fn vector_instructions_agree_with_portable_ones_at_large_degrees() {
     for case in largest {
         exercise(&portable, &case).assert_equals(&exercise(&vector, &case), &case.to_string());
     }
+}
+
+/// Runs the cases in pools of one, two and three threads, and compares.
+fn assert_independent_of_threads(chain: &PrimeChain, cpu: fn(PrimeChain) -> Cpu, cases: &[Case]) {
+    let runs = [1, 2, 3].map(|threads| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started");
+        (threads, pool, cpu(chain.clone()))
+    });
+    let [first, others @ ..] = &runs;
+    for (threads, pool, backend) in others {
+        for case in cases {
+            let expected = first.1.install(|| exercise(&first.2, case));
+            let found = pool.install(|| exercise(backend, case));
+            expected.assert_equals(&found, &format!("{case}, {threads} threads"));
+        }
+        for pattern in Pattern::ALL {
+            let expected = first.1.install(|| exercise_modules(&first.2, pattern));
+            let found = pool.install(|| exercise_modules(backend, pattern));
+            expected.assert_equals(&found, &format!("module rows, {pattern:?}, {threads} threads"));
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let small = chain(4);
+    assert_independent_of_threads(&small, Cpu::new, &cases(&small));
+    assert_independent_of_threads(&small, Cpu::portable, &cases(&small));
+    // Limbs of this length are cut into several blocks.
+    let large = chain(13);
+    let largest: Vec<_> = (cases(&large).into_iter())
+        .filter(|case| case.ring.log_degree == 13 && case.basis.len() == 7 && case.pattern == Pattern::Random)
+        .collect();
+    assert_independent_of_threads(&large, Cpu::new, &largest);
 }
 
 #[test]

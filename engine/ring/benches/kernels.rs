@@ -7,8 +7,8 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fhe_ring::{
-    Backend, Basis, Cpu, InstructionSet, Modulus, Operand, PrimeChain, Ring, Shape, ntt::NumberTheoreticTransform,
-    primes::primes_below,
+    Backend, Basis, Cpu, GadgetInput, GaloisElement, HoistedInput, HoistedSum, InstructionSet, KeyedAutomorphism,
+    Modulus, Operand, Pair, PrimeChain, Ring, Shape, ntt::NumberTheoreticTransform, primes::primes_below,
 };
 
 const LOG_DEGREE: u32 = 16;
@@ -75,8 +75,9 @@ fn base_conversion(c: &mut Criterion) {
     let shape = Shape::evaluation(ring, Basis::prefix(30));
     let source = fill(&backend, shape, 1);
     let operand = Operand { buffer: &source, shape };
-    group.bench_function("mod-up/30+6/5-digits", |b| b.iter(|| backend.mod_up(operand, 6, 6)));
-    group.bench_function("mod-up/30+8/4-digits", |b| b.iter(|| backend.mod_up(operand, 8, 8)));
+    let [sixes, eights] = [6, 8].map(|width| shape.basis.groups_of(width));
+    group.bench_function("mod-up/30+6/5-digits", |b| b.iter(|| backend.mod_up(operand, &sixes, 6)));
+    group.bench_function("mod-up/30+8/4-digits", |b| b.iter(|| backend.mod_up(operand, &eights, 8)));
     let wide = Shape::evaluation(ring, Basis::prefix(30).with_special(6));
     let source = fill(&backend, wide, 2);
     let operand = Operand { buffer: &source, shape: wide };
@@ -89,18 +90,80 @@ fn base_conversion(c: &mut Criterion) {
     group.finish();
 }
 
+/// Digits of so many ciphertexts and rows of so many keys: 30 + 8 limbs in four digits.
+struct KeySwitching {
+    backend: Cpu,
+    shape: Shape,
+    digits: Vec<<Cpu as Backend>::Buffer>,
+    rows: Vec<[<Cpu as Backend>::Buffer; 2]>,
+}
+
+impl KeySwitching {
+    const DIGITS: usize = 4;
+    const LIMBS: usize = 38;
+
+    fn new(batch: usize, keys: usize) -> Self {
+        let backend = Cpu::new(chain());
+        let shape = Shape::evaluation(Ring::cyclotomic(LOG_DEGREE), Basis::prefix(30).with_special(8));
+        let fill = |seed| fill(&backend, shape, seed);
+        let digits = (0..batch * Self::DIGITS).map(|i| fill(i as u64)).collect();
+        let rows = (50..).take(keys * Self::DIGITS).map(|row| [2 * row, 2 * row + 1].map(fill)).collect();
+        Self { digits, rows, shape, backend }
+    }
+
+    fn operand<'a>(&self, buffer: &'a <Cpu as Backend>::Buffer) -> Operand<'a, <Cpu as Backend>::Buffer> {
+        Operand { buffer, shape: self.shape }
+    }
+
+    /// The digits, ciphertext by ciphertext.
+    fn digits(&self) -> impl Iterator<Item = Vec<Operand<'_, <Cpu as Backend>::Buffer>>> {
+        self.digits.chunks(Self::DIGITS).map(|digits| digits.iter().map(|digit| self.operand(digit)).collect())
+    }
+
+    /// The rows, key by key.
+    fn keys<'a>(&'a self) -> impl Iterator<Item = Vec<Pair<'a, <Cpu as Backend>::Buffer>>> {
+        let row = |row: &'a [_; 2]| row.each_ref().map(|half| self.operand(half));
+        self.rows.chunks(Self::DIGITS).map(move |key| key.iter().map(row).collect())
+    }
+}
+
 fn gadget_product(c: &mut Criterion) {
-    let backend = Cpu::new(chain());
-    let shape = Shape::evaluation(Ring::cyclotomic(LOG_DEGREE), Basis::prefix(30).with_special(6));
-    let buffers: Vec<_> = (0..5).map(|i| fill(&backend, shape, i)).collect();
-    let keys: Vec<_> = (0..10).map(|i| fill(&backend, shape, 10 + i)).collect();
-    let digits: Vec<_> = buffers.iter().map(|buffer| Operand { buffer, shape }).collect();
-    let rows: Vec<_> = keys.chunks(2).map(|row| [0, 1].map(|half| Operand { buffer: &row[half], shape })).collect();
-    let [mut b, mut a] = [20, 21].map(|seed| fill(&backend, shape, seed));
-    let mut group = c.benchmark_group("gadget-product");
+    let mut group = c.benchmark_group("gadget-product/30+8/4-digits");
     group.sample_size(20);
-    group.throughput(Throughput::Bytes((10 * 36 * 8) << LOG_DEGREE));
-    group.bench_function("5x36", |bench| bench.iter(|| backend.gadget_product([&mut b, &mut a], &digits, &rows)));
+    for batch in [1, 4] {
+        let bench = KeySwitching::new(batch, 1);
+        let inputs: Vec<_> = bench.digits().map(|digits| GadgetInput { digits, addends: [None, None] }).collect();
+        let rows = bench.keys().next().expect("one key");
+        let key_bytes = (2 * KeySwitching::DIGITS * KeySwitching::LIMBS * 8) << LOG_DEGREE;
+        group.throughput(Throughput::Bytes(key_bytes as u64));
+        group.bench_function(format!("batch{batch}"), |b| b.iter(|| bench.backend.gadget_product(&inputs, &rows)));
+    }
+    group.finish();
+}
+
+/// Eight rotations of four ciphertexts, in four sums of eight products.
+fn hoisted_sums(c: &mut Criterion) {
+    let bench = KeySwitching::new(4, 3);
+    let KeySwitching { backend, shape, .. } = &bench;
+    let unextended = shape.with_basis(shape.basis.without_special());
+    let halves = [50, 51].map(|seed| fill(backend, unextended, seed));
+    let ciphertext = halves.each_ref().map(|buffer| Operand { buffer, shape: unextended });
+    let inputs: Vec<_> = bench.digits().map(|digits| HoistedInput { digits, ciphertext }).collect();
+    // Three keys in turn: memory holds no more, caches none of them.
+    let keys: Vec<_> = bench.keys().collect();
+    let automorphisms: Vec<_> = (0..8)
+        .map(|steps| KeyedAutomorphism {
+            element: GaloisElement::rotation(shape.ring, steps as i64),
+            rows: if steps == 0 { Vec::new() } else { keys[steps % keys.len()].clone() },
+        })
+        .collect();
+    let plaintexts: Vec<_> = (60..64).map(|seed| fill(backend, *shape, seed)).collect();
+    let sums: Vec<HoistedSum<'_, _>> = (plaintexts.iter())
+        .map(|plaintext| (0..automorphisms.len()).map(|index| (index, bench.operand(plaintext))).collect())
+        .collect();
+    let mut group = c.benchmark_group("hoisted-sums/30+8/4-digits");
+    group.sample_size(10);
+    group.bench_function("batch4", |b| b.iter(|| backend.hoisted_sums(&inputs, &automorphisms, &sums)));
     group.finish();
 }
 
@@ -115,9 +178,17 @@ fn element_wise(c: &mut Criterion) {
     group.bench_function("add", |b| b.iter(|| backend.add_assign(&mut target, left)));
     group.bench_function("multiply", |b| b.iter(|| backend.multiply(left, right)));
     group.bench_function("multiply-accumulate", |b| b.iter(|| backend.multiply_accumulate(&mut target, left, right)));
-    let element = fhe_ring::GaloisElement::rotation(shape.ring, 5);
+    group.bench_function("tensor", |b| b.iter(|| backend.tensor([left, right], [right, left])));
+    let terms: Vec<_> = [left, right].map(|term| (term, vec![12345; 30])).into_iter().cycle().take(8).collect();
+    group.bench_function("linear-combination/8", |b| b.iter(|| backend.linear_combination(&terms, shape)));
+    let element = GaloisElement::rotation(shape.ring, 5);
     group.bench_function("automorphism", |b| b.iter(|| backend.automorphism(left, element)));
     group.bench_function("monomial", |b| b.iter(|| backend.multiply_monomial(left, 1 << 15)));
+    group.bench_function("trace", |b| b.iter(|| backend.trace(left, right, true)));
+    let real = Shape { ring: Ring::conjugate_invariant(LOG_DEGREE), ..shape };
+    let source = fill(&backend, real, 4);
+    let operand = Operand { buffer: &source, shape: real };
+    group.bench_function("parity-split", |b| b.iter(|| backend.parity_split(operand)));
     group.finish();
 }
 
@@ -137,5 +208,5 @@ fn integer_product(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, transforms, base_conversion, gadget_product, element_wise, integer_product);
+criterion_group!(benches, transforms, base_conversion, gadget_product, hoisted_sums, element_wise, integer_product);
 criterion_main!(benches);

@@ -1,17 +1,11 @@
 //! The contract between the scheme and whoever executes its arithmetic.
 
 use crate::{
-    Basis, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism, MatrixShape, Operand,
-    Pair, PrimeChain, Ring, Shape,
+    Basis, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism, MatrixShape,
+    Operand, Pair, PrimeChain, Ring, Shape,
 };
 
-/// Exact arithmetic on RNS polynomials in opaque buffers.
-///
-/// Kernels trust the shapes they are given; the checked operations of [`crate::ops`] are the public way in.
-/// Every implementation agrees bit for bit on every kernel, whatever its intermediate representation: results are
-/// fully reduced residues in `0..p`. `Meter` holds no data and only accounts for what it is asked to do.
-///
-/// Words are limb-major: limb after limb in the order of [`crate::Basis::indices`], `ring.degree()` words each.
+#[doc = include_str!("../BACKEND.md")]
 pub trait Backend: Sized + Send + Sync + 'static {
     /// The words of a polynomial or of a residue matrix.
     type Buffer: Send + Sync;
@@ -94,12 +88,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// the residues by the primes of its group that are present, lifted centred (to the representative of least absolute value,
     /// up to one unit of the digit's modulus at the boundary) to the source's primes and the first `special` special
     /// primes, evaluation domain. Returns the number of each digit's group with it, ascending.
-    fn mod_up(
-        &self,
-        source: Operand<'_, Self::Buffer>,
-        groups: &[Basis],
-        special: usize,
-    ) -> Vec<(usize, Self::Buffer)>;
+    fn mod_up(&self, source: Operand<'_, Self::Buffer>, groups: &[Basis], special: usize)
+    -> Vec<(usize, Self::Buffer)>;
     /// For every input and both halves `h`: `sum_i digits[i] * rows[i][h] + addends[h]`, evaluation domain, over the primes of the
     /// digits. Rows may have more primes. Every word of the key is read once for the whole batch.
     fn gadget_product(

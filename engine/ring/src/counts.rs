@@ -221,9 +221,10 @@ impl Counts {
 /// The work of a gadget product with these operands.
 pub(crate) fn gadget_counts<T>(inputs: &[GadgetInput<'_, T>]) -> Counts {
     let Some(input) = inputs.first() else { return Counts::default() };
-    input.digits.first().map_or(Counts::default(), |digit| {
-        Counts::gadget_product(digit.shape, input.digits.len(), inputs.len())
-    })
+    input
+        .digits
+        .first()
+        .map_or(Counts::default(), |digit| Counts::gadget_product(digit.shape, input.digits.len(), inputs.len()))
 }
 
 /// The work of sums of rotations with these operands.

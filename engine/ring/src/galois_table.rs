@@ -13,7 +13,7 @@ pub const BLOCK: usize = 8;
 pub struct GaloisTable {
     /// Source block `* 8 +` permutation, one entry per block of the result.
     moves: Vec<u32>,
-    /// Word `j` of the result's block is word `permutations[k][j]` of the source's block.
+    /// Word `j` of the result's block is word `permutations[k][j]`, below eight, of the source's block.
     permutations: [[u64; BLOCK]; BLOCK],
 }
 
@@ -47,17 +47,17 @@ impl GaloisTable {
         Self { moves, permutations }
     }
 
-    /// For one block of the result: the source's block and the number of the rearrangement.
+    /// Number of blocks that are permuted.
+    pub fn blocks(&self) -> usize {
+        self.moves.len()
+    }
+
+    /// For one block of the result: the source's block, below [`GaloisTable::blocks`], and the number of the rearrangement, below
+    /// [`BLOCK`].
     #[inline(always)]
     pub fn source(&self, block: usize) -> (usize, usize) {
         let entry = self.moves[block] as usize;
         (entry / BLOCK, entry % BLOCK)
-    }
-
-    /// The source's block of one block of the result, if there is such a block.
-    #[inline(always)]
-    pub(crate) fn source_or_none(&self, block: usize) -> Option<usize> {
-        self.moves.get(block).map(|&entry| entry as usize / BLOCK)
     }
 
     /// For each block of the result: the source's block and the number of the rearrangement.

@@ -86,8 +86,8 @@ pub use meter::Meter;
 pub use modulus::Modulus;
 pub use operands::{GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, Operand, Pair};
 pub use ops::{
-    Digits, GadgetFactor, HoistedFactor, KeyedRotation, ResidueMatrix, gadget_product, hoisted_sums, linear_combination,
-    module_rows, tensor,
+    Digits, GadgetFactor, HoistedFactor, KeyedRotation, ResidueMatrix, gadget_product, hoisted_sums,
+    linear_combination, module_rows, tensor,
 };
 pub use poly::{Domain, Poly, Shape};
 pub use profile::DeviceProfile;

@@ -1,7 +1,8 @@
 //! Costs against the formulas of hybrid key switching, and the ledger of bytes.
 
 use fhe_ring::{
-    Basis, Counting, Counts, DeviceProfile, Meter, Poly, PrimeChain, Ring, Shape, gadget_product, primes::primes_below,
+    Basis, Counting, Counts, DeviceProfile, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, Meter, Poly,
+    PrimeChain, Ring, Shape, gadget_product, hoisted_sums, primes::primes_below,
 };
 
 const N: u64 = 1 << 16;
@@ -17,13 +18,11 @@ fn relinearised_product(meter: &Meter, limbs: usize, width: usize) -> Counts {
     let before = meter.counts();
     let basis = Basis::prefix(limbs);
     let shape = Shape::evaluation(Ring::cyclotomic(16), basis);
-    let digits = Poly::zeros(meter, shape).unwrap().mod_up(meter, width, width).unwrap();
-    let zero = |basis| Poly::zeros(meter, shape.with_basis(basis)).unwrap();
-    let extended = basis.with_special(width);
-    let rows: Vec<_> = (0..digits.len()).map(|_| [zero(extended), zero(extended)]).collect();
-    let mut target = [zero(extended), zero(extended)];
-    gadget_product(meter, &mut target, &digits, &rows).unwrap();
-    for half in &target {
+    let digits = Poly::zeros(meter, shape).unwrap().mod_up(meter, &basis.groups_of(width), width).unwrap();
+    let zero = || Poly::zeros(meter, digits.shape()).unwrap();
+    let rows: Vec<_> = (0..digits.len()).map(|_| [zero(), zero()]).collect();
+    let factor = GadgetFactor { digits: &digits, addends: [None, None] };
+    for half in gadget_product(meter, &[factor], &rows.iter().collect::<Vec<_>>()).unwrap().as_flattened() {
         half.mod_down(meter, true).unwrap();
     }
     meter.counts() - before
@@ -55,11 +54,47 @@ fn a_relinearised_product_costs_what_the_formulas_say() {
 fn gaps_shorten_digits() {
     let meter = meter(12, 4);
     let shape = Shape::evaluation(Ring::cyclotomic(10), Basis::of([0, 1, 2, 3, 9]));
-    let digits = Poly::zeros(&meter, shape).unwrap().mod_up(&meter, 4, 4).unwrap();
+    let digits = Poly::zeros(&meter, shape).unwrap().mod_up(&meter, &Basis::prefix(12).groups_of(4), 4).unwrap();
     assert_eq!(digits.iter().map(|(index, _)| index).collect::<Vec<_>>(), [0, 2]);
     let counts = meter.counts();
     assert_eq!((counts.inverse_transforms, counts.forward_transforms), (5, 5 + 8));
     assert_eq!(counts.base_conversion_macs, (4 * 5 + 8) << 10);
+}
+
+#[test]
+fn a_batch_reads_keys_and_factors_once() {
+    const LIMBS: u64 = 5;
+    let meter = meter(4, 1);
+    let ring = Ring::cyclotomic(16);
+    let zero = |basis| Poly::zeros(&meter, Shape::evaluation(ring, basis)).unwrap();
+    let (plain, extended) = (Basis::prefix(4), Basis::prefix(4).with_special(1));
+    let digits: Vec<_> = (0..3).map(|_| zero(plain).mod_up(&meter, &plain.groups_of(2), 1).unwrap()).collect();
+    let rows: Vec<_> = (0..2).map(|_| [zero(extended), zero(extended)]).collect();
+    let rows: Vec<_> = rows.iter().collect();
+
+    let before = meter.counts();
+    let factors: Vec<_> = digits.iter().map(|digits| GadgetFactor { digits, addends: [None, None] }).collect();
+    gadget_product(&meter, &factors, &rows).unwrap();
+    let counts = meter.counts() - before;
+    assert_eq!((counts.gadget_products, counts.gadget_macs), (3, 3 * 2 * 2 * LIMBS * N));
+    assert_eq!(counts.key_bytes, 2 * 2 * LIMBS * N * 8);
+
+    // Two rotations and the identity; one sum of three products and one of a single product.
+    let before = meter.counts();
+    let halves = [zero(plain), zero(plain)];
+    let factors: Vec<_> = digits.iter().map(|digits| HoistedFactor { digits, ciphertext: halves.each_ref() }).collect();
+    let rotations = [0, 1, 2].map(|steps| KeyedRotation {
+        element: GaloisElement::rotation(ring, steps),
+        rows: if steps == 0 { Vec::new() } else { rows.clone() },
+    });
+    let plaintext = zero(extended);
+    let sums = [vec![(0, &plaintext), (1, &plaintext), (2, &plaintext)], vec![(1, &plaintext)]];
+    hoisted_sums(&meter, &factors, &rotations, &sums).unwrap();
+    let counts = meter.counts() - before;
+    assert_eq!((counts.gadget_products, counts.gadget_macs), (6, 6 * 2 * 2 * LIMBS * N));
+    assert_eq!(counts.key_bytes, 2 * 2 * 2 * LIMBS * N * 8);
+    assert_eq!((counts.product_macs, counts.plaintext_bytes), (3 * 4 * 2 * LIMBS * N, 4 * LIMBS * N * 8));
+    assert_eq!((counts.automorphisms, counts.automorphism_limbs), (3 * 2 * 2, 3 * 2 * 2 * LIMBS));
 }
 
 #[test]
@@ -111,8 +146,10 @@ fn predictions_are_counts_times_constants() {
     close(Counts::forward(shape), 770e-6);
     // A conversion of 6 to 30 limbs: 0.83 ms.
     close(Counts { base_conversion_macs: 180 * N, ..Counts::default() }, 828e-6);
-    // A gadget product streams its key: 20 limbs of 524288 bytes at 15 GB/s, more than the 196 us of arithmetic.
-    close(Counts::gadget_product(shape, 1), 20.0 * 524_288.0 / 15e9);
+    // A gadget product streams its key: 20 limbs of 524288 bytes at 15 GB/s, more than the 196 us of arithmetic; a batch of
+    // eight computes for longer than that.
+    close(Counts::gadget_product(shape, 1, 1), 20.0 * 524_288.0 / 15e9);
+    close(Counts::gadget_product(shape, 1, 8), 8.0 * 20.0 * 9.8e-6);
     let two = DeviceProfile::named("ifma-cpu-2-threads").unwrap();
     assert!(two.predict(&Counts::forward(shape)) * 2.0 == device.predict(&Counts::forward(shape)));
     assert_eq!(DeviceProfile::named("abacus"), None);

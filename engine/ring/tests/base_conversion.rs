@@ -2,7 +2,7 @@
 
 mod support;
 
-use fhe_ring::{Backend, Basis, Cpu, Domain, PrimeChain, PrimeIndex, Ring, Shape};
+use fhe_ring::{Backend, Basis, Cpu, Domain, PrimeChain, PrimeIndex, Ring, Shape, primes::primes_below};
 use num_bigint::BigInt;
 use num_traits::Signed;
 use support::*;
@@ -42,35 +42,64 @@ fn assert_residues(chain: &PrimeChain, found: &[u64], shape: Shape, k: usize, ex
 #[test]
 fn mod_up_lifts_centred_digits() {
     let chain = chain(LOG_DEGREE, 8, 3);
+    // Even groups, groups of different widths, groups whose primes are not neighbours.
+    let uneven = [0..1, 1..4, 4..5, 5..8].map(Basis::of).to_vec();
+    let scattered = [[0, 5].as_slice(), &[2], &[1, 3, 4], &[6, 7]].map(|primes| Basis::of(primes.to_vec())).to_vec();
+    let even = [1, 2, 3, 8].map(|width| Basis::prefix(8).groups_of(width));
     for ring in rings() {
         // A full chain, a basis with gaps, and a single prime.
         for basis in [Basis::prefix(8), Basis::of([0, 1, 5, 6]), Basis::of([4])] {
-            for width in [1, 2, 3, 8] {
+            for groups in even.iter().chain([&uneven, &scattered]) {
                 let shape = Shape::evaluation(ring, basis);
                 let words = random_residues(&chain, shape, &mut rng(1));
-                let mut results = Vec::new();
-                for backend in backends(&chain) {
+                let results = backends(&chain).map(|backend| {
                     let source = to_values(&backend, shape, &words);
-                    let target = shape.with_basis(basis.with_special(2));
-                    let digits = backend.mod_up(operand(&source, shape), width, 2);
+                    let target = shape.extended(2);
+                    let digits = backend.mod_up(operand(&source, shape), groups, 2);
                     let numbers: Vec<usize> = digits.iter().map(|(number, _)| *number).collect();
-                    let present = |d: &usize| !basis.range(d * width, (d + 1) * width).is_empty();
-                    assert_eq!(numbers, (0..8).filter(present).collect::<Vec<_>>());
-                    for (number, digit) in digits {
-                        let primes = basis.range(number * width, (number + 1) * width);
+                    let present = |d: &usize| !basis.intersection(groups[*d]).is_empty();
+                    assert_eq!(numbers, (0..groups.len()).filter(present).collect::<Vec<_>>());
+                    let found = digits.into_iter().map(|(number, digit)| {
+                        let primes = basis.intersection(groups[number]);
                         let found = to_coefficients(&backend, target, digit);
                         for k in 0..ring.degree() {
                             let expected = coefficient(&chain, &words, shape, primes, k);
                             assert_residues(&chain, &found, target, k, &expected, &product(&chain, primes));
                         }
-                        results.push(found);
-                    }
-                }
-                let (first, second) = results.split_at(results.len() / 2);
-                assert_eq!(first, second, "both instruction sets agree");
+                        found
+                    });
+                    found.collect::<Vec<_>>()
+                });
+                assert_eq!(results[0], results[1], "both instruction sets agree");
             }
         }
     }
+}
+
+#[test]
+fn digits_of_many_primes_are_lifted() {
+    // More primes of 50 bits than a lazy sum has room for, with the largest words that the conversion can meet: the coefficient
+    // that is `-D/p_i` modulo every `p_i` is scaled to `p_i - 1`.
+    const COUNT: usize = 40;
+    let primes: Vec<u64> = primes_below(1 << 50, 4 << LOG_DEGREE).take(COUNT + 2).collect();
+    let chain = PrimeChain::new(primes[..COUNT].to_vec(), primes[COUNT..].to_vec(), LOG_DEGREE).unwrap();
+    let shape = Shape::evaluation(Ring::cyclotomic(LOG_DEGREE), Basis::prefix(COUNT));
+    let mut words = random_residues(&chain, shape, &mut rng(7));
+    for (limb, prime) in words.chunks_exact_mut(shape.ring.degree()).zip(chain.ciphertext_primes()) {
+        let cofactor = product(&chain, shape.basis) / prime.value();
+        limb[..64].fill(prime.neg(residue(prime, &cofactor)));
+    }
+    let results = backends(&chain).map(|backend| {
+        let source = to_values(&backend, shape, &words);
+        let (_, digit) = backend.mod_up(operand(&source, shape), &[shape.basis], 2).remove(0);
+        let found = to_coefficients(&backend, shape.extended(2), digit);
+        for k in 0..shape.ring.degree() {
+            let expected = coefficient(&chain, &words, shape, shape.basis, k);
+            assert_residues(&chain, &found, shape.extended(2), k, &expected, &product(&chain, shape.basis));
+        }
+        found
+    });
+    assert_eq!(results[0], results[1], "both instruction sets agree");
 }
 
 #[test]
@@ -140,7 +169,7 @@ fn rescaling_is_exact_in_both_domains() {
 }
 
 #[test]
-fn raising_is_exact() {
+fn raising_from_one_prime_is_exact() {
     let chain = chain(LOG_DEGREE, 6, 2);
     for ring in rings() {
         let shape = Shape::coefficient(ring, Basis::prefix(1));
@@ -156,6 +185,31 @@ fn raising_is_exact() {
                         assert_eq!(limb(&found, target, prime)[k], residue(chain.modulus(prime), &value));
                     }
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn raising_from_several_primes_keeps_the_centred_integer() {
+    let chain = chain(LOG_DEGREE, 6, 2);
+    for ring in rings() {
+        for source in [Basis::prefix(2), Basis::prefix(3), Basis::of([1, 4])] {
+            let shape = Shape::coefficient(ring, source);
+            let words = random_residues(&chain, shape, &mut rng(6));
+            // Targets that contain the source, that overlap with it, and that do not.
+            for basis in [Basis::prefix(6).with_special(2), Basis::of([1, 2, 5]), Basis::of([5]).with_special(1)] {
+                let target = Shape::evaluation(ring, basis);
+                let results = backends(&chain).map(|backend| {
+                    let buffer = upload(&backend, shape, &words);
+                    let found = to_coefficients(&backend, target, backend.raise(operand(&buffer, shape), target));
+                    for k in 0..ring.degree() {
+                        let expected = coefficient(&chain, &words, shape, source, k);
+                        assert_residues(&chain, &found, target, k, &expected, &product(&chain, source));
+                    }
+                    found
+                });
+                assert_eq!(results[0], results[1], "both instruction sets agree");
             }
         }
     }

@@ -1,47 +1,9 @@
-//! Storage, transforms, element-wise kernels and permutations.
+//! Element-wise kernels, products of ciphertexts, permutations.
 
-use fhe_ring::{Backend, Domain, GaloisElement, Modulus, Poly, RingKind, Shape};
+use fhe_ring::{Backend, Domain, GaloisElement, Modulus, RingKind, linear_combination, tensor};
 
+use super::{ACCEPTED, operands};
 use crate::{Case, Pattern, Transcript};
-
-const ACCEPTED: &str = "the operands fit";
-
-/// The case's polynomial, with and without special primes, in both domains; the words are the pattern in either.
-fn operands<B: Backend>(backend: &B, case: &Case) -> impl Iterator<Item = Poly<B>> {
-    [case.basis, case.basis.with_special(case.special)].into_iter().flat_map(move |basis| {
-        [Domain::Coefficient, Domain::Evaluation]
-            .map(|domain| case.pattern.poly(backend, Shape { ring: case.ring, basis, domain }, 0))
-    })
-}
-
-pub(super) fn storage_and_transforms<B: Backend>(backend: &B, case: &Case, transcript: &mut Transcript) {
-    for poly in operands(backend, case) {
-        transcript.note(backend, "zeros", Poly::zeros(backend, poly.shape()).expect(ACCEPTED));
-        transcript.note(backend, "upload", poly.duplicate(backend));
-        for basis in [case.basis, case.basis.without_last(), case.basis.range(1, 63)] {
-            if !basis.is_empty() {
-                transcript.note(backend, "restrict", poly.restrict(backend, basis).expect(ACCEPTED));
-            }
-        }
-        let copy = poly.duplicate(backend);
-        match poly.shape().domain {
-            Domain::Coefficient => {
-                let values = transcript.note(backend, "forward", copy.into_evaluation(backend));
-                transcript.note(backend, "inverse of forward", values.into_coefficient(backend));
-            }
-            Domain::Evaluation => {
-                let coefficients = transcript.note(backend, "inverse", copy.into_coefficient(backend));
-                transcript.note(backend, "forward of inverse", coefficients.into_evaluation(backend));
-            }
-        }
-    }
-    let signed: Vec<i64> =
-        (0..case.ring.degree() as i64).map(|i| (i - 3).wrapping_mul(i64::MAX / 5) >> (i % 60)).collect();
-    let wide: Vec<i128> = signed.iter().map(|&c| i128::from(c) << 60).collect();
-    let shape = Shape::evaluation(case.ring, case.basis.with_special(case.special));
-    transcript.note(backend, "from_signed", Poly::from_signed(backend, shape, &signed).expect(ACCEPTED));
-    transcript.note(backend, "from_signed_wide", Poly::from_signed_wide(backend, shape, &wide).expect(ACCEPTED));
-}
 
 pub(super) fn element_wise<B: Backend>(backend: &B, case: &Case, transcript: &mut Transcript) {
     for poly in operands(backend, case) {
@@ -89,6 +51,32 @@ pub(super) fn element_wise<B: Backend>(backend: &B, case: &Case, transcript: &mu
     }
 }
 
+pub(super) fn ciphertext_products<B: Backend>(backend: &B, case: &Case, transcript: &mut Transcript) {
+    for poly in operands(backend, case) {
+        let shape = poly.shape();
+        // Operands may have primes that the result has not.
+        let full = shape.with_basis(backend.primes().full_basis());
+        for pattern in [Pattern::Random, Pattern::Largest] {
+            let others = [1, 2, 3].map(|salt| pattern.poly(backend, full, salt));
+            let second = pattern.poly(backend, shape, 4);
+            if shape.domain == Domain::Evaluation {
+                let product = tensor(backend, [&poly, &second], [&others[0], &others[1]]).expect(ACCEPTED);
+                for part in product {
+                    transcript.note(backend, "tensor", part);
+                }
+            }
+            // Few terms, and more than a sum of products holds before it must be reduced.
+            for count in [1, 3, 40] {
+                let factors = [-1, i128::MAX, -2, -1, i128::MIN, 12345].into_iter().cycle();
+                let terms: Vec<_> =
+                    [&poly, &second].into_iter().chain(&others).cycle().zip(factors).take(count).collect();
+                let sum = linear_combination(backend, &terms, shape.basis).expect(ACCEPTED);
+                transcript.note(backend, &format!("linear_combination of {count}"), sum);
+            }
+        }
+    }
+}
+
 pub(super) fn permutations<B: Backend>(backend: &B, case: &Case, transcript: &mut Transcript) {
     let ring = case.ring;
     let degree = ring.degree();
@@ -98,6 +86,11 @@ pub(super) fn permutations<B: Backend>(backend: &B, case: &Case, transcript: &mu
         for element in rotations.into_iter().chain([conjugation, conjugation.compose(rotations[1], ring)]) {
             let image = poly.automorphism(backend, element).expect(ACCEPTED);
             transcript.note(backend, &format!("automorphism {}", element.exponent()), image);
+            if poly.shape().domain == Domain::Evaluation {
+                let mut sum = Pattern::Largest.poly(backend, poly.shape(), 0);
+                sum.automorphism_accumulate(backend, &poly, element).expect(ACCEPTED);
+                transcript.note(backend, &format!("automorphism_accumulate {}", element.exponent()), sum);
+            }
         }
         if ring.kind == RingKind::Cyclotomic {
             for exponent in [0, 1, degree / 2, degree - 1, degree, degree + 1, 2 * degree - 1, 7 * degree + 5] {

@@ -43,8 +43,7 @@ impl Cpu {
         blocks.into_par_iter().enumerate().for_each(|(i, targets)| {
             let HoistedLimbs { prime, inputs, automorphisms } = &limbs[i * block / degree];
             let mut targets = targets.into_iter();
-            let mut targets: Vec<Vec<_>> =
-                inputs.iter().map(|_| targets.by_ref().take(sums.len()).collect()).collect();
+            let mut targets: Vec<Vec<_>> = inputs.iter().map(|_| targets.by_ref().take(sums.len()).collect()).collect();
             let mut scratch = self.pool.take(scratch_words(sums.len()));
             let kernels = self.kernels(self.chain.modulus(*prime));
             kernels.hoisted_sums(&mut targets, i * block % degree, inputs, automorphisms, &mut scratch);

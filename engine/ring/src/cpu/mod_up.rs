@@ -21,8 +21,7 @@ impl Cpu {
         let transforms = self.transforms(ring);
 
         // Per digit: its limbs as coefficients, scaled to y_i, and one limb for the overflow counts.
-        let mut prepared: Vec<Words> =
-            digits.iter().map(|digit| self.pool.take((digit.len() + 1) * degree)).collect();
+        let mut prepared: Vec<Words> = digits.iter().map(|digit| self.pool.take((digit.len() + 1) * degree)).collect();
         let scaling: Vec<(&mut [u64], PrimeIndex, u64)> = (prepared.iter_mut().zip(&digits).zip(&conversions))
             .flat_map(|((words, digit), conversion)| {
                 (words.chunks_exact_mut(degree).zip(digit.indices()).zip(&conversion.inverse_cofactors))
@@ -42,8 +41,7 @@ impl Cpu {
         (lifted.par_iter_mut().zip(&digits).zip(&prepared).zip(&conversions)).for_each(
             |(((words, digit), prepared), conversion)| {
                 let limbs = target_limbs(words, target, &conversion.targets);
-                let (own, missing): (Vec<_>, Vec<_>) =
-                    limbs.partition(|target| digit.position(target.prime).is_some());
+                let (own, missing): (Vec<_>, Vec<_>) = limbs.partition(|target| digit.position(target.prime).is_some());
                 own.into_par_iter().for_each(|own| own.limb.copy_from_slice(limb_of(source, own.prime)));
                 self.convert(prepared, missing, |target| transforms.modulo(target.prime).forward(target.limb));
             },

@@ -6,12 +6,7 @@ use super::{Cpu, words::Words};
 use crate::{Operand, Ring, Shape};
 
 impl Cpu {
-    pub(super) fn trace_of_parts(
-        &self,
-        even: Operand<'_, Words>,
-        odd: Operand<'_, Words>,
-        turned: bool,
-    ) -> Words {
+    pub(super) fn trace_of_parts(&self, even: Operand<'_, Words>, odd: Operand<'_, Words>, turned: bool) -> Words {
         let Shape { ring, basis, .. } = even.shape;
         let degree = ring.degree();
         let primes: Vec<_> = basis.indices().collect();

@@ -187,6 +187,21 @@ impl Check {
         Err(RingError::OutOfRange { operation: self.0, operand, found: found.to_string(), required, remedy })
     }
 
+    /// The index of one of `count` things.
+    pub(super) fn index(
+        self,
+        operand: &'static str,
+        found: usize,
+        count: usize,
+        remedy: &'static str,
+    ) -> Result<(), RingError> {
+        if found < count {
+            return Ok(());
+        }
+        let required = format!("an index below {count}");
+        Err(RingError::OutOfRange { operation: self.0, operand, found: found.to_string(), required, remedy })
+    }
+
     /// A power of two in `range`.
     pub(super) fn power_of_two(
         self,

@@ -78,7 +78,12 @@ impl<B: Backend> Digits<B> {
 
     /// All digits of a batch have one shape and the same indices, so that one key serves them.
     fn alike(&self, check: Check, other: &Self) -> Result<(), RingError> {
-        check.same_shape("the digits of another input", other.shape, self.shape)
+        let remedy = "decompose all inputs of a batch with the same groups of primes";
+        check.same_shape("the digits of another input", other.shape, self.shape)?;
+        check.length("the digits of another input", other.len(), self.len(), remedy)?;
+        (self.iter().zip(other.iter())).try_for_each(|((required, _), (found, _))| {
+            check.number("the index of another input's digit", found, required..=required, remedy)
+        })
     }
 }
 
@@ -158,7 +163,7 @@ pub fn hoisted_sums<B: Backend>(
     }
     for (rotation, factor) in sums.iter().flatten() {
         let remedy = "name a rotation of the list by its index";
-        check.number("the index of a rotation", *rotation, 0..=rotations.len().saturating_sub(1), remedy)?;
+        check.index("the index of a rotation", *rotation, rotations.len(), remedy)?;
         check.same_ring("a factor", factor.shape().ring, shape.ring)?;
         check.domain("a factor", factor.shape().domain, Domain::Evaluation)?;
         check.contains("a factor", factor.shape().basis, shape.basis)?;

@@ -15,8 +15,8 @@
 mod arithmetic;
 mod checks;
 mod key_switching;
-mod moduli;
 mod modules;
+mod moduli;
 mod rings;
 mod storage;
 

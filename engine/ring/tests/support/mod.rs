@@ -51,6 +51,24 @@ pub(crate) fn random_residues(chain: &PrimeChain, shape: Shape, rng: &mut StdRng
         .collect()
 }
 
+/// All `p - 1`: the most that sums of products can reach.
+pub(crate) fn largest_residues(chain: &PrimeChain, shape: Shape) -> Vec<u64> {
+    residues(chain, shape, |modulus, _, _| modulus.value() - 1)
+}
+
+/// The words that `word` returns for every prime and every position within its limb.
+pub(crate) fn residues(
+    chain: &PrimeChain,
+    shape: Shape,
+    word: impl Fn(&Modulus, PrimeIndex, usize) -> u64,
+) -> Vec<u64> {
+    let positions = 0..shape.ring.degree();
+    (shape.basis.indices())
+        .flat_map(|prime| positions.clone().map(move |k| (prime, k)))
+        .map(|(prime, k)| word(chain.modulus(prime), prime, k))
+        .collect()
+}
+
 pub(crate) fn upload(backend: &Cpu, shape: Shape, words: &[u64]) -> <Cpu as Backend>::Buffer {
     backend.upload(shape, &mut |out| out.copy_from_slice(words))
 }

@@ -152,14 +152,18 @@ pub(super) fn linear_combination(m: &Modulus, out: &mut [u64], terms: &[&[u64]],
     /// Vectors at a time: as many as share each load of a constant.
     const UNROLL: usize = 4;
     let len = out.len();
-    if !len.is_multiple_of(UNROLL * WIDTH) || terms.len() > WideSum::MAX_PRODUCTS {
+    if !len.is_multiple_of(UNROLL * WIDTH) {
         return portable::linear_combination(m, out, terms, constants);
     }
     assert!(terms.len() == constants.len() && terms.iter().all(|term| term.len() == len));
     let reduction = WideReduction::new(m);
+    let capacity = WideReduction::capacity(m);
     for i in (0..len).step_by(UNROLL * WIDTH) {
         let mut sums = [WideSum::zero(); UNROLL];
-        for (term, &constant) in terms.iter().zip(constants) {
+        for (index, (term, &constant)) in terms.iter().zip(constants).enumerate() {
+            if index > 0 && index.is_multiple_of(capacity) {
+                sums = sums.map(|sum| WideSum::from(reduction.reduce(sum)));
+            }
             let constant = _mm512_set1_epi64(constant as i64);
             for (j, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: i + 32 is within every slice, as asserted.

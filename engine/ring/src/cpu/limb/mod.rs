@@ -1,6 +1,7 @@
 //! Loops over the residues of one limb: the innermost level of every kernel but the transforms.
 //!
-//! Each exists twice, portable and in vectors; both return fully reduced residues, so both return the same.
+//! Each exists twice, in a module `portable` and in a module `ifma`; both return fully reduced residues, so both return the
+//! same. What vectors do not suit, small degrees above all, a loop in `ifma` leaves to its twin.
 
 pub(super) mod hoisted_sum;
 #[cfg(target_arch = "x86_64")]
@@ -19,16 +20,18 @@ pub(super) struct LimbKernels<'a> {
     pub(super) instructions: InstructionSet,
 }
 
+/// Calls one of the two loops of that name in the modules `ifma` and `portable`.
 macro_rules! dispatch {
     ($self:ident, $kernel:ident($($argument:expr),*)) => {
         match $self.instructions {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a backend takes this instruction set only after detecting its features.
-            InstructionSet::Avx512Ifma => unsafe { ifma::$kernel($self.modulus, $($argument),*) },
+            $crate::InstructionSet::Avx512Ifma => unsafe { ifma::$kernel($self.modulus, $($argument),*) },
             _ => portable::$kernel($self.modulus, $($argument),*),
         }
     };
 }
+use dispatch;
 
 impl LimbKernels<'_> {
     /// `target += other`.

@@ -5,7 +5,11 @@
 //! `j` of the cyclotomic ring, and the squares of their inverses point `N - 1 - j`. So both maps are butterflies between
 //! the pair `2j, 2j + 1` on one side and the pair `j, N - 1 - j` on the other, with the factors `w^e` of even `i = 2j`.
 
-use super::LimbKernels;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+mod portable;
+
+use super::{LimbKernels, dispatch};
 use crate::{Modulus, Ring, ntt::root_exponent, primes::primitive_root};
 
 /// The points `w^e` of the even values of the conjugate-invariant ring, and their inverses.
@@ -21,8 +25,8 @@ impl EvenPoints {
     /// Of a conjugate-invariant ring; the chain's primes are 1 modulo `4N`.
     pub(in crate::cpu) fn new(ring: Ring, m: &Modulus) -> Self {
         let degree = ring.degree();
-        let root =
-            primitive_root(m, 4 * degree as u64).expect("checked operations refuse rings beyond the chain's largest degree");
+        let root = primitive_root(m, 4 * degree as u64)
+            .expect("checked operations refuse rings beyond the chain's largest degree");
         let mut powers = vec![1u64; 4 * degree];
         for k in 1..powers.len() {
             powers[k] = m.mul(powers[k - 1], root);
@@ -39,30 +43,15 @@ impl EvenPoints {
 
 impl LimbKernels<'_> {
     /// Values of the trace of `f = A(X^2) + X B(X^2)`, or of `X^N f` if `turned`.
+    ///
+    /// With `A` and `B` at `x^2`, `A'` and `B'` at `x^-2`, and `+` and `-` for the points `x` and `-x`:
+    /// `(A + A') +- (x B + B'/x)`, turned `I (A - A') +- I (x B - B'/x)`.
     pub(in crate::cpu) fn trace(self, out: &mut [u64], even: &[u64], odd: &[u64], turned: bool, table: &EvenPoints) {
-        let m = self.modulus;
-        let last = out.len() - 1;
-        // With A and B at x^2, A' and B' at x^-2: (A + A') +- (x B + B'/x); turned: I (A - A') +- I (x B - B'/x).
-        let join = |here: u64, there: u64| match turned {
-            false => m.add(here, there),
-            true => m.mul(table.imaginary_unit, m.sub(here, there)),
-        };
-        for (j, pair) in out.chunks_exact_mut(2).enumerate() {
-            let fixed = join(even[j], even[last - j]);
-            let signed = join(m.mul(table.points[j], odd[j]), m.mul(table.inverses[j], odd[last - j]));
-            (pair[0], pair[1]) = (m.add(fixed, signed), m.sub(fixed, signed));
-        }
+        dispatch!(self, trace(out, even, odd, turned, table))
     }
 
     /// Values of `A` and `B` with `A(X^2) + X B(X^2)` equal to the source.
     pub(in crate::cpu) fn parity_split(self, even: &mut [u64], odd: &mut [u64], source: &[u64], table: &EvenPoints) {
-        let m = self.modulus;
-        let last = source.len() - 1;
-        for (j, pair) in source.chunks_exact(2).enumerate() {
-            let sum = m.mul(m.add(pair[0], pair[1]), table.half);
-            let difference = m.mul(m.sub(pair[0], pair[1]), table.half);
-            (even[j], even[last - j]) = (sum, sum);
-            (odd[j], odd[last - j]) = (m.mul(difference, table.inverses[j]), m.mul(difference, table.points[j]));
-        }
+        dispatch!(self, parity_split(even, odd, source, table))
     }
 }

@@ -1,8 +1,8 @@
-//! Transforms, products, automorphisms: both rings are seen as subsets of `Z_p[X]/(X^M + 1)`.
+//! Transforms, sums, products, automorphisms: both rings are seen as subsets of `Z_p[X]/(X^M + 1)`.
 
-use fhe_ring::{Backend, GaloisElement, Modulus, Poly, Ring, RingKind, Shape};
+use fhe_ring::{Backend, GaloisElement, Modulus, Poly, Ring, RingKind, Shape, linear_combination, tensor};
 
-use super::coefficients;
+use super::{compare, values};
 use crate::{Case, Pattern};
 
 pub(super) fn check<B: Backend>(backend: &B, case: &Case) {
@@ -14,21 +14,8 @@ pub(super) fn check<B: Backend>(backend: &B, case: &Case) {
     }
     automorphisms(backend, case, &left);
     constants(backend, case, &left);
-}
-
-/// Applies `law` to each limb's residues and compares.
-fn compare<B: Backend>(
-    backend: &B,
-    context: &str,
-    found: &Poly<B>,
-    sources: &[&Poly<B>],
-    law: impl Fn(&Modulus, &[Vec<u64>]) -> Vec<u64>,
-) {
-    let sources: Vec<_> = sources.iter().map(|source| coefficients(backend, source)).collect();
-    for (limb, modulus) in backend.primes().moduli(found.shape().basis).enumerate() {
-        let residues: Vec<_> = sources.iter().map(|source| source[limb].clone()).collect();
-        assert_eq!(coefficients(backend, found)[limb], law(modulus, &residues), "{context}, modulo {modulus}");
-    }
+    combinations(backend, case, &left);
+    ciphertext_products(backend, case);
 }
 
 fn products<B: Backend>(backend: &B, case: &Case, left: &Poly<B>, right: &Poly<B>) {
@@ -65,6 +52,11 @@ fn automorphisms<B: Backend>(backend: &B, case: &Case, poly: &Poly<B>) {
             let context = format!("{case}: automorphism {} in the {}", element.exponent(), source.shape().domain);
             compare(backend, &context, &image, &[poly], law);
         }
+        let mut sum = values.duplicate(backend);
+        sum.automorphism_accumulate(backend, &values, element).expect("made for this ring");
+        sum.subtract_assign(backend, &values).expect("same shape");
+        let context = format!("{case}: automorphism_accumulate {}", element.exponent());
+        compare(backend, &context, &sum, &[poly], law);
     }
     if ring.kind == RingKind::Cyclotomic {
         for exponent in [1, ring.degree() - 1, ring.degree() + 1] {
@@ -104,6 +96,45 @@ fn constants<B: Backend>(backend: &B, case: &Case, poly: &Poly<B>) {
     });
 }
 
+fn combinations<B: Backend>(backend: &B, case: &Case, poly: &Poly<B>) {
+    let others = [Pattern::Random, Pattern::Largest]
+        .map(|pattern| pattern.poly(backend, poly.shape().with_basis(backend.primes().full_basis()), 2));
+    let factors = [-1, i128::MIN, 1 << 90, 0];
+    for count in [1, 2, 3, 7, 100] {
+        let terms: Vec<_> =
+            [poly, &others[0], &others[1]].into_iter().cycle().zip(factors.into_iter().cycle()).take(count).collect();
+        let sum = linear_combination(backend, &terms, case.basis).expect("the terms have the primes");
+        let restricted: Vec<_> =
+            terms.iter().map(|(term, _)| term.restrict(backend, case.basis).expect("a subset")).collect();
+        let context = format!("{case}: linear_combination of {count}");
+        compare(backend, &context, &sum, &restricted.iter().collect::<Vec<_>>(), |modulus, sources| {
+            let mut sum = vec![0; sources[0].len()];
+            for (source, (_, factor)) in sources.iter().zip(&terms) {
+                let factor = modulus.reduce_i128(*factor);
+                sum.iter_mut().zip(source).for_each(|(sum, &c)| *sum = modulus.add(*sum, modulus.mul(c, factor)));
+            }
+            sum
+        });
+    }
+}
+
+/// The three parts are products and a sum of two products.
+fn ciphertext_products<B: Backend>(backend: &B, case: &Case) {
+    let shape = Shape::evaluation(case.ring, case.basis);
+    let full = shape.with_basis(backend.primes().full_basis());
+    let left = [values(backend, case.pattern, shape, 0), values(backend, Pattern::Largest, shape, 1)];
+    let right = [Pattern::Random, Pattern::Largest].map(|pattern| pattern.poly(backend, full, 2));
+    let parts = tensor(backend, left.each_ref(), right.each_ref()).expect("the right one has the primes");
+    let pairs: [&[(usize, usize)]; 3] = [&[(0, 0)], &[(0, 1), (1, 0)], &[(1, 1)]];
+    for (part, pairs) in parts.iter().zip(pairs) {
+        let mut expected = Poly::zeros(backend, shape).expect("well formed");
+        for &(l, r) in pairs {
+            expected.multiply_accumulate(backend, &left[l], &right[r]).expect("the right one has the primes");
+        }
+        compare(backend, &format!("{case}: tensor"), part, &[&expected], |_, expected| expected[0].clone());
+    }
+}
+
 /// Adds `coefficient * X^exponent` modulo `X^M + 1`.
 fn add_monomial(modulus: &Modulus, image: &mut [u64], exponent: usize, coefficient: u64) {
     let (turns, position) = (exponent / image.len(), exponent % image.len());
@@ -123,7 +154,7 @@ fn negacyclic(modulus: &Modulus, left: &[u64], right: &[u64]) -> Vec<u64> {
 
 /// An element of the conjugate-invariant ring of degree `N` as a polynomial modulo `X^2N + 1`, where
 /// `X^-k = -X^(2N - k)`; an element of the cyclotomic ring as it is.
-fn expand(ring: Ring, modulus: &Modulus, element: &[u64]) -> Vec<u64> {
+pub(super) fn expand(ring: Ring, modulus: &Modulus, element: &[u64]) -> Vec<u64> {
     let mut expanded = element.to_vec();
     if ring.kind == RingKind::ConjugateInvariant {
         expanded.push(0);
