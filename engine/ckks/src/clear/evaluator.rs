@@ -148,6 +148,10 @@ impl Evaluator for Clear {
     type Coefficients = ClearCoefficients;
     type Rows = ClearRows;
 
+    fn packing(&self, x: &ClearSlots) -> Packing {
+        x.packing
+    }
+
     fn add_plain(&self, a: &ClearSlots, plain: &[f64]) -> Result<ClearSlots, CkksError> {
         self.check_plain("add_plain", a, plain)?;
         Ok(a.with(a.values.iter().zip(plain).map(|(value, plain)| value + plain).collect(), a.level))
@@ -169,10 +173,6 @@ impl Evaluator for Clear {
 
     fn rotate_hoisted(&self, a: &ClearSlots, rotations: &[Rotation]) -> Result<Vec<ClearSlots>, CkksError> {
         Ok(rotations.iter().map(|&rotation| self.rotated(a, rotation)).collect())
-    }
-
-    fn packing(&self, x: &ClearSlots) -> Packing {
-        x.packing
     }
 
     fn conjugate(&self, a: &ClearSlots) -> Result<ClearSlots, CkksError> {

@@ -47,7 +47,13 @@ impl Clear {
         seed: u64,
     ) -> Result<Self, CkksError> {
         if !shape.degree.is_power_of_two() || shape.degree < 4 {
-            return Err(refuse("Clear::new", "degree", shape.degree, "a power of two, at least 4", "use another shape"));
+            return Err(refuse(
+                "Clear::new",
+                "degree",
+                shape.degree,
+                "a power of two, at least 4",
+                "use another shape",
+            ));
         }
         let scales = [shape.full_scale, shape.message_ratio];
         if !scales.iter().all(|scale| scale.is_finite() && *scale > 0.0) {

@@ -19,12 +19,13 @@ pub struct NoiseModel {
     pub module_rows: f64,
     /// Per integer coefficient after packing rows back.
     pub pack_rows: f64,
-    /// Per real slot after every rescaling; [`REAL_TO_COMPLEX`] times that for the parts of a complex slot.
+    /// Per real slot after every rescaling; `2^-1.5` times that for either part of a complex slot.
     pub rescaling: f64,
 }
 
-/// Rounding noise of the part of a complex slot relative to that of a real slot: the symmetric basis of the conjugate-invariant ring
-/// doubles the variance in the rounding and again in the product with the secret.
+/// Rounding noise of either part of a complex slot relative to that of a real slot, `2^-1.5`: a real slot weighs each
+/// coefficient by `2 cos` where a part of a complex one weighs it by `cos`, which is four times the variance, and the product
+/// with the secret in the symmetric basis doubles it again.
 pub(super) const REAL_TO_COMPLEX: f64 = 0.353_553_390_593_273_8;
 
 impl NoiseModel {

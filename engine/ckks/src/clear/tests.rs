@@ -1,11 +1,12 @@
-//! Levels, counts and refusals of the clear evaluator, and what its noise is.
+//! Levels, packings, counts and refusals of the clear evaluator, and what its noise is.
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Client, Evaluator, IntegerMatrix, MatrixShape, Rotation};
+use crate::{Client, Evaluator, IntegerMatrix, MatrixShape, Packing, Rotation, SlotArithmetic, bootstrap};
+use num_complex::Complex64;
 
-const SLOTS: usize = 16;
+const DEGREE: usize = 32;
 
 /// A bootstrap with recognisable counts inside.
 struct Plan;
@@ -15,14 +16,15 @@ impl BootstrapCost for Plan {
         OperationCounts { half_bootstraps: 1, rotations: 10, products: levels as u64, ..OperationCounts::default() }
     }
 
-    fn slots_to_coefficients(&self) -> OperationCounts {
-        OperationCounts { slots_to_coefficients: 1, rotations: 3, rescalings: 3, ..OperationCounts::default() }
+    fn slots_to_coefficients(&self, packing: Packing) -> OperationCounts {
+        let rotations = if packing == Packing::Real { 5 } else { 3 };
+        OperationCounts { slots_to_coefficients: 1, rotations, rescalings: 3, ..OperationCounts::default() }
     }
 }
 
 fn shape() -> CircuitShape {
     CircuitShape {
-        slots: SLOTS,
+        degree: DEGREE,
         compute_levels: 6,
         slots_to_coefficients_levels: 2,
         full_scale: 2_f64.powi(42),
@@ -36,10 +38,14 @@ fn clear() -> Clear {
 
 /// Real slots at a level, by way of a half bootstrap.
 fn slots(e: &Clear, level: usize) -> ClearSlots {
-    let values: Vec<f64> = (0..2 * SLOTS).map(|i| (i as f64 - 15.5) / 16.0).collect();
+    let values: Vec<f64> = (0..DEGREE).map(|i| (i as f64 - 15.5) / 16.0).collect();
     let x = e.encrypt(&values, e.shape.full_scale).unwrap();
-    let [real, _] = e.half_bootstrap(&[&x], 6).unwrap().pop().unwrap();
-    ClearSlots { level: Level(level), ..real }
+    ClearSlots { level: Level(level), ..e.half_bootstrap(&[&x], 6).unwrap().remove(0) }
+}
+
+/// The same numbers as complex slots at a level.
+fn complex_slots(e: &Clear, level: usize) -> ClearSlots {
+    e.to_complex(&slots(e, level + 1)).unwrap()
 }
 
 /// What an operation adds to the counts.
@@ -58,7 +64,7 @@ fn rescaled(change: impl FnOnce(&mut OperationCounts)) -> OperationCounts {
 #[test]
 fn every_multiplication_takes_one_level_and_one_rescaling() {
     let e = clear();
-    let (a, plain) = (slots(&e, 5), vec![2.0; SLOTS]);
+    let (a, plain) = (slots(&e, 5), vec![2.0; DEGREE]);
     let (x, counts) = counted(&e, || e.multiply(&a, &a));
     assert_eq!((x.level, counts), (Level(4), rescaled(|c| c.products = 1)));
     let (x, counts) = counted(&e, || e.square(&a));
@@ -91,78 +97,144 @@ fn alignment_counts_in_sums_and_products_and_not_in_combinations() {
 }
 
 #[test]
-fn rotations_are_left_rotations_and_the_identity_is_free() {
+fn rotations_are_left_rotations_through_all_slots_and_the_identity_is_free() {
+    let e = clear();
+    for a in [slots(&e, 3), complex_slots(&e, 3)] {
+        let length = e.shape.slots(e.packing(&a));
+        assert_eq!(a.values.len(), length);
+        let steps = [0, 1, -1, length as i64, 5 - length as i64].map(Rotation);
+        let (rotated, counts) = counted(&e, || e.rotate_hoisted(&a, &steps));
+        assert_eq!(counts, OperationCounts { rotations: 3, ..OperationCounts::default() });
+        for (x, Rotation(steps)) in rotated.iter().zip(steps) {
+            assert_eq!((x.packing, x.level), (a.packing, a.level));
+            for slot in 0..length {
+                assert_eq!(x.values[slot], a.values[(slot as i64 + steps).rem_euclid(length as i64) as usize]);
+            }
+        }
+        let (_, counts) = counted(&e, || e.rotate(&a, Rotation(2)));
+        assert_eq!(counts.rotations, 1);
+    }
+}
+
+#[test]
+fn half_a_turn_of_real_slots_exchanges_their_halves() {
     let e = clear();
     let a = slots(&e, 3);
-    let steps = [0, 1, -1, SLOTS as i64, 5 - SLOTS as i64].map(Rotation);
-    let (rotated, counts) = counted(&e, || e.rotate_hoisted(&a, &steps));
-    assert_eq!(counts, OperationCounts { rotations: 3, ..OperationCounts::default() });
-    for (x, Rotation(steps)) in rotated.iter().zip(steps) {
-        for slot in 0..SLOTS {
-            assert_eq!(x.values[slot], a.values[(slot as i64 + steps).rem_euclid(SLOTS as i64) as usize]);
-        }
-    }
-    let (_, counts) = counted(&e, || e.rotate(&a, Rotation(2)));
-    assert_eq!(counts.rotations, 1);
+    let turned = e.rotate(&a, Rotation(DEGREE as i64 / 2)).unwrap();
+    let [(first, second), (other_first, other_second)] = [&a, &turned].map(|x| x.values.split_at(DEGREE / 2));
+    assert_eq!((first, second), (other_second, other_first));
 }
 
 #[test]
 fn multiplication_by_i_and_conjugation() {
     let e = clear();
-    let a = slots(&e, 3);
+    let a = complex_slots(&e, 3);
     let (x, counts) = counted(&e, || e.conjugate(&e.multiply_imaginary(&a)?));
-    assert_eq!(x.values[5], a.values[5] * num_complex::Complex64::new(0.0, -1.0));
+    assert_eq!(x.values[5], a.values[5].conj() * -Complex64::I);
     assert_eq!(counts, OperationCounts { conjugations: 1, ..OperationCounts::default() });
+}
+
+#[test]
+fn conversions_take_a_level_and_put_the_second_half_into_the_imaginary_parts() {
+    let e = clear();
+    let a = slots(&e, 5);
+    let converted = rescaled(|c| c.packing_conversions = 1);
+    let (z, counts) = counted(&e, || e.to_complex(&a));
+    assert_eq!((e.packing(&z), z.level, counts), (Packing::Complex, Level(4), converted));
+    for (j, z) in z.values.iter().enumerate() {
+        assert_eq!(*z, Complex64::new(a.values[j].re, a.values[j + DEGREE / 2].re));
+    }
+    let (x, counts) = counted(&e, || e.to_real(&z));
+    assert_eq!((e.packing(&x), x.level, counts), (Packing::Real, Level(3), converted));
+    assert_eq!(x.values, a.values);
+}
+
+#[test]
+fn arithmetic_keeps_the_packing() {
+    let e = clear();
+    for packing in [Packing::Real, Packing::Complex] {
+        let a = if packing == Packing::Real { slots(&e, 4) } else { complex_slots(&e, 4) };
+        let plain = vec![0.5; e.shape.slots(packing)];
+        let results = [
+            e.add(&a, &a),
+            e.subtract(&a, &e.lower(&a, Level(3)).unwrap()),
+            e.add_constant(&a, 1.0),
+            e.multiply_integer(&a, -3),
+            e.multiply(&a, &a),
+            e.square(&a),
+            e.linear_combination(&[(&a, 2.0)], 1.0),
+            e.lower(&a, Level(2)),
+            e.add_plain(&a, &plain),
+            e.plain_combination(&[(&a, &plain)]),
+            e.rotate(&a, Rotation(3)),
+        ];
+        assert!(results.into_iter().all(|x| e.packing(&x.unwrap()) == packing));
+    }
 }
 
 #[test]
 fn bootstraps_count_as_their_plan_says() {
     let e = clear();
-    let x = e.encrypt(&[0.5; 2 * SLOTS], e.shape.full_scale).unwrap();
-    let (halves, counts) = counted(&e, || e.half_bootstrap(&[&x, &x], 4));
-    assert_eq!(halves[1][0].level, Level(6));
+    let x = e.encrypt(&[0.5; DEGREE], e.shape.full_scale).unwrap();
+    let (climbed, counts) = counted(&e, || e.half_bootstrap(&[&x, &x], 4));
+    assert_eq!((climbed.len(), climbed[1].level, climbed[1].packing), (2, Level(6), Packing::Real));
     assert_eq!(counts, Plan.half_bootstrap(4) + Plan.half_bootstrap(4));
-    let [real, imaginary] = &halves[0];
-    let (_, counts) = counted(&e, || e.slots_to_coefficients(&e.lower(real, Level(2))?, None, 1e6));
-    assert_eq!(counts, Plan.slots_to_coefficients() + rescaled(|c| c.constant_products = 1));
-    let (_, counts) = counted(&e, || e.slots_to_coefficients(real, Some(imaginary), 1e6));
     let lowered = rescaled(|c| c.constant_products = 1);
-    assert_eq!(counts, Plan.slots_to_coefficients() + lowered + lowered);
+    let (_, counts) = counted(&e, || e.slots_to_coefficients(&e.lower(&climbed[0], Level(2))?, 1e6));
+    assert_eq!(counts, Plan.slots_to_coefficients(Packing::Real) + lowered);
+    let complex = e.to_complex(&climbed[0]).unwrap();
+    let (_, counts) = counted(&e, || e.slots_to_coefficients(&complex, 1e6));
+    assert_eq!(counts, Plan.slots_to_coefficients(Packing::Complex) + lowered);
+}
+
+#[test]
+fn a_full_bootstrap_returns_the_slots_of_either_packing() {
+    let e = clear();
+    let inputs = [slots(&e, 2), complex_slots(&e, 2)];
+    let refreshed = bootstrap(&e, &[&inputs[0], &inputs[1]], 6).unwrap();
+    for ((x, refreshed), level) in inputs.iter().zip(&refreshed).zip([6, 5]) {
+        assert_eq!((refreshed.packing, refreshed.level), (x.packing, Level(level)));
+        // The arcsine to third order leaves 2^-25.
+        assert!(refreshed.values.iter().zip(&x.values).all(|(found, value)| (found - value).norm() < 2_f64.powi(-24)));
+    }
 }
 
 proptest! {
     #[test]
-    fn slots_and_coefficients_are_bit_reversed(values in prop::collection::vec(-1.0..1.0, 2 * SLOTS)) {
+    fn a_coefficient_becomes_its_slot_and_returns_from_either_packing(
+        values in prop::collection::vec(-1.0..1.0, DEGREE)
+    ) {
         let e = clear();
         let x = e.encrypt(&values, e.shape.full_scale).unwrap();
-        let [real, imaginary] = e.half_bootstrap(&[&x], 0).unwrap().pop().unwrap();
+        let real = e.half_bootstrap(&[&x], 1).unwrap().remove(0);
         for (p, value) in values.iter().enumerate() {
-            let part = if p < SLOTS { &real } else { &imaginary };
-            let slot = part.values[e.shape.bit_reverse(p % SLOTS)];
+            let slot = real.values[e.shape.slot_of_coefficient(p)];
             // The sine is off by its cubic term.
             prop_assert!((slot.re - value).abs() < 1.1e-4 && slot.im == 0.0);
         }
         let unit = 1e9;
-        let back = e.decrypt(&e.slots_to_coefficients(&real, Some(&imaginary), unit).unwrap()).unwrap().unwrap();
-        for (found, value) in back.iter().zip(&values) {
-            prop_assert!((found - value).abs() < 1.1e-4);
+        for slots in [e.to_complex(&real).unwrap(), real] {
+            let back = e.decrypt(&e.slots_to_coefficients(&slots, unit).unwrap()).unwrap().unwrap();
+            for (found, value) in back.iter().zip(&values) {
+                prop_assert!((found - value).abs() < 1.1e-4);
+            }
         }
     }
 
     #[test]
-    fn saved_is_restored(values in prop::collection::vec(-100.0..100.0, 2 * SLOTS), unit in 1.0..1e6) {
+    fn saved_is_restored(values in prop::collection::vec(-100.0..100.0, DEGREE), unit in 1.0..1e6) {
         let e = clear();
         let x = e.encrypt(&values, unit).unwrap();
         prop_assert_eq!(e.restore(&e.save(&x).unwrap()).unwrap(), x);
     }
 
     #[test]
-    fn rows_are_coefficients_by_stride(values in prop::collection::vec(-1.0..1.0, 2 * SLOTS)) {
+    fn rows_are_coefficients_by_stride(values in prop::collection::vec(-1.0..1.0, DEGREE)) {
         let e = clear();
         let x = e.encrypt(&values, 1e6).unwrap();
         let tokens = 4;
         let rows = e.module_rows(&[&x, &x], tokens).unwrap();
-        let per_ciphertext = 2 * SLOTS / tokens;
+        let per_ciphertext = DEGREE / tokens;
         prop_assert_eq!(rows.rows(), 2 * per_ciphertext);
         for (row, entries) in rows.entries.chunks(tokens).enumerate() {
             for (token, &entry) in entries.iter().enumerate() {
@@ -176,7 +248,7 @@ proptest! {
 #[test]
 fn integer_products_multiply_the_unit_and_fill_the_last_ciphertext_with_zeros() {
     let e = clear();
-    let values: Vec<f64> = (0..2 * SLOTS).map(|i| i as f64).collect();
+    let values: Vec<f64> = (0..DEGREE).map(|i| i as f64).collect();
     let x = e.encrypt(&values, 1.0).unwrap();
     let rows = e.module_rows(&[&x], 4).unwrap();
     let entries = (0..9 * 8).map(|i| i16::from(i % 8 == i / 8) * 3).collect();
@@ -190,13 +262,13 @@ fn integer_products_multiply_the_unit_and_fill_the_last_ciphertext_with_zeros() 
 
 #[test]
 fn noise_has_the_stated_size_and_is_reproducible() {
-    let shape = CircuitShape { slots: 1 << 12, ..shape() };
+    let shape = CircuitShape { degree: 1 << 13, ..shape() };
     let noise = NoiseModel { half_bootstrap: 2_f64.powi(-20), encryption: 100.0, ..NoiseModel::default() };
     let run = |seed: u64| {
         let e = Clear::new(shape.clone(), (), noise, seed).unwrap();
-        let x = e.encrypt(&vec![0.0; shape.degree()], 1.0).unwrap();
-        let zero = ClearCoefficients { integers: vec![0.0; shape.degree()], unit: 1.0 };
-        let [real, _] = e.half_bootstrap(&[&zero], 0).unwrap().pop().unwrap();
+        let x = e.encrypt(&vec![0.0; shape.degree], 1.0).unwrap();
+        let zero = ClearCoefficients { integers: vec![0.0; shape.degree], unit: 1.0 };
+        let real = e.half_bootstrap(&[&zero], 0).unwrap().remove(0);
         (x.integers().to_vec(), real.values().iter().map(|value| value.re).collect::<Vec<_>>())
     };
     let deviation = |values: &[f64]| (values.iter().map(|x| x * x).sum::<f64>() / values.len() as f64).sqrt();
@@ -208,9 +280,28 @@ fn noise_has_the_stated_size_and_is_reproducible() {
 }
 
 #[test]
+fn rescaling_noise_of_complex_slots_is_smaller_by_its_stated_factor() {
+    let noise = NoiseModel { rescaling: 1e-3, ..NoiseModel::default() };
+    let e = Clear::new(CircuitShape { degree: 1 << 13, ..shape() }, (), noise, 3).unwrap();
+    let zeros = vec![0.0; e.shape.degree];
+    let real = e.half_bootstrap(&[&e.encrypt(&zeros, 1.0).unwrap()], 3).unwrap().remove(0);
+    let deviation = |x: &ClearSlots, part: fn(&Complex64) -> f64| {
+        (x.values.iter().map(|z| part(z).powi(2)).sum::<f64>() / x.values.len() as f64).sqrt()
+    };
+    let rescaled = e.lower(&real, Level(3)).unwrap();
+    assert!((deviation(&rescaled, |z| z.re) / noise.rescaling - 1.0).abs() < 0.05);
+    assert_eq!(deviation(&rescaled, |z| z.im), 0.0, "real slots stay real");
+    let complex = e.to_complex(&real).unwrap();
+    for part in [|z: &Complex64| z.re, |z: &Complex64| z.im] {
+        assert!((deviation(&complex, part) / noise.rescaling * 8_f64.sqrt() - 1.0).abs() < 0.05);
+    }
+}
+
+#[test]
 fn rejects_shapes_and_noise_that_make_no_sense() {
     let new = |shape, noise| Clear::new(shape, (), noise, 0);
-    assert!(new(CircuitShape { slots: 12, ..shape() }, NoiseModel::default()).is_err());
+    assert!(new(CircuitShape { degree: 24, ..shape() }, NoiseModel::default()).is_err());
+    assert!(new(CircuitShape { degree: 2, ..shape() }, NoiseModel::default()).is_err());
     assert!(new(CircuitShape { full_scale: f64::NAN, ..shape() }, NoiseModel::default()).is_err());
     assert!(new(shape(), NoiseModel { rescaling: -1.0, ..NoiseModel::default() }).is_err());
 }
@@ -218,20 +309,45 @@ fn rejects_shapes_and_noise_that_make_no_sense() {
 #[test]
 fn rejects_multiplication_without_a_level() {
     let e = clear();
-    let (a, plain) = (slots(&e, 0), vec![1.0; SLOTS]);
+    let (a, plain) = (slots(&e, 0), vec![1.0; DEGREE]);
     assert!(e.multiply(&a, &slots(&e, 3)).is_err());
     assert!(e.square(&a).is_err());
     assert!(e.linear_combination(&[(&a, 1.0)], 0.0).is_err());
     assert!(e.plain_combination(&[(&a, &plain)]).is_err());
     assert!(e.lower(&a, Level(1)).is_err());
+    assert!(e.to_complex(&a).is_err());
+    assert!(e.to_real(&complex_slots(&e, 0)).is_err());
+}
+
+#[test]
+fn rejects_operands_of_the_other_packing() {
+    let e = clear();
+    let (real, complex) = (slots(&e, 3), complex_slots(&e, 3));
+    let plain = vec![1.0; DEGREE];
+    let refusals = [
+        e.add(&real, &complex),
+        e.subtract(&complex, &real),
+        e.multiply(&real, &complex),
+        e.linear_combination(&[(&real, 1.0), (&complex, 1.0)], 0.0),
+        e.plain_combination(&[(&real, &plain), (&complex, &plain)]),
+        e.conjugate(&real),
+        e.multiply_imaginary(&real),
+        e.to_complex(&complex),
+        e.to_real(&real),
+    ];
+    for refused in refusals {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("packing") && refused.contains("to_real"), "{refused}");
+    }
 }
 
 #[test]
 fn rejects_plaintexts_and_constants_that_do_not_fit() {
     let e = clear();
     let a = slots(&e, 3);
-    assert!(e.add_plain(&a, &[1.0; SLOTS - 1]).is_err());
-    assert!(e.plain_combination(&[(&a, &[f64::NAN; SLOTS])]).is_err());
+    assert!(e.add_plain(&a, &[1.0; DEGREE - 1]).is_err());
+    assert!(e.add_plain(&complex_slots(&e, 3), &[1.0; DEGREE]).is_err());
+    assert!(e.plain_combination(&[(&a, &[f64::NAN; DEGREE])]).is_err());
     assert!(e.add_constant(&a, f64::INFINITY).is_err());
     assert!(e.linear_combination(&[(&a, f64::NAN)], 0.0).is_err());
     assert!(e.linear_combination(&[], 1.0).is_err());
@@ -241,40 +357,40 @@ fn rejects_plaintexts_and_constants_that_do_not_fit() {
 #[test]
 fn rejects_half_bootstraps_out_of_range_naming_the_excess() {
     let e = clear();
-    let mut values = [0.0; 2 * SLOTS];
+    let mut values = [0.0; DEGREE];
     values[7] = -1.25;
     let x = e.encrypt(&values, e.shape.full_scale).unwrap();
     let refusal = e.half_bootstrap(&[&x], 1).unwrap_err().to_string();
     assert!(refusal.contains("-1.25") && refusal.contains("coefficient 7"), "{refusal}");
-    let x = e.encrypt(&[1.0; 2 * SLOTS], e.shape.full_scale).unwrap();
+    let x = e.encrypt(&[1.0; DEGREE], e.shape.full_scale).unwrap();
     assert!(e.half_bootstrap(&[&x], 7).is_err(), "more levels than the parameter set has");
 }
 
 #[test]
 fn rejects_slots_to_coefficients_below_its_levels() {
     let e = clear();
-    assert!(e.slots_to_coefficients(&slots(&e, 1), None, 1.0).is_err());
-    assert!(e.slots_to_coefficients(&slots(&e, 2), Some(&slots(&e, 1)), 1.0).is_err());
-    assert!(e.slots_to_coefficients(&slots(&e, 2), None, 0.0).is_err());
+    assert!(e.slots_to_coefficients(&slots(&e, 1), 1.0).is_err());
+    assert!(e.slots_to_coefficients(&complex_slots(&e, 1), 1.0).is_err());
+    assert!(e.slots_to_coefficients(&slots(&e, 2), 0.0).is_err());
 }
 
 #[test]
 fn rejects_integers_that_wrap_around() {
     let e = clear();
     let half = 2_f64.powi(49);
-    assert!(e.encrypt(&[1.0; 2 * SLOTS], half).is_err());
-    let x = e.encrypt(&[1.0; 2 * SLOTS], half / 2.0).unwrap();
+    assert!(e.encrypt(&[1.0; DEGREE], half).is_err());
+    let x = e.encrypt(&[1.0; DEGREE], half / 2.0).unwrap();
     assert!(e.add_coefficients(&x, &x).is_err());
     assert!(e.magnify(&x, 2).is_err());
     assert!(e.magnify(&x, 0).is_err());
-    assert!(e.encrypt(&[f64::NAN; 2 * SLOTS], 1.0).is_err());
-    assert!(e.encrypt(&[1.0; SLOTS], 1.0).is_err());
+    assert!(e.encrypt(&[f64::NAN; DEGREE], 1.0).is_err());
+    assert!(e.encrypt(&[1.0; DEGREE / 2], 1.0).is_err());
 }
 
 #[test]
 fn rejects_coefficients_of_different_units() {
     let e = clear();
-    let [x, y] = [1e6, 1e6 * (1.0 + 1e-8)].map(|unit| e.encrypt(&[1.0; 2 * SLOTS], unit).unwrap());
+    let [x, y] = [1e6, 1e6 * (1.0 + 1e-8)].map(|unit| e.encrypt(&[1.0; DEGREE], unit).unwrap());
     assert!(e.add_coefficients(&x, &y).is_err());
     assert!(e.module_rows(&[&x, &y], 4).is_err());
     assert!(e.module_rows(&[&x], 3).is_err());
@@ -284,7 +400,7 @@ fn rejects_coefficients_of_different_units() {
 #[test]
 fn rejects_weights_of_another_width_and_bytes_of_another_length() {
     let e = clear();
-    let x = e.encrypt(&[1.0; 2 * SLOTS], 1.0).unwrap();
+    let x = e.encrypt(&[1.0; DEGREE], 1.0).unwrap();
     let rows = e.module_rows(&[&x], 4).unwrap();
     let weights = IntegerMatrix::new(MatrixShape { rows: 1, columns: 7 }, vec![1; 7]).unwrap();
     assert!(e.integer_product(&weights, 1.0, &rows).is_err());
