@@ -9,7 +9,7 @@ use fhe_ckks::polynomials::chebyshev::Chebyshev;
 use fhe_ckks::polynomials::evaluation::evaluate_plan;
 use fhe_ckks::polynomials::minimax::minimax_relative;
 use fhe_ckks::polynomials::plan::ChebyshevPlan;
-use fhe_ckks::{CkksError, Evaluator};
+use fhe_ckks::{CkksError, SlotArithmetic};
 
 use crate::error::{CircuitError, Result};
 
@@ -118,15 +118,7 @@ impl Approximation {
     ///
     /// # Errors
     /// Those of the evaluator.
-    pub fn apply<E: Evaluator>(&self, e: &E, x: &E::Slots) -> Result<E::Slots> {
+    pub fn apply<E: SlotArithmetic>(&self, e: &E, x: &E::Slots) -> Result<E::Slots> {
         Ok(evaluate_plan(e, x, &self.plan)?)
-    }
-
-    /// The polynomial in both halves.
-    ///
-    /// # Errors
-    /// Those of the evaluator.
-    pub fn apply_halves<E: Evaluator>(&self, e: &E, x: &[E::Slots; 2]) -> Result<[E::Slots; 2]> {
-        Ok([self.apply(e, &x[0])?, self.apply(e, &x[1])?])
     }
 }

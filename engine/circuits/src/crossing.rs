@@ -7,12 +7,9 @@
 use std::f64::consts::TAU;
 
 use fhe_ckks::bootstrapping::sine::correct_sine;
-use fhe_ckks::{CircuitShape, Evaluator, Level};
+use fhe_ckks::{CircuitShape, Evaluator};
 
 use crate::error::Result;
-
-/// The tokens of the first and of the second half of a block.
-pub type Halves<S> = [S; 2];
 
 /// Levels of the explicit correction of the sine.
 pub const SINE_LEVELS: usize = 2;
@@ -35,35 +32,19 @@ impl Distortion {
     }
 }
 
-/// SlotsToCoeffs of real slot ciphertexts, two to a coefficient ciphertext in the order given. Ends all levels.
+/// SlotsToCoeffs of every ciphertext of a tensor. Ends all levels.
 ///
 /// # Errors
 /// Those of [`Evaluator::slots_to_coefficients`].
-pub fn descend<'a, E: Evaluator>(
-    e: &E,
-    slots: impl IntoIterator<Item = &'a E::Slots>,
-    unit: f64,
-) -> Result<Vec<E::Coefficients>>
-where
-    E::Slots: 'a,
-{
-    let floor = Level(e.shape().slots_to_coefficients_levels);
-    // What stands too low is refused by SlotsToCoeffs, which names what it needs.
-    let lower = |x: &E::Slots| if e.level(x) > floor { e.lower(x, floor) } else { Ok(x.clone()) };
-    let mut slots = slots.into_iter();
-    let mut coefficients = Vec::new();
-    while let Some(real) = slots.next() {
-        let imaginary = slots.next().map(lower).transpose()?;
-        coefficients.push(e.slots_to_coefficients(&lower(real)?, imaginary.as_ref(), unit)?);
-    }
-    Ok(coefficients)
+pub fn descend<E: Evaluator>(e: &E, tensor: &[E::Slots], unit: f64) -> Result<Vec<E::Coefficients>> {
+    tensor.iter().map(|slots| Ok(e.slots_to_coefficients(slots, unit)?)).collect()
 }
 
-/// Half bootstrapping to `levels` compute levels; the result is still distorted.
+/// Half bootstrapping of a whole tensor at once to `levels` compute levels; the result is still distorted.
 ///
 /// # Errors
 /// Those of [`Evaluator::half_bootstrap`].
-pub fn climb<E: Evaluator>(e: &E, tensor: &[E::Coefficients], levels: usize) -> Result<Vec<Halves<E::Slots>>> {
+pub fn climb<E: Evaluator>(e: &E, tensor: &[E::Coefficients], levels: usize) -> Result<Vec<E::Slots>> {
     Ok(e.half_bootstrap(&tensor.iter().collect::<Vec<_>>(), levels)?)
 }
 
@@ -71,19 +52,14 @@ pub fn climb<E: Evaluator>(e: &E, tensor: &[E::Coefficients], levels: usize) -> 
 ///
 /// # Errors
 /// Those of the evaluator.
-pub fn correct<E: Evaluator>(e: &E, distorted: &[Halves<E::Slots>]) -> Result<Vec<Halves<E::Slots>>> {
-    let correct = |[first, second]: &Halves<E::Slots>| Ok([correct_sine(e, first)?, correct_sine(e, second)?]);
-    distorted.iter().map(correct).collect()
+pub fn correct<E: Evaluator>(e: &E, distorted: &[E::Slots]) -> Result<Vec<E::Slots>> {
+    distorted.iter().map(|slots| Ok(correct_sine(e, slots)?)).collect()
 }
 
 /// Half bootstrapping and the correction of the sine, so that `levels` compute levels are left after both.
 ///
 /// # Errors
 /// Those of [`Evaluator::half_bootstrap`].
-pub fn climb_corrected<E: Evaluator>(
-    e: &E,
-    tensor: &[E::Coefficients],
-    levels: usize,
-) -> Result<Vec<Halves<E::Slots>>> {
+pub fn climb_corrected<E: Evaluator>(e: &E, tensor: &[E::Coefficients], levels: usize) -> Result<Vec<E::Slots>> {
     correct(e, &climb(e, tensor, levels + SINE_LEVELS)?)
 }

@@ -2,16 +2,17 @@
 //!
 //! The row-module layout packs channels x tokens so that both representations are easy to work with. With `t` tokens
 //! per block and `r = degree / t` rows per ciphertext, coefficient `row + r * token` holds one entry, so a row is an
-//! element of a small ring and a matrix product acts on rows. CoeffsToSlots reverses bits, so in slots the same entry
-//! sits in one of two **halves** (the two slot ciphertexts that a half bootstrap returns: tokens of the first and of
-//! the second half of the block) at
+//! element of a small ring and a matrix product acts on rows. CoeffsToSlots reverses the bits below the highest one, so
+//! in slots the same entry sits in one of two **halves** (tokens of the first and of the second half of the block) at
 //!
 //! ```text
-//! slot = slot_row * (t / 2) + slot_token        slot_row = bit_reverse(row),  slot_token = bit_reverse(token mod t/2)
+//! slot = half * (degree / 2) + slot_row * (t / 2) + slot_token
+//! half = token div (t / 2)    slot_row = bit_reverse(row)    slot_token = bit_reverse(token mod t/2)
 //! ```
 //!
-//! Rotating by multiples of `t / 2` therefore moves whole rows, and by fewer slots moves tokens. Circuits think in
-//! (slot row, half, slot token). The order of rows is free, since the rows and columns of a weight matrix can be
+//! Rotating by multiples of `t / 2` therefore moves whole rows, by fewer slots tokens, and by half of all slots exchanges
+//! the halves. All slots lie on one cycle: rows that leave a half enter the other (module `window`). Circuits think in
+//! (half, slot row, slot token). The order of rows is free, since the rows and columns of a weight matrix can be
 //! permuted, and the order of tokens is public: block position `b` lies in half `b div (t/2)` at slot token `b mod
 //! (t/2)`.
 
@@ -22,7 +23,7 @@ use crate::error::{Result, refuse};
 /// The row-module geometry of a block of tokens in one ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RowModule {
-    slots: usize,
+    degree: usize,
     tokens: usize,
 }
 
@@ -41,9 +42,9 @@ impl RowModule {
     /// # Errors
     /// Unless `tokens` is a power of two, at least 2, and leaves at least two rows.
     pub fn new(shape: &CircuitShape, tokens: usize) -> Result<Self> {
-        let slots = shape.slots;
-        if !tokens.is_power_of_two() || tokens < 2 || tokens > slots || !slots.is_power_of_two() {
-            let required = format!("a power of two from 2 to {slots}");
+        let degree = shape.degree;
+        if !tokens.is_power_of_two() || tokens < 2 || tokens > degree / 2 || !degree.is_power_of_two() {
+            let required = format!("a power of two from 2 to {}", degree / 2);
             return Err(refuse(
                 "RowModule::new",
                 "tokens",
@@ -52,12 +53,12 @@ impl RowModule {
                 "use another block size or a larger ring",
             ));
         }
-        Ok(Self { slots, tokens })
+        Ok(Self { degree, tokens })
     }
 
-    /// Slots of one ciphertext.
+    /// Real slots of one ciphertext, as many as coefficients.
     pub fn slots(&self) -> usize {
-        self.slots
+        self.degree
     }
 
     /// Tokens of a block, `t`.
@@ -72,7 +73,7 @@ impl RowModule {
 
     /// Rows of one ciphertext, `r`.
     pub fn rows(&self) -> usize {
-        2 * self.slots / self.tokens
+        self.degree / self.tokens
     }
 
     /// Half and slot token of a block position.
@@ -80,9 +81,20 @@ impl RowModule {
         (position / self.half_tokens(), position % self.half_tokens())
     }
 
-    /// Slot of a slot row and slot token.
-    pub fn slot(&self, slot_row: usize, slot_token: usize) -> usize {
-        slot_row * self.half_tokens() + slot_token
+    /// Slot of a half, slot row and slot token.
+    pub fn slot(&self, half: usize, slot_row: usize, slot_token: usize) -> usize {
+        half * self.degree / 2 + slot_row * self.half_tokens() + slot_token
+    }
+
+    /// Slot row of a slot, in whichever half.
+    pub fn slot_row(&self, slot: usize) -> usize {
+        slot / self.half_tokens() % self.rows()
+    }
+
+    /// Coefficient that becomes this slot (an involution).
+    pub fn coefficient_of_slot(&self, slot: usize) -> usize {
+        let half = self.degree / 2;
+        (slot & half) + bit_reverse(slot & (half - 1), half)
     }
 
     /// Row of coefficients that becomes this row of slots (an involution).
@@ -93,13 +105,18 @@ impl RowModule {
     /// Coefficient of a slot row at a block position.
     pub fn coefficient(&self, slot_row: usize, position: usize) -> usize {
         let (half, slot_token) = self.half_and_token(position);
-        let token = half * self.half_tokens() + bit_reverse(slot_token, self.half_tokens());
-        self.coefficient_row(slot_row) + self.rows() * token
+        self.coefficient_of_slot(self.slot(half, slot_row, slot_token))
     }
 
-    /// The rotation after which slot row `i` holds what was in slot row `i + rows`, cyclically.
-    pub fn rotate_rows(&self, rows: usize) -> Rotation {
-        Rotation((rows * self.half_tokens()) as i64)
+    /// The rotation after which slot row `i` holds what was in slot row `i + rows`. Rows beyond the last one are those of
+    /// the other half.
+    pub fn rotate_rows(&self, rows: i64) -> Rotation {
+        Rotation(rows * self.half_tokens() as i64)
+    }
+
+    /// The rotation that exchanges the halves.
+    pub fn swap_halves(&self) -> Rotation {
+        Rotation(self.degree as i64 / 2)
     }
 }
 
@@ -183,7 +200,7 @@ impl Layout {
             let required = format!("{} channels of {tokens} tokens", self.channels());
             return Err(refuse("Layout::pack", "entries", tensor.len(), required, "give every position a token"));
         }
-        let mut packed = vec![vec![0.0; 2 * self.module.slots()]; self.ciphertexts];
+        let mut packed = vec![vec![0.0; self.module.slots()]; self.ciphertexts];
         for (places, row) in self.places.iter().zip(tensor.chunks_exact(tokens)) {
             for place in places {
                 for (position, &entry) in row.iter().enumerate() {
@@ -215,7 +232,7 @@ impl Layout {
         packed: &[Vec<f64>],
         entry: impl Fn(&[Place], &dyn Fn(&Place) -> f64) -> f64,
     ) -> Result<Vec<f64>> {
-        let degree = 2 * self.module.slots();
+        let degree = self.module.slots();
         if packed.len() != self.ciphertexts || packed.iter().any(|vector| vector.len() != degree) {
             let found = format!("{} vectors of {:?}", packed.len(), packed.first().map(Vec::len));
             let required = format!("{} of {degree}", self.ciphertexts);

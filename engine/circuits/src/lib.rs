@@ -8,7 +8,8 @@
 //! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
 //!
-//! [`layout`] says where the entries of a tensor lie: channels in rows, tokens inside a row.
+//! [`layout`] says where the entries of a tensor lie: channels in rows, tokens inside a row, half of the tokens in each half of
+//! the real slots. `window` says what sums over rows rotations can make there.
 //!
 //! Invariants:
 //!
@@ -29,9 +30,10 @@ pub mod matrix_product;
 pub mod rms_norm;
 pub mod silu;
 pub mod softmax;
+mod window;
 
 pub use attention::{RotaryAngles, ScoreMap, SlotAttention};
-pub use crossing::{Distortion, Halves};
+pub use crossing::Distortion;
 pub use error::{CircuitError, Result};
 pub use interval::Interval;
 pub use layout::{Layout, Place, RowModule};

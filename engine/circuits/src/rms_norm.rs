@@ -1,16 +1,18 @@
 //! RMSNorm: `x / sqrt(mean(x^2) + epsilon)` over the channels of every token (Zhang and Sennrich, arXiv 1910.07467).
 //!
-//! The sum over channels is a sum over all rows of all ciphertexts: additions and rotations by powers of two of whole
-//! rows, which are cyclic and so leave the sum in every row. The inverse root is a polynomial in the mean square,
-//! mapped from its window to [-1, 1]. Gamma belongs into the columns of the weights that follow.
+//! The sum over channels is a sum over all rows of all ciphertexts: additions, then rotations of whole rows. A window of
+//! all rows is the sum of one half in that half's first row alone, so a mask keeps this row and the same number of
+//! rotations spreads it; the mask carries the map to the window of the inverse root and thus takes no level of its own.
+//! The inverse root is a polynomial in the mean square, mapped from its window to [-1, 1]. Gamma belongs into the columns
+//! of the weights that follow.
 
 use fhe_ckks::Evaluator;
 
 use crate::approximation::{Approximation, Criterion, Target};
-use crate::crossing::Halves;
 use crate::error::{Result, refuse};
 use crate::interval::Interval;
-use crate::layout::RowModule;
+use crate::layout::{Layout, RowModule};
+use crate::window::Window;
 
 /// Relative error beyond which a fit is refused: a norm this far off is another model.
 const LIMIT: f64 = 1.0 / 64.0;
@@ -19,6 +21,8 @@ const LIMIT: f64 = 1.0 / 64.0;
 #[derive(Clone, Debug)]
 pub struct RmsNorm {
     module: RowModule,
+    /// Channels lie in multiples of so many rows only: a power of two.
+    stride: usize,
     inverse_root: Approximation,
     /// Maps the sum of squares of slot values to [-1, 1].
     slope: f64,
@@ -26,23 +30,17 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// The norm over `channels` channels whose mean square lies in `mean_square`. Slots hold `x / range`.
+    /// The norm over the channels of a layout, whose mean square lies in `mean_square`. Slots hold `x / range`.
     ///
     /// # Errors
     /// If the window is empty or reaches zero, or no polynomial follows the inverse root on it.
-    pub fn new(
-        module: RowModule,
-        channels: usize,
-        range: f64,
-        mean_square: Interval,
-        epsilon: f64,
-        tolerance: f64,
-    ) -> Result<Self> {
+    pub fn new(layout: &Layout, range: f64, mean_square: Interval, epsilon: f64, tolerance: f64) -> Result<Self> {
         let window = mean_square.widened_to_relative(1e-3);
         if !(window.low + epsilon > 0.0 && window.high > window.low && window.high.is_finite()) {
             let remedy = "calibrate the model";
             return Err(refuse("RmsNorm::new", "mean square", mean_square, "a positive window", remedy));
         }
+        let channels = layout.channels();
         if channels == 0 || !(range.is_finite() && range > 0.0) {
             let found = format!("{channels} channels of range {range}");
             return Err(refuse("RmsNorm::new", "input", found, "channels of a positive range", "calibrate the model"));
@@ -54,7 +52,10 @@ impl RmsNorm {
                 range / (centre + half_width * y + epsilon).sqrt()
             })?;
         let slope = range * range / (channels as f64 * half_width);
-        Ok(Self { module, inverse_root, slope, offset: -centre / half_width })
+        let module = layout.module();
+        let places = (0..channels).flat_map(|channel| layout.places(channel));
+        let stride = 1 << places.fold(module.rows(), |rows, place| rows | place.slot_row).trailing_zeros();
+        Ok(Self { module, stride, inverse_root, slope, offset: -centre / half_width })
     }
 
     /// Levels consumed: square, map to the window, polynomial, product.
@@ -72,34 +73,33 @@ impl RmsNorm {
     ///
     /// # Errors
     /// If the tensor is empty; those of the evaluator.
-    pub fn apply<E: Evaluator>(&self, e: &E, tensor: &[Halves<E::Slots>]) -> Result<Vec<Halves<E::Slots>>> {
-        let factors = self.inverse_root.apply_halves(e, &self.normalised_mean_squares(e, tensor)?)?;
-        let scale = |x: &Halves<E::Slots>| Ok([e.multiply(&x[0], &factors[0])?, e.multiply(&x[1], &factors[1])?]);
-        tensor.iter().map(scale).collect()
+    pub fn apply<E: Evaluator>(&self, e: &E, tensor: &[E::Slots]) -> Result<Vec<E::Slots>> {
+        let factor = self.inverse_root.apply(e, &self.normalised_mean_square(e, tensor)?)?;
+        tensor.iter().map(|x| Ok(e.multiply(x, &factor)?)).collect()
     }
 
-    /// The mean square of each token, mapped to [-1, 1], in every row.
-    fn normalised_mean_squares<E: Evaluator>(&self, e: &E, tensor: &[Halves<E::Slots>]) -> Result<Halves<E::Slots>> {
-        // Both halves share the rotations as real and imaginary part.
-        let mut sum: Option<E::Slots> = None;
-        for [first, second] in tensor {
-            let squares = e.add(&e.square(first)?, &e.multiply_imaginary(&e.square(second)?)?)?;
-            sum = Some(match sum {
-                None => squares,
-                Some(sum) => e.add(&sum, &squares)?,
-            });
-        }
-        let Some(mut sum) = sum else {
+    /// The mean square of each token, mapped to [-1, 1], in every row that has a channel in some ciphertext. The others
+    /// hold zero, which is inside the window.
+    fn normalised_mean_square<E: Evaluator>(&self, e: &E, tensor: &[E::Slots]) -> Result<E::Slots> {
+        let Some((first, others)) = tensor.split_first() else {
             return Err(refuse("RmsNorm::apply", "tensor", "empty", "at least one ciphertext", "leave the norm out"));
         };
-        let mut rows = 1;
-        while rows < self.module.rows() {
-            sum = e.add(&sum, &e.rotate(&sum, self.module.rotate_rows(rows))?)?;
-            rows *= 2;
+        let mut squares = e.square(first)?;
+        for other in others {
+            squares = e.add(&squares, &e.square(other)?)?;
         }
-        let conjugate = e.conjugate(&sum)?;
-        let twice = [e.add(&sum, &conjugate)?, e.multiply_imaginary(&e.subtract(&conjugate, &sum)?)?];
-        let normalise = |x: &E::Slots| e.linear_combination(&[(x, 0.5 * self.slope)], self.offset);
-        Ok([normalise(&twice[0])?, normalise(&twice[1])?])
+        let length = self.module.rows() / self.stride;
+        let following = Window { stride: self.stride, length, before: 0 };
+        let preceding = Window { before: length - 1, ..following };
+        let sums = following.sum(e, self.module, squares)?;
+        let first_row = e.plain_combination(&[(&sums, &self.rows(self.module.rows(), self.slope))])?;
+        let spread = preceding.sum(e, self.module, first_row)?;
+        Ok(e.add_plain(&spread, &self.rows(self.stride, self.offset))?)
+    }
+
+    /// A plaintext that is `value` in the multiples of so many rows of both halves, zero elsewhere.
+    fn rows(&self, multiple: usize, value: f64) -> Vec<f64> {
+        let kept = |slot: usize| self.module.slot_row(slot).is_multiple_of(multiple);
+        (0..self.module.slots()).map(|slot| if kept(slot) { value } else { 0.0 }).collect()
     }
 }

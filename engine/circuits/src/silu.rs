@@ -1,9 +1,9 @@
 //! SiLU, `x / (1 + exp(-x))`, and the gated product of SwiGLU (Shazeer, arXiv 2002.05202).
 
-use fhe_ckks::Evaluator;
+use fhe_ckks::SlotArithmetic;
 
 use crate::approximation::{Approximation, Criterion, Target};
-use crate::crossing::{Distortion, Halves};
+use crate::crossing::Distortion;
 use crate::error::{Result, refuse};
 
 /// Error, as a fraction of the half width of the window, beyond which a fit is refused.
@@ -50,17 +50,11 @@ impl GatedSilu {
         &self.silu
     }
 
-    /// The gated product, in true values.
+    /// The gated product of one ciphertext each, in true values.
     ///
     /// # Errors
     /// Those of the evaluator.
-    pub fn apply<E: Evaluator>(
-        &self,
-        e: &E,
-        gate: &Halves<E::Slots>,
-        up: &Halves<E::Slots>,
-    ) -> Result<Halves<E::Slots>> {
-        let silu = self.silu.apply_halves(e, gate)?;
-        Ok([e.multiply(&silu[0], &up[0])?, e.multiply(&silu[1], &up[1])?])
+    pub fn apply<E: SlotArithmetic>(&self, e: &E, gate: &E::Slots, up: &E::Slots) -> Result<E::Slots> {
+        Ok(e.multiply(&self.silu.apply(e, gate)?, up)?)
     }
 }

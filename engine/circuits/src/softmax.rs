@@ -207,21 +207,20 @@ impl Softmax {
             })
             .collect::<Result<_>>()?;
 
-        // The blocks of one ciphertext of heads and one half of queries follow one another and share their
-        // denominators.
-        let owner = |index: usize| (blocks[index].head_ciphertext, blocks[index].half);
-        let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
-        for index in 0..blocks.len() {
-            match groups.last_mut() {
-                Some(last) if owner(last.start) == owner(index) => last.end = index + 1,
-                _ => groups.push(index..index + 1),
-            }
-        }
+        // The blocks of one ciphertext of heads follow one another and share their denominators.
+        let groups: Vec<std::ops::Range<usize>> = blocks
+            .chunk_by(|a, b| a.head_ciphertext == b.head_ciphertext)
+            .scan(0, |end, group| {
+                let start = std::mem::replace(end, *end + group.len());
+                Some(start..*end)
+            })
+            .collect();
         let centred = |group: &std::ops::Range<usize>| {
-            let sum = sum_over_keys(e, attention, &exponentials[group.clone()])?;
-            // Idle heads have no exponentials; they get the middle of the window.
-            let centre = attention.heads().whole_heads(blocks[group.start].head_ciphertext, -self.denominator_centre);
-            Ok(e.add_plain(&sum, &centre)?)
+            let sum = attention.sum_over_keys(e, &exponentials[group.clone()])?;
+            // Where no sum arrives stands the middle of the window. The mask takes no level that the exponentials need.
+            let plain = |value: f64| attention.sum_plain(blocks[group.start].head_ciphertext, value);
+            let sum = e.plain_combination(&[(&sum, &plain(1.0))])?;
+            Ok(e.add_plain(&sum, &plain(-self.denominator_centre))?)
         };
         let denominators: Vec<E::Slots> = groups.iter().map(centred).collect::<Result<_>>()?;
         let normalised = crossing(denominators, self.denominator_levels(output_levels))?;
@@ -236,7 +235,7 @@ impl Softmax {
             let mut group = exponentials[group.clone()].to_vec();
             for round in 0..=self.rounds {
                 if round > 0 {
-                    let sum = sum_over_keys(e, attention, &group)?;
+                    let sum = attention.sum_over_keys(e, &group)?;
                     factor = e.add_constant(&e.multiply_integer(&sum, -1)?, 2.0)?;
                 }
                 group = group.iter().map(|x| Ok(e.multiply(x, &factor)?)).collect::<Result<_>>()?;
@@ -245,22 +244,6 @@ impl Softmax {
         }
         Ok(probabilities)
     }
-}
-
-/// The sum over all keys of each head and query, in every entry of the head.
-fn sum_over_keys<E: Evaluator>(e: &E, attention: &SlotAttention, group: &[E::Slots]) -> Result<E::Slots> {
-    let Some((first, others)) = group.split_first() else {
-        let remedy = "let every query attend to itself";
-        return Err(refuse("Softmax::apply", "blocks of scores", "none", "at least one", remedy));
-    };
-    let mut sum = first.clone();
-    for other in others {
-        sum = e.add(&sum, other)?;
-    }
-    for rotation in attention.sum_over_keys() {
-        sum = e.add(&sum, &e.rotate(&sum, rotation)?)?;
-    }
-    Ok(sum)
 }
 
 /// The reciprocal and the number of rounds that together reach the tolerance at the fewest levels (the lower degree

@@ -4,14 +4,14 @@ mod support;
 
 use fhe_circuits::crossing::{climb_corrected, descend};
 use fhe_circuits::{Layout, RotaryAngles, RowModule, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows};
-use fhe_ckks::{Client, Evaluator, Level};
+use fhe_ckks::{Client, Level, SlotArithmetic};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
 
 /// One case: sizes and a block mask.
 #[derive(Clone, Debug)]
 struct Case {
-    log_slots: u32,
+    log_degree: u32,
     tokens: usize,
     heads: usize,
     key_value_heads: usize,
@@ -58,16 +58,16 @@ impl Reference<'_> {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    (8_u32..11, 1_u32..5, 1_usize..6, 1_usize..4, prop::collection::vec(0_usize..32, 1..4), 0_usize..3).prop_filter_map(
+    (9_u32..12, 1_u32..5, 1_usize..6, 1_usize..4, prop::collection::vec(0_usize..32, 1..4), 0_usize..3).prop_filter_map(
         "a head fits",
-        |(log_slots, log_tokens, half_dim, key_value_heads, starts, extra)| {
+        |(log_degree, log_tokens, half_dim, key_value_heads, starts, extra)| {
             let tokens = 1_usize << log_tokens;
-            let rows = (2_usize << log_slots) / tokens;
+            let rows = (1_usize << log_degree) / tokens;
             let head_dim = 2 * half_dim;
             let starts = starts.into_iter().map(|start| start % tokens).collect();
             let heads = key_value_heads * (1 + extra);
             (head_dim.next_power_of_two() <= rows).then_some(Case {
-                log_slots,
+                log_degree,
                 tokens,
                 heads,
                 key_value_heads,
@@ -88,27 +88,27 @@ proptest! {
 
 #[test]
 fn a_prompt_that_straddles_the_halves_uses_advanced_replicas() {
-    let case = Case { log_slots: 9, tokens: 16, heads: 2, key_value_heads: 1, head_dim: 4, starts: vec![1, 12] };
-    let module = RowModule::new(&shape(case.log_slots), case.tokens).unwrap();
+    let case = Case { log_degree: 10, tokens: 16, heads: 2, key_value_heads: 1, head_dim: 4, starts: vec![1, 12] };
+    let module = RowModule::new(&shape(case.log_degree), case.tokens).unwrap();
     let attention = SlotAttention::new(module, case.heads, case.head_dim, |q, k| case.attends(q, k)).unwrap();
     assert!(attention.heads().replicas() > 1);
-    assert!(attention.schedule().steps(1).iter().any(|step| step.key_half == 0 && step.first_offset < 0));
+    assert!(attention.schedule().steps().iter().any(|step| step.swapped && step.first_offset < 0));
     check(&case, 1);
 }
 
 #[test]
 fn several_ciphertexts_of_heads_and_of_scores() {
-    // 16 rows: 4 heads of 4 channels each fill a ciphertext, and 16 offsets take 4 ciphertexts of scores per half.
-    let case = Case { log_slots: 8, tokens: 32, heads: 6, key_value_heads: 3, head_dim: 4, starts: vec![0, 16] };
-    let module = RowModule::new(&shape(case.log_slots), case.tokens).unwrap();
+    // 16 rows: 4 heads of 4 channels each fill a ciphertext, and 16 offsets take 8 ciphertexts of scores, two in each.
+    let case = Case { log_degree: 9, tokens: 32, heads: 6, key_value_heads: 3, head_dim: 4, starts: vec![0, 16] };
+    let module = RowModule::new(&shape(case.log_degree), case.tokens).unwrap();
     let attention = SlotAttention::new(module, case.heads, case.head_dim, |q, k| case.attends(q, k)).unwrap();
     assert_eq!((attention.heads().ciphertexts(), attention.heads().replicas()), (2, 1));
-    assert_eq!(attention.score_blocks().len(), 2 * 2 * 4);
+    assert_eq!(attention.score_blocks().len(), 2 * 8);
     check(&case, 2);
 }
 
 fn check(case: &Case, seed: u64) {
-    let shape = shape(case.log_slots);
+    let shape = shape(case.log_degree);
     let e = clear(&shape);
     let mut random = Random::new(seed);
     let module = RowModule::new(&shape, case.tokens).unwrap();
@@ -163,6 +163,7 @@ fn check(case: &Case, seed: u64) {
             map.scale * product - map.centres[pair.head]
         });
         let found: Vec<f64> = score.values().iter().map(|value| value.re).collect();
+        assert_eq!(found.len(), shape.degree);
         assert!(found.iter().all(|score| score.abs() <= 1.0));
         close(&found, &expected, 1e-6);
     }
@@ -170,14 +171,11 @@ fn check(case: &Case, seed: u64) {
     let output_levels = SlotAttention::PROBABILITY_LEVELS;
     let crossed = descend(&e, &scores, shape.full_scale).unwrap();
     let climbed = fhe_circuits::crossing::climb(&e, &crossed, softmax.score_levels() + output_levels).unwrap();
-    let distorted: Vec<_> = climbed.into_iter().flatten().take(scores.len()).collect();
     let mut crossing = |denominators: Vec<_>, levels: usize| {
-        let count = denominators.len();
         let coefficients = descend(&e, &denominators, shape.full_scale)?;
-        let climbed = fhe_circuits::crossing::climb(&e, &coefficients, levels)?;
-        Ok(climbed.into_iter().flatten().take(count).collect())
+        fhe_circuits::crossing::climb(&e, &coefficients, levels)
     };
-    let probabilities = softmax.apply(&e, &attention, &distorted, output_levels, &mut crossing).unwrap();
+    let probabilities = softmax.apply(&e, &attention, &climbed, output_levels, &mut crossing).unwrap();
     assert!(
         probabilities.iter().all(|p| e.level(p) == Level(floor.0 + output_levels)),
         "SoftMax consumes what it states"
@@ -186,8 +184,8 @@ fn check(case: &Case, seed: u64) {
     let values = up(&keys, &v, SlotAttention::PLACEMENT_LEVELS + SlotAttention::VALUE_LEVELS);
     let values = attention.place_values(&e, &values, range).unwrap();
     let outputs = attention.weighted_values(&e, &probabilities, &values).unwrap();
-    assert!(outputs.iter().flatten().all(|x| e.level(x) == floor), "weighted values consume what they state");
-    let outputs = descend(&e, outputs.iter().flatten(), 1e9).unwrap();
+    assert!(outputs.iter().all(|x| e.level(x) == floor), "weighted values consume what they state");
+    let outputs = descend(&e, &outputs, 1e9).unwrap();
     let decrypted: Vec<Vec<f64>> = outputs.iter().map(|x| e.decrypt(x).unwrap().unwrap()).collect();
     let found = queries.unpack_sums(&decrypted).unwrap();
     let mut expected = vec![0.0; found.len()];
@@ -214,7 +212,7 @@ fn windows(heads: usize, half_width: f64, denominator: (f64, f64)) -> SoftmaxWin
 fn more_rounds_of_renormalisation_carry_wider_denominators() {
     let new = |ratio: f64| {
         let windows = windows(2, 6.0, (0.5 / ratio, 0.5));
-        Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(8), 1e-6)
+        Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6)
     };
     let cost = |ratio: f64| new(ratio).map(|softmax| (softmax.inverse().levels(), softmax.rounds())).unwrap();
     let [narrow, middle, wide] = [2.0, 100.0, 3000.0].map(cost);
@@ -231,7 +229,7 @@ fn more_rounds_of_renormalisation_carry_wider_denominators() {
 
 #[test]
 fn rejects_windows_of_softmax_that_make_no_sense() {
-    let new = |windows| Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(8), 1e-6);
+    let new = |windows| Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6);
     assert!(new(windows(2, 1.0, (0.1, 1.0))).is_ok());
     for bad in [windows(2, 0.0, (0.1, 1.0)), windows(2, f64::NAN, (0.1, 1.0)), windows(2, 1.0, (-0.1, 1.0))] {
         assert!(new(bad).is_err());
@@ -242,7 +240,7 @@ fn rejects_windows_of_softmax_that_make_no_sense() {
 
 #[test]
 fn rejects_heads_that_do_not_fit() {
-    let module = RowModule::new(&shape(6), 16).unwrap();
+    let module = RowModule::new(&shape(7), 16).unwrap();
     let new = |heads, head_dim| SlotAttention::new(module, heads, head_dim, |q, k| k <= q);
     assert!(new(2, 8).is_ok());
     for (heads, head_dim) in [(0, 8), (2, 0), (2, 3), (2, 10)] {
@@ -253,19 +251,19 @@ fn rejects_heads_that_do_not_fit() {
 
 #[test]
 fn rejects_queries_that_attend_to_nothing() {
-    let module = RowModule::new(&shape(6), 16).unwrap();
+    let module = RowModule::new(&shape(7), 16).unwrap();
     let refused = SlotAttention::new(module, 1, 4, |query, key| key < query).unwrap_err();
     assert!(refused.to_string().contains("query 0"), "{refused}");
 }
 
 #[test]
 fn rejects_operands_of_another_layout() {
-    let shape = shape(8);
+    let shape = shape(9);
     let e = clear(&shape);
     let module = RowModule::new(&shape, 16).unwrap();
     let attention = SlotAttention::new(module, 2, 4, |query, key| key <= query).unwrap();
     let angles = |positions: usize, head_dim| RotaryAngles::new(100.0, head_dim, (0..positions).collect());
-    let ciphertext = e.encrypt(&vec![0.0; shape.degree()], 1.0).unwrap();
+    let ciphertext = e.encrypt(&vec![0.0; shape.degree], 1.0).unwrap();
     let slots = climb_corrected(&e, &[ciphertext], 4).unwrap();
     assert!(attention.place_queries(&e, &angles(15, 4), &slots, 1.0).is_err());
     assert!(attention.place_keys(&e, &angles(16, 6), &slots, 1.0).is_err());

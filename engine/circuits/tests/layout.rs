@@ -4,16 +4,16 @@ mod support;
 
 use fhe_circuits::crossing::{climb_corrected, descend};
 use fhe_circuits::{Layout, Place, RowModule};
-use fhe_ckks::{Client, Evaluator};
+use fhe_ckks::{Client, SlotArithmetic};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
 
 /// A geometry and the places of some channels: all different, some channels in several, one in none.
 fn layouts() -> impl Strategy<Value = Layout> {
-    (3_u32..9, 1_u32..6, 1_usize..40, any::<u64>()).prop_filter_map(
+    (4_u32..10, 1_u32..6, 1_usize..40, any::<u64>()).prop_filter_map(
         "at least two rows",
-        |(slots, tokens, channels, seed)| {
-            let module = RowModule::new(&shape(slots), 1 << tokens).ok()?;
+        |(log_degree, tokens, channels, seed)| {
+            let module = RowModule::new(&shape(log_degree), 1 << tokens).ok()?;
             let mut places: Vec<Place> = (0..3)
                 .flat_map(|ciphertext| (0..module.rows()).map(move |slot_row| Place { ciphertext, slot_row }))
                 .collect();
@@ -70,15 +70,17 @@ proptest! {
             for place in layout.places(channel) {
                 for position in 0..module.tokens() {
                     let (half, token) = module.half_and_token(position);
-                    let slot = module.slot(place.slot_row, token);
-                    let found = climbed[place.ciphertext][half].values()[slot].re;
+                    let slot = module.slot(half, place.slot_row, token);
+                    prop_assert_eq!(module.slot_row(slot), place.slot_row);
+                    prop_assert_eq!(module.coefficient(place.slot_row, position), module.coefficient_of_slot(slot));
+                    let found = climbed[place.ciphertext].values()[slot].re;
                     prop_assert!((found - tensor[channel * module.tokens() + position]).abs() < 1e-7);
                 }
             }
         }
         // And back.
         let unit = (1_u64 << 40) as f64;
-        let back = descend(&e, climbed.iter().flatten(), unit).unwrap();
+        let back = descend(&e, &climbed, unit).unwrap();
         let back: Vec<Vec<f64>> = back.iter().map(|x| e.decrypt(x).unwrap().unwrap()).collect();
         for (found, expected) in back.iter().zip(&packed) {
             close(found, expected, 1e-7);
@@ -86,8 +88,8 @@ proptest! {
     }
 
     #[test]
-    fn dense_rows_are_coefficient_rows_in_order(log_slots in 3_u32..9, channels in 1_usize..200) {
-        let module = RowModule::new(&shape(log_slots), 4).unwrap();
+    fn dense_rows_are_coefficient_rows_in_order(log_degree in 4_u32..10, channels in 1_usize..200) {
+        let module = RowModule::new(&shape(log_degree), 4).unwrap();
         let layout = Layout::dense(module, channels);
         prop_assert_eq!(layout.ciphertexts(), channels.div_ceil(module.rows()));
         for channel in 0..channels {
@@ -99,13 +101,13 @@ proptest! {
 #[test]
 fn rejects_blocks_that_do_not_fit() {
     for tokens in [0, 1, 12, 1 << 9] {
-        assert!(RowModule::new(&shape(8), tokens).is_err(), "{tokens} tokens");
+        assert!(RowModule::new(&shape(9), tokens).is_err(), "{tokens} tokens");
     }
 }
 
 #[test]
 fn rejects_places_outside_or_shared() {
-    let module = RowModule::new(&shape(4), 4).unwrap();
+    let module = RowModule::new(&shape(5), 4).unwrap();
     let place = |slot_row| Place { ciphertext: 0, slot_row };
     assert!(Layout::new(module, vec![vec![place(7)], vec![place(8)]]).is_err());
     assert!(Layout::new(module, vec![vec![place(3)], vec![place(3)]]).is_err());
@@ -113,7 +115,7 @@ fn rejects_places_outside_or_shared() {
 
 #[test]
 fn rejects_tensors_of_another_size() {
-    let layout = Layout::dense(RowModule::new(&shape(4), 4).unwrap(), 5);
+    let layout = Layout::dense(RowModule::new(&shape(5), 4).unwrap(), 5);
     assert!(layout.pack(&[0.0; 19]).is_err());
     assert!(layout.unpack(&[vec![0.0; 16]]).is_err());
     assert!(layout.unpack(&[vec![0.0; 32], vec![0.0; 32]]).is_err());

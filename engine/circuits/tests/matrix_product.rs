@@ -3,7 +3,7 @@
 mod support;
 
 use fhe_circuits::{Layout, QuantisedMatrix, RowModule, SlotAttention, split_rows};
-use fhe_ckks::{Client, Evaluator};
+use fhe_ckks::{Client, Evaluator, SlotArithmetic};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
 
@@ -31,7 +31,7 @@ proptest! {
     fn equals_the_product_up_to_rounding(
         (inputs, outputs) in (1_usize..70, 1_usize..70), log_tokens in 1_u32..5, seed in any::<u64>()
     ) {
-        let shape = shape(8);
+        let shape = shape(9);
         let e = clear(&shape);
         let module = RowModule::new(&shape, 1 << log_tokens).unwrap();
         let tokens = module.tokens();
@@ -62,7 +62,7 @@ proptest! {
 
 #[test]
 fn replicas_are_written_to_all_places_and_summed_from_them() {
-    let shape = shape(8);
+    let shape = shape(9);
     let e = clear(&shape);
     let module = RowModule::new(&shape, 8).unwrap();
     // 4 query heads share 2 key heads; replicas fill the rest of the 64 rows.
@@ -94,7 +94,7 @@ fn replicas_are_written_to_all_places_and_summed_from_them() {
 
 #[test]
 fn rejects_weights_of_another_size_or_not_finite() {
-    let module = RowModule::new(&shape(6), 4).unwrap();
+    let module = RowModule::new(&shape(7), 4).unwrap();
     let layout = Layout::dense(module, 3);
     let quantise = |weights: &[f32], bits| QuantisedMatrix::quantise(weights, &layout, &layout, bits);
     assert!(quantise(&[0.0; 8], 13).is_err());
@@ -107,7 +107,7 @@ fn rejects_weights_of_another_size_or_not_finite() {
 
 #[test]
 fn rejects_rows_of_another_tensor() {
-    let shape = shape(6);
+    let shape = shape(7);
     let e = clear(&shape);
     let module = RowModule::new(&shape, 4).unwrap();
     let (narrow, wide) = (Layout::dense(module, 3), Layout::dense(module, 40));

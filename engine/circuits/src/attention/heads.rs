@@ -7,8 +7,7 @@ use crate::layout::{Layout, Place, RowModule};
 /// ciphertexts.
 ///
 /// A head's channels are padded to a power of two. Channel `j` of the first half is in channel row `j` and its rotary
-/// partner, `j + head_dim / 2`, half of all channel rows further, so that one cyclic rotation by half of all slots
-/// exchanges partners.
+/// partner, `j + head_dim / 2`, half of all channel rows further, so that two rotations bring everyone's partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadLayout {
     module: RowModule,
@@ -29,6 +28,8 @@ pub struct HeadEntry {
     pub replica: usize,
     /// Query head of the model.
     pub head: usize,
+    /// Half of the block.
+    pub half: usize,
     /// Slot token.
     pub token: usize,
 }
@@ -130,7 +131,7 @@ impl HeadLayout {
         Place { ciphertext: head / self.heads_per_ciphertext, slot_row }
     }
 
-    /// Every entry in use of one ciphertext with its slot; idle heads and replicas are left out.
+    /// Every entry in use of one ciphertext with its slot, both halves; idle heads and replicas are left out.
     pub fn entries(&self, ciphertext: usize) -> impl Iterator<Item = (usize, HeadEntry)> {
         let first = ciphertext * self.heads_per_ciphertext;
         let heads = first..self.heads.min(first + self.heads_per_ciphertext);
@@ -138,10 +139,11 @@ impl HeadLayout {
             let heads = heads.clone();
             (0..self.replicas).flat_map(move |replica| heads.clone().map(move |head| (channel_row, replica, head)))
         });
-        rows.flat_map(move |(channel_row, replica, head)| {
-            let first_slot = self.module.slot(self.place(channel_row, replica, head).slot_row, 0);
+        let halves = (0..2).flat_map(move |half| rows.clone().map(move |row| (half, row)));
+        halves.flat_map(move |(half, (channel_row, replica, head))| {
+            let first_slot = self.module.slot(half, self.place(channel_row, replica, head).slot_row, 0);
             let tokens = 0..self.module.half_tokens();
-            tokens.map(move |token| (first_slot + token, HeadEntry { channel_row, replica, head, token }))
+            tokens.map(move |token| (first_slot + token, HeadEntry { channel_row, replica, head, half, token }))
         })
     }
 
@@ -152,14 +154,5 @@ impl HeadLayout {
             plain[slot] = value(entry).unwrap_or(0.0);
         }
         plain
-    }
-
-    /// A plaintext over the slots of one ciphertext: `value` in all rows of its heads, unused channels and replicas
-    /// included.
-    pub fn whole_heads(&self, ciphertext: usize, value: f64) -> Vec<f64> {
-        let heads = self.heads - self.heads.min(ciphertext * self.heads_per_ciphertext);
-        let used = |slot_row: usize| slot_row % self.heads_per_ciphertext < heads;
-        let slot_row = |slot: usize| slot / self.module.half_tokens();
-        (0..self.module.slots()).map(|slot| if used(slot_row(slot)) { value } else { 0.0 }).collect()
     }
 }

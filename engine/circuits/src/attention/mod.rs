@@ -1,15 +1,21 @@
 //! Attention over slots: scores `Q K^T` and weighted values `P V` with both operands encrypted.
 //!
 //! Queries, keys and values share one layout ([`HeadLayout`]): rows ordered `[channel | replica | head]`, tokens in the
-//! lowest slots. The channel is the highest field, so rotations by whole channels are cyclic over exactly the channels:
-//! a sum over a head's channels needs no mask and arrives in all of them. Key and value heads are repeated for the
-//! query heads that share them, by duplicated weight rows.
+//! lowest slots, the two halves of the block above all. Key and value heads are repeated for the query heads that share
+//! them, by duplicated weight rows.
 //!
-//! A query meets the keys one **offset** at a time (query position minus key position): a product of the queries with
-//! the keys moved by that many tokens. Where a ciphertext has room for more rows than the heads need, replica `g` of
-//! the keys is moved by `g` more tokens once, and each product then serves as many offsets as there are replicas. Only
-//! offsets at which the block's mask has a live pair are computed ([`KeySchedule`]). Moving tokens drags entries of
-//! neighbouring rows in; every mask here keeps live pairs alone.
+//! A query meets the keys one **offset** at a time (query position minus key position): a product of the queries of both
+//! halves with the keys moved by that many tokens, either those of their own half or, with the halves exchanged, those of
+//! the other one. Where a ciphertext has room for more rows than the heads need, replica `g` of the keys is moved by `g`
+//! more tokens once, and each product then serves as many offsets as there are replicas. Only offsets at which the
+//! block's mask has a live pair are computed ([`KeySchedule`]). Moving tokens drags entries of neighbouring rows in; every
+//! mask here keeps live pairs alone.
+//!
+//! Sums over channels and over keys are windows of rows (module `window`), which at the ends of a half reach into the
+//! other one. Channels are summed in groups: the windows of a group lie inside it when each looks backwards as far as its
+//! row is from the group's first. Keys are summed in one window over all rows of a head: scores leave the upper half of
+//! the channel rows zero, so that every window around a row of the lower half meets all keys of its own half of the block
+//! and otherwise zeros. Neither takes a mask, or a level.
 //!
 //! The products of this module are the plain slot-wise ones. Their interface, tensors of scores described by
 //! [`ScoreBlock`]s, is what a batched matrix product would fill as well.
@@ -25,10 +31,11 @@ pub use placement::{Movable, RotaryAngles};
 pub use schedule::{KeySchedule, KeyStep};
 pub use scores::ScoreMap;
 
-use fhe_ckks::Rotation;
+use fhe_ckks::{Evaluator, Rotation};
 
-use crate::error::Result;
+use crate::error::{Result, refuse};
 use crate::layout::RowModule;
+use crate::window::Window;
 
 /// The slot-wise attention of one block of prompts.
 #[derive(Clone, Debug)]
@@ -37,14 +44,13 @@ pub struct SlotAttention {
     schedule: KeySchedule,
 }
 
-/// What one slot ciphertext of scores holds: up to as many steps of the schedule as a head has rows of channels.
+/// What one slot ciphertext of scores holds: up to half as many steps of the schedule as a head has rows of channels, for the
+/// queries of both halves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScoreBlock {
     /// Which ciphertext of heads.
     pub head_ciphertext: usize,
-    /// Half of the block that the queries are in.
-    pub half: usize,
-    /// First step of that half's schedule; step `first_step + m` is in channel row `m`.
+    /// First step; step `first_step + m` is in channel row `m`.
     pub first_step: usize,
     /// Number of steps.
     pub steps: usize,
@@ -91,29 +97,24 @@ impl SlotAttention {
 
     /// The slot ciphertexts of the scores, in order.
     pub fn score_blocks(&self) -> Vec<ScoreBlock> {
-        let rows = self.heads.channel_rows();
-        let mut blocks = Vec::new();
-        for head_ciphertext in 0..self.heads.ciphertexts() {
-            for half in 0..2 {
-                let steps = self.schedule.steps(half).len();
-                blocks.extend((0..steps).step_by(rows).map(|first_step| ScoreBlock {
-                    head_ciphertext,
-                    half,
-                    first_step,
-                    steps: rows.min(steps - first_step),
-                }));
-            }
-        }
-        blocks
+        let (most, steps) = (self.most_steps(), self.schedule.steps().len());
+        let of_heads = |head_ciphertext: usize| {
+            let first_steps = (0..steps).step_by(most);
+            first_steps.map(move |first_step| ScoreBlock {
+                head_ciphertext,
+                first_step,
+                steps: most.min(steps - first_step),
+            })
+        };
+        (0..self.heads.ciphertexts()).flat_map(of_heads).collect()
     }
 
     /// Every live pair of a score block with its slot.
     pub fn live_pairs(&self, block: &ScoreBlock) -> impl Iterator<Item = (usize, LivePair)> {
-        let steps = &self.schedule.steps(block.half)[block.first_step..block.first_step + block.steps];
-        let half = block.half;
+        let steps = self.steps(block);
         self.heads.entries(block.head_ciphertext).filter_map(move |(slot, entry)| {
             let step = steps.get(entry.channel_row)?;
-            let (query, key) = self.schedule.pair(half, step, entry.replica, entry.token)?;
+            let (query, key) = self.schedule.pair(step, entry.replica, entry.half, entry.token)?;
             Some((slot, LivePair { head: entry.head, query, key }))
         })
     }
@@ -125,25 +126,57 @@ impl SlotAttention {
         plain
     }
 
-    /// Rotations that, each followed by an addition, sum over all entries of a score block that belong to one head and
-    /// query; the sum arrives in every row of the head.
-    pub fn sum_over_keys(&self) -> Vec<Rotation> {
-        let mut rotations = Vec::new();
-        let mut rows = self.heads.heads_per_ciphertext();
-        while rows < self.heads.module().rows() {
-            rotations.push(self.heads.module().rotate_rows(rows));
-            rows *= 2;
+    /// The sum over all keys of each head and query: over the entries of the score blocks of one ciphertext of heads,
+    /// which must be zero where no pair is live. It arrives in every row that a score block may use; what arrives in the
+    /// others is no sum of one query's. No level.
+    ///
+    /// # Errors
+    /// If there is no block; those of the evaluator.
+    pub fn sum_over_keys<E: Evaluator>(&self, e: &E, blocks: &[E::Slots]) -> Result<E::Slots> {
+        let Some((first, others)) = blocks.split_first() else {
+            let remedy = "let every query attend to itself";
+            return Err(refuse("sum_over_keys", "blocks of scores", "none", "at least one", remedy));
+        };
+        let mut sum = first.clone();
+        for other in others {
+            sum = e.add(&sum, other)?;
         }
-        rotations
+        let (module, stride) = (self.heads.module(), self.heads.heads_per_ciphertext());
+        let length = module.rows() / stride;
+        Window { stride, length, before: length / 2 - 1 }.sum(e, module, sum)
     }
 
-    /// How many channel rows are summed (or filled) by rotations of each product; the others by masks. Balances
-    /// rotations against products with plaintexts.
+    /// A plaintext over the slots of one ciphertext of heads: `value` where sums over keys arrive, zero elsewhere.
+    pub fn sum_plain(&self, head_ciphertext: usize, value: f64) -> Vec<f64> {
+        self.heads.plain(head_ciphertext, |entry| (entry.channel_row < self.most_steps()).then_some(value))
+    }
+
+    /// Steps that a score block has room for.
+    fn most_steps(&self) -> usize {
+        self.heads.channel_rows() / 2
+    }
+
+    fn steps(&self, block: &ScoreBlock) -> &[KeyStep] {
+        &self.schedule.steps()[block.first_step..block.first_step + block.steps]
+    }
+
+    /// Length of a group of channel rows: they are summed (or filled) by rotations of each product, the groups by masks.
+    /// Balances rotations against products with plaintexts.
     fn channel_group(&self) -> usize {
         /// A rotation costs about as much as so many products with a freshly encoded plaintext.
         const ROTATION_COST: usize = 3;
         let rows = self.heads.channel_rows();
         let cost = |group: usize| ROTATION_COST * group.trailing_zeros() as usize + rows / group;
         (0..=rows.trailing_zeros()).map(|log| 1 << log).min_by_key(|&group| cost(group)).unwrap_or(1)
+    }
+    /// The window over the channel rows of one group around each row that is `before` rows from the group's first.
+    fn group_window(&self, before: usize) -> Window {
+        Window { stride: self.heads.rows_per_channel(), length: self.channel_group(), before }
+    }
+
+    /// The rotation after which channel row `i` holds what was so many groups of channel rows further.
+    fn rotate_groups(&self, groups: i64) -> Rotation {
+        let rows = groups * (self.channel_group() * self.heads.rows_per_channel()) as i64;
+        self.heads.module().rotate_rows(rows)
     }
 }

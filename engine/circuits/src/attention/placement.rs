@@ -5,7 +5,6 @@ use fhe_ckks::{Evaluator, Rotation};
 
 use super::SlotAttention;
 use super::heads::HeadEntry;
-use crate::crossing::Halves;
 use crate::error::{Result, refuse};
 
 /// Rotary angles of every block position.
@@ -31,11 +30,11 @@ impl RotaryAngles {
 #[derive(Clone, Debug)]
 pub struct Movable<S> {
     /// Replica `g` holds at each token the entry of the token `g` places before.
-    pub(super) delayed: Vec<Halves<S>>,
+    pub(super) delayed: Vec<S>,
     /// With `A` replicas, replica `g` holds at each token the entry of the token `A - g` places after. Delayed replicas
     /// have lost the last tokens of their half, which queries before them need: these serve negative offsets, where a
-    /// prompt straddles the two halves.
-    pub(super) advanced: Vec<Halves<Option<S>>>,
+    /// prompt straddles the two halves. Empty where there are none.
+    pub(super) advanced: Vec<S>,
 }
 
 /// One term of a plain combination: the argument rotated, and what it is multiplied by.
@@ -56,16 +55,13 @@ impl SlotAttention {
         &self,
         e: &E,
         angles: &RotaryAngles,
-        projection: &[Halves<E::Slots>],
+        projection: &[E::Slots],
         range: f64,
-    ) -> Result<Vec<Halves<E::Slots>>> {
+    ) -> Result<Vec<E::Slots>> {
         self.check_angles(angles)?;
         self.check_ciphertexts(projection.len())?;
-        let place = |(ciphertext, x): (usize, &Halves<E::Slots>)| {
-            Ok([0, 1].map(|half| self.turned(ciphertext, half, range, angles, 0, |_| true)))
-                .and_then(|[first, second]| Ok([combine(e, &x[0], &first)?, combine(e, &x[1], &second)?]))
-        };
-        projection.iter().enumerate().map(place).collect()
+        let terms = |ciphertext: usize| self.turned(ciphertext, range, angles, 0, |_| true);
+        projection.iter().enumerate().map(|(ciphertext, x)| combine(e, x, &terms(ciphertext))).collect()
     }
 
     /// Keys with rotary positions, ready to be moved, multiplied by `range`. One level.
@@ -76,13 +72,13 @@ impl SlotAttention {
         &self,
         e: &E,
         angles: &RotaryAngles,
-        projection: &[Halves<E::Slots>],
+        projection: &[E::Slots],
         range: f64,
     ) -> Result<Movable<E::Slots>> {
         self.check_angles(angles)?;
         self.check_ciphertexts(projection.len())?;
-        self.movable(e, projection, |ciphertext, half, shift, replica| {
-            self.turned(ciphertext, half, range, angles, shift, |other| other == replica)
+        self.movable(e, projection, |ciphertext, shift, replica| {
+            self.turned(ciphertext, range, angles, shift, |other| other == replica)
         })
     }
 
@@ -90,14 +86,9 @@ impl SlotAttention {
     ///
     /// # Errors
     /// As [`SlotAttention::place_queries`].
-    pub fn place_values<E: Evaluator>(
-        &self,
-        e: &E,
-        projection: &[Halves<E::Slots>],
-        range: f64,
-    ) -> Result<Movable<E::Slots>> {
+    pub fn place_values<E: Evaluator>(&self, e: &E, projection: &[E::Slots], range: f64) -> Result<Movable<E::Slots>> {
         self.check_ciphertexts(projection.len())?;
-        self.movable(e, projection, |ciphertext, _, shift, replica| {
+        self.movable(e, projection, |ciphertext, shift, replica| {
             vec![self.term(ciphertext, shift, 0, |entry, _| (entry.replica == replica).then_some(range))]
         })
     }
@@ -124,62 +115,57 @@ impl SlotAttention {
     fn movable<E: Evaluator>(
         &self,
         e: &E,
-        projection: &[Halves<E::Slots>],
-        terms: impl Fn(usize, usize, i64, usize) -> Vec<Term>,
+        projection: &[E::Slots],
+        terms: impl Fn(usize, i64, usize) -> Vec<Term>,
     ) -> Result<Movable<E::Slots>> {
         let replicas = self.heads.replicas();
-        let place = |ciphertext: usize, half: usize, first_shift: i64| {
-            let all: Vec<Term> = (0..replicas)
-                .flat_map(|replica| terms(ciphertext, half, first_shift - replica as i64, replica))
-                .collect();
-            combine(e, &projection[ciphertext][half], &all)
-        };
-        let (mut delayed, mut advanced) = (Vec::new(), Vec::new());
-        for ciphertext in 0..projection.len() {
-            delayed.push([place(ciphertext, 0, 0)?, place(ciphertext, 1, 0)?]);
-            let advance = |half: usize| {
-                let needed = self.schedule.needs_advanced(half);
-                needed.then(|| place(ciphertext, half, replicas as i64)).transpose()
+        let place = |first_shift: i64| {
+            let place = |(ciphertext, x): (usize, &E::Slots)| {
+                let all = (0..replicas).flat_map(|replica| terms(ciphertext, first_shift - replica as i64, replica));
+                combine(e, x, &all.collect::<Vec<_>>())
             };
-            advanced.push([advance(0)?, advance(1)?]);
-        }
-        Ok(Movable { delayed, advanced })
+            projection.iter().enumerate().map(place).collect::<Result<Vec<_>>>()
+        };
+        let advanced = if self.schedule.needs_advanced() { place(replicas as i64)? } else { Vec::new() };
+        Ok(Movable { delayed: place(0)?, advanced })
     }
 
-    /// Rotary positions for the replicas of `which`, and `shift` tokens to the left: the term of each channel and that
-    /// of its partner.
+    /// Rotary positions for the replicas of `which`, and `shift` tokens to the left: the term of each channel and those of
+    /// the partners, which first channels have further up and second ones further down.
     fn turned(
         &self,
         ciphertext: usize,
-        half: usize,
         range: f64,
         angles: &RotaryAngles,
         shift: i64,
         which: impl Fn(usize) -> bool,
     ) -> Vec<Term> {
         let pairs = self.heads.head_dim() / 2;
-        let first_position = half * self.heads.module().half_tokens();
+        let half_tokens = self.heads.module().half_tokens();
+        // Angle, and whether the channel is the first of its pair.
         let turn = |entry: HeadEntry, source: usize| {
             let channel = self.heads.channel(entry.channel_row).filter(|_| which(entry.replica))?;
-            Some((angles.angle(first_position + source, channel % pairs), channel < pairs))
+            Some((angles.angle(entry.half * half_tokens + source, channel % pairs), channel < pairs))
         };
         let cosine = |entry, source| turn(entry, source).map(|(angle, _)| range * angle.cos());
-        let sine = |entry, source| {
-            turn(entry, source).map(|(angle, first)| if first { -range * angle.sin() } else { range * angle.sin() })
+        let sine = |of_first: bool, sign: f64| {
+            let turn = &turn;
+            move |entry, source| {
+                let turned = turn(entry, source).filter(|&(_, first)| first == of_first);
+                turned.map(|(angle, _)| sign * range * angle.sin())
+            }
         };
-        let partner_rows = self.heads.module().rows() / 2;
-        vec![self.term(ciphertext, shift, 0, cosine), self.term(ciphertext, shift, partner_rows, sine)]
+        let partner_rows = self.heads.module().rows() as i64 / 2;
+        vec![
+            self.term(ciphertext, shift, 0, cosine),
+            self.term(ciphertext, shift, partner_rows, sine(true, -1.0)),
+            self.term(ciphertext, shift, -partner_rows, sine(false, 1.0)),
+        ]
     }
 
     /// A term that brings, from `rows` rows away, the entry of slot token `source`, which is `shift` tokens after its
     /// own.
-    fn term(
-        &self,
-        ciphertext: usize,
-        shift: i64,
-        rows: usize,
-        factor: impl Fn(HeadEntry, usize) -> Option<f64>,
-    ) -> Term {
+    fn term(&self, ciphertext: usize, shift: i64, rows: i64, factor: impl Fn(HeadEntry, usize) -> Option<f64>) -> Term {
         let half_tokens = self.heads.module().half_tokens();
         let plain = self.heads.plain(ciphertext, |entry| {
             let source = usize::try_from(entry.token as i64 + shift).ok().filter(|&source| source < half_tokens)?;

@@ -1,9 +1,10 @@
 //! Weighted values: the products of probabilities and values.
 
+use std::collections::BTreeMap;
+
 use fhe_ckks::{Evaluator, Rotation};
 
 use super::{Movable, ScoreBlock, SlotAttention};
-use crate::crossing::Halves;
 use crate::error::{Result, refuse};
 
 impl SlotAttention {
@@ -22,7 +23,7 @@ impl SlotAttention {
         e: &E,
         probabilities: &[E::Slots],
         values: &Movable<E::Slots>,
-    ) -> Result<Vec<Halves<E::Slots>>> {
+    ) -> Result<Vec<E::Slots>> {
         let blocks = self.score_blocks();
         if probabilities.len() != blocks.len() || values.delayed.len() != self.heads.ciphertexts() {
             let found = format!("{} and {}", probabilities.len(), values.delayed.len());
@@ -32,47 +33,60 @@ impl SlotAttention {
         }
         let mut outputs = Vec::with_capacity(self.heads.ciphertexts());
         for head_ciphertext in 0..self.heads.ciphertexts() {
-            let moved = [self.moved(e, values, head_ciphertext, 0)?, self.moved(e, values, head_ciphertext, 1)?];
-            let sum = |half: usize| {
-                let mut sum: Option<E::Slots> = None;
-                let own = |block: &ScoreBlock| block.half == half && block.head_ciphertext == head_ciphertext;
-                for (block, probabilities) in blocks.iter().zip(probabilities).filter(|(block, _)| own(block)) {
-                    let groups = self.rotated_by_groups(e, probabilities)?;
-                    for step in 0..block.steps {
-                        let key_step = self.schedule.steps(half)[block.first_step + step];
-                        let spread = self.spread_row(e, block, &groups, step)?;
-                        let product = e.multiply(&spread, &moved[key_step.key_half][&key_step.first_offset])?;
-                        sum = Some(match sum {
-                            None => product,
-                            Some(sum) => e.add(&sum, &product)?,
-                        });
-                    }
+            let moved = self.moved(e, values, head_ciphertext)?;
+            let mut sum: Option<E::Slots> = None;
+            let own = blocks.iter().zip(probabilities).filter(|(block, _)| block.head_ciphertext == head_ciphertext);
+            for (block, probabilities) in own {
+                let shifted = self.shifted_by_groups(e, block, probabilities)?;
+                for (row, step) in self.steps(block).iter().enumerate() {
+                    let spread = self.spread_row(e, block, &shifted, row)?;
+                    let product = e.multiply(&spread, &moved[step])?;
+                    sum = Some(match sum {
+                        None => product,
+                        Some(sum) => e.add(&sum, &product)?,
+                    });
                 }
-                sum.ok_or_else(|| refuse("weighted_values", "steps", 0, "at least one", "let queries attend"))
-            };
-            outputs.push([sum(0)?, sum(1)?]);
+            }
+            let sum = sum.ok_or_else(|| refuse("weighted_values", "steps", 0, "at least one", "let queries attend"));
+            outputs.push(sum?);
         }
         Ok(outputs)
     }
 
-    /// The argument rotated by every multiple of the group length of channel rows.
-    fn rotated_by_groups<E: Evaluator>(&self, e: &E, x: &E::Slots) -> Result<Vec<E::Slots>> {
-        let rows = (0..self.heads.channel_rows()).step_by(self.channel_group());
-        let rotations: Vec<Rotation> =
-            rows.map(|rows| self.heads.module().rotate_rows(rows * self.heads.rows_per_channel())).collect();
-        Ok(e.rotate_hoisted(x, &rotations)?)
+    /// The argument moved by every number of groups of channel rows that brings a row in use into another group.
+    fn shifted_by_groups<E: Evaluator>(
+        &self,
+        e: &E,
+        block: &ScoreBlock,
+        x: &E::Slots,
+    ) -> Result<BTreeMap<i64, E::Slots>> {
+        let groups = (self.heads.channel_rows() / self.channel_group()) as i64;
+        let last = ((block.steps - 1) / self.channel_group()) as i64;
+        let away: Vec<i64> = (1 - groups..=last).collect();
+        let rotations: Vec<Rotation> = away.iter().map(|&groups| self.rotate_groups(groups)).collect();
+        Ok(away.into_iter().zip(e.rotate_hoisted(x, &rotations)?).collect())
     }
 
     /// Channel row `row` in all channel rows: masks put it once into every group, rotations fill the groups. One level.
-    fn spread_row<E: Evaluator>(&self, e: &E, block: &ScoreBlock, groups: &[E::Slots], row: usize) -> Result<E::Slots> {
-        let (rows, group) = (self.heads.channel_rows(), self.channel_group());
-        let masks: Vec<Vec<f64>> = (0..groups.len())
+    fn spread_row<E: Evaluator>(
+        &self,
+        e: &E,
+        block: &ScoreBlock,
+        shifted: &BTreeMap<i64, E::Slots>,
+        row: usize,
+    ) -> Result<E::Slots> {
+        let group = self.channel_group();
+        let (own, place) = (row / group, row % group);
+        let masks: Vec<(i64, Vec<f64>)> = (0..self.heads.channel_rows() / group)
             .map(|index| {
-                let target = (row + rows - index * group) % rows;
-                self.heads.plain(block.head_ciphertext, |entry| (entry.channel_row == target).then_some(1.0))
+                let target = index * group + place;
+                let mask =
+                    self.heads.plain(block.head_ciphertext, |entry| (entry.channel_row == target).then_some(1.0));
+                (own as i64 - index as i64, mask)
             })
             .collect();
-        let terms: Vec<_> = groups.iter().zip(&masks).map(|(x, mask)| (x, mask.as_slice())).collect();
-        self.sum_channel_group(e, e.plain_combination(&terms)?)
+        let terms: Vec<_> = masks.iter().map(|(away, mask)| (&shifted[away], mask.as_slice())).collect();
+        // Every row of a group looks back, or ahead, to the one that is filled.
+        self.group_window(group - 1 - place).sum(e, self.heads.module(), e.plain_combination(&terms)?)
     }
 }

@@ -6,9 +6,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// The level structure of the real parameter set on a small ring.
-pub(crate) fn shape(log_slots: u32) -> CircuitShape {
+pub(crate) fn shape(log_degree: u32) -> CircuitShape {
     CircuitShape {
-        slots: 1 << log_slots,
+        degree: 1 << log_degree,
         compute_levels: 14,
         slots_to_coefficients_levels: 3,
         full_scale: (1_u64 << 42) as f64,
