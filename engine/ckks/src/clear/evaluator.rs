@@ -233,12 +233,12 @@ impl Evaluator for Clear {
         }
         let ratio = self.shape.message_ratio;
         let level = Level(levels + self.shape.slots_to_coefficients_levels);
-        let bootstrap = |input: &&ClearCoefficients| {
+        let bootstrap = |(number, input): (usize, &&ClearCoefficients)| {
             let mut values = Vec::with_capacity(self.shape.degree);
             for (index, integer) in input.integers.iter().enumerate() {
                 let x = integer / self.shape.full_scale;
                 if x.abs() > 1.0 {
-                    let found = format!("{x:.6} of the range in coefficient {index}");
+                    let found = format!("{x:.6} of the range in coefficient {index} of input {number}");
                     let remedy = "lower the unit, or calibrate with a wider margin";
                     return Err(refuse("half_bootstrap", "message", found, "at most 1 of the range", remedy));
                 }
@@ -249,7 +249,7 @@ impl Evaluator for Clear {
             let slots = (0..self.shape.degree).map(|slot| values[self.shape.slot_of_coefficient(slot)].into());
             Ok(ClearSlots { values: slots.collect(), packing: Packing::Real, level })
         };
-        inputs.iter().map(bootstrap).collect()
+        inputs.iter().enumerate().map(bootstrap).collect()
     }
 
     fn unit(&self, a: &ClearCoefficients) -> f64 {

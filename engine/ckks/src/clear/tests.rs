@@ -360,8 +360,9 @@ fn rejects_half_bootstraps_out_of_range_naming_the_excess() {
     let mut values = [0.0; DEGREE];
     values[7] = -1.25;
     let x = e.encrypt(&values, e.shape.full_scale).unwrap();
-    let refusal = e.half_bootstrap(&[&x], 1).unwrap_err().to_string();
-    assert!(refusal.contains("-1.25") && refusal.contains("coefficient 7"), "{refusal}");
+    let fits = e.encrypt(&[0.0; DEGREE], e.shape.full_scale).unwrap();
+    let refusal = e.half_bootstrap(&[&fits, &x], 1).unwrap_err().to_string();
+    assert!(refusal.contains("-1.25") && refusal.contains("coefficient 7 of input 1"), "{refusal}");
     let x = e.encrypt(&[1.0; DEGREE], e.shape.full_scale).unwrap();
     assert!(e.half_bootstrap(&[&x], 7).is_err(), "more levels than the parameter set has");
 }
