@@ -4,9 +4,9 @@
 //! run of block positions with its own rotary positions, and a block-diagonal causal mask keeps them apart. All of this
 //! is public and enters the circuit as plaintext.
 //!
-//! The circuit treats the two halves of a block separately: pairs of positions inside one half are cheaper than pairs
-//! across the middle. Prompts are therefore placed so that none straddles the middle whenever any assignment of prompts
-//! to halves allows it.
+//! One product of the circuit serves the pairs of positions inside either half of a block; pairs across the middle take
+//! further ones. Prompts are therefore placed so that none straddles the middle whenever any assignment of prompts to
+//! halves allows it.
 
 use crate::config::Config;
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{Interval, Layout, RotaryAngles, SlotAttention, Softmax, SoftmaxWindows};
-use fhe_ckks::{CircuitShape, Evaluator};
+use fhe_ckks::{CircuitShape, Evaluator, Level};
 
 use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
@@ -33,8 +33,9 @@ pub(super) struct AttentionLayer {
 
 /// Levels of the scores' operands after the correction of the sine.
 const OPERAND_LEVELS: usize = SlotAttention::PLACEMENT_LEVELS + SlotAttention::SCORE_LEVELS;
-/// Levels of the values after the correction of the sine.
+/// Levels of the values after the correction of the sine; they climb with the others and are lowered.
 const VALUE_LEVELS: usize = SlotAttention::PLACEMENT_LEVELS + SlotAttention::VALUE_LEVELS;
+const _: () = assert!(VALUE_LEVELS <= OPERAND_LEVELS);
 
 impl AttentionLayer {
     pub(super) fn prepare(
@@ -81,7 +82,6 @@ impl AttentionLayer {
         let softmax =
             Softmax::new(options.softmax, &windows, config.head_dim, shape, options.tolerance).at(at(Site::Score))?;
         preparation.check_levels(at(Site::Query), OPERAND_LEVELS + SINE_LEVELS)?;
-        preparation.check_levels(at(Site::Value), VALUE_LEVELS + SINE_LEVELS)?;
         let after = SlotAttention::PROBABILITY_LEVELS;
         preparation.check_levels(at(Site::Score), softmax.score_levels() + after)?;
         preparation.check_levels(at(Site::LogDenominator), softmax.denominator_levels(after))?;
@@ -128,11 +128,17 @@ impl AttentionLayer {
         let values = self.values.run(run, &rows)?;
         drop(rows);
 
-        // One call for both, so that they can share what a half bootstrap reads.
-        let count = queries.len();
-        let operands: Vec<E::Coefficients> = queries.into_iter().chain(keys).collect();
-        let operands = run.climb_corrected(at(Site::Query), &operands, OPERAND_LEVELS)?;
-        let (queries, keys) = operands.split_at(count);
+        // One call for all three, so that they share what a half bootstrap reads; the values wait below the others.
+        let [first_key, first_value] = [queries.len(), queries.len() + keys.len()];
+        let projections: Vec<E::Coefficients> = queries.into_iter().chain(keys).chain(values).collect();
+        let climbed = run.climb_corrected(at(Site::Query), &projections, OPERAND_LEVELS)?;
+        let (operands, values) = climbed.split_at(first_value);
+        let (queries, keys) = operands.split_at(first_key);
+        let values = run.work(Phase::NonLinear, at(Site::Value), |e| {
+            let level = Level(e.shape().slots_to_coefficients_levels + VALUE_LEVELS);
+            let values = values.iter().map(|x| e.lower(x, level)).collect::<std::result::Result<Vec<_>, _>>()?;
+            self.attention.place_values(e, &values, value_range)
+        })?;
         let queries = run.work(Phase::NonLinear, at(Site::RotatedQuery), |e| {
             self.attention.place_queries(e, &self.angles, queries, query_range)
         })?;
@@ -142,12 +148,9 @@ impl AttentionLayer {
         let scores = run.work(Phase::Linear, at(Site::Score), |e| {
             self.attention.scores(e, &queries, &keys, self.softmax.score_map())
         })?;
-        drop((operands, queries, keys));
+        drop((climbed, queries, keys));
 
         let probabilities = self.probabilities(run, &scores)?;
-        let values = run.climb_corrected(at(Site::Value), &values, VALUE_LEVELS)?;
-        let values =
-            run.work(Phase::NonLinear, at(Site::Value), |e| self.attention.place_values(e, &values, value_range))?;
         let output = run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
             self.attention.weighted_values(e, &probabilities, &values)
         })?;

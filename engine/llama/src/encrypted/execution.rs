@@ -1,6 +1,6 @@
 //! The operations of a turn with their phase and their place in the model.
 
-use fhe_circuits::{CircuitError, Halves, crossing};
+use fhe_circuits::{CircuitError, crossing};
 use fhe_ckks::Evaluator;
 
 use super::harness::{Harness, Phase, Reading, Sight};
@@ -30,14 +30,14 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         work(self.e).at(location)
     }
 
-    /// SlotsToCoeffs of both halves of every ciphertext.
+    /// SlotsToCoeffs of every ciphertext.
     pub(super) fn descend(
         &mut self,
         location: Location,
-        tensor: &[Halves<E::Slots>],
+        tensor: &[E::Slots],
         unit: f64,
     ) -> Result<Vec<E::Coefficients>> {
-        self.work(Phase::Bootstrapping, location, |e| crossing::descend(e, tensor.iter().flatten(), unit))
+        self.work(Phase::Bootstrapping, location, |e| crossing::descend(e, tensor, unit))
     }
 
     /// Half bootstrapping; distorted.
@@ -46,7 +46,7 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         location: Location,
         tensor: &[E::Coefficients],
         levels: usize,
-    ) -> Result<Vec<Halves<E::Slots>>> {
+    ) -> Result<Vec<E::Slots>> {
         self.work(Phase::Bootstrapping, location, |e| crossing::climb(e, tensor, levels))
     }
 
@@ -56,13 +56,13 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         location: Location,
         tensor: &[E::Coefficients],
         levels: usize,
-    ) -> Result<Vec<Halves<E::Slots>>> {
+    ) -> Result<Vec<E::Slots>> {
         let distorted = self.climb(location, tensor, levels + crossing::SINE_LEVELS)?;
         self.work(Phase::NonLinear, location, |e| crossing::correct(e, &distorted))
     }
 
-    /// Single slot ciphertexts in [-1, 1] through coefficients and a half bootstrap; distorted. The coefficients are
-    /// shown on the way.
+    /// Slot ciphertexts in [-1, 1] through coefficients and a half bootstrap; distorted. The coefficients are shown on the
+    /// way.
     pub(super) fn cross(
         &mut self,
         location: Location,
@@ -73,8 +73,7 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         self.harness.phase(Phase::Bootstrapping);
         let coefficients = crossing::descend(self.e, slots, self.e.shape().full_scale)?;
         self.observe(location, &coefficients, reading);
-        let climbed = crossing::climb(self.e, &coefficients, levels)?;
-        Ok(climbed.into_iter().flatten().take(slots.len()).collect())
+        crossing::climb(self.e, &coefficients, levels)
     }
 
     pub(super) fn phase(&mut self, phase: Phase) {

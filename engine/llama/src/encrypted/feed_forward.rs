@@ -15,10 +15,6 @@ use crate::error::Result;
 use crate::float::Site;
 use crate::weights::LayerWeights;
 
-/// Ciphertexts of gate and of up that are worked on together: enough to share what a half bootstrap reads, few enough
-/// for memory.
-const BATCH: usize = 4;
-
 /// The feed-forward network of one layer, ready to be evaluated.
 #[derive(Clone, Debug)]
 pub(super) struct FeedForwardLayer {
@@ -82,15 +78,13 @@ impl FeedForwardLayer {
         let gate = self.gate.run(run, &rows)?;
         let up = self.up.run(run, &rows)?;
         drop(rows);
-        let mut gated = Vec::with_capacity(gate.len());
-        for (gate, up) in gate.chunks(BATCH).zip(up.chunks(BATCH)) {
-            let gate = run.climb(self.gate.location(), gate, self.silu.gate_levels())?;
-            let up = run.climb_corrected(self.up.location(), up, self.silu.up_levels())?;
-            let products = run.work(Phase::NonLinear, product_site, |e| {
-                gate.iter().zip(&up).map(|(gate, up)| self.silu.apply(e, gate, up)).collect::<Result<Vec<_>, _>>()
-            })?;
-            gated.extend(run.descend(product_site, &products, self.down.input_unit())?);
-        }
+        let gate = run.climb(self.gate.location(), &gate, self.silu.gate_levels())?;
+        let up = run.climb_corrected(self.up.location(), &up, self.silu.up_levels())?;
+        let products = run.work(Phase::NonLinear, product_site, |e| {
+            gate.iter().zip(&up).map(|(gate, up)| self.silu.apply(e, gate, up)).collect::<Result<Vec<_>, _>>()
+        })?;
+        drop((gate, up));
+        let gated = run.descend(product_site, &products, self.down.input_unit())?;
         run.observe(product_site, &gated, Reading::Dense(&self.down_layout));
         self.down.run(run, &gated, residual, Site::ResidualAfterFfn.in_layer(self.layer))
     }

@@ -1,6 +1,5 @@
 //! Hooks for whoever runs the decoder: phases to time, tensors to look at.
 
-use fhe_circuits::attention::ScoreBlock;
 use fhe_circuits::{CircuitError, Layout, SlotAttention, Softmax};
 use fhe_ckks::{Client, Evaluator};
 
@@ -115,23 +114,14 @@ fn matrix(layout: &Layout, entries: Result<Vec<f64>, CircuitError>) -> Result<Ma
     Ok(tensor)
 }
 
-/// The slot vectors that were paired into coefficient vectors, in order.
-fn slot_vectors(vectors: &[Vec<f64>]) -> impl Iterator<Item = &[f64]> {
-    vectors.iter().flat_map(|vector| vector.chunks_exact(vector.len() / 2))
-}
-
-/// The number in a slot, read from half a coefficient vector.
-fn slot(values: &[f64], slot: usize) -> f64 {
-    values[slot.reverse_bits() >> (usize::BITS - values.len().trailing_zeros())]
-}
-
 fn scores(vectors: &[Vec<f64>], attention: &SlotAttention, softmax: &Softmax) -> Matrix {
-    let tokens = attention.heads().module().tokens();
+    let module = attention.heads().module();
+    let tokens = module.tokens();
     let mut tensor = Matrix::zeros(attention.heads().heads() * tokens, tokens);
     tensor.data_mut().fill(f32::NAN);
-    for (block, values) in attention.score_blocks().iter().zip(slot_vectors(vectors)) {
-        for (index, pair) in attention.live_pairs(block) {
-            let score = softmax.score(pair.head, slot(values, index));
+    for (block, coefficients) in attention.score_blocks().iter().zip(vectors) {
+        for (slot, pair) in attention.live_pairs(block) {
+            let score = softmax.score(pair.head, coefficients[module.coefficient_of_slot(slot)]);
             tensor.row_mut(pair.head * tokens + pair.key)[pair.query] = score as f32;
         }
     }
@@ -139,27 +129,15 @@ fn scores(vectors: &[Vec<f64>], attention: &SlotAttention, softmax: &Softmax) ->
 }
 
 fn log_denominators(vectors: &[Vec<f64>], attention: &SlotAttention, softmax: &Softmax) -> Matrix {
-    let tokens = attention.heads().module().tokens();
-    let mut tensor = Matrix::zeros(attention.heads().heads(), tokens);
-    let mut blocks: Vec<ScoreBlock> = attention.score_blocks();
-    blocks.dedup_by_key(|block| (block.head_ciphertext, block.half));
-    for (block, values) in blocks.iter().zip(slot_vectors(vectors)) {
-        // The sum stands in every entry of its head; reading it at the live pairs is as good as anywhere.
-        for (index, pair) in attention.live_pairs(block) {
-            tensor.row_mut(pair.head)[pair.query] = softmax.log_denominator(pair.head, slot(values, index)) as f32;
+    let module = attention.heads().module();
+    let mut tensor = Matrix::zeros(attention.heads().heads(), module.tokens());
+    for block in attention.score_blocks() {
+        // The sum stands in every row that a score block may use; reading it at the live pairs is as good as anywhere.
+        let coefficients = &vectors[block.head_ciphertext];
+        for (slot, pair) in attention.live_pairs(&block) {
+            let normalised = coefficients[module.coefficient_of_slot(slot)];
+            tensor.row_mut(pair.head)[pair.query] = softmax.log_denominator(pair.head, normalised) as f32;
         }
     }
     tensor
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_is_read_from_its_bit_reversed_coefficient() {
-        let values: Vec<f64> = (0..8).map(f64::from).collect();
-        assert_eq!((slot(&values, 1), slot(&values, 3), slot(&values, 7)), (4.0, 6.0, 7.0));
-        assert_eq!(slot_vectors(&[vec![1.0, 2.0], vec![3.0, 4.0]]).flatten().sum::<f64>(), 10.0);
-    }
 }

@@ -18,9 +18,9 @@
 //! |---|---|
 //! | norm -> Q, K, V or gate, up or logits | sine, square, map, inverse root, product |
 //! | rotary positions -> scores | sine, placement, product, mask |
+//! | values, climbing with queries and keys | sine, placement; product, where the probabilities come |
 //! | SoftMax -> weighted values -> O | exponential, mask, division, renormalisation; selection, product |
 //! | denominators, inside the turn of SoftMax | inverse, down to where the exponentials wait |
-//! | values, joining the turn of SoftMax | sine, placement, product |
 //! | SiLU times up -> down | SiLU, product; for up: sine, product |
 //!
 //! The inverse of the bootstrap's sine is folded into the polynomials of SoftMax and SiLU. Every number of levels

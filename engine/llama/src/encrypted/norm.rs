@@ -35,8 +35,7 @@ impl NormTurn {
         let Preparation { shape, residual, config, .. } = *preparation;
         let magnification = (filling_unit(shape, entering) / residual.unit).floor().max(1.0);
         let norm = RmsNorm::new(
-            preparation.module,
-            config.hidden_size,
+            &residual.layout,
             shape.full_scale / (residual.unit * magnification),
             Interval::new(mean_square.lo, mean_square.hi),
             config.rms_norm_eps,

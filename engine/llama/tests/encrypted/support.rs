@@ -10,7 +10,7 @@ use fhe_model::{FloatModel, Location, Matrix, PromptBlock, Weights};
 /// The level structure of the real parameter set on a ring of this degree.
 pub(crate) fn shape(degree: usize) -> CircuitShape {
     CircuitShape {
-        slots: degree / 2,
+        degree,
         compute_levels: 14,
         slots_to_coefficients_levels: 3,
         full_scale: (1_u64 << 42) as f64,
