@@ -30,7 +30,7 @@ pub fn describe(name: &str) -> Result<String, HarnessError> {
 
     line("parameter set", set.name.to_owned())?;
     line("fingerprint", rlwe.fingerprint().short())?;
-    line("ring", format!("{}: {} real coefficients, {} complex slots", rlwe.ring(), shape.degree(), shape.slots))?;
+    line("ring", format!("{}: {} real coefficients or real slots", rlwe.ring(), shape.degree))?;
     line(
         "primes",
         format!(
@@ -132,11 +132,12 @@ impl Plan {
         let client =
             CkksClient::new(Arc::clone(&meter), parameters.clone(), &Seed::from_bytes([0; 32])).map_err(failed)?;
         let shape = parameters.shape();
-        let slots =
-            client.encrypt_slots(&vec![0.0; shape.slots], Level(shape.slots_to_coefficients_levels)).map_err(failed)?;
-        let coefficients = server.slots_to_coefficients(&slots, None, shape.full_scale).map_err(failed)?;
+        let slots = client
+            .encrypt_slots(&vec![0.0; shape.degree], Level(shape.slots_to_coefficients_levels))
+            .map_err(failed)?;
+        let coefficients = server.slots_to_coefficients(&slots, shape.full_scale).map_err(failed)?;
         server.half_bootstrap(&[&coefficients], shape.compute_levels).map_err(failed)?;
-        let fresh = client.encrypt(&vec![0.0; shape.degree()], 1.0).map_err(failed)?;
+        let fresh = client.encrypt(&vec![0.0; shape.degree], 1.0).map_err(failed)?;
         let rows = server.module_rows(&[&fresh], 1 << (parameters.set().small_log_degree / 2)).map_err(failed)?;
         server.pack_rows(&rows).map_err(failed)?;
 

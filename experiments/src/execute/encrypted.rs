@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fhe_ckks::{CkksClient, CkksServer, Evaluator, OperationCounts};
+use fhe_ckks::{CkksClient, CkksServer, OperationCounts, SlotArithmetic};
 use fhe_ring::{Counting, Counts, Cpu, Seed};
 
 use super::attendant::Attendant;

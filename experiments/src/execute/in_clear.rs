@@ -1,11 +1,11 @@
 //! The same circuit without cryptography.
 
-use fhe_ckks::{BootstrapCost, Clear, Evaluator, NoiseModel, OperationCounts};
+use fhe_ckks::{Clear, NoiseModel, SlotArithmetic};
 use fhe_model::Matrix;
 
 use super::attendant::Attendant;
 use super::decoder::Decoder;
-use super::metered::{self, Plan};
+use super::metered::{BootstrapOperations, Plan};
 use super::pace::Pace;
 use super::prepared::Prepared;
 use super::reference::{Tensors, agreement};
@@ -14,22 +14,9 @@ use crate::error::HarnessError;
 use crate::event::{ProgressSink, Quiet};
 use crate::record::{CellRecord, FLOAT};
 
-/// Counts of one bootstrap, as metering the parameter set finds them.
-struct Metered<F>(F);
-
-impl<F: Fn(Option<usize>) -> OperationCounts + Send + Sync> BootstrapCost for Metered<F> {
-    fn half_bootstrap(&self, levels: usize) -> OperationCounts {
-        (self.0)(Some(levels))
-    }
-
-    fn slots_to_coefficients(&self) -> OperationCounts {
-        (self.0)(None)
-    }
-}
-
 /// An evaluator without noise: its errors are those of integer weights and polynomials alone.
 fn evaluator(prepared: &Prepared) -> Result<Clear, HarnessError> {
-    let cost = Metered(metered::bootstrap_operations(prepared)?);
+    let cost = BootstrapOperations::measure(prepared)?;
     Clear::new(prepared.parameters.shape().clone(), cost, NoiseModel::default(), 0)
         .map_err(|error| HarnessError::execution("set up the clear circuit", error))
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fhe_ckks::{CkksClient, CkksServer, Client, Evaluator, Level, OperationCounts};
+use fhe_ckks::{
+    BootstrapCost, CkksClient, CkksError, CkksServer, Client, Evaluator, Level, OperationCounts, Packing,
+    SlotArithmetic,
+};
 use fhe_ring::{Basis, Counts, DeviceProfile, Meter, Seed, Shape};
 use fhe_rlwe::KeyRequests;
 use fhe_rlwe::wire::{CiphertextForm, ciphertext_wire_bytes};
@@ -91,26 +94,52 @@ pub(super) fn run(
     Ok(())
 }
 
-/// What one bootstrap executes inside, measured on a meter: what `Clear` counts for it. `Some` number of compute levels
-/// asks for a half bootstrap that leaves so many, `None` for SlotsToCoeffs.
-pub(super) fn bootstrap_operations(
-    prepared: &Prepared,
-) -> Result<impl Fn(Option<usize>) -> OperationCounts + Send + Sync + 'static, HarnessError> {
-    let (server, client) = metered_pair(prepared)?;
-    let shape = prepared.parameters.shape().clone();
-    let input = client.encrypt(&vec![0.0; shape.degree()], 1.0).map_err(failed)?;
-    let mut ascents = Vec::with_capacity(shape.compute_levels + 1);
-    for levels in 0..=shape.compute_levels {
-        let before = server.counts();
-        server.half_bootstrap(&[&input], levels).map_err(failed)?;
-        ascents.push(server.counts() - before);
+/// What bootstraps execute inside, measured on a meter: what `Clear` counts for them.
+pub(super) struct BootstrapOperations {
+    /// Half bootstraps by the compute levels that they leave.
+    ascents: Vec<OperationCounts>,
+    /// SlotsToCoeffs of real and of complex slots.
+    descents: [OperationCounts; 2],
+}
+
+impl BootstrapOperations {
+    pub(super) fn measure(prepared: &Prepared) -> Result<Self, HarnessError> {
+        let (server, client) = metered_pair(prepared)?;
+        let shape = prepared.parameters.shape().clone();
+        let zeros = vec![0.0; shape.degree];
+        let coefficients = client.encrypt(&zeros, 1.0).map_err(failed)?;
+        let ascent = |levels| counted(&server, || server.half_bootstrap(&[&coefficients], levels));
+        let ascents = (0..=shape.compute_levels).map(ascent).collect::<Result<_, _>>()?;
+        let start = shape.slots_to_coefficients_levels;
+        let real = client.encrypt_slots(&zeros, Level(start)).map_err(failed)?;
+        let complex = client.encrypt_slots(&zeros, Level(start + 1)).and_then(|slots| server.to_complex(&slots));
+        let descent = |slots| counted(&server, || server.slots_to_coefficients(slots, shape.full_scale));
+        Ok(Self { ascents, descents: [descent(&real)?, descent(&complex.map_err(failed)?)?] })
     }
-    let start = Level(shape.slots_to_coefficients_levels);
-    let slots = client.encrypt_slots(&vec![0.0; shape.slots], start).map_err(failed)?;
+}
+
+impl BootstrapCost for BootstrapOperations {
+    fn half_bootstrap(&self, levels: usize) -> OperationCounts {
+        self.ascents[levels]
+    }
+
+    fn slots_to_coefficients(&self, packing: Packing) -> OperationCounts {
+        let [real, complex] = self.descents;
+        match packing {
+            Packing::Real => real,
+            Packing::Complex => complex,
+        }
+    }
+}
+
+/// What an operation adds to the counts.
+fn counted<T>(
+    server: &CkksServer<Meter>,
+    operation: impl FnOnce() -> Result<T, CkksError>,
+) -> Result<OperationCounts, HarnessError> {
     let before = server.counts();
-    server.slots_to_coefficients(&slots, None, shape.full_scale).map_err(failed)?;
-    let descent = server.counts() - before;
-    Ok(move |levels: Option<usize>| levels.map_or(descent, |levels| ascents[levels]))
+    operation().map_err(failed)?;
+    Ok(server.counts() - before)
 }
 
 type MeteredPair = (CkksServer<Meter>, CkksClient<Meter>);

@@ -3,12 +3,13 @@
 use crate::format;
 
 /// Homomorphic operations: name in records, title, whether a short summary can do without it.
-pub(super) const OPERATIONS: [(&str, &str, bool); 13] = [
+pub(super) const OPERATIONS: [(&str, &str, bool); 14] = [
     ("half_bootstraps", "half bootstraps", false),
     ("levels_restored", "compute levels given back", true),
     ("slots_to_coefficients", "slots to coefficients", false),
     ("rotations", "rotations", false),
     ("conjugations", "conjugations", true),
+    ("packing_conversions", "conversions between real and complex slots", true),
     ("products", "products", false),
     ("plaintext_products", "plaintext products", true),
     ("constant_products", "constant products", true),
