@@ -31,6 +31,8 @@ pub use placement::{Movable, RotaryAngles};
 pub use schedule::{KeySchedule, KeyStep};
 pub use scores::ScoreMap;
 
+use std::ops::RangeInclusive;
+
 use fhe_ckks::{Evaluator, Rotation};
 
 use crate::error::{Result, refuse};
@@ -178,5 +180,17 @@ impl SlotAttention {
     fn rotate_groups(&self, groups: i64) -> Rotation {
         let rows = groups * (self.channel_group() * self.heads.rows_per_channel()) as i64;
         self.heads.module().rotate_rows(rows)
+    }
+
+    /// How many groups further than some row of a block with so many steps another channel row can be.
+    fn groups_away(&self, steps: usize) -> RangeInclusive<i64> {
+        let (rows, group) = (self.heads.channel_rows(), self.channel_group());
+        -((steps.saturating_sub(1) / group) as i64)..=(rows / group) as i64 - 1
+    }
+
+    /// The channel row so many groups further, if there is one.
+    fn row_away(&self, row: usize, groups: i64) -> Option<usize> {
+        let away = usize::try_from(row as i64 + groups * self.channel_group() as i64).ok()?;
+        (away < self.heads.channel_rows()).then_some(away)
     }
 }

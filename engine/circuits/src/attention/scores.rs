@@ -108,19 +108,10 @@ impl SlotAttention {
 
     /// Channel row `m` of the result: the sum over all groups of product `m`, times the plaintext.
     fn collect_groups<E: Evaluator>(&self, e: &E, products: &[E::Slots], plain: &[f64]) -> Result<E::Slots> {
-        let group = self.channel_group();
-        let groups = (self.heads.channel_rows() / group) as i64;
         let mut sum: Option<E::Slots> = None;
-        for away in 1 - groups..groups {
-            // Products whose row has a group so far away.
-            let near = |m: &usize| (0..groups).contains(&((m / group) as i64 + away));
-            let masks: Vec<(usize, Vec<f64>)> = (0..products.len())
-                .filter(near)
-                .map(|m| (m, self.moved_row(plain, m, m.wrapping_add_signed(away as isize * group as isize))))
-                .collect();
-            if masks.is_empty() {
-                continue;
-            }
+        for away in self.groups_away(products.len()) {
+            let place = |m: usize| Some((m, self.moved_row(plain, m, self.row_away(m, away)?)));
+            let masks: Vec<(usize, Vec<f64>)> = (0..products.len()).filter_map(place).collect();
             let terms: Vec<_> = masks.iter().map(|(m, mask)| (&products[*m], mask.as_slice())).collect();
             let part = e.rotate(&e.plain_combination(&terms)?, self.rotate_groups(away))?;
             sum = Some(match sum {

@@ -53,18 +53,17 @@ impl SlotAttention {
         Ok(outputs)
     }
 
-    /// The argument moved by every number of groups of channel rows that brings a row in use into another group.
+    /// The argument with its channel rows so many groups further, for every number that brings a row in use into another
+    /// group.
     fn shifted_by_groups<E: Evaluator>(
         &self,
         e: &E,
         block: &ScoreBlock,
         x: &E::Slots,
     ) -> Result<BTreeMap<i64, E::Slots>> {
-        let groups = (self.heads.channel_rows() / self.channel_group()) as i64;
-        let last = ((block.steps - 1) / self.channel_group()) as i64;
-        let away: Vec<i64> = (1 - groups..=last).collect();
-        let rotations: Vec<Rotation> = away.iter().map(|&groups| self.rotate_groups(groups)).collect();
-        Ok(away.into_iter().zip(e.rotate_hoisted(x, &rotations)?).collect())
+        let away = self.groups_away(block.steps);
+        let rotations: Vec<Rotation> = away.clone().map(|groups| self.rotate_groups(-groups)).collect();
+        Ok(away.zip(e.rotate_hoisted(x, &rotations)?).collect())
     }
 
     /// Channel row `row` in all channel rows: masks put it once into every group, rotations fill the groups. One level.
@@ -75,18 +74,13 @@ impl SlotAttention {
         shifted: &BTreeMap<i64, E::Slots>,
         row: usize,
     ) -> Result<E::Slots> {
+        let mask =
+            |row: usize| self.heads.plain(block.head_ciphertext, |entry| (entry.channel_row == row).then_some(1.0));
+        let masked = |(&away, x)| Some((x, mask(self.row_away(row, away)?)));
+        let masked: Vec<(&E::Slots, Vec<f64>)> = shifted.iter().filter_map(masked).collect();
+        let terms: Vec<_> = masked.iter().map(|(x, mask)| (*x, mask.as_slice())).collect();
+        // The filled row of a group is at most this far before any other.
         let group = self.channel_group();
-        let (own, place) = (row / group, row % group);
-        let masks: Vec<(i64, Vec<f64>)> = (0..self.heads.channel_rows() / group)
-            .map(|index| {
-                let target = index * group + place;
-                let mask =
-                    self.heads.plain(block.head_ciphertext, |entry| (entry.channel_row == target).then_some(1.0));
-                (own as i64 - index as i64, mask)
-            })
-            .collect();
-        let terms: Vec<_> = masks.iter().map(|(away, mask)| (&shifted[away], mask.as_slice())).collect();
-        // Every row of a group looks back, or ahead, to the one that is filled.
-        self.group_window(group - 1 - place).sum(e, self.heads.module(), e.plain_combination(&terms)?)
+        self.group_window(group - 1 - row % group).sum(e, self.heads.module(), e.plain_combination(&terms)?)
     }
 }
