@@ -49,10 +49,24 @@ pub fn describe(name: &str) -> Result<String, HarnessError> {
         ),
     )?;
     line("log2 PQ", format!("{:.1} over {} primes", chain.log2(everything), everything.len()))?;
-    line("gadget", format!("digits of {} primes, {} special primes", set.gadget_width, set.special_primes))?;
+    let digits = rlwe.spec().gadget_groups.iter().map(|group| group.len().to_string()).collect::<Vec<_>>().join(" + ");
+    line(
+        "gadget",
+        format!(
+            "digits of {digits} primes, {} special primes ({} at the levels of SlotsToCoeffs)",
+            set.special_primes, set.low_special_primes
+        ),
+    )?;
     line(
         "levels after a half bootstrap",
         format!("{} compute + {} SlotsToCoeffs", set.compute_levels, shape.slots_to_coefficients_levels),
+    )?;
+    line(
+        "CoeffsToSlots",
+        format!(
+            "{} butterfly layers on the raise, then factors of {:?}; SlotsToCoeffs in factors of {:?}",
+            set.raise_layers, set.coefficients_to_slots, set.slots_to_coefficients
+        ),
     )?;
     line(
         "EvalMod",
