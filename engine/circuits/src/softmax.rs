@@ -208,31 +208,25 @@ impl Softmax {
             .collect::<Result<_>>()?;
 
         // The blocks of one ciphertext of heads follow one another and share their denominators.
-        let groups: Vec<std::ops::Range<usize>> = blocks
-            .chunk_by(|a, b| a.head_ciphertext == b.head_ciphertext)
-            .scan(0, |end, group| {
-                let start = std::mem::replace(end, *end + group.len());
-                Some(start..*end)
-            })
-            .collect();
-        let centred = |group: &std::ops::Range<usize>| {
-            let sum = attention.sum_over_keys(e, &exponentials[group.clone()])?;
+        let groups = || exponentials.chunks(blocks.len().div_ceil(attention.heads().ciphertexts()));
+        let centred = |(head_ciphertext, group): (usize, &[E::Slots])| {
+            let sum = attention.sum_over_keys(e, group)?;
             // Where no sum arrives stands the middle of the window. The mask takes no level that the exponentials need.
-            let plain = |value: f64| attention.sum_plain(blocks[group.start].head_ciphertext, value);
-            let sum = e.plain_combination(&[(&sum, &plain(1.0))])?;
-            Ok(e.add_plain(&sum, &plain(-self.denominator_centre))?)
+            let sum = e.plain_combination(&[(&sum, &attention.sum_plain(head_ciphertext, 1.0))])?;
+            Ok(e.add_plain(&sum, &attention.sum_plain(head_ciphertext, -self.denominator_centre))?)
         };
-        let denominators: Vec<E::Slots> = groups.iter().map(centred).collect::<Result<_>>()?;
+        let denominators: Vec<E::Slots> = groups().enumerate().map(centred).collect::<Result<_>>()?;
+        let count = denominators.len();
         let normalised = crossing(denominators, self.denominator_levels(output_levels))?;
-        if normalised.len() != groups.len() {
+        if normalised.len() != count {
             let remedy = "return what was handed over";
-            return Err(refuse("Softmax::apply", "crossed ciphertexts", normalised.len(), groups.len(), remedy));
+            return Err(refuse("Softmax::apply", "crossed ciphertexts", normalised.len(), count, remedy));
         }
 
         let mut probabilities = Vec::with_capacity(scores.len());
-        for (group, denominator) in groups.iter().zip(&normalised) {
+        for (group, denominator) in groups().zip(&normalised) {
             let mut factor = self.inverse.apply(e, denominator)?;
-            let mut group = exponentials[group.clone()].to_vec();
+            let mut group = group.to_vec();
             for round in 0..=self.rounds {
                 if round > 0 {
                     let sum = attention.sum_over_keys(e, &group)?;
