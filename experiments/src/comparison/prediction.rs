@@ -2,7 +2,9 @@
 
 use crate::error::HarnessError;
 use crate::spec::nearest;
-use fhe_ckks::{CkksClient, CkksError, CkksServer, Client, Evaluator, Level, Parameters, Rotation, bootstrap};
+use fhe_ckks::{
+    CkksClient, CkksError, CkksServer, Client, Evaluator, Level, Parameters, Rotation, SlotArithmetic, bootstrap,
+};
 use fhe_ring::{Counts, DeviceProfile, Meter, Seed};
 use serde_json::json;
 use std::sync::Arc;
@@ -43,10 +45,12 @@ fn meter(parameters: &Parameters) -> Result<Vec<(&'static str, Counts)>, CkksErr
     // Secrets without data: the seed stands for nothing.
     let client = CkksClient::new(meter(), parameters.clone(), &Seed::from_bytes([0; 32]))?;
     let shape = parameters.shape().clone();
-    let slots = vec![0.0; shape.slots];
-    let operand = client.encrypt_slots(&slots, Level(LIMBS - 1))?;
-    let lowest = client.encrypt_slots(&slots, Level(shape.slots_to_coefficients_levels))?;
-    let coefficients = client.encrypt(&vec![0.0; shape.degree()], shape.full_scale)?;
+    let zeros = vec![0.0; shape.degree];
+    // Peers compute on complex slots. Converting to them takes a level.
+    let complex = |level: usize| server.to_complex(&client.encrypt_slots(&zeros, Level(level + 1))?);
+    let operand = complex(LIMBS - 1)?;
+    let lowest = complex(shape.slots_to_coefficients_levels)?;
+    let coefficients = client.encrypt(&zeros, shape.full_scale)?;
     let levels = shape.compute_levels;
 
     let mut metered = Vec::new();
@@ -60,7 +64,7 @@ fn meter(parameters: &Parameters) -> Result<Vec<(&'static str, Counts)>, CkksErr
     count("rotate", &|| server.rotate(&operand, Rotation(1)).map(drop))?;
     count("bootstrap-half", &|| server.half_bootstrap(&[&coefficients], levels).map(drop))?;
     count("bootstrap-half-batch4", &|| server.half_bootstrap(&[&coefficients; BATCH], levels).map(drop))?;
-    count("bootstrap-full", &|| bootstrap(&server, &lowest, levels).map(drop))?;
+    count("bootstrap-full", &|| bootstrap(&server, &[&lowest], levels).map(drop))?;
     Ok(metered)
 }
 
