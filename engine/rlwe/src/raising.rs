@@ -51,7 +51,7 @@ impl<B: Backend> KeySwitcher<B> {
         let rows: Vec<_> = keys.iter().flat_map(|key| &key.rows).collect();
         let batch: Vec<_> =
             mapped.iter().map(|(digits, b)| GadgetFactor { digits, addends: [Some(b), None] }).collect();
-        self.count_switches(rows.len() * batch.len());
+        self.count_switches(batch.len());
         let switched = gadget_product(self.backend(), &batch, &rows)?;
         drop(mapped);
         switched.iter().map(|extended| self.mod_down(extended, false)).collect()
@@ -117,7 +117,7 @@ impl<B: Backend> KeySwitcher<B> {
         }
         let digits = Digits::separate(digits)?;
         let rows: Vec<_> = keys.iter().flat_map(|key| &key.rows).collect();
-        self.count_switches(rows.len());
+        self.count_switches(1);
         let batch = [GadgetFactor { digits: &digits, addends: [Some(&b), None] }];
         let switched = gadget_product(backend, &batch, &rows)?;
         self.mod_down(&switched[0], false)

@@ -51,7 +51,7 @@ impl<B: Backend> KeySwitcher<B> {
         &self.keys
     }
 
-    /// Gadget products executed so far.
+    /// Gadget products executed so far; one with several keys, as on the raise, counts once.
     pub fn switches(&self) -> u64 {
         self.switches.load(Ordering::Relaxed)
     }
