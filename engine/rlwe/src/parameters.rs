@@ -90,12 +90,13 @@ impl Parameters {
         let everything = Basis::prefix(ciphertext);
         let covered = spec.gadget_groups.iter().fold(Basis::default(), |all, group| all.union(*group));
         let members: usize = spec.gadget_groups.iter().map(|group| group.len()).sum();
-        if covered != everything || members != ciphertext {
+        let vacant = spec.gadget_groups.iter().any(|group| group.is_empty());
+        if covered != everything || members != ciphertext || vacant {
             return refuse(
                 "gadget groups",
                 format!("{members} primes that make up {covered}"),
                 format!("every prime of {everything} once"),
-                "put every ciphertext prime into one group",
+                "put every ciphertext prime into one group, and none of them empty",
             );
         }
         let special_bits = spec.chain.log2(Basis::default().with_special(special));

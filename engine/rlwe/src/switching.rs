@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use fhe_ring::{
-    Backend, Digits, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, Poly, Shape, gadget_product, hoisted_sums,
+    Backend, Digits, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, Poly, Shape, gadget_product,
+    hoisted_sums,
 };
 
 use crate::{Ciphertext, KeyId, KeyShape, KeyStore, Parameters, RlweError, SwitchingKey};
@@ -162,10 +163,7 @@ impl<B: Backend> KeySwitcher<B> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let rotations: Vec<_> = (elements.iter().zip(&keys))
-            .map(|(&element, key)| KeyedRotation {
-                element,
-                rows: key.iter().flat_map(|key| &key.rows).collect(),
-            })
+            .map(|(&element, key)| KeyedRotation { element, rows: key.iter().flat_map(|key| &key.rows).collect() })
             .collect();
         let batch: Vec<_> = (batch.iter())
             .map(|input| HoistedFactor { digits: input.digits, ciphertext: input.ciphertext.halves() })
