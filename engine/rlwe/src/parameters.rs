@@ -81,9 +81,6 @@ impl Parameters {
             Err(RlweError::Precondition { operation: "Parameters::new", operand, found, required, remedy })
         };
         let (ciphertext, special) = (spec.chain.ciphertext_primes().len(), spec.chain.special_primes().len());
-        if ciphertext == 0 || ciphertext > 63 {
-            return refuse("ciphertext primes", ciphertext.to_string(), "1 to 63".into(), "change the chain");
-        }
         if special < 2 {
             return refuse("special primes", special.to_string(), "at least 2".into(), "add special primes");
         }

@@ -185,6 +185,7 @@ impl<B: Backend> KeySwitcher<B> {
         element: GaloisElement,
     ) -> Result<(), RlweError> {
         let backend = self.backend();
+        one_total_each("accumulate_automorphisms", totals.len(), sums.len())?;
         let mut switched = sums;
         if element != GaloisElement::IDENTITY {
             let Some([first, _]) = switched.first() else { return Ok(()) };
@@ -218,4 +219,18 @@ impl<B: Backend> KeySwitcher<B> {
     pub(crate) fn count_switches(&self, switches: usize) {
         self.switches.fetch_add(switches as u64, Ordering::Relaxed);
     }
+}
+
+/// Refuses to drop totals or summands that have no partner.
+pub(crate) fn one_total_each(operation: &'static str, totals: usize, summands: usize) -> Result<(), RlweError> {
+    if totals == summands {
+        return Ok(());
+    }
+    Err(RlweError::Precondition {
+        operation,
+        operand: "the number of totals",
+        found: totals.to_string(),
+        required: summands.to_string(),
+        remedy: "give one total for each ciphertext of the batch",
+    })
 }

@@ -1,6 +1,6 @@
 //! A batch is a matter of speed only: its results are those of single runs, bit for bit.
 
-use fhe_ring::{Basis, Cpu, GadgetFactor, GaloisElement, Poly, tensor};
+use fhe_ring::{Basis, Cpu, GadgetFactor, GaloisElement, Poly, Shape, tensor};
 use fhe_rlwe::{Ciphertext, Extended, KeyId, KeySwitcher, RaiseFactor, Rotated};
 
 use crate::{
@@ -125,4 +125,24 @@ fn an_empty_batch_is_no_work_and_takes_no_key() {
     planner.accumulate_automorphisms(&mut [], Vec::new(), element).expect("nothing");
     planner.accumulate_complex(&mut [], Vec::new(), element).expect("nothing");
     assert!(planner.keys().requests().is_empty() && planner.switches() == 0);
+}
+
+#[test]
+fn rejects_batches_with_another_number_of_totals() {
+    let instance = Instance::new(75);
+    let planner = instance.planner();
+    let element = GaloisElement::rotation(instance.parameters.ring(), 3);
+    let zero = || {
+        let shape = Shape::evaluation(instance.parameters.ring(), Basis::prefix(2).with_special(3));
+        planner.extended_zeros(shape).expect("zero")
+    };
+    for element in [GaloisElement::IDENTITY, element] {
+        let error = planner.accumulate_automorphisms(&mut [zero()], vec![zero(), zero()], element);
+        let error = error.expect_err("one total for two").to_string();
+        assert!(error.contains("the number of totals is 1, required 2"), "{error}");
+    }
+    let [b, even] = zero();
+    let [odd, _] = zero();
+    let error = planner.accumulate_complex(&mut [], vec![(b, [even, odd])], element);
+    assert!(error.expect_err("no total").to_string().contains("accumulate_complex"));
 }
