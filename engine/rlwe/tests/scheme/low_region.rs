@@ -1,22 +1,21 @@
 //! Near the lowest prime fewer special primes suffice: cheaper switches with keys of their own.
 
-use fhe_ring::{Basis, GaloisElement, Shape};
+use fhe_ring::{Basis, GaloisElement, PrimeChain, Shape, primes::primes_below};
 use fhe_rlwe::{Gadget, KeyStore, LowRegion, RlweError};
 
 use crate::{
     BOUND, DEGREE, RINGS,
-    common::{Instance, message, plain, specification, worst},
+    common::{Instance, LOG_DEGREE, message, plain, specification, worst},
 };
 
 fn instance(seed: u8) -> Instance {
     let mut specification = specification();
     specification.low_region = Some(LowRegion { primes: 2, special: 3 });
     // Four special primes above the region.
-    let congruence = 4 << crate::common::LOG_DEGREE;
-    let primes: Vec<u64> = fhe_ring::primes::primes_below(1 << 50, congruence).take(11).collect();
+    let congruence = 4 << LOG_DEGREE;
+    let primes: Vec<u64> = primes_below(1 << 50, congruence).take(11).collect();
     specification.chain =
-        fhe_ring::PrimeChain::new(primes[..7].to_vec(), primes[7..].to_vec(), crate::common::LOG_DEGREE)
-            .expect("primes of the right form");
+        PrimeChain::new(primes[..7].to_vec(), primes[7..].to_vec(), LOG_DEGREE).expect("primes of the right form");
     specification.gadget_groups = Basis::prefix(7).groups_of(4);
     Instance::of(specification, seed)
 }

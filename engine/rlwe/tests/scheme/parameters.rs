@@ -11,7 +11,7 @@ use crate::common::{LOG_DEGREE, specification};
 fn refusal(change: impl FnOnce(&mut ParametersSpec)) -> (&'static str, String) {
     let mut specification = specification();
     change(&mut specification);
-    match Parameters::new(specification).err().expect("refused") {
+    match Parameters::new(specification).expect_err("refused") {
         error @ RlweError::Precondition { operand, .. } => (operand, error.to_string()),
         other => panic!("not about a field: {other}"),
     }

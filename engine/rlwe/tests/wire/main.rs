@@ -25,7 +25,7 @@ const HEADER: usize = 52;
 const LENGTH: usize = 44;
 
 /// Primes of several widths, as real chains have them: 50, 42, 42, 42, 50, 50 bits and three special primes of 50.
-fn specification(insecure: bool, gadget_width: usize) -> ParametersSpec {
+fn specification(insecure: bool, group_width: usize) -> ParametersSpec {
     let congruence = 4 << common::LOG_DEGREE;
     let wide: Vec<u64> = primes_below(1 << 50, congruence).take(6).collect();
     let narrow: Vec<u64> = primes_below(1 << 42, congruence).take(3).collect();
@@ -35,7 +35,7 @@ fn specification(insecure: bool, gadget_width: usize) -> ParametersSpec {
         name: "test".into(),
         log_degree: common::LOG_DEGREE,
         chain,
-        gadget_groups: Basis::prefix(6).groups_of(gadget_width),
+        gadget_groups: Basis::prefix(6).groups_of(group_width),
         low_region: None,
         ephemeral_weight: 32,
         small_log_degree: common::SMALL_LOG_DEGREE,
@@ -43,8 +43,8 @@ fn specification(insecure: bool, gadget_width: usize) -> ParametersSpec {
     }
 }
 
-fn parameters(insecure: bool, gadget_width: usize) -> Parameters {
-    Parameters::new(specification(insecure, gadget_width)).expect("valid structure")
+fn parameters(insecure: bool, group_width: usize) -> Parameters {
+    Parameters::new(specification(insecure, group_width)).expect("valid structure")
 }
 
 fn instance(seed: u8) -> Instance {
