@@ -9,10 +9,12 @@ use fhe_ring::{Backend, Poly, Ring, Shape};
 
 use crate::{KeyId, KeyRequests, KeyShape, RlweError, SwitchingKey};
 
+/// By name and number of special primes.
+type Keys<B> = HashMap<(KeyId, usize), Arc<SwitchingKey<B>>>;
+
 /// Evaluation keys by name; or, while planning, a recorder of the keys that a circuit asks for.
 pub struct KeyStore<B: Backend> {
-    /// By name and number of special primes.
-    keys: Mutex<HashMap<(KeyId, usize), Arc<SwitchingKey<B>>>>,
+    keys: Mutex<Keys<B>>,
     requests: Option<Mutex<KeyRequests>>,
 }
 

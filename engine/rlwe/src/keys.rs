@@ -200,10 +200,7 @@ pub struct KeyRequests {
 impl KeyRequests {
     /// Adds a use; two uses of a key at different bases are served by their union.
     pub fn add(&mut self, id: KeyId, shape: KeyShape) {
-        self.shapes
-            .entry((id, shape.special))
-            .and_modify(|known| *known = known.union(shape))
-            .or_insert(shape);
+        self.shapes.entry((id, shape.special)).and_modify(|known| *known = known.union(shape)).or_insert(shape);
     }
 
     /// All requests in a fixed order.

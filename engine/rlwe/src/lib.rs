@@ -31,6 +31,6 @@ pub use key_store::KeyStore;
 pub use keys::{Gadget, KeyId, KeyRequests, KeyShape, Parity, Part, SwitchingKey};
 pub use modules::ModuleRows;
 pub use parameters::{Fingerprint, LowRegion, Parameters, ParametersSpec, SecretId};
-pub use seeded::SeededCiphertext;
 pub use raising::RaiseFactor;
+pub use seeded::SeededCiphertext;
 pub use switching::{Extended, KeySwitcher, Rotated};

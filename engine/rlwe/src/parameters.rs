@@ -81,21 +81,19 @@ impl Parameters {
             Err(RlweError::Precondition { operation: "Parameters::new", operand, found, required, remedy })
         };
         let (ciphertext, special) = (spec.chain.ciphertext_primes().len(), spec.chain.special_primes().len());
-        if ciphertext == 0 || ciphertext > 63 {
-            return refuse("ciphertext primes", ciphertext.to_string(), "1 to 63".into(), "change the chain");
-        }
         if special < 2 {
             return refuse("special primes", special.to_string(), "at least 2".into(), "add special primes");
         }
         let everything = Basis::prefix(ciphertext);
         let covered = spec.gadget_groups.iter().fold(Basis::default(), |all, group| all.union(*group));
         let members: usize = spec.gadget_groups.iter().map(|group| group.len()).sum();
-        if covered != everything || members != ciphertext {
+        let vacant = spec.gadget_groups.iter().any(|group| group.is_empty());
+        if covered != everything || members != ciphertext || vacant {
             return refuse(
                 "gadget groups",
                 format!("{members} primes that make up {covered}"),
                 format!("every prime of {everything} once"),
-                "put every ciphertext prime into one group",
+                "put every ciphertext prime into one group, and none of them empty",
             );
         }
         let special_bits = spec.chain.log2(Basis::default().with_special(special));

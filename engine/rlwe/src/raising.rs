@@ -27,8 +27,9 @@ impl<B: Backend> KeySwitcher<B> {
     /// The primes that the factors of a map on the raise are encoded over: `q_0` and the two highest ciphertext primes. The product of a
     /// factor with a polynomial below `q_0` fits all three, its quotient by the highest fits the other two.
     pub fn raise_basis(&self) -> Basis {
-        let count = self.parameters().ciphertext_basis().ciphertext_count();
-        Basis::of([0, count - 2, count - 1])
+        let all = self.parameters().ciphertext_basis();
+        let count = all.ciphertext_count();
+        Basis::prefix(1).union(all.range(count.saturating_sub(2), count))
     }
 
     /// ModRaise: a ciphertext at `q_0` becomes one at `target` whose phase is the old one plus `q_0 I` with small integer `I`, mapped by
@@ -67,6 +68,15 @@ impl<B: Backend> KeySwitcher<B> {
     ) -> Result<(Digits<B>, Poly<B>), RlweError> {
         let backend = self.backend();
         let work = self.raise_basis();
+        if work.len() < 3 {
+            return Err(RlweError::Precondition {
+                operation: "raise",
+                operand: "the chain",
+                found: format!("of {} ciphertext primes", work.len()),
+                required: "at least 3".into(),
+                remedy: "use parameters with two primes above the lowest",
+            });
+        }
         let sparse = self.switch_lowest(input, KeyId::DenseToEphemeral)?.into_domain(backend, Domain::Coefficient);
         let [b, a] = [sparse.b().raise(backend, work)?, sparse.a().raise(backend, work)?];
         let term = |half: &Poly<B>, term: &RaiseFactor<B>| {

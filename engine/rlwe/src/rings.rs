@@ -6,7 +6,7 @@
 
 use fhe_ring::{Backend, GadgetFactor, GaloisElement, Poly};
 
-use crate::{Ciphertext, Extended, KeyId, KeySwitcher, Parity, Part, RlweError};
+use crate::{Ciphertext, Extended, KeyId, KeySwitcher, Parity, Part, RlweError, switching::one_total_each};
 
 impl<B: Backend> KeySwitcher<B> {
     /// From ciphertexts of `A` and `B` in the cyclotomic ring, over ciphertext and special primes, *twice* the trace of
@@ -44,6 +44,7 @@ impl<B: Backend> KeySwitcher<B> {
         element: GaloisElement,
     ) -> Result<(), RlweError> {
         let backend = self.backend();
+        one_total_each("accumulate_complex", totals.len(), parts.len())?;
         let divided = (parts.into_iter())
             .map(|(b, [even, odd])| Ok((b, [even.mod_down(backend, false)?, odd.mod_down(backend, false)?])))
             .collect::<Result<Vec<_>, RlweError>>()?;

@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use fhe_ring::{
-    Backend, Digits, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, Poly, Shape, gadget_product, hoisted_sums,
+    Backend, Digits, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, Poly, Shape, gadget_product,
+    hoisted_sums,
 };
 
 use crate::{Ciphertext, KeyId, KeyShape, KeyStore, Parameters, RlweError, SwitchingKey};
@@ -162,10 +163,7 @@ impl<B: Backend> KeySwitcher<B> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let rotations: Vec<_> = (elements.iter().zip(&keys))
-            .map(|(&element, key)| KeyedRotation {
-                element,
-                rows: key.iter().flat_map(|key| &key.rows).collect(),
-            })
+            .map(|(&element, key)| KeyedRotation { element, rows: key.iter().flat_map(|key| &key.rows).collect() })
             .collect();
         let batch: Vec<_> = (batch.iter())
             .map(|input| HoistedFactor { digits: input.digits, ciphertext: input.ciphertext.halves() })
@@ -187,6 +185,7 @@ impl<B: Backend> KeySwitcher<B> {
         element: GaloisElement,
     ) -> Result<(), RlweError> {
         let backend = self.backend();
+        one_total_each("accumulate_automorphisms", totals.len(), sums.len())?;
         let mut switched = sums;
         if element != GaloisElement::IDENTITY {
             let Some([first, _]) = switched.first() else { return Ok(()) };
@@ -220,4 +219,18 @@ impl<B: Backend> KeySwitcher<B> {
     pub(crate) fn count_switches(&self, switches: usize) {
         self.switches.fetch_add(switches as u64, Ordering::Relaxed);
     }
+}
+
+/// Refuses to drop totals or summands that have no partner.
+pub(crate) fn one_total_each(operation: &'static str, totals: usize, summands: usize) -> Result<(), RlweError> {
+    if totals == summands {
+        return Ok(());
+    }
+    Err(RlweError::Precondition {
+        operation,
+        operand: "the number of totals",
+        found: totals.to_string(),
+        required: summands.to_string(),
+        remedy: "give one total for each ciphertext of the batch",
+    })
 }

@@ -40,7 +40,9 @@ impl ClientSecrets {
     /// # Errors
     /// [`RlweError::Insecure`] if the primes are too many for the degree.
     pub fn public_key<B: Backend>(&self, backend: &B, basis: Basis) -> Result<PublicKey<B>, RlweError> {
-        Ok(PublicKey { zero: self.encrypt_zero(backend, Shape::evaluation(self.parameters().ring(), basis), "public key", 0)? })
+        Ok(PublicKey {
+            zero: self.encrypt_zero(backend, Shape::evaluation(self.parameters().ring(), basis), "public key", 0)?,
+        })
     }
 
     /// The phase `b + a s`, coefficient domain.

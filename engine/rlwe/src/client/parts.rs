@@ -37,9 +37,9 @@ pub(super) fn parity_part(secret: &[i8], parity: Parity) -> Zeroizing<Vec<i64>> 
     Zeroizing::new(match parity {
         Parity::Even => (0..degree).map(|i| coefficient(2 * i)).collect(),
         // Y^N = -1 brings the last coefficient to the front.
-        Parity::Odd => std::iter::once(-coefficient(2 * degree - 1))
-            .chain((1..degree).map(|i| coefficient(2 * i - 1)))
-            .collect(),
+        Parity::Odd => {
+            std::iter::once(-coefficient(2 * degree - 1)).chain((1..degree).map(|i| coefficient(2 * i - 1))).collect()
+        }
     })
 }
 

@@ -47,7 +47,7 @@
 //! | key set | bytes | meaning |
 //! |---|---|---|
 //! | count | 4 | number of keys |
-//! | directory | 27 each | names and shapes, ascending by name, then by indices |
+//! | directory | 27 each | names and shapes, ascending in the order of [`crate::KeyId`], then by special primes |
 //! | rows | | of all keys in the order of the directory |
 //!
 //! **What is checked.** Everything is compared with the receiver's parameters before memory is taken for it: nothing

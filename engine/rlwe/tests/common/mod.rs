@@ -1,28 +1,30 @@
-//! A small insecure instance, openly so.
+//! A small insecure instance, openly so, and the plain arithmetic that it is held against.
 #![allow(dead_code, missing_docs, unreachable_pub)]
+
+pub mod plain;
 
 use std::sync::Arc;
 
-use fhe_ring::{Basis, Cpu, Poly, PrimeChain, Seed, Shape, primes::primes_below};
+use fhe_ring::{Basis, Cpu, Poly, PrimeChain, Ring, Seed, Shape, primes::primes_below};
 use fhe_rlwe::{Ciphertext, KeyStore, KeySwitcher, Parameters, ParametersSpec, client::ClientSecrets};
 
 pub const LOG_DEGREE: u32 = 8;
 pub const SMALL_LOG_DEGREE: u32 = 5;
 
-pub fn parameters(insecure: bool) -> Parameters {
+/// Seven ciphertext primes in groups of three, three special primes, all of 50 bits.
+pub fn specification() -> ParametersSpec {
     let mut primes = primes_below(1 << 50, 4 << LOG_DEGREE);
     let mut take = |count: usize| primes.by_ref().take(count).collect::<Vec<_>>();
-    let chain = PrimeChain::new(take(7), take(3), LOG_DEGREE).expect("primes of the right form");
-    Parameters::new(ParametersSpec {
+    ParametersSpec {
         name: "test".into(),
         log_degree: LOG_DEGREE,
-        chain,
-        gadget_width: 3,
+        chain: PrimeChain::new(take(7), take(3), LOG_DEGREE).expect("primes of the right form"),
+        gadget_groups: Basis::prefix(7).groups_of(3),
+        low_region: None,
         ephemeral_weight: 32,
         small_log_degree: SMALL_LOG_DEGREE,
-        insecure,
-    })
-    .expect("valid structure")
+        insecure: true,
+    }
 }
 
 pub struct Instance {
@@ -33,14 +35,22 @@ pub struct Instance {
 
 impl Instance {
     pub fn new(seed: u8) -> Self {
-        let parameters = parameters(true);
+        Self::of(specification(), seed)
+    }
+
+    pub fn of(specification: ParametersSpec, seed: u8) -> Self {
+        let parameters = Parameters::new(specification).expect("valid structure");
         let backend = Arc::new(Cpu::new(parameters.chain().clone()));
         let client = ClientSecrets::generate(&parameters, &Seed::from_bytes([seed; 32])).expect("secrets");
         Self { backend, parameters, client }
     }
 
+    pub fn server(&self, keys: KeyStore<Cpu>) -> KeySwitcher<Cpu> {
+        KeySwitcher::new(Arc::clone(&self.backend), self.parameters.clone(), keys)
+    }
+
     pub fn planner(&self) -> KeySwitcher<Cpu> {
-        KeySwitcher::new(Arc::clone(&self.backend), self.parameters.clone(), KeyStore::planning())
+        self.server(KeyStore::planning())
     }
 
     /// Plans with `run`, generates the keys, runs for real.
@@ -48,24 +58,51 @@ impl Instance {
         let planner = self.planner();
         run(&planner);
         let keys = self.client.evaluation_keys(self.backend.as_ref(), &planner.keys().requests()).expect("keys");
-        run(&KeySwitcher::new(Arc::clone(&self.backend), self.parameters.clone(), keys))
+        run(&self.server(keys))
     }
 
+    pub fn poly(&self, ring: Ring, basis: Basis, coefficients: &[i64]) -> Poly<Cpu> {
+        Poly::from_signed(self.backend.as_ref(), Shape::evaluation(ring, basis), coefficients).expect("coefficients")
+    }
+
+    /// Under the dense secret.
     pub fn encrypt(&self, message: &[i64], primes: usize, nonce: u64) -> Ciphertext<Cpu> {
-        let shape = Shape::evaluation(self.parameters.ring(), Basis::prefix(primes));
-        let poly = Poly::from_signed(self.backend.as_ref(), shape, message).expect("message");
+        self.encrypt_in(self.parameters.ring(), message, primes, nonce)
+    }
+
+    /// Under the secret of the ring.
+    pub fn encrypt_in(&self, ring: Ring, message: &[i64], primes: usize, nonce: u64) -> Ciphertext<Cpu> {
+        let poly = self.poly(ring, Basis::prefix(primes), message);
         self.client.encrypt(self.backend.as_ref(), poly, nonce).expect("encryption")
+    }
+
+    /// A multiple of the message, times the special modulus, over all special primes too: what a division is due on.
+    pub fn encrypt_extended(
+        &self,
+        ring: Ring,
+        message: &[i64],
+        (primes, multiple): (usize, i128),
+        nonce: u64,
+    ) -> [Poly<Cpu>; 2] {
+        let backend = self.backend.as_ref();
+        let basis = Basis::prefix(primes).with_special(self.parameters.special_count());
+        let mut poly = self.poly(ring, basis, message);
+        poly.scale_residues(backend, &self.parameters.chain().special_product_residues(basis)).expect("factors");
+        poly.scale_integer(backend, multiple);
+        self.client.encrypt(backend, poly, nonce).expect("encryption").into_halves()
     }
 
     /// Centred residues modulo the first prime; equal to the message where that is small.
     pub fn decrypt(&self, ciphertext: &Ciphertext<Cpu>) -> Vec<i64> {
         let phase = self.client.decrypt(self.backend.as_ref(), ciphertext).expect("decryption");
         let words = phase.download(self.backend.as_ref()).expect("data");
-        let prime = self.parameters.chain().ciphertext_primes()[0].value();
-        words[..self.parameters.ring().degree()]
-            .iter()
-            .map(|&w| if w > prime / 2 { w as i64 - prime as i64 } else { w as i64 })
-            .collect()
+        let prime = &self.parameters.chain().ciphertext_primes()[0];
+        words[..self.parameters.ring().degree()].iter().map(|&word| prime.centred(word)).collect()
+    }
+
+    /// Both halves as residues.
+    pub fn words(&self, ciphertext: &Ciphertext<Cpu>) -> [Vec<u64>; 2] {
+        ciphertext.halves().map(|half| half.download(self.backend.as_ref()).expect("data"))
     }
 }
 
@@ -82,6 +119,13 @@ pub fn message(degree: usize, bound: i64, salt: u64) -> Vec<i64> {
         .collect()
 }
 
-pub fn worst(found: &[i64], expected: &[i64]) -> i64 {
-    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).max().unwrap_or(0)
+/// Largest difference.
+pub fn worst<F: Copy + Into<i128>, E: Copy + Into<i128>>(found: &[F], expected: &[E]) -> i128 {
+    assert_eq!(found.len(), expected.len());
+    found.iter().zip(expected).map(|(&found, &expected)| (found.into() - expected.into()).abs()).max().unwrap_or(0)
+}
+
+/// Largest absolute value: what an error bound has to be far below.
+pub fn largest(values: &[i128]) -> i128 {
+    values.iter().map(|value| value.abs()).max().unwrap_or(0)
 }

@@ -5,17 +5,15 @@ mod common;
 mod corruption;
 mod forgeries;
 mod messages;
+mod names;
 mod refusals;
 mod round_trips;
 mod sizes;
 
-use std::sync::Arc;
-
 use common::Instance;
-use fhe_ring::{Basis, Cpu, GaloisElement, Poly, PrimeChain, Seed, Shape, primes::primes_below};
+use fhe_ring::{Basis, Cpu, GaloisElement, Poly, PrimeChain, RingKind, Shape, primes::primes_below};
 use fhe_rlwe::{
-    Ciphertext, Gadget, KeyId, KeyRequests, KeyShape, KeySwitcher, Parameters, ParametersSpec, RlweError,
-    SeededCiphertext, client::ClientSecrets,
+    Gadget, KeyId, KeyRequests, KeyShape, KeySwitcher, Parameters, ParametersSpec, RlweError, SeededCiphertext,
 };
 
 const DEGREE: usize = 1 << common::LOG_DEGREE;
@@ -27,40 +25,36 @@ const HEADER: usize = 52;
 const LENGTH: usize = 44;
 
 /// Primes of several widths, as real chains have them: 50, 42, 42, 42, 50, 50 bits and three special primes of 50.
-fn parameters(insecure: bool, gadget_width: usize) -> Parameters {
+fn specification(insecure: bool, group_width: usize) -> ParametersSpec {
     let congruence = 4 << common::LOG_DEGREE;
     let wide: Vec<u64> = primes_below(1 << 50, congruence).take(6).collect();
     let narrow: Vec<u64> = primes_below(1 << 42, congruence).take(3).collect();
     let ciphertext = vec![wide[0], narrow[0], narrow[1], narrow[2], wide[1], wide[2]];
     let chain = PrimeChain::new(ciphertext, wide[3..].to_vec(), common::LOG_DEGREE).expect("primes of the right form");
-    Parameters::new(ParametersSpec {
+    ParametersSpec {
         name: "test".into(),
         log_degree: common::LOG_DEGREE,
         chain,
-        gadget_width,
+        gadget_groups: Basis::prefix(6).groups_of(group_width),
+        low_region: None,
         ephemeral_weight: 32,
         small_log_degree: common::SMALL_LOG_DEGREE,
         insecure,
-    })
-    .expect("valid structure")
+    }
+}
+
+fn parameters(insecure: bool, group_width: usize) -> Parameters {
+    Parameters::new(specification(insecure, group_width)).expect("valid structure")
 }
 
 fn instance(seed: u8) -> Instance {
-    let parameters = parameters(true, 3);
-    let backend = Arc::new(Cpu::new(parameters.chain().clone()));
-    let client = ClientSecrets::generate(&parameters, &Seed::from_bytes([seed; 32])).expect("secrets");
-    Instance { backend, parameters, client }
+    Instance::of(specification(true, 3), seed)
 }
 
 fn seeded(instance: &Instance, plain: &[i64], basis: Basis, nonce: u64) -> SeededCiphertext<Cpu> {
     let shape = Shape::evaluation(instance.parameters.ring(), basis);
     let message = Poly::from_signed(instance.backend.as_ref(), shape, plain).expect("message");
     instance.client.encrypt_seeded(instance.backend.as_ref(), message, nonce).expect("encryption")
-}
-
-/// Both halves as residues.
-fn words(instance: &Instance, ciphertext: &Ciphertext<Cpu>) -> [Vec<u64>; 2] {
-    ciphertext.halves().map(|half| half.download(instance.backend.as_ref()).expect("data"))
 }
 
 /// What `write` writes: a method of some value, its first arguments in place.
@@ -71,12 +65,12 @@ fn written(write: impl FnOnce(&mut Vec<u8>) -> Result<(), RlweError>) -> Vec<u8>
 }
 
 fn rotation(parameters: &Parameters, steps: i64) -> KeyId {
-    KeyId::Galois(GaloisElement::rotation(parameters.ring(), steps))
+    KeyId::Galois(RingKind::Cyclotomic, GaloisElement::rotation(parameters.ring(), steps))
 }
 
-/// The shape of a Galois or relinearisation key.
+/// The shape of a key with digits, in groups of three primes.
 fn groups(ciphertext: Basis) -> KeyShape {
-    KeyShape { ciphertext, special: 3, gadget: Gadget::Groups(3) }
+    KeyShape { ciphertext, special: 3, gadget: Gadget::Groups(ciphertext.groups_of(3).len()) }
 }
 
 /// The keys that a run of `circuit` uses.

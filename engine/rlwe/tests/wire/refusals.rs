@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use fhe_ring::{Basis, Cpu, Meter, Poly, Shape};
+use fhe_ring::{Basis, Cpu, Meter, Poly, RingKind, Shape};
 use fhe_rlwe::{
     Ciphertext, Gadget, KeyId, KeyRequests, KeyShape, KeyStore, RlweError, SwitchingKey,
     wire::{CiphertextForm, ciphertext_wire_bytes, expect_end},
@@ -21,9 +21,9 @@ fn rejects_wrong_headers() {
     let messages = Messages::new(41);
     let (what, text) = refusal(messages.read_ciphertext(b"{\"weights\": [1, 2]}"));
     assert!(what == "magic" && text.contains("fhe-rlwe") && text.contains("weight"), "{text}");
-    let newer = resealed(&messages.key, |bytes| bytes[8] = 2);
+    let newer = resealed(&messages.key, |bytes| bytes[8] = 3);
     let (what, text) = refusal(messages.read_key(&newer));
-    assert!(what == "format version" && text.contains("is 2, required 1"), "{text}");
+    assert!(what == "format version" && text.contains("is 3, required 2"), "{text}");
     let (what, text) = refusal(messages.read_key(&messages.set));
     assert!(what == "kind" && text.contains("4 (key set)") && text.contains("3 (switching key)"), "{text}");
     assert_eq!(refusal(messages.read_set(&messages.key)).0, "kind");
@@ -103,7 +103,7 @@ fn rejects_backends_without_data_or_of_another_chain() {
     assert!(error.contains("write: the backend is without data") && out.is_empty(), "{error}");
     let error = KeyStore::read(&meter, parameters, &mut messages.set.as_slice()).err().expect("no data");
     assert!(matches!(error, RlweError::Precondition { operation: "read", .. }), "{error}");
-    let foreign = Cpu::new(crate::common::parameters(true).chain().clone());
+    let foreign = Cpu::new(crate::common::specification().chain);
     let error = Ciphertext::read(&foreign, parameters, &mut messages.seeded.as_slice()).err().expect("foreign");
     assert!(error.to_string().contains("another prime chain"), "{error}");
 }
@@ -120,11 +120,12 @@ fn rejects_writing_what_could_not_be_read() {
     assert!(what == "public seeds" && text.contains("plan"), "{text}");
 
     let whole = KeyShape { ciphertext: Basis::prefix(2), special: 3, gadget: Gadget::Whole };
-    let key = instance.client.switching_key(backend, &KeyId::Relinearisation, &whole).expect("key");
+    let id = KeyId::Relinearisation(RingKind::Cyclotomic);
+    let key = instance.client.switching_key(backend, &id, &whole).expect("key");
     assert_eq!(refusal(key.write(backend, parameters, &mut Vec::new())).0, "gadget");
-    assert_eq!(refusal(SwitchingKey::<Cpu>::wire_bytes(&KeyId::Relinearisation, &whole, parameters)).0, "gadget");
+    assert_eq!(refusal(SwitchingKey::<Cpu>::wire_bytes(&id, &whole, parameters)).0, "gadget");
     let mut requests = KeyRequests::default();
-    requests.add(KeyId::Relinearisation, groups(Basis::prefix(20)));
+    requests.add(id, groups(Basis::prefix(20)));
     assert_eq!(refusal(requests.wire_bytes(parameters)).0, "basis");
     let shape = Shape::evaluation(parameters.ring(), Basis::prefix(7));
     assert_eq!(refusal(ciphertext_wire_bytes(shape, CiphertextForm::Seeded, parameters)).0, "basis");

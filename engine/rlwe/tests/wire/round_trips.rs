@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use fhe_ring::{Basis, Cpu, Domain, IntegerMatrix, MatrixShape, Poly, Ring, Seed, Shape};
-use fhe_rlwe::{Ciphertext, KeyStore, KeySwitcher, SwitchingKey, client::PublicKey, wire::expect_end};
+use fhe_ring::{Basis, Cpu, Domain, GaloisElement, IntegerMatrix, MatrixShape, Poly, Ring, Seed, Shape, tensor};
+use fhe_rlwe::{Ciphertext, KeyStore, KeySwitcher, RaiseFactor, SwitchingKey, client::PublicKey, wire::expect_end};
 
 use crate::{
     BOUND, DEGREE,
     common::{Instance, message, worst},
-    groups, instance, requests, rotation, seeded, words, written,
+    groups, instance, requests, rotation, seeded, written,
 };
 
 fn read_alone(instance: &Instance, bytes: &[u8]) -> Ciphertext<Cpu> {
@@ -18,23 +18,58 @@ fn read_alone(instance: &Instance, bytes: &[u8]) -> Ciphertext<Cpu> {
     found
 }
 
-/// Every kind of key switch there is: rotation, relinearisation, raise, ring switching, packing.
-fn circuit(instance: &Instance, inputs: &[Ciphertext<Cpu>], server: &KeySwitcher<Cpu>) -> Vec<Ciphertext<Cpu>> {
-    let backend = instance.backend.as_ref();
-    let rotated = server
-        .automorphism(&inputs[0], fhe_ring::GaloisElement::rotation(instance.parameters.ring(), 3))
-        .expect("rotation");
-    let [b, a] = inputs[0].halves();
-    let square = a.multiply(backend, a).expect("square");
-    let product = server.relinearise([b, a, &square], true).expect("relinearisation");
-    let raised = server.raise(&inputs[1], Basis::of([0, 1, 3, 5])).expect("raise");
-    let rows = server.module_rows(&[&inputs[1]], 8).expect("rows");
+/// Every kind of key switch there is.
+fn circuit(instance: &Instance, inputs: &Inputs, server: &KeySwitcher<Cpu>) -> Vec<Ciphertext<Cpu>> {
+    let mut outputs = Vec::new();
+    for input in &inputs.high {
+        outputs.push(server.automorphism(input, inputs.element).expect("rotation"));
+        let square = tensor(server.backend(), input.halves(), input.halves()).expect("square");
+        outputs.extend(server.relinearise(&[square], true).expect("relinearisation"));
+    }
+    outputs.extend(converted(inputs, server));
+    let map = [GaloisElement::IDENTITY, inputs.element].map(|element| RaiseFactor {
+        element,
+        factor: instance.poly(instance.parameters.ring(), server.raise_basis(), &message(DEGREE, BOUND, 8)),
+    });
+    outputs.extend(server.raise(&[&inputs.lowest], Basis::of([0, 1, 3, 5]), &map).expect("raise"));
+    let rows = server.module_rows(&[&inputs.lowest], 8).expect("rows");
     let shape = MatrixShape { rows: 16, columns: DEGREE / 8 };
     let weights = IntegerMatrix::new(shape, (0..16 * DEGREE as i16 / 8).map(|w| w % 7 - 3).collect()).expect("sizes");
-    let rows = rows.integer_product(backend, &weights).expect("product");
-    let mut outputs = server.pack_rows(&rows).expect("packing");
-    outputs.extend([rotated, product, raised]);
+    let rows = rows.integer_product(server.backend(), &weights).expect("product");
+    outputs.extend(server.pack_rows(&rows).expect("packing"));
     outputs
+}
+
+struct Inputs {
+    /// In the cyclotomic and in the conjugate-invariant ring.
+    high: [Ciphertext<Cpu>; 2],
+    lowest: Ciphertext<Cpu>,
+    element: GaloisElement,
+}
+
+impl Inputs {
+    fn new(instance: &Instance) -> Self {
+        let [complex, real] = [instance.parameters.ring(), instance.parameters.real_ring()];
+        let plain = message(DEGREE, BOUND, 6);
+        Self {
+            high: [complex, real].map(|ring| instance.encrypt_in(ring, &plain, 5, 5)),
+            lowest: instance.encrypt(&plain, 1, 1),
+            element: GaloisElement::rotation(complex, 3),
+        }
+    }
+}
+
+/// To the other ring, each way.
+fn converted(inputs: &Inputs, server: &KeySwitcher<Cpu>) -> [Ciphertext<Cpu>; 2] {
+    let backend = server.backend();
+    let extended =
+        |input: &Ciphertext<Cpu>| input.halves().map(|half| half.extend_by_special(backend, 3).expect("extended"));
+    let [complex, real] = inputs.high.each_ref();
+    let trace = server.trace_to_real(&[[extended(complex), extended(complex)]]).expect("trace").remove(0);
+    let [[b, _], a] = extended(real).map(|half| half.parity_split(backend).expect("parts"));
+    let mut totals = [server.extended_zeros(b.shape()).expect("zero")];
+    server.accumulate_complex(&mut totals, vec![(b, a)], inputs.element).expect("conversion");
+    [trace, server.mod_down(&totals[0], false).expect("division")]
 }
 
 #[test]
@@ -52,7 +87,7 @@ fn ciphertexts_of_every_shape_round_trip() {
                 let bytes = written(|out| ciphertext.write(backend, &instance.parameters, out));
                 let found = read_alone(&instance, &bytes);
                 assert_eq!(found.shape(), ciphertext.shape());
-                assert_eq!(words(&instance, &found), words(&instance, &ciphertext));
+                assert_eq!(instance.words(&found), instance.words(&ciphertext));
             }
         }
     }
@@ -66,12 +101,12 @@ fn fresh_ciphertexts_travel_by_their_seed_and_decrypt() {
         let fresh = seeded(&instance, &plain, basis, 5);
         let bytes = written(|out| fresh.write(instance.backend.as_ref(), &instance.parameters, out));
         let found = read_alone(&instance, &bytes);
-        assert_eq!(words(&instance, &found), words(&instance, fresh.ciphertext()));
+        assert_eq!(instance.words(&found), instance.words(fresh.ciphertext()));
         let error = worst(&instance.decrypt(&found), &plain);
         assert!((1..=30).contains(&error), "error {error}");
     }
     let same = seeded(&instance, &plain, Basis::prefix(4), 5).into_ciphertext();
-    assert_eq!(words(&instance, &same), words(&instance, &instance.encrypt(&plain, 4, 5)));
+    assert_eq!(instance.words(&same), instance.words(&instance.encrypt(&plain, 4, 5)));
 }
 
 #[test]
@@ -106,7 +141,7 @@ fn a_public_key_read_back_encrypts_alike() {
         let poly = Poly::from_signed(backend, shape, &plain).expect("message");
         key.encrypt(backend, poly, &Seed::from_bytes([9; 32])).expect("encryption")
     };
-    assert_eq!(words(&instance, &encrypt(&found)), words(&instance, &encrypt(&key)));
+    assert_eq!(instance.words(&encrypt(&found)), instance.words(&encrypt(&key)));
     assert!(worst(&instance.decrypt(&encrypt(&found)), &plain) < 1000);
 }
 
@@ -124,26 +159,27 @@ fn a_switching_key_read_back_rotates_alike() {
     assert_eq!(bytes, written(|out| found.write(backend, parameters, out)), "a key read back is written alike");
     let rotate = |key| {
         let server = KeySwitcher::new(Arc::clone(&instance.backend), parameters.clone(), KeyStore::new([key]));
-        let element = fhe_ring::GaloisElement::rotation(parameters.ring(), 3);
+        let element = GaloisElement::rotation(parameters.ring(), 3);
         server.automorphism(&instance.encrypt(&plain, 5, 7), element).expect("rotation")
     };
-    assert_eq!(words(&instance, &rotate(found)), words(&instance, &rotate(generated)));
+    assert_eq!(instance.words(&rotate(found)), instance.words(&rotate(generated)));
 }
 
 #[test]
 fn a_key_set_read_back_serves_every_kind_of_switch() {
     let instance = instance(26);
     let (backend, parameters) = (instance.backend.as_ref(), &instance.parameters);
-    let inputs = [5, 1].map(|primes| instance.encrypt(&message(DEGREE, BOUND, 6), primes, primes as u64));
+    let inputs = Inputs::new(&instance);
     let requests = requests(&instance, |planner| drop(circuit(&instance, &inputs, planner)));
-    assert_eq!(requests.len(), 1 + 1 + 2 + 1 + 4, "rotation, relinearisation, raise, ring switch, packing");
+    let count = 2 * (1 + 1) + 2 + 2 + 1 + 2 + 1 + 4;
+    assert_eq!(requests.len(), count, "rotation and relinearisation twice, conversions, raise, ring switch, packing");
     let generated = instance.client.evaluation_keys(backend, &requests).expect("keys");
     let bytes = written(|out| generated.write(backend, parameters, out));
     let found = KeyStore::read(backend, parameters, &mut bytes.as_slice()).expect("read");
     assert_eq!(found.bytes(DEGREE), requests.bytes(DEGREE));
     let run = |keys| {
         let server = KeySwitcher::new(Arc::clone(&instance.backend), parameters.clone(), keys);
-        circuit(&instance, &inputs, &server).iter().map(|output| words(&instance, output)).collect::<Vec<_>>()
+        circuit(&instance, &inputs, &server).iter().map(|output| instance.words(output)).collect::<Vec<_>>()
     };
     assert_eq!(run(found), run(generated));
 

@@ -1,10 +1,10 @@
 //! Sizes are what the formulas say, and every byte is where the front page puts it.
 
-use fhe_ring::{Basis, Cpu, Domain, Poly, Seed, Shape};
+use fhe_ring::{Basis, Cpu, Domain, GaloisElement, Poly, Seed, Shape};
 use fhe_rlwe::{
     Ciphertext, Gadget, KeyId, KeyRequests, KeyShape, Parameters, SwitchingKey,
     client::PublicKey,
-    wire::{CiphertextForm, ciphertext_wire_bytes},
+    wire::{CiphertextForm, FORMAT_VERSION, ciphertext_wire_bytes},
 };
 use num_bigint::BigUint;
 
@@ -63,7 +63,7 @@ fn sizes_are_those_of_the_formulas() {
 fn sealed(parameters: &Parameters, kind: u16, payload: &[Vec<u8>]) -> Vec<u8> {
     let payload = payload.concat();
     let mut bytes = b"fhe-rlwe".to_vec();
-    bytes.extend(1u16.to_le_bytes());
+    bytes.extend(FORMAT_VERSION.to_le_bytes());
     bytes.extend(kind.to_le_bytes());
     bytes.extend(parameters.fingerprint().0);
     bytes.extend((payload.len() as u64).to_le_bytes());
@@ -123,7 +123,8 @@ fn one_name_at_two_special_moduli_shares_no_seed() {
     let seeds: Vec<Vec<u8>> = [2, 3]
         .map(|special| {
             let shape = KeyShape { ciphertext: Basis::prefix(1), special, gadget: Gadget::Whole };
-            let key = instance.client.switching_key(backend, &KeyId::EphemeralToDense, &shape).expect("key");
+            let key =
+                instance.client.switching_key(backend, &KeyId::Raise(GaloisElement::IDENTITY), &shape).expect("key");
             let bytes = written(|out| key.write(backend, &instance.parameters, out));
             bytes[bytes.len() - 64..bytes.len() - 32].to_vec()
         })

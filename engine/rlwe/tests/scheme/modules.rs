@@ -1,11 +1,11 @@
 //! Ring switching, the module split, the integer product and the packing, against plaintext matrices.
 
-mod common;
-
-use common::{Instance, message, worst};
 use fhe_ring::{IntegerMatrix, MatrixShape};
 
-const DEGREE: usize = 1 << common::LOG_DEGREE;
+use crate::{
+    DEGREE,
+    common::{Instance, message, worst},
+};
 
 /// Coefficient `row + r * token` of a ciphertext is entry (row, token).
 fn product(weights: &IntegerMatrix, inputs: &[Vec<i64>], tokens: usize) -> Vec<Vec<i64>> {
