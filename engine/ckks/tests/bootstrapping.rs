@@ -70,7 +70,8 @@ fn cubic_correction_undoes_the_sine() {
 fn a_batch_equals_single_runs() {
     let instance = Instance::new("n11-toy", 5);
     let shape = instance.parameters.shape().clone();
-    let encrypt = |client: &_, salt| -> CoefficientCiphertext<_> { encrypted(client, &uniform(shape.degree, salt), &shape) };
+    let encrypt =
+        |client: &_, salt| -> CoefficientCiphertext<_> { encrypted(client, &uniform(shape.degree, salt), &shape) };
     let (planner, metered) = instance.planner();
     let planned = encrypted(&metered, &uniform(shape.degree, 1), &shape);
     planner.half_bootstrap(&[&planned], 6).unwrap();
@@ -84,7 +85,11 @@ fn a_batch_equals_single_runs() {
     }
 }
 
-fn encrypted<B: fhe_ring::Backend>(client: &CkksClient<B>, values: &[f64], shape: &CircuitShape) -> CoefficientCiphertext<B> {
+fn encrypted<B: fhe_ring::Backend>(
+    client: &CkksClient<B>,
+    values: &[f64],
+    shape: &CircuitShape,
+) -> CoefficientCiphertext<B> {
     client.encrypt(values, shape.full_scale).unwrap()
 }
 

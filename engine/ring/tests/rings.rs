@@ -55,7 +55,11 @@ fn traces_are_sums_with_the_inverse_variable() {
                     let values = source.with_domain(Domain::Evaluation);
                     let [a, b] = [&even, &odd].map(|part| transformed(&backend, source, part));
                     let trace = backend.trace(operand(&a, values), operand(&b, values), turned);
-                    assert_eq!(coefficients(&backend, target, trace), expected, "degree 2^{log_degree}, turned: {turned}");
+                    assert_eq!(
+                        coefficients(&backend, target, trace),
+                        expected,
+                        "degree 2^{log_degree}, turned: {turned}"
+                    );
                 }
             }
         }

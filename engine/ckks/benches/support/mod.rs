@@ -22,8 +22,8 @@ impl Instance {
     pub fn new(circuit: impl FnOnce(&CkksServer<Meter>, &CkksClient<Meter>)) -> Self {
         let parameters = Parameters::named("n16-llama").expect("a named set");
         let meter = Arc::new(Meter::new(parameters.rlwe().chain().clone()));
-        let metered =
-            CkksClient::new(Arc::clone(&meter), parameters.clone(), &Seed::from_bytes([0; 32])).expect("metered client");
+        let metered = CkksClient::new(Arc::clone(&meter), parameters.clone(), &Seed::from_bytes([0; 32]))
+            .expect("metered client");
         let planner = CkksServer::planning(meter, parameters.clone()).expect("planner");
         circuit(&planner, &metered);
 
@@ -81,8 +81,9 @@ impl Report {
             tables as f64 / 2f64.powi(30),
             rayon::current_num_threads()
         );
-        let keys =
-            format!("\"key_bytes\":{bytes},\"table_bytes\":{tables},\"key_generation_seconds\":{seconds:.2},\"scale_bits\":42");
+        let keys = format!(
+            "\"key_bytes\":{bytes},\"table_bytes\":{tables},\"key_generation_seconds\":{seconds:.2},\"scale_bits\":42"
+        );
         Self { keys, entries: Vec::new() }
     }
 
@@ -96,10 +97,8 @@ impl Report {
     }
 
     pub fn write(&self) {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"),
-            PathBuf::from,
-        );
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
         let path = target.join("criterion/fhe-llama-bootstrapping.json");
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("the target folder is writable");
         std::fs::write(&path, format!("{{{}}}\n", self.entries.join(",\n"))).expect("the target folder is writable");

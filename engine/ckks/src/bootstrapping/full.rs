@@ -8,7 +8,11 @@ use crate::{CkksError, Evaluator, Packing, correct_sine};
 ///
 /// # Errors
 /// If an input has fewer levels than SlotsToCoeffs takes, or `levels` exceeds the parameter set's.
-pub fn bootstrap<E: Evaluator + ?Sized>(e: &E, inputs: &[&E::Slots], levels: usize) -> Result<Vec<E::Slots>, CkksError> {
+pub fn bootstrap<E: Evaluator + ?Sized>(
+    e: &E,
+    inputs: &[&E::Slots],
+    levels: usize,
+) -> Result<Vec<E::Slots>, CkksError> {
     let unit = e.shape().full_scale;
     let coefficients =
         inputs.iter().map(|x| e.slots_to_coefficients(x, unit)).collect::<Result<Vec<_>, CkksError>>()?;

@@ -30,13 +30,7 @@ impl<B: Backend> CkksClient<B> {
     pub fn new(backend: Arc<B>, parameters: Parameters, seed: &Seed) -> Result<Self, CkksError> {
         let secrets = ClientSecrets::generate(parameters.rlwe(), seed)?;
         let log_degree = parameters.set().log_degree;
-        Ok(Self {
-            backend,
-            parameters,
-            secrets,
-            encoder: Encoder::new(log_degree)?,
-            encryptions: AtomicU64::new(0),
-        })
+        Ok(Self { backend, parameters, secrets, encoder: Encoder::new(log_degree)?, encryptions: AtomicU64::new(0) })
     }
 
     /// Generates the keys that a plan requested, reporting how many are done.

@@ -49,8 +49,7 @@ struct Factor {
 fn factors(parameters: &Parameters) -> Result<Vec<Factor>, CkksError> {
     let shape = parameters.shape();
     let levels = shape.slots_to_coefficients_levels;
-    let ranges =
-        stage_ranges("SlotsToCoeffs", shape.slots(Packing::Complex), parameters.set().slots_to_coefficients)?;
+    let ranges = stage_ranges("SlotsToCoeffs", shape.slots(Packing::Complex), parameters.set().slots_to_coefficients)?;
     Ok(ranges.into_iter().enumerate().map(|(i, stages)| Factor { stages, level: Level(levels - i) }).collect())
 }
 
@@ -126,11 +125,7 @@ impl<B: Backend> DescendingTables<B> {
 
 impl<B: Backend> CkksServer<B> {
     /// SlotsToCoeffs of real or complex slots.
-    pub(super) fn descend(
-        &self,
-        slots: &SlotCiphertext<B>,
-        unit: f64,
-    ) -> Result<CoefficientCiphertext<B>, CkksError> {
+    pub(super) fn descend(&self, slots: &SlotCiphertext<B>, unit: f64) -> Result<CoefficientCiphertext<B>, CkksError> {
         if !(unit.is_finite() && unit > 0.0) {
             return Err(CkksError::Precondition {
                 operation: "slots_to_coefficients",

@@ -105,8 +105,7 @@ impl<B: Backend> CkksServer<B> {
         plan: &BabyGiantPlan,
         maps: &[&EncodedDiagonals<B>],
     ) -> Result<Vec<Vec<Extended<B>>>, CkksError> {
-        let digits: Vec<Digits<B>> =
-            batch.iter().map(|x| self.switcher.decompose(x.a())).collect::<Result<_, _>>()?;
+        let digits: Vec<Digits<B>> = batch.iter().map(|x| self.switcher.decompose(x.a())).collect::<Result<_, _>>()?;
         let inputs: Vec<_> =
             batch.iter().zip(&digits).map(|(ciphertext, digits)| Rotated { ciphertext, digits }).collect();
         let elements: Vec<_> = plan.babies.iter().map(|&baby| self.galois(Packing::Complex, baby)).collect();

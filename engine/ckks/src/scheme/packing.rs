@@ -142,10 +142,8 @@ impl<B: Backend> CkksServer<B> {
     ) -> Result<(Poly<B>, [Poly<B>; 2]), CkksError> {
         let (backend, switcher) = (self.backend(), &self.switcher);
         let digits = switcher.decompose(ciphertext.a())?;
-        let cyclotomic = fhe_ring::Shape {
-            ring: switcher.parameters().ring_of(RingKind::Cyclotomic),
-            ..digits.shape()
-        };
+        let cyclotomic =
+            fhe_ring::Shape { ring: switcher.parameters().ring_of(RingKind::Cyclotomic), ..digits.shape() };
         let mut sums = (0..6).map(|_| Poly::zeros(backend, cyclotomic)).collect::<Result<Vec<_>, _>>()?;
         let slots = self.parameters.shape().slots(Packing::Complex) as i64;
         let [plain, turned] = &map.parts;
@@ -173,8 +171,14 @@ impl<B: Backend> CkksServer<B> {
             };
             let Some(position) = term(plain) else { continue };
             let (plain, turned) = (&plain[0][position].1, &turned[0][position].1);
-            let terms =
-                [(&b_even, plain), (&b_odd, turned), (&a_even, plain), (&a_odd, turned), (&a_odd, plain), (&a_even, turned)];
+            let terms = [
+                (&b_even, plain),
+                (&b_odd, turned),
+                (&a_even, plain),
+                (&a_odd, turned),
+                (&a_odd, plain),
+                (&a_even, turned),
+            ];
             for (sum, (part, diagonal)) in sums.iter_mut().zip(terms) {
                 sum.multiply_accumulate(backend, part, diagonal)?;
             }

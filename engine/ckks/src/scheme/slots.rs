@@ -59,7 +59,12 @@ impl<B: Backend> CkksServer<B> {
         Ok((level, first.landing))
     }
 
-    pub(super) fn rescalable(&self, operation: &'static str, level: Level, landing: Option<Level>) -> Result<Level, CkksError> {
+    pub(super) fn rescalable(
+        &self,
+        operation: &'static str,
+        level: Level,
+        landing: Option<Level>,
+    ) -> Result<Level, CkksError> {
         if level.0 > landing.map_or(0, |l| l.0) {
             return Ok(Level(level.0 - 1));
         }
