@@ -64,6 +64,7 @@ pub struct ParameterSet {
 }
 
 /// The set for real runs: 128 bits, 14 compute levels after a half bootstrap.
+#[allow(clippy::single_range_in_vec_init, reason = "groups of positions are lists of ranges, most of one range")]
 pub const N16_LLAMA: ParameterSet = ParameterSet {
     name: "n16-llama",
     log_degree: 16,
