@@ -56,11 +56,11 @@ impl WordPool {
         }
     }
 
-    /// The smallest idle allocation that is large enough but not by more than a quarter: ciphertexts lose a limb at
-    /// every level, and what one level leaves serves the next.
+    /// The smallest idle allocation that is large enough, up to twice as large: ciphertexts lose a limb at every level, and what one
+    /// level leaves serves many that follow.
     fn recycle(&self, len: usize) -> Option<Allocation> {
         let mut idle = self.idle();
-        let (&capacity, allocations) = idle.by_capacity.range_mut(len..=len + len / 4).next()?;
+        let (&capacity, allocations) = idle.by_capacity.range_mut(len..=2 * len).next()?;
         let allocation = allocations.pop()?;
         if allocations.is_empty() {
             idle.by_capacity.remove(&capacity);
@@ -205,10 +205,10 @@ mod tests {
         let recycled = pool.take(100);
         assert_eq!(recycled.as_ptr(), address);
         drop(recycled);
-        let shorter = pool.take(81);
-        assert_eq!((shorter.as_ptr(), shorter.len()), (address, 81), "a slightly larger one serves as well");
+        let shorter = pool.take(51);
+        assert_eq!((shorter.as_ptr(), shorter.len()), (address, 51), "a larger one serves as well");
         drop(shorter);
-        assert_ne!(pool.take(79).as_ptr(), address, "a much larger one does not");
+        assert_ne!(pool.take(49).as_ptr(), address, "a much larger one does not");
         assert!(pool.zeros(100).iter().all(|&word| word == 0));
         assert!(pool.take(0).is_empty());
     }
