@@ -1,7 +1,7 @@
 //! The backends of the ring crate against each other, and against themselves on other numbers of threads.
 
 use fhe_conformance::{Case, Pattern, cases, exercise, exercise_modules, run};
-use fhe_ring::{Counting, Cpu, Meter, PrimeChain, primes::primes_below};
+use fhe_ring::{Counting, Cpu, Meter, PrimeChain, RingKind, primes::primes_below};
 use rayon::ThreadPoolBuilder;
 
 /// Primes of very different sizes: 50, 42, 30 and 20 bits, and one just above a power of two.
@@ -53,6 +53,19 @@ fn assert_independent_of_threads(chain: &PrimeChain, cpu: fn(PrimeChain) -> Cpu,
             let found = pool.install(|| exercise_modules(backend, pattern));
             expected.assert_equals(&found, &format!("module rows, {pattern:?}, {threads} threads"));
         }
+    }
+}
+
+/// Memory is recycled with what an earlier user left in it.
+#[test]
+fn results_do_not_depend_on_what_ran_before() {
+    let chain = chain(2);
+    let (used, all) = (Cpu::new(chain.clone()), cases(&chain));
+    for kind in [RingKind::Cyclotomic, RingKind::ConjugateInvariant] {
+        let case = all.iter().find(|case| case.ring.kind == kind && case.pattern == Pattern::Random);
+        let case = case.expect("both kinds of rings have cases");
+        exercise(&used, &Case { pattern: Pattern::Largest, ..*case });
+        exercise(&Cpu::new(chain.clone()), case).assert_equals(&exercise(&used, case), &case.to_string());
     }
 }
 

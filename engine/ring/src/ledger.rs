@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use crate::{Counts, Operand, counts::WORD};
+use crate::{Counts, counts::WORD};
 
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -60,24 +60,5 @@ impl Allocation {
 impl Drop for Allocation {
     fn drop(&mut self) {
         self.ledger.live.fetch_sub(self.bytes, Relaxed);
-    }
-}
-
-/// A buffer of another backend together with its entry in the ledger.
-pub struct Tracked<T> {
-    pub(crate) inner: T,
-    pub(crate) _allocation: Allocation,
-}
-
-impl<T> Tracked<T> {
-    /// The buffer.
-    pub fn inner(&self) -> &T {
-        &self.inner
-    }
-}
-
-impl<'a, T> Operand<'a, Tracked<T>> {
-    pub(crate) fn untracked(self) -> Operand<'a, T> {
-        Operand { buffer: &self.buffer.inner, shape: self.shape }
     }
 }

@@ -40,6 +40,12 @@
 //! * Costs depend on shapes alone; what [`Meter`] predicts is what [`Counting`] counts.
 //! * Nothing fails silently: an operation that cannot be done is refused with a [`RingError`].
 //!
+//! # Unsafe code
+//!
+//! Vector loops (`lanes`, `ntt::ifma`, the `ifma` modules of `cpu`) assert the lengths that their pointers rely on, and run only where
+//! their instructions were detected; a floating-point product asserts the sizes of its matrices; `cpu::words` owns memory. The
+//! script `scripts/check-memory` runs the tests under Miri and AddressSanitizer.
+//!
 //! # Sources
 //!
 //! Residue number systems for CKKS and approximate base conversion: Cheon, Han, Kim, Kim, Song, *A Full RNS Variant of
@@ -71,6 +77,7 @@ pub mod primes;
 mod profile;
 mod ring;
 pub mod sampling;
+mod tracked;
 
 pub use backend::Backend;
 pub use basis::{Basis, PrimeIndex};
@@ -80,7 +87,7 @@ pub use counts::Counts;
 pub use cpu::{Cpu, Words};
 pub use error::RingError;
 pub use instruction_set::InstructionSet;
-pub use ledger::{Allocation, Tracked};
+pub use ledger::Allocation;
 pub use matrix::{IntegerMatrix, MatrixShape};
 pub use meter::Meter;
 pub use modulus::Modulus;
@@ -93,3 +100,4 @@ pub use poly::{Domain, Poly, Shape};
 pub use profile::DeviceProfile;
 pub use ring::{GaloisElement, Ring, RingKind};
 pub use sampling::{Seed, gaussian, sparse_ternary, ternary, uniform_limbs};
+pub use tracked::Tracked;

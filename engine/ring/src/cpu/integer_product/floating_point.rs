@@ -69,8 +69,9 @@ impl Blocks {
     }
 
     fn multiply_block(&mut self, rows: usize, depth: usize, width: usize) {
-        assert!(rows * depth <= self.weights.len() && rows <= ROWS && depth <= DEPTH && width <= COLUMNS);
+        assert!(rows * depth <= self.weights.len());
         for (half, product) in self.halves.iter().zip(&mut self.products) {
+            assert!(depth * width <= half.len() && rows * width <= product.len());
             // SAFETY: all three matrices are row-major with the given row lengths and lie within their vectors, as
             // asserted; the destination is borrowed exclusively and only written.
             unsafe {

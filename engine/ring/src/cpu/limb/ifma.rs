@@ -7,7 +7,7 @@ use crate::{
     Modulus,
     cpu::base_conversion::OverflowRule,
     galois_table::{BLOCK, GaloisTable},
-    lanes::{Factor, LaneFactor, Lanes, WideReduction, WideSum, load, store},
+    lanes::{Factor, LaneFactor, Lanes, WideReduction, WideSum, load, read, store, write},
 };
 
 /// Words per vector.
@@ -18,36 +18,20 @@ const WIDTH: usize = 8;
 #[target_feature(enable = "avx512f")]
 fn update<const N: usize>(target: &mut [u64], sources: [&[u64]; N], f: impl Fn(__m512i, [__m512i; N]) -> __m512i) {
     assert!(sources.iter().all(|source| source.len() == target.len()));
-    let vectors = target.len() / WIDTH * WIDTH;
-    for i in (0..vectors).step_by(WIDTH) {
-        // SAFETY: i + 8 is within all slices, which have the target's length.
-        unsafe {
-            let mut y = [_mm512_setzero_si512(); N];
-            for (y, source) in y.iter_mut().zip(&sources) {
-                *y = load(source.as_ptr().add(i));
-            }
-            let target = target.as_mut_ptr().add(i);
-            store(target, f(load(target), y));
-        }
+    let (vectors, rest) = target.as_chunks_mut::<WIDTH>();
+    let source_vectors = sources.map(|source| &source.as_chunks::<WIDTH>().0[..vectors.len()]);
+    for (i, target) in vectors.iter_mut().enumerate() {
+        write(target, f(read(target), source_vectors.map(|source| read(&source[i]))));
     }
-    if vectors < target.len() {
-        let rest = target.len() - vectors;
+    if !rest.is_empty() {
         let padded = |words: &[u64]| {
             let mut padded = [0; WIDTH];
-            padded[..rest].copy_from_slice(&words[vectors..]);
-            padded
+            padded[..rest.len()].copy_from_slice(&words[words.len() - rest.len()..]);
+            read(&padded)
         };
-        let mut last = padded(target);
-        // SAFETY: padded copies have eight words.
-        unsafe {
-            let mut y = [_mm512_setzero_si512(); N];
-            for (y, source) in y.iter_mut().zip(&sources) {
-                *y = load(padded(source).as_ptr());
-            }
-            let x = f(load(last.as_ptr()), y);
-            store(last.as_mut_ptr(), x);
-        }
-        target[vectors..].copy_from_slice(&last[..rest]);
+        let mut last = [0; WIDTH];
+        write(&mut last, f(padded(rest), sources.map(padded)));
+        rest.copy_from_slice(&last[..rest.len()]);
     }
 }
 
@@ -122,28 +106,24 @@ pub(super) fn subtract_from_and_scale(m: &Modulus, target: &mut [u64], minuend: 
 
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn tensor(m: &Modulus, out: [&mut [u64]; 3], left: [&[u64]; 2], right: [&[u64]; 2]) {
-    let [constant, linear, quadratic] = out;
-    let len = constant.len();
+    let len = out[0].len();
     if !len.is_multiple_of(WIDTH) {
-        return portable::tensor(m, [constant, linear, quadratic], left, right);
+        return portable::tensor(m, out, left, right);
     }
-    assert!(linear.len() == len && quadratic.len() == len);
-    assert!(left.iter().chain(&right).all(|half| half.len() == len));
     let reduction = WideReduction::new(m);
     let product = |pairs: &[(__m512i, __m512i)]| {
         let mut sum = WideSum::zero();
         pairs.iter().for_each(|&(x, y)| sum.add_product(x, y));
         reduction.reduce(sum)
     };
-    for i in (0..len).step_by(WIDTH) {
-        // SAFETY: i + 8 is within every slice, as asserted.
-        unsafe {
-            let [xb, xa] = left.map(|half| load(half.as_ptr().add(i)));
-            let [yb, ya] = right.map(|half| load(half.as_ptr().add(i)));
-            store(constant.as_mut_ptr().add(i), product(&[(xb, yb)]));
-            store(linear.as_mut_ptr().add(i), product(&[(xb, ya), (xa, yb)]));
-            store(quadratic.as_mut_ptr().add(i), product(&[(xa, ya)]));
-        }
+    let vectors = len / WIDTH;
+    let [constant, linear, quadratic] = out.map(|part| &mut part.as_chunks_mut::<WIDTH>().0[..vectors]);
+    let [[xb, xa], [yb, ya]] = [left, right].map(|halves| halves.map(|half| &half.as_chunks::<WIDTH>().0[..vectors]));
+    for i in 0..vectors {
+        let [xb, xa, yb, ya] = [xb, xa, yb, ya].map(|half| read(&half[i]));
+        write(&mut constant[i], product(&[(xb, yb)]));
+        write(&mut linear[i], product(&[(xb, ya), (xa, yb)]));
+        write(&mut quadratic[i], product(&[(xa, ya)]));
     }
 }
 
@@ -206,14 +186,10 @@ pub(super) fn permute(m: &Modulus, out: &mut [u64], source: &[u64], table: &Galo
     if out.len() < BLOCK {
         return portable::permute(m, out, source, table);
     }
+    let blocks = source.as_chunks().0;
     let permutations = table.permutations();
-    for (out, (from, permutation)) in out.chunks_exact_mut(BLOCK).zip(table.moves()) {
-        let source = &source[from * BLOCK..][..BLOCK];
-        // SAFETY: all three have eight words.
-        unsafe {
-            let order = load(permutations[permutation].as_ptr());
-            store(out.as_mut_ptr(), _mm512_permutexvar_epi64(order, load(source.as_ptr())));
-        }
+    for (out, (from, permutation)) in out.as_chunks_mut().0.iter_mut().zip(table.moves()) {
+        write(out, _mm512_permutexvar_epi64(read(&permutations[permutation]), read(&blocks[from])));
     }
 }
 
@@ -222,17 +198,12 @@ pub(super) fn permute_accumulate(m: &Modulus, target: &mut [u64], source: &[u64]
     if source.len() < BLOCK {
         return portable::permute_accumulate(m, target, source, start, table);
     }
-    assert!(start + target.len() <= source.len());
     let lanes = Lanes::new(m);
+    let blocks = source.as_chunks().0;
     let permutations = table.permutations();
-    for (i, target) in target.chunks_exact_mut(BLOCK).enumerate() {
+    for (i, target) in target.as_chunks_mut().0.iter_mut().enumerate() {
         let (from, permutation) = table.source(start / BLOCK + i);
-        let source = &source[from * BLOCK..][..BLOCK];
-        // SAFETY: all three have eight words.
-        unsafe {
-            let order = load(permutations[permutation].as_ptr());
-            let rotated = _mm512_permutexvar_epi64(order, load(source.as_ptr()));
-            store(target.as_mut_ptr(), lanes.add(load(target.as_ptr()), rotated));
-        }
+        let rotated = _mm512_permutexvar_epi64(read(&permutations[permutation]), read(&blocks[from]));
+        write(target, lanes.add(read(target), rotated));
     }
 }

@@ -5,7 +5,7 @@ use std::arch::x86_64::__m512i;
 use super::{LEAF, ROOT};
 use crate::{
     Modulus,
-    lanes::{Factor, LaneFactor, Lanes, Montgomery, load},
+    lanes::{Factor, LaneFactor, Lanes, Montgomery, read},
 };
 
 /// The tables of one direction.
@@ -89,8 +89,7 @@ impl Derivation {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn factors(&self, roots: &[u64; 8]) -> [__m512i; 7] {
-        // SAFETY: eight words.
-        let g = unsafe { load(roots.as_ptr()) };
+        let g = read(roots);
         let square = self.montgomery.multiply(g, g);
         let constant = |x, factor| self.lanes.multiply_constant(x, factor);
         [
