@@ -33,7 +33,7 @@ impl<B: Backend> KeySwitcher<B> {
     }
 
     /// ModRaise: a ciphertext at `q_0` becomes one at `target` whose phase is the old one plus `q_0 I` with small integer `I`, mapped by
-    /// `sum_g factor_g * g(.)` and divided by the highest ciphertext prime. One switch at the lowest modulus, then one of one row for each factor;
+    /// `sum_g factor_g * g(.)` and divided by the highest ciphertext prime. One switch at the lowest modulus, then one with a key of one row for each factor;
     /// evaluation domain out.
     ///
     /// # Errors
