@@ -74,7 +74,7 @@ impl<B: Backend> KeySwitcher<B> {
     pub fn products(&self, batch: &[GadgetFactor<'_, B>], id: KeyId) -> Result<Vec<Extended<B>>, RlweError> {
         let Some(first) = batch.first() else { return Ok(Vec::new()) };
         let key = self.key(id, first.digits.shape())?;
-        self.switches.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        self.count_switches(batch.len());
         Ok(gadget_product(self.backend(), batch, &key.rows.iter().collect::<Vec<_>>())?)
     }
 
@@ -168,8 +168,7 @@ impl<B: Backend> KeySwitcher<B> {
         let batch: Vec<_> = (batch.iter())
             .map(|input| HoistedFactor { digits: input.digits, ciphertext: input.ciphertext.halves() })
             .collect();
-        let moving = keys.iter().flatten().count() * batch.len();
-        self.switches.fetch_add(moving as u64, Ordering::Relaxed);
+        self.count_switches(keys.iter().flatten().count() * batch.len());
         Ok(hoisted_sums(self.backend(), &batch, &rotations, sums)?)
     }
 

@@ -35,15 +35,16 @@ pub(super) struct FromRealTransform<B: Backend> {
     parts: [EncodedDiagonals<B>; 2],
 }
 
-/// The map with each of two factors for every slot of its result, encoded.
+/// The map that `matrix` computes (not called without data) with each of two factors for every slot of its result, encoded.
 fn encoded_parts<B: Backend>(
     switcher: &KeySwitcher<B>,
     encoder: &Encoder,
     plan: &BabyGiantPlan,
-    matrix: Option<DiagonalMatrix>,
+    matrix: impl FnOnce() -> Result<DiagonalMatrix, CkksError>,
     factors: impl FnOnce(usize) -> [Vec<num_complex::Complex64>; 2],
     encoding: Encoding,
 ) -> Result<[EncodedDiagonals<B>; 2], CkksError> {
+    let matrix = if B::HOLDS_DATA { Some(matrix()?) } else { None };
     let encode = |factors: &[num_complex::Complex64]| {
         let matrix = matrix.clone().map(|matrix| matrix.with_row_factors(factors)).transpose()?;
         encode_diagonals(switcher, encoder, plan, matrix.as_ref(), encoding)
@@ -61,7 +62,6 @@ impl<B: Backend> ToRealTransform<B> {
         matrix: impl FnOnce() -> Result<DiagonalMatrix, CkksError>,
         encoding: Encoding,
     ) -> Result<Self, CkksError> {
-        let matrix = if B::HOLDS_DATA { Some(matrix()?) } else { None };
         let parts = encoded_parts(switcher, encoder, &plan, matrix, trace_factors, encoding)?;
         Ok(Self { plan, parts })
     }
@@ -84,7 +84,6 @@ impl<B: Backend> FromRealTransform<B> {
     ) -> Result<Self, CkksError> {
         let slots = switcher.parameters().ring().degree() / 2;
         let plan = BabyGiantPlan::babies_only(slots, offsets)?;
-        let matrix = if B::HOLDS_DATA { Some(matrix()?) } else { None };
         let parts = encoded_parts(switcher, encoder, &plan, matrix, parity_factors, encoding)?;
         Ok(Self { plan, parts })
     }
@@ -147,7 +146,9 @@ impl<B: Backend> CkksServer<B> {
         let mut sums = (0..6).map(|_| Poly::zeros(backend, cyclotomic)).collect::<Result<Vec<_>, _>>()?;
         let slots = self.parameters.shape().slots(Packing::Complex) as i64;
         let [plain, turned] = &map.parts;
-        for (baby, rotation) in map.plan.babies.iter().enumerate() {
+        // Without giant steps there is one list of terms, alike for both parts.
+        for ((baby, plain), (_, turned)) in plain.iter().flatten().zip(turned.iter().flatten()) {
+            let rotation = map.plan.babies[*baby];
             // Small rotations to the right are listed as large ones to the left.
             let steps = if 2 * rotation.0 > slots { rotation.0 - slots } else { rotation.0 };
             let element = self.galois(Packing::Real, Rotation(steps));
@@ -166,11 +167,6 @@ impl<B: Backend> CkksServer<B> {
                 }
             };
             let ([b_even, b_odd], [a_even, a_odd]) = (b.parity_split(backend)?, a.parity_split(backend)?);
-            let term = |diagonals: &EncodedDiagonals<B>| -> Option<usize> {
-                diagonals.first()?.iter().position(|(index, _)| *index == baby)
-            };
-            let Some(position) = term(plain) else { continue };
-            let (plain, turned) = (&plain[0][position].1, &turned[0][position].1);
             let terms = [
                 (&b_even, plain),
                 (&b_odd, turned),
