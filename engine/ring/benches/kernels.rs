@@ -141,29 +141,32 @@ fn gadget_product(c: &mut Criterion) {
     group.finish();
 }
 
-/// Eight rotations of four ciphertexts, in four sums of eight products.
+/// Eight rotations, the identity among them, in four sums of eight products; every key and factor its own.
 fn hoisted_sums(c: &mut Criterion) {
-    let bench = KeySwitching::new(4, 3);
-    let KeySwitching { backend, shape, .. } = &bench;
-    let unextended = shape.with_basis(shape.basis.without_special());
-    let halves = [50, 51].map(|seed| fill(backend, unextended, seed));
-    let ciphertext = halves.each_ref().map(|buffer| Operand { buffer, shape: unextended });
-    let inputs: Vec<_> = bench.digits().map(|digits| HoistedInput { digits, ciphertext }).collect();
-    // Three keys in turn: memory holds no more, caches none of them.
-    let keys: Vec<_> = bench.keys().collect();
-    let automorphisms: Vec<_> = (0..8)
-        .map(|steps| KeyedAutomorphism {
-            element: GaloisElement::rotation(shape.ring, steps as i64),
-            rows: if steps == 0 { Vec::new() } else { keys[steps % keys.len()].clone() },
-        })
-        .collect();
-    let plaintexts: Vec<_> = (60..64).map(|seed| fill(backend, *shape, seed)).collect();
-    let sums: Vec<HoistedSum<'_, _>> = (plaintexts.iter())
-        .map(|plaintext| (0..automorphisms.len()).map(|index| (index, bench.operand(plaintext))).collect())
-        .collect();
+    const ROTATIONS: usize = 8;
+    const SUMS: usize = 4;
     let mut group = c.benchmark_group("hoisted-sums/30+8/4-digits");
     group.sample_size(10);
-    group.bench_function("batch4", |b| b.iter(|| backend.hoisted_sums(&inputs, &automorphisms, &sums)));
+    for batch in [1, 4] {
+        let bench = KeySwitching::new(batch, ROTATIONS - 1);
+        let KeySwitching { backend, shape, .. } = &bench;
+        let unextended = shape.with_basis(shape.basis.without_special());
+        let halves = [1000, 1001].map(|seed| fill(backend, unextended, seed));
+        let ciphertext = halves.each_ref().map(|buffer| Operand { buffer, shape: unextended });
+        let inputs: Vec<_> = bench.digits().map(|digits| HoistedInput { digits, ciphertext }).collect();
+        let automorphisms: Vec<_> = (std::iter::once(Vec::new()).chain(bench.keys()).enumerate())
+            .map(|(steps, rows)| KeyedAutomorphism { element: GaloisElement::rotation(shape.ring, steps as i64), rows })
+            .collect();
+        let factors: Vec<_> = (2000..).take(ROTATIONS * SUMS).map(|seed| fill(backend, *shape, seed)).collect();
+        let sums: Vec<HoistedSum<'_, _>> = (factors.chunks(ROTATIONS))
+            .map(|factors| factors.iter().map(|factor| bench.operand(factor)).enumerate().collect())
+            .collect();
+        let words = (2 * KeySwitching::DIGITS * (ROTATIONS - 1) + ROTATIONS * SUMS) * KeySwitching::LIMBS;
+        group.throughput(Throughput::Bytes((words as u64 * 8) << LOG_DEGREE));
+        group.bench_function(format!("batch{batch}"), |b| {
+            b.iter(|| backend.hoisted_sums(&inputs, &automorphisms, &sums));
+        });
+    }
     group.finish();
 }
 
