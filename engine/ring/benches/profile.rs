@@ -225,8 +225,16 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
             constants[index] = (gradient / curvature).max(0.0);
         }
     }
-    let [butterfly, base_conversion_mac, gadget_mac, product_mac, elementwise_word, copied_word, integer_mac] =
-        constants;
+    let [
+        butterfly,
+        base_conversion_mac,
+        gadget_mac,
+        product_mac,
+        elementwise_word,
+        copied_word,
+        integer_mac,
+        encoded_byte: 0.0,
+    ] = constants;
     DeviceProfile {
         name: "this machine",
         threads,
@@ -237,6 +245,7 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
         elementwise_word,
         copied_word,
         integer_mac,
+        encoded_byte: 0.0,
         memory_bandwidth,
     }
 }
