@@ -225,16 +225,8 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
             constants[index] = (gradient / curvature).max(0.0);
         }
     }
-    let [
-        butterfly,
-        base_conversion_mac,
-        gadget_mac,
-        product_mac,
-        elementwise_word,
-        copied_word,
-        integer_mac,
-        encoded_byte: 0.0,
-    ] = constants;
+    let [butterfly, base_conversion_mac, gadget_mac, product_mac, elementwise_word, copied_word, integer_mac] =
+        constants;
     DeviceProfile {
         name: "this machine",
         threads,

@@ -268,7 +268,7 @@ impl Evaluator for Clear {
             }
             // By coefficients, so that every copy comes out of the sine with an error of its own.
             let half = self.shape.degree / 2;
-            let first_copy = |slot: usize| slot & half | slot % (half / copies.0);
+            let first_copy = |slot: usize| (slot & half) + slot % (half / copies.0);
             let source = |p: usize| self.shape.slot_of_coefficient(first_copy(self.shape.slot_of_coefficient(p)));
             let mut values: Vec<f64> = (0..self.shape.degree).map(|p| kept[source(p) / copies.0]).collect();
             self.disturb(self.noise.half_bootstrap, values.iter_mut());

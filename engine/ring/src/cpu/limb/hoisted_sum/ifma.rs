@@ -106,7 +106,7 @@ impl Block {
         // The block of the source, of which all words go to this block.
         let source = automorphism.table.map_or(self.start, |table| {
             let (block, _) = table.source(self.start / BLOCK);
-            block * BLOCK & !(self.len - 1)
+            (block * BLOCK) & !(self.len - 1)
         });
         for i in (source..source + self.len).step_by(BLOCK) {
             let (target, order) = match automorphism.table {
