@@ -59,3 +59,17 @@ static __device__ __forceinline__ Word reduce(DoubleWord x, const Modulus &modul
     const Word sum = multiply_lazily((Word)(x >> 64), carry, p) + reduce_lazily((Word)x, modulus);
     return subtract_once(subtract_once(sum, 2 * p), p);
 }
+
+// x + y in 0..p, for x and y in 0..p.
+static __device__ __forceinline__ Word add(Word x, Word y, Word p) { return subtract_once(x + y, p); }
+
+// x - y in 0..p, for x and y in 0..p.
+static __device__ __forceinline__ Word subtract(Word x, Word y, Word p) { return subtract_once(x + p - y, p); }
+
+// -x in 0..p, for x in 0..p.
+static __device__ __forceinline__ Word negate(Word x, Word p) { return x == 0 ? 0 : p - x; }
+
+// x y in 0..p, for x and y in 0..p.
+static __device__ __forceinline__ Word multiply(Word x, Word y, const Modulus &modulus) {
+    return reduce((DoubleWord)x * y, modulus);
+}

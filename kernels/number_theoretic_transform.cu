@@ -1,4 +1,4 @@
-// Number-theoretic transforms of both ring kinds, in place, on all limbs of a polynomial at once.
+// Number-theoretic transforms of both ring kinds, on any limbs of a polynomial at once, in place or from another one.
 //
 // Up to N = 2^12 one block keeps a limb in shared memory. Beyond, the limb is a matrix of 16 rows: one launch runs the
 // top four layers along its columns, in registers, another the remaining layers along each row. The inverse takes the
@@ -7,6 +7,7 @@
 //
 // Words enter and leave a transform in 0..p. Between the two launches of a larger one they are below 11p (forward) or
 // below 2p (inverse).
+#include "operands.cuh"
 #include "transform_layers.cuh"
 
 // Layers that a thread runs on 16 words in registers before words change hands.
@@ -23,6 +24,17 @@ extern __shared__ Word shared[];
 // of each other's banks.
 static __device__ __forceinline__ unsigned padded(unsigned i) { return i + i / GROUP_WORDS; }
 
+// A limb that is transformed, and where its words come from, which may be the same place.
+struct Limb {
+    Word *target;
+    const Word *source;
+
+    __device__ Limb(Word *target, const Word *target_limbs, const Word *source, const Word *source_limbs,
+                    Word log_degree)
+        : target(target + (target_limbs[blockIdx.y] << log_degree)),
+          source(source + (source_limbs[blockIdx.y] << log_degree)) {}
+};
+
 // --- rows: the layers below nodes that fit in shared memory ----------------------------------------------------------
 
 // The row of a block: the limb is blockIdx.y, the row blockIdx.x.
@@ -30,15 +42,17 @@ struct Row {
     // Binary logarithms of the words of a row and of the limb.
     unsigned log_words;
     unsigned log_degree;
-    Word *words;
+    Word *target;
+    const Word *source;
     // The row's position in the heap.
     unsigned node;
     const Multiplier *heap;
 
-    __device__ Row(Word *polynomial, unsigned log_degree, Word prime, const Multiplier *heaps)
+    __device__ Row(const Limb &limb, unsigned log_degree, Word prime, const Multiplier *heaps)
         : log_words(gridDim.x == 1 ? log_degree : log_degree - GROUP),
           log_degree(log_degree),
-          words(polynomial + ((Word)blockIdx.y << log_degree) + (blockIdx.x << log_words)),
+          target(limb.target + (blockIdx.x << log_words)),
+          source(limb.source + (blockIdx.x << log_words)),
           node(gridDim.x + blockIdx.x),
           heap(heaps + (prime << log_degree)) {}
 
@@ -97,17 +111,18 @@ static __device__ __forceinline__ void merge_groups(const Row &row, unsigned dep
 // All layers of a limb of up to 2^12 words, or the layers below the top four of a larger one, whose columns come first.
 // Grid: rows by limbs.
 extern "C" __global__ void __launch_bounds__(ROW_THREADS)
-    forward_rows(Word *__restrict__ polynomial, Word log_degree, Word conjugate_invariant,
+    forward_rows(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                 const Word *__restrict__ source_limbs, Word log_degree, Word conjugate_invariant,
                  const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
                  const Multiplier *__restrict__ heaps) {
     const Word prime = primes[blockIdx.y];
     const TransformConstants constant = constants[prime];
     const Word p = constant.modulus.value;
-    const Row row(polynomial, log_degree, prime, heaps);
+    const Row row(Limb(target, target_limbs, source, source_limbs, log_degree), log_degree, prime, heaps);
     const bool fold = conjugate_invariant && row.is_limb();
     for (unsigned i = threadIdx.x; i < row.size(); i += blockDim.x) {
-        const Word word = row.words[i];
-        shared[padded(i)] = fold ? folded(i, word, row.words[row.mirror(i)], constant) : word;
+        const Word word = row.source[i];
+        shared[padded(i)] = fold ? folded(i, word, row.source[row.mirror(i)], constant) : word;
     }
     const unsigned remainder = row.log_words % GROUP;
     switch (remainder) {
@@ -118,20 +133,21 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS)
     for (unsigned depth = remainder; depth < row.log_words; depth += GROUP) split_groups<GROUP>(row, depth, p);
     __syncthreads();
     for (unsigned i = threadIdx.x; i < row.size(); i += blockDim.x) {
-        row.words[i] = reduce(shared[padded(i)], constant.modulus);
+        row.target[i] = reduce(shared[padded(i)], constant.modulus);
     }
 }
 
 // Undoes `forward_rows`. If the columns of a larger limb follow, words leave in 0..2p and not normalised.
 extern "C" __global__ void __launch_bounds__(ROW_THREADS)
-    inverse_rows(Word *__restrict__ polynomial, Word log_degree, Word conjugate_invariant,
+    inverse_rows(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                 const Word *__restrict__ source_limbs, Word log_degree, Word conjugate_invariant,
                  const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
                  const Multiplier *__restrict__ heaps) {
     const Word prime = primes[blockIdx.y];
     const TransformConstants constant = constants[prime];
     const Word p = constant.modulus.value;
-    const Row row(polynomial, log_degree, prime, heaps);
-    for (unsigned i = threadIdx.x; i < row.size(); i += blockDim.x) shared[padded(i)] = row.words[i];
+    const Row row(Limb(target, target_limbs, source, source_limbs, log_degree), log_degree, prime, heaps);
+    for (unsigned i = threadIdx.x; i < row.size(); i += blockDim.x) shared[padded(i)] = row.source[i];
     const unsigned remainder = row.log_words % GROUP;
     for (unsigned depth = row.log_words; depth > remainder; depth -= GROUP) {
         merge_groups<GROUP>(row, depth - GROUP, constant.modulus);
@@ -145,7 +161,7 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS)
     for (unsigned i = threadIdx.x; i < row.size(); i += blockDim.x) {
         Word word = shared[padded(i)];
         if (conjugate_invariant && row.is_limb()) word = unfolded(i, word, shared[padded(row.mirror(i))], constant);
-        row.words[i] = row.is_limb() ? multiply(word, constant.normalisation, p) : word;
+        row.target[i] = row.is_limb() ? multiply(word, constant.normalisation, p) : word;
     }
 }
 
@@ -158,20 +174,22 @@ struct Column {
     // The thread of the same block whose column holds the mirror images.
     unsigned partner;
     unsigned spacing;
-    Word *words;
+    Word *target;
+    const Word *source;
 
-    __device__ Column(Word *polynomial, unsigned log_degree) {
+    __device__ Column(const Limb &limb, unsigned log_degree) {
         const unsigned pairs = COLUMN_THREADS / 2;
         const unsigned pair = blockIdx.x * pairs + threadIdx.x % pairs;
         spacing = 1u << (log_degree - GROUP);
         index = threadIdx.x < pairs ? pair : pair == 0 ? spacing / 2 : spacing - pair;
         partner = pair == 0 ? threadIdx.x : threadIdx.x ^ pairs;
-        words = polynomial + ((Word)blockIdx.y << log_degree) + index;
+        target = limb.target + index;
+        source = limb.source + index;
     }
 
-    __device__ __forceinline__ void load(Word (&target)[GROUP_WORDS]) const {
+    __device__ __forceinline__ void load(Word (&words)[GROUP_WORDS]) const {
 #pragma unroll
-        for (unsigned i = 0; i < GROUP_WORDS; i++) target[i] = words[i * spacing];
+        for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = source[i * spacing];
     }
 
     // The position of word i in its limb.
@@ -194,12 +212,13 @@ struct Column {
 // The fold and the top four layers of a limb of more than 2^12 words. Grid: columns / COLUMN_THREADS by limbs. Words
 // leave below 11p.
 extern "C" __global__ void __launch_bounds__(COLUMN_THREADS)
-    forward_columns(Word *__restrict__ polynomial, Word log_degree, Word conjugate_invariant,
+    forward_columns(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                    const Word *__restrict__ source_limbs, Word log_degree, Word conjugate_invariant,
                     const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
                     const Multiplier *__restrict__ heaps) {
     const Word prime = primes[blockIdx.y];
     const TransformConstants constant = constants[prime];
-    const Column column(polynomial, log_degree);
+    const Column column(Limb(target, target_limbs, source, source_limbs, log_degree), log_degree);
     Word words[GROUP_WORDS];
     column.load(words);
     if (conjugate_invariant) {
@@ -211,17 +230,18 @@ extern "C" __global__ void __launch_bounds__(COLUMN_THREADS)
     }
     split<GROUP>(words, heaps + (prime << log_degree), 1, constant.modulus.value);
 #pragma unroll
-    for (unsigned i = 0; i < GROUP_WORDS; i++) column.words[i * column.spacing] = words[i];
+    for (unsigned i = 0; i < GROUP_WORDS; i++) column.target[i * column.spacing] = words[i];
 }
 
 // Undoes `forward_columns` and normalises: the last launch of a larger inverse transform.
 extern "C" __global__ void __launch_bounds__(COLUMN_THREADS)
-    inverse_columns(Word *__restrict__ polynomial, Word log_degree, Word conjugate_invariant,
+    inverse_columns(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                    const Word *__restrict__ source_limbs, Word log_degree, Word conjugate_invariant,
                     const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
                     const Multiplier *__restrict__ heaps) {
     const Word prime = primes[blockIdx.y];
     const TransformConstants constant = constants[prime];
-    const Column column(polynomial, log_degree);
+    const Column column(Limb(target, target_limbs, source, source_limbs, log_degree), log_degree);
     Word words[GROUP_WORDS];
     column.load(words);
     merge<GROUP>(words, heaps + (prime << log_degree), 1, constant.modulus);
@@ -234,6 +254,6 @@ extern "C" __global__ void __launch_bounds__(COLUMN_THREADS)
     }
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) {
-        column.words[i * column.spacing] = multiply(words[i], constant.normalisation, constant.modulus.value);
+        column.target[i * column.spacing] = multiply(words[i], constant.normalisation, constant.modulus.value);
     }
 }

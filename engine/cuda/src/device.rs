@@ -10,6 +10,8 @@ pub trait Device: Send + Sync + 'static {
     /// have ended.
     type Memory: Send + Sync;
 
+    /// So many words, content arbitrary.
+    fn allocate(&self, words: usize) -> Result<Self::Memory, CudaError>;
     /// So many words, all zero.
     fn zeros(&self, words: usize) -> Result<Self::Memory, CudaError>;
     /// A copy of words of the host.

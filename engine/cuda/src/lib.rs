@@ -25,11 +25,19 @@
 //!
 //! [`Cuda`], [`Launch`], [`Device`]; then `kernels/ABI.md` and the kernels.
 
+mod backend;
+mod base_conversion;
+mod conversion;
 mod cuda;
 mod device;
+mod element_wise;
 mod error;
+mod gadget;
 mod launch;
+mod modules;
+mod permutation;
 mod tables;
+mod transform;
 
 pub use cuda::Cuda;
 pub use device::Device;

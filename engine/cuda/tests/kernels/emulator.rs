@@ -47,12 +47,17 @@ pub(crate) fn barrier_count() -> u32 {
 impl Device for Emulator {
     type Memory = GuardedWords;
 
+    /// Words that are no residues: a kernel that reads them before writing leaves wrong results.
+    fn allocate(&self, words: usize) -> Result<GuardedWords, CudaError> {
+        Ok(GuardedWords::filled(words, !0))
+    }
+
     fn zeros(&self, words: usize) -> Result<GuardedWords, CudaError> {
-        Ok(GuardedWords::zeros(words))
+        Ok(GuardedWords::filled(words, 0))
     }
 
     fn upload(&self, words: &[u64]) -> Result<GuardedWords, CudaError> {
-        let memory = GuardedWords::zeros(words.len());
+        let memory = GuardedWords::filled(words.len(), 0);
         // SAFETY: the memory has so many words, and nobody else knows of it yet.
         unsafe { memory.first.copy_from_nonoverlapping(NonNull::from(words).cast(), words.len()) };
         Ok(memory)
@@ -117,7 +122,7 @@ impl GuardedWords {
         words.expect("polynomials fit in the address space")
     }
 
-    fn zeros(count: usize) -> Self {
+    fn filled(count: usize, word: u64) -> Self {
         let layout = Self::layout(count);
         // SAFETY: the layout is not empty.
         let start = unsafe { alloc_zeroed(layout) }.cast::<u64>();
@@ -127,7 +132,9 @@ impl GuardedWords {
             for i in (0..GUARD).chain(GUARD + count..2 * GUARD + count) {
                 start.add(i).write(GUARD_WORD);
             }
-            Self { first: start.add(GUARD), count }
+            let first = start.add(GUARD);
+            (0..count).for_each(|i| first.add(i).write(word));
+            Self { first, count }
         }
     }
 }

@@ -62,6 +62,10 @@ struct Tampering(fn(&mut Launch));
 impl Device for Tampering {
     type Memory = Memory;
 
+    fn allocate(&self, words: usize) -> Result<Memory, CudaError> {
+        Emulator::default().allocate(words)
+    }
+
     fn zeros(&self, words: usize) -> Result<Memory, CudaError> {
         Emulator::default().zeros(words)
     }

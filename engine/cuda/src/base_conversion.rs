@@ -1,0 +1,151 @@
+//! Lifting to more primes and dividing by primes.
+
+use fhe_ring::{Basis, Domain, Operand, Ring, Shape};
+
+use crate::{
+    Cuda, CudaError, Device, Kernel,
+    cuda::Place,
+    launch,
+    transform::Direction::{Forward, Inverse},
+};
+
+impl<D: Device> Cuda<D> {
+    pub(crate) fn lift_digits(
+        &self,
+        source: Operand<'_, D::Memory>,
+        groups: &[Basis],
+        special: usize,
+    ) -> Result<Vec<(usize, D::Memory)>, CudaError> {
+        let shape @ Shape { ring, basis, .. } = source.shape;
+        let target = shape.with_basis(basis.with_special(special));
+        let source = self.place(source);
+        let coefficients = self.allocate(shape)?;
+        let residues = self.place_of(&coefficients, shape);
+        // SAFETY: the source has the words of its shape, and the coefficients are new.
+        unsafe { self.transform(Inverse, ring, basis, residues, source) }?;
+        (basis.digits(groups))
+            .map(|(number, digit)| {
+                let lifted = self.allocate(target)?;
+                let place = self.place_of(&lifted, target);
+                let missing = Basis::of(basis.ciphertext_indices().filter(|&i| !digit.has_ciphertext_prime(i)))
+                    .with_special(special);
+                // SAFETY: the source and its coefficients are of this ring and live, and the lifted digit is new.
+                unsafe {
+                    self.copy_limbs(ring, digit, place, source)?;
+                    self.convert(ring, (missing, place), (digit, residues))?;
+                    self.transform(Forward, ring, missing, place, place)?;
+                }
+                Ok((number, lifted))
+            })
+            .collect()
+    }
+
+    pub(crate) fn lift(&self, source: Operand<'_, D::Memory>, target: Shape) -> Result<D::Memory, CudaError> {
+        let lifted = self.allocate(target)?;
+        let place = self.place_of(&lifted, target);
+        // SAFETY: the source has the words of its shape, and the lifted polynomial is new and of the same ring.
+        unsafe {
+            self.convert(target.ring, (target.basis, place), (source.shape.basis, self.place(source)))?;
+            self.transform(Forward, target.ring, target.basis, place, place)?;
+        }
+        Ok(lifted)
+    }
+
+    pub(crate) fn extended(&self, source: Operand<'_, D::Memory>, special: usize) -> Result<D::Memory, CudaError> {
+        let target = source.shape.with_basis(source.shape.basis.with_special(special));
+        let factors = self.tables.special_products(&self.device, &self.chain, target.basis)?.multipliers;
+        let extended = self.allocate(target)?;
+        // SAFETY: the source has the words of its shape, the extended polynomial is new and of the same ring, and there is
+        // a factor for each of its limbs.
+        unsafe { self.scaled(target.ring, self.place_of(&extended, target), self.place(source), factors) }?;
+        Ok(extended)
+    }
+
+    /// Divides by every prime that is not in `kept`, with centred rounding: with `r` the centred residue modulo their
+    /// product `D`, the result is `(x - r) / D`. The domain stays.
+    pub(crate) fn divide(&self, source: Operand<'_, D::Memory>, kept: Basis) -> Result<D::Memory, CudaError> {
+        let Shape { ring, basis, domain } = source.shape;
+        let dropped = Basis::of(basis.ciphertext_indices().filter(|&i| !kept.has_ciphertext_prime(i)))
+            .with_special(basis.special_count());
+        let shape = source.shape.with_basis(kept);
+        if dropped.is_empty() {
+            return self.restricted(source, shape);
+        }
+        let quotient = self.allocate(shape)?;
+        if kept.is_empty() {
+            return Ok(quotient);
+        }
+        let (target, source) = (self.place_of(&quotient, shape), self.place(source));
+        let remainder = source_in_coefficients(self, ring, domain, dropped, source)?;
+        let residues = match &remainder {
+            Some(words) => self.place_of(words, source_shape(ring, dropped)),
+            None => source,
+        };
+        let inverses = self.tables.conversion(&self.device, &self.chain, dropped, kept)?.inverse_products;
+        let limbs = self.all_positions(kept, basis)?;
+        // SAFETY: the source, its residues and the quotient are of this ring and live; the quotient is new. There is a
+        // factor for each of its limbs.
+        unsafe {
+            self.convert(ring, (kept, target), (dropped, residues))?;
+            if domain == Domain::Evaluation {
+                self.transform(Forward, ring, kept, target, target)?;
+            }
+            let arguments = [target.address, source.address, limbs, inverses];
+            self.on_words(Kernel::SubtractFromAndScale, ring, kept, &arguments)?;
+        }
+        Ok(quotient)
+    }
+
+    /// Converts the limbs of one polynomial's primes, coefficients, to those of another's.
+    ///
+    /// # Safety
+    /// The places are those of live polynomials of this ring which have these primes. Nobody else uses the target.
+    unsafe fn convert(
+        &self,
+        ring: Ring,
+        (targets, target): (Basis, Place),
+        (sources, source): (Basis, Place),
+    ) -> Result<(), CudaError> {
+        let tables = self.tables.conversion(&self.device, &self.chain, sources, targets)?;
+        let arguments = vec![
+            target.address,
+            self.all_positions(targets, target.basis)?,
+            self.primes(targets)?,
+            targets.len() as u64,
+            source.address,
+            self.all_positions(sources, source.basis)?,
+            self.primes(sources)?,
+            sources.len() as u64,
+            tables.sources,
+            tables.fraction_bits,
+            tables.factors,
+            ring.log_degree.into(),
+            self.moduli(),
+        ];
+        // SAFETY: promised by the caller; the tables have an entry for each source and each target prime, and the positions
+        // lie within the polynomials.
+        unsafe { self.launch(&launch::conversion(ring, sources.len(), targets.len(), arguments)) }
+    }
+}
+
+/// The coefficients of a polynomial's limbs modulo some of its primes; none where it holds coefficients itself.
+fn source_in_coefficients<D: Device>(
+    cuda: &Cuda<D>,
+    ring: Ring,
+    domain: Domain,
+    primes: Basis,
+    source: Place,
+) -> Result<Option<D::Memory>, CudaError> {
+    if domain == Domain::Coefficient {
+        return Ok(None);
+    }
+    let shape = source_shape(ring, primes);
+    let coefficients = cuda.allocate(shape)?;
+    // SAFETY: the source was taken from a live operand of this ring, and the coefficients are new.
+    unsafe { cuda.transform(Inverse, ring, primes, cuda.place_of(&coefficients, shape), source) }?;
+    Ok(Some(coefficients))
+}
+
+fn source_shape(ring: Ring, primes: Basis) -> Shape {
+    Shape::coefficient(ring, primes)
+}

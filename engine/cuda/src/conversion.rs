@@ -1,0 +1,55 @@
+//! The constants of centred conversion between bases, in the layout of the kernels. The formulas, and their names, are
+//! those at the top of `engine/ring/src/cpu/base_conversion.rs`.
+
+use fhe_ring::{Basis, Modulus, PrimeChain};
+
+use crate::tables::{multiplier, multipliers};
+
+/// The constants of the conversion from one basis to another.
+pub(crate) struct ConversionConstants {
+    /// `ConversionSource` of each source prime: the `Multiplier` of `(D/p_i)^-1`, then `m_i`, or `(p-1)/2` of a single
+    /// source prime, then an unused word.
+    pub(crate) sources: Vec<u64>,
+    /// `F`.
+    pub(crate) fraction_bits: u32,
+    /// For each target prime `q`: `[D/p_i]_q` for each source prime, then `[-D]_q`.
+    pub(crate) factors: Vec<u64>,
+    /// For each target prime `q` the `Multiplier` of `[D^-1]_q`; of zero for a `q` that divides `D`.
+    pub(crate) inverse_products: Vec<u64>,
+}
+
+impl ConversionConstants {
+    pub(crate) fn new(chain: &PrimeChain, source: Basis, target: Basis) -> Self {
+        let primes: Vec<Modulus> = chain.moduli(source).copied().collect();
+        let fraction_bits = primes.iter().map(|p| p.bits() - 1).min().unwrap_or(1);
+        let overflow = |p: &Modulus| match primes.len() {
+            1 => p.value() / 2,
+            _ => ((1u128 << (52 + fraction_bits)) / u128::from(p.value())) as u64,
+        };
+        let sources = (primes.iter().enumerate()).flat_map(|(i, p)| {
+            let inverse = p.inverse(product(&primes, i, p)).expect("the primes of a chain are distinct");
+            let [value, quotient] = multiplier(p, inverse);
+            [value, quotient, overflow(p), 0]
+        });
+        let none = primes.len();
+        let factors = chain.moduli(target).flat_map(|q| {
+            let whole = q.neg(product(&primes, none, q));
+            (0..none).map(|i| product(&primes, i, q)).chain([whole]).collect::<Vec<_>>()
+        });
+        let inverses: Vec<u64> =
+            chain.moduli(target).map(|q| q.inverse(product(&primes, none, q)).unwrap_or(0)).collect();
+        Self {
+            sources: sources.collect(),
+            fraction_bits,
+            factors: factors.collect(),
+            inverse_products: multipliers(chain, target, &inverses),
+        }
+    }
+}
+
+/// The product of all primes but one modulo `q`.
+fn product(primes: &[Modulus], skipped: usize, q: &Modulus) -> u64 {
+    (primes.iter().enumerate())
+        .filter(|&(i, _)| i != skipped)
+        .fold(1, |product, (_, p)| q.mul(product, q.reduce(p.value())))
+}

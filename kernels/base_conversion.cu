@@ -1,0 +1,87 @@
+// Centred conversion between RNS bases, by the formulas at the top of engine/ring/src/cpu/base_conversion.rs.
+#include "operands.cuh"
+
+// What the conversion knows of one of its source primes p of product D.
+struct ConversionSource {
+    // 1 / (D/p) mod p.
+    Multiplier inverse_cofactor;
+    // floor(2^(52 + fraction_bits) / p); (p-1)/2 if there is no other source prime.
+    Word overflow;
+    Word unused;
+};
+
+// Target primes whose sums a thread forms together, so that each value is fetched from shared memory once for all of them.
+constexpr unsigned TARGETS_TOGETHER = 4;
+// Target primes of a block.
+constexpr unsigned TARGETS_OF_BLOCK = 8;
+constexpr unsigned CONVERSION_THREADS = 128;
+
+extern __shared__ Word shared[];
+
+// The rounded sum of y_i / p_i, for this thread's y_i in shared memory.
+static __device__ __forceinline__ Word count_overflows(const ConversionSource *sources, Word source_count,
+                                                       Word fraction_bits) {
+    if (source_count == 1) return shared[threadIdx.x] > sources[0].overflow;
+    Word sum = (Word)1 << (fraction_bits - 1);
+    for (Word s = 0; s < source_count; s++) {
+        // y m / 2^52 of y < 2^50.
+        sum += __umul64hi(shared[s * blockDim.x + threadIdx.x] << 12, sources[s].overflow);
+    }
+    return sum >> fraction_bits;
+}
+
+// Converts from the limbs `source_limbs` of the source, coefficients, to limbs `target_limbs` of the target.
+//
+// Grid: N / threads by target_count / TARGETS_OF_BLOCK, rounded up. A thread owns one coefficient; it keeps y_1 .. y_k and
+// v in its column of shared memory, (source_count + 1) words a thread. `factors` has source_count + 1 words for each
+// target prime q: [D/p_i]_q, then [-D]_q.
+extern "C" __global__ void __launch_bounds__(CONVERSION_THREADS)
+    convert_basis(Word *__restrict__ target, const Word *__restrict__ target_limbs,
+                  const Word *__restrict__ target_primes, Word target_count, const Word *__restrict__ source,
+                  const Word *__restrict__ source_limbs, const Word *__restrict__ source_primes, Word source_count,
+                  const ConversionSource *__restrict__ sources, Word fraction_bits, const Word *__restrict__ factors,
+                  Word log_degree, const Modulus *__restrict__ moduli) {
+    const Word i = word_of_thread();
+    for (Word s = 0; s < source_count; s++) {
+        const Word x = source[word_at(source_limbs[s], log_degree, i)];
+        shared[s * blockDim.x + threadIdx.x] =
+            multiply(x, sources[s].inverse_cofactor, moduli[source_primes[s]].value);
+    }
+    shared[source_count * blockDim.x + threadIdx.x] = count_overflows(sources, source_count, fraction_bits);
+    const Word terms = source_count + 1;
+    const Word first = (Word)blockIdx.y * TARGETS_OF_BLOCK;
+    const Word end = first + TARGETS_OF_BLOCK < target_count ? first + TARGETS_OF_BLOCK : target_count;
+    for (Word group = first; group < end; group += TARGETS_TOGETHER) {
+        DoubleWord sums[TARGETS_TOGETHER] = {};
+        const Word *rows[TARGETS_TOGETHER];
+#pragma unroll
+        for (unsigned t = 0; t < TARGETS_TOGETHER; t++) {
+            // Past the end the last prime's sum is formed again and not stored.
+            rows[t] = factors + (group + t < end ? group + t : end - 1) * terms;
+        }
+        for (Word s = 0; s < terms; s++) {
+            const Word y = shared[s * blockDim.x + threadIdx.x];
+#pragma unroll
+            for (unsigned t = 0; t < TARGETS_TOGETHER; t++) sums[t] += (DoubleWord)y * rows[t][s];
+        }
+#pragma unroll
+        for (unsigned t = 0; t < TARGETS_TOGETHER; t++) {
+            if (group + t < end) {
+                target[word_at(target_limbs[group + t], log_degree, i)] =
+                    reduce(sums[t], moduli[target_primes[group + t]]);
+            }
+        }
+    }
+}
+
+// quotient = (source - quotient) factor: divides what is left after subtracting a remainder.
+extern "C" __global__ void __launch_bounds__(WORD_THREADS)
+    subtract_from_and_scale(Word *__restrict__ quotient, const Word *__restrict__ source,
+                            const Word *__restrict__ source_limbs, const Multiplier *__restrict__ factors,
+                            Word log_degree, const Word *__restrict__ primes, const Modulus *__restrict__ moduli) {
+    const Word i = word_of_thread();
+    const Word at = word_at(blockIdx.y, log_degree, i);
+    const Word p = moduli[primes[blockIdx.y]].value;
+    const Word difference = source[word_at(source_limbs[blockIdx.y], log_degree, i)] + p - quotient[at];
+    quotient[at] = multiply(difference, factors[blockIdx.y], p);
+}
