@@ -30,6 +30,8 @@ mod base_conversion;
 mod conversion;
 mod cuda;
 mod device;
+#[cfg(feature = "cuda")]
+mod driver;
 mod element_wise;
 mod error;
 mod gadget;
@@ -41,5 +43,7 @@ mod transform;
 
 pub use cuda::Cuda;
 pub use device::Device;
+#[cfg(feature = "cuda")]
+pub use driver::{Driver, DriverMemory, Moment};
 pub use error::CudaError;
 pub use launch::{Kernel, Launch};

@@ -160,8 +160,11 @@ pub(crate) fn multipliers(chain: &PrimeChain, basis: Basis, factors: &[u64]) -> 
     chain.moduli(basis).zip(factors).flat_map(|(prime, &factor)| multiplier(prime, factor)).collect()
 }
 
-/// Tables by what they are for, with the memory that they lie in.
-struct Cache<D: Device, K, V>(Mutex<HashMap<K, (V, Vec<D::Memory>)>>);
+/// What tells where tables are, with the memory that they lie in.
+type Entry<D, V> = (V, Vec<<D as Device>::Memory>);
+
+/// Tables by what they are for.
+struct Cache<D: Device, K, V>(Mutex<HashMap<K, Entry<D, V>>>);
 
 impl<D: Device, K, V> Default for Cache<D, K, V> {
     fn default() -> Self {
@@ -170,7 +173,7 @@ impl<D: Device, K, V> Default for Cache<D, K, V> {
 }
 
 impl<D: Device, K: Eq + Hash, V: Copy> Cache<D, K, V> {
-    fn get(&self, key: K, make: impl FnOnce() -> Result<(V, Vec<D::Memory>), CudaError>) -> Result<V, CudaError> {
+    fn get(&self, key: K, make: impl FnOnce() -> Result<Entry<D, V>, CudaError>) -> Result<V, CudaError> {
         // A table is whole before it is inserted, so a panic elsewhere leaves no half of one.
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((value, _)) = tables.get(&key) {
