@@ -10,11 +10,16 @@ struct ConversionSource {
     Word unused;
 };
 
-// Target primes whose sums a thread forms together, so that each value is fetched from shared memory once for all of them.
-constexpr unsigned TARGETS_TOGETHER = 4;
+// Target primes whose sums a thread forms together, so that a value is fetched from shared memory once for all of them.
+constexpr unsigned TARGETS_TOGETHER = 8;
 // Target primes of a block.
-constexpr unsigned TARGETS_OF_BLOCK = 8;
+constexpr unsigned TARGETS_OF_BLOCK = 16;
 constexpr unsigned CONVERSION_THREADS = 128;
+
+// Factors of two neighbouring target primes, which a thread fetches at once.
+struct alignas(16) TwoFactors {
+    Word factors[2];
+};
 
 extern __shared__ Word shared[];
 
@@ -33,14 +38,14 @@ static __device__ __forceinline__ Word count_overflows(const ConversionSource *s
 // Converts from the limbs `source_limbs` of the source, coefficients, to limbs `target_limbs` of the target.
 //
 // Grid: N / threads by target_count / TARGETS_OF_BLOCK, rounded up. A thread owns one coefficient; it keeps y_1 .. y_k and
-// v in its column of shared memory, (source_count + 1) words a thread. `factors` has source_count + 1 words for each
-// target prime q: [D/p_i]_q, then [-D]_q.
+// v in its column of shared memory, (source_count + 1) words a thread. `factors` has for each y_i, and for v, a word for
+// each target prime q: [D/p_i]_q, and [-D]_q; rows are padded to a multiple of TARGETS_TOGETHER.
 extern "C" __global__ void __launch_bounds__(CONVERSION_THREADS)
     convert_basis(Word *__restrict__ target, const Word *__restrict__ target_limbs,
                   const Word *__restrict__ target_primes, Word target_count, const Word *__restrict__ source,
                   const Word *__restrict__ source_limbs, const Word *__restrict__ source_primes, Word source_count,
-                  const ConversionSource *__restrict__ sources, Word fraction_bits, const Word *__restrict__ factors,
-                  Word log_degree, const Modulus *__restrict__ moduli) {
+                  const ConversionSource *__restrict__ sources, Word fraction_bits,
+                  const TwoFactors *__restrict__ factors, Word log_degree, const Modulus *__restrict__ moduli) {
     const Word i = word_of_thread();
     for (Word s = 0; s < source_count; s++) {
         const Word x = source[word_at(source_limbs[s], log_degree, i)];
@@ -48,27 +53,28 @@ extern "C" __global__ void __launch_bounds__(CONVERSION_THREADS)
             multiply(x, sources[s].inverse_cofactor, moduli[source_primes[s]].value);
     }
     shared[source_count * blockDim.x + threadIdx.x] = count_overflows(sources, source_count, fraction_bits);
-    const Word terms = source_count + 1;
-    const Word first = (Word)blockIdx.y * TARGETS_OF_BLOCK;
-    const Word end = first + TARGETS_OF_BLOCK < target_count ? first + TARGETS_OF_BLOCK : target_count;
-    for (Word group = first; group < end; group += TARGETS_TOGETHER) {
+    const unsigned pairs_of_row = (unsigned)((target_count + TARGETS_TOGETHER - 1) / TARGETS_TOGETHER) * (TARGETS_TOGETHER / 2);
+    for (unsigned round = 0; round < TARGETS_OF_BLOCK / TARGETS_TOGETHER; round++) {
+        const unsigned first = blockIdx.y * TARGETS_OF_BLOCK + round * TARGETS_TOGETHER;
+        if (first >= target_count) return;
         DoubleWord sums[TARGETS_TOGETHER] = {};
-        const Word *rows[TARGETS_TOGETHER];
-#pragma unroll
-        for (unsigned t = 0; t < TARGETS_TOGETHER; t++) {
-            // Past the end the last prime's sum is formed again and not stored.
-            rows[t] = factors + (group + t < end ? group + t : end - 1) * terms;
-        }
-        for (Word s = 0; s < terms; s++) {
+        const TwoFactors *row = factors + first / 2;
+#pragma unroll 2
+        for (unsigned s = 0; s <= source_count; s++) {
             const Word y = shared[s * blockDim.x + threadIdx.x];
 #pragma unroll
-            for (unsigned t = 0; t < TARGETS_TOGETHER; t++) sums[t] += (DoubleWord)y * rows[t][s];
+            for (unsigned pair = 0; pair < TARGETS_TOGETHER / 2; pair++) {
+                const TwoFactors two = row[pair];
+                sums[2 * pair] += (DoubleWord)y * two.factors[0];
+                sums[2 * pair + 1] += (DoubleWord)y * two.factors[1];
+            }
+            row += pairs_of_row;
         }
 #pragma unroll
         for (unsigned t = 0; t < TARGETS_TOGETHER; t++) {
-            if (group + t < end) {
-                target[word_at(target_limbs[group + t], log_degree, i)] =
-                    reduce(sums[t], moduli[target_primes[group + t]]);
+            if (first + t < target_count) {
+                target[word_at(target_limbs[first + t], log_degree, i)] =
+                    reduce(sums[t], moduli[target_primes[first + t]]);
             }
         }
     }

@@ -1,5 +1,6 @@
 // Automorphisms and products with monomials. Launches as operands.cuh says; ABI.md has the arguments.
 #include "permutation.cuh"
+#include "transform_layers.cuh"
 
 // target = source(X^g) on values.
 extern "C" __global__ void __launch_bounds__(WORD_THREADS)
@@ -56,7 +57,7 @@ extern "C" __global__ void __launch_bounds__(WORD_THREADS)
 }
 
 // target = X^exponent source on values, cyclotomic ring. The value of X at index i is u^(1 + 2 reverse_bits(i)) for the
-// root u of order 2N, and entry reverse_bits(k) of the forward heap is u^k, its unused entry 0 standing for 1.
+// root u of order 2N, and node reverse_bits(k) of the forward heap has u^k, the unused node 0 standing for 1.
 extern "C" __global__ void __launch_bounds__(WORD_THREADS)
     monomial_product_of_values(Word *__restrict__ target, const Word *__restrict__ source, Word exponent,
                                Word log_degree, const Word *__restrict__ primes, const Modulus *__restrict__ moduli,
@@ -66,9 +67,9 @@ extern "C" __global__ void __launch_bounds__(WORD_THREADS)
     const Word prime = primes[blockIdx.y];
     const Word p = moduli[prime].value;
     const Word power = (exponent * (1 + 2 * reverse_bits(i, log_degree))) & (2 * degree - 1);
-    const unsigned entry = reverse_bits((unsigned)(power & (degree - 1)), log_degree);
+    const unsigned node = reverse_bits((unsigned)(power & (degree - 1)), log_degree);
     const Word at = word_at(blockIdx.y, log_degree, i);
     const Word word = source[at];
-    const Word product = entry == 0 ? word : multiply(word, heaps[word_at(prime, log_degree, entry)], p);
+    const Word product = node == 0 ? word : multiply(word, heaps[word_at(prime, log_degree, heap_entry(node, log_degree))], p);
     target[at] = power >= degree ? negate(product, p) : product;
 }

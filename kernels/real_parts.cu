@@ -2,7 +2,7 @@
 //
 // The squares of the points 2j and 2j + 1 of the conjugate-invariant ring, which are negatives of each other, are both
 // point j of the cyclotomic ring, and the squares of their inverses point N - 1 - j. So both maps are butterflies between
-// the pair 2j, 2j + 1 on one side and j, N - 1 - j on the other. The factor x of a pair is the point 2j, entry N / 2 + j
+// the pair 2j, 2j + 1 on one side and j, N - 1 - j on the other. The factor x of a pair is the point 2j, node N / 2 + j
 // of the conjugate-invariant ring's forward heap; the inverse heap has 1 / x there.
 //
 // One thread for each pair: the grid tiles half a limb by limbs.
@@ -20,7 +20,7 @@ extern "C" __global__ void __launch_bounds__(WORD_THREADS)
     const Word prime = primes[blockIdx.y];
     const Multiplier unit = constants[prime].imaginary_unit;
     const Word p = constants[prime].modulus.value;
-    const Word entry = word_at(prime, log_degree, degree / 2 + j);
+    const Word entry = word_at(prime, log_degree, heap_entry(degree / 2 + j, log_degree));
     const Word limb = word_at(blockIdx.y, log_degree, 0);
     const Word a = even[limb + j], inverted_a = even[limb + degree - 1 - j];
     const Word b = multiply(odd[limb + j], forward_heaps[entry], p);
@@ -43,7 +43,7 @@ extern "C" __global__ void __launch_bounds__(WORD_THREADS)
     const Word degree = (Word)1 << log_degree;
     const Word prime = primes[blockIdx.y];
     const Word p = constants[prime].modulus.value;
-    const Word entry = word_at(prime, log_degree, degree / 2 + j);
+    const Word entry = word_at(prime, log_degree, heap_entry(degree / 2 + j, log_degree));
     const Word limb = word_at(blockIdx.y, log_degree, 0);
     const Word at_point = source[limb + 2 * j], at_negative = source[limb + 2 * j + 1];
     Word half_sum = add(at_point, at_negative, p), half_difference = subtract(at_point, at_negative, p);

@@ -11,10 +11,11 @@
 #include "../element_wise.cu"
 #include "../gadget_product.cu"
 #include "../hoisted_sums.cu"
+#include "../large_transforms.cu"
 #include "../modules.cu"
-#include "../number_theoretic_transform.cu"
 #include "../permutation.cu"
 #include "../real_parts.cu"
+#include "../small_transforms.cu"
 
 namespace emulator {
 
@@ -52,10 +53,12 @@ constexpr Signature<Parameters...> signature_of(void (*)(Parameters...)) {
 
 #define KERNEL(name) decltype(signature_of(name))::named<name>(#name)
 constexpr Kernel KERNELS[] = {
-    KERNEL(forward_columns),
-    KERNEL(forward_rows),
-    KERNEL(inverse_rows),
-    KERNEL(inverse_columns),
+    KERNEL(forward_limb),
+    KERNEL(forward_top),
+    KERNEL(forward_bottom),
+    KERNEL(inverse_limb),
+    KERNEL(inverse_bottom),
+    KERNEL(inverse_top),
     KERNEL(copy_limbs),
     KERNEL(add_assign),
     KERNEL(subtract_assign),
@@ -76,6 +79,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(convert_basis),
     KERNEL(subtract_from_and_scale),
     KERNEL(gadget_product),
+    KERNEL(find_limbs),
     KERNEL(hoisted_sums),
     KERNEL(gather_strided),
     KERNEL(scatter_strided),

@@ -12,11 +12,15 @@ pub(crate) struct ConversionConstants {
     pub(crate) sources: Vec<u64>,
     /// `F`.
     pub(crate) fraction_bits: u32,
-    /// For each target prime `q`: `[D/p_i]_q` for each source prime, then `[-D]_q`.
+    /// A row for each source prime, and one more: `[D/p_i]_q`, and `[-D]_q`, for each target prime `q`. Rows are padded with
+    /// zeros to a multiple of [`TARGETS_TOGETHER`].
     pub(crate) factors: Vec<u64>,
     /// For each target prime `q` the `Multiplier` of `[D^-1]_q`; of zero for a `q` that divides `D`.
     pub(crate) inverse_products: Vec<u64>,
 }
+
+/// Target primes whose sums a thread forms together.
+const TARGETS_TOGETHER: usize = 8;
 
 impl ConversionConstants {
     pub(crate) fn new(chain: &PrimeChain, source: Basis, target: Basis) -> Self {
@@ -32,16 +36,20 @@ impl ConversionConstants {
             [value, quotient, overflow(p), 0]
         });
         let none = primes.len();
-        let factors = chain.moduli(target).flat_map(|q| {
-            let whole = q.neg(product(&primes, none, q));
-            (0..none).map(|i| product(&primes, i, q)).chain([whole]).collect::<Vec<_>>()
+        let rows = (0..=none).map(|i| {
+            let factor =
+                |q: &Modulus| if i == none { q.neg(product(&primes, none, q)) } else { product(&primes, i, q) };
+            let mut row: Vec<u64> = chain.moduli(target).map(factor).collect();
+            row.resize(row.len().next_multiple_of(TARGETS_TOGETHER), 0);
+            row
         });
+        let factors: Vec<u64> = rows.flatten().collect();
         let inverses: Vec<u64> =
             chain.moduli(target).map(|q| q.inverse(product(&primes, none, q)).unwrap_or(0)).collect();
         Self {
             sources: sources.collect(),
             fraction_bits,
-            factors: factors.collect(),
+            factors,
             inverse_products: multipliers(chain, target, &inverses),
         }
     }

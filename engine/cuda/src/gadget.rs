@@ -86,11 +86,9 @@ impl<D: Device> Cuda<D> {
             self.push_rows(&mut table, rows, shape)?;
             (rows.len()..terms).for_each(|_| table.extend([NONE; 2].concat()));
         }
-        let factors = table.begin();
         for factor in uses.iter().flat_map(|usage| &usage.factors) {
             table.extend(factor.map_or(Ok(NONE), |factor| self.operand_with(factor, shape))?);
         }
-        let ciphertexts = table.begin();
         for &half in inputs.iter().flat_map(|input| &input.ciphertext) {
             table.extend(self.operand_in(half, shape)?);
         }
@@ -104,16 +102,28 @@ impl<D: Device> Cuda<D> {
         }
 
         let special_products = self.tables.special_products(&self.device, &self.chain, shape.basis)?.words;
+        let operands = (digits - rows) / size_of::<[u64; 2]>() as u64;
         let table = self.device.upload(&table.words)?;
-        let starts = [automorphism_table, rows, factors, ciphertexts, digits, targets];
-        let mut arguments = starts.map(|start| self.device.address(&table) + start).to_vec();
-        arguments.push(special_products);
+        let [automorphism_table, rows, digits, targets] =
+            [automorphism_table, rows, digits, targets].map(|start| self.device.address(&table) + start);
+        let found = self.device.allocate(operands as usize * shape.basis.len())?;
+        let addresses = self.device.address(&found);
+        let find = launch::find_limbs(
+            operands as usize,
+            shape.basis.len(),
+            vec![addresses, rows, operands, shape.ring.log_degree.into()],
+        );
+        let mut arguments = vec![automorphism_table, addresses, operands, digits, targets, special_products];
         arguments.extend([uses.len(), inputs.len(), terms, sums.len()].map(|count| count as u64));
         arguments.extend([shape.ring.log_degree.into(), self.primes(shape.basis)?, self.moduli()]);
         let launch = launch::hoisted_sums(shape.ring, shape.basis.len(), inputs.len(), sums.len(), arguments);
         // SAFETY: the table has the entries of all uses, inputs and sums; every address in it is null for an absent factor
-        // or that of a live polynomial of this ring, with the positions of the limbs that it has; the results are new.
-        unsafe { self.launch(&launch) }?;
+        // or that of a live polynomial of this ring, with the positions of the limbs that it has. There is room for the
+        // address of each operand's limbs, and the results are new.
+        unsafe {
+            self.launch(&find)?;
+            self.launch(&launch)?;
+        }
         Ok(results)
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fhe_ring::{MatrixShape, Ring, RingKind};
+use fhe_ring::{MatrixShape, Ring};
 
 macro_rules! kernels {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -27,14 +27,18 @@ macro_rules! kernels {
 }
 
 kernels! {
-    /// The fold and the top four layers of a large forward transform.
-    ForwardColumns = "forward_columns",
-    /// The layers of a forward transform within rows.
-    ForwardRows = "forward_rows",
-    /// The layers of an inverse transform within rows.
-    InverseRows = "inverse_rows",
-    /// The top four layers, the unfold and the normalisation of a large inverse transform.
-    InverseColumns = "inverse_columns",
+    /// A forward transform of a small limb.
+    ForwardLimb = "forward_limb",
+    /// The fold and the layers of a large forward transform above rows.
+    ForwardTop = "forward_top",
+    /// The layers of a large forward transform within rows.
+    ForwardBottom = "forward_bottom",
+    /// An inverse transform of a small limb.
+    InverseLimb = "inverse_limb",
+    /// The layers of a large inverse transform within rows.
+    InverseBottom = "inverse_bottom",
+    /// The layers of a large inverse transform above rows, the unfold and the normalisation.
+    InverseTop = "inverse_top",
     /// Copies of limbs.
     CopyLimbs = "copy_limbs",
     /// A sum, in place.
@@ -75,6 +79,8 @@ kernels! {
     SubtractFromAndScale = "subtract_from_and_scale",
     /// The inner product of digits with the two halves of a key's rows.
     GadgetProduct = "gadget_product",
+    /// The limbs of operands.
+    FindLimbs = "find_limbs",
     /// Sums of rotated ciphertexts times plaintexts.
     HoistedSums = "hoisted_sums",
     /// Every so many words.
@@ -110,18 +116,21 @@ pub struct Launch {
     pub arguments: Vec<u64>,
 }
 
-/// Binary logarithm of the largest degree that the transforms reach: columns of 16 words times rows of `2^12`.
-pub(crate) const MAX_LOG_DEGREE: u32 = LOG_GROUP + MAX_LOG_ROW;
+/// Binary logarithm of the largest degree that the transforms reach: 256 rows of 256 words.
+pub(crate) const MAX_LOG_DEGREE: u32 = 2 * LOG_ROW;
 
-/// Layers that a thread runs on `2^LOG_GROUP` words in registers, and binary logarithm of a column's length.
-const LOG_GROUP: u32 = 4;
-/// Binary logarithm of the longest row that a block holds in shared memory.
-const MAX_LOG_ROW: u32 = 12;
-const COLUMN_THREADS: usize = 128;
+/// Binary logarithm of the longest limb that a block holds in shared memory.
+const MAX_LOG_SMALL: u32 = 12;
+/// Words that a thread of a transform has.
+const GROUP_WORDS: usize = 16;
+/// Binary logarithm of a row of a larger limb.
+const LOG_ROW: u32 = 8;
+const BOTTOM_THREADS: usize = 128;
+const TILE_COLUMNS: usize = 16;
 const WORD_THREADS: usize = 256;
 const CONVERSION_THREADS: usize = 128;
-const CONVERSION_TARGETS: usize = 8;
-const HOISTED_SUMS: usize = 8;
+const CONVERSION_TARGETS: usize = 16;
+const HOISTED_SUMS: usize = 4;
 const PRODUCT_ROWS: usize = 8;
 /// Shared memory that every device grants a block.
 const SHARED_BYTES: usize = 48 << 10;
@@ -157,10 +166,15 @@ pub(crate) fn conversion(ring: Ring, sources: usize, targets: usize, arguments: 
     }
 }
 
-/// A thread for each word of both halves of each group of sums of each input.
+/// A thread for each limb of each operand.
+pub(crate) fn find_limbs(operands: usize, limbs: usize, arguments: Vec<u64>) -> Launch {
+    tiled(Kernel::FindLimbs, operands.next_multiple_of(WORD_THREADS), limbs, arguments)
+}
+
+/// A thread for each word of each group of sums of each input.
 pub(crate) fn hoisted_sums(ring: Ring, limbs: usize, inputs: usize, sums: usize, arguments: Vec<u64>) -> Launch {
     let Launch { grid: [blocks, ..], block, .. } = words(Kernel::HoistedSums, ring, limbs, Vec::new());
-    let grid = [blocks * 2 * inputs as u32, limbs as u32, sums.div_ceil(HOISTED_SUMS) as u32];
+    let grid = [blocks * inputs as u32, limbs as u32, sums.div_ceil(HOISTED_SUMS) as u32];
     Launch { kernel: Kernel::HoistedSums, grid, block, shared_bytes: 0, arguments }
 }
 
@@ -188,36 +202,44 @@ pub(crate) fn integer_product(result: MatrixShape, arguments: Vec<u64>) -> Launc
 }
 
 /// Whether a transform in this ring takes two launches, the second of which works in place.
-pub(crate) fn has_columns(ring: Ring) -> bool {
-    ring.log_degree > MAX_LOG_ROW
+pub(crate) fn is_large(ring: Ring) -> bool {
+    ring.log_degree > MAX_LOG_SMALL
 }
 
-/// One block for each row: the whole limb if it fits in shared memory, else one of sixteen.
-pub(crate) fn rows(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
-    let log_rows = if has_columns(ring) { LOG_GROUP } else { 0 };
-    let words = ring.degree() >> log_rows;
-    let groups = words >> LOG_GROUP;
+/// A block for each limb, a thread for each group of its words.
+pub(crate) fn small_transform(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+    let groups = ring.degree() / GROUP_WORDS;
     Launch {
         kernel,
-        grid: [1 << log_rows, limbs as u32, 1],
+        grid: [1, limbs as u32, 1],
         block: [groups.max(1) as u32, 1, 1],
         // A word of padding after every group.
-        shared_bytes: (words + groups) * size_of::<u64>(),
+        shared_bytes: (ring.degree() + groups) * size_of::<u64>(),
         arguments,
     }
 }
 
-/// One thread for each column of a limb that does not fit in shared memory.
-pub(crate) fn columns(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+/// A thread for each group of words of a row.
+pub(crate) fn bottom(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+    let words = BOTTOM_THREADS * GROUP_WORDS;
     Launch {
         kernel,
-        grid: [((ring.degree() >> LOG_GROUP) / COLUMN_THREADS) as u32, limbs as u32, 1],
-        block: [COLUMN_THREADS as u32, 1, 1],
-        shared_bytes: match ring.kind {
-            RingKind::Cyclotomic => 0,
-            // For the mirror images that the two columns of a pair exchange.
-            RingKind::ConjugateInvariant => (COLUMN_THREADS << LOG_GROUP) * size_of::<u64>(),
-        },
+        grid: [(ring.degree() / words) as u32, limbs as u32, 1],
+        block: [BOTTOM_THREADS as u32, 1, 1],
+        // A word of padding after every group.
+        shared_bytes: (words + BOTTOM_THREADS) * size_of::<u64>(),
+        arguments,
+    }
+}
+
+/// A block for each tile of columns, with a thread for each of its rows.
+pub(crate) fn top(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+    let rows = ring.degree() >> LOG_ROW;
+    Launch {
+        kernel,
+        grid: [((1 << LOG_ROW) / TILE_COLUMNS) as u32, limbs as u32, 1],
+        block: [rows as u32, 1, 1],
+        shared_bytes: rows * TILE_COLUMNS * size_of::<u64>(),
         arguments,
     }
 }

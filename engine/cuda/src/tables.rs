@@ -93,8 +93,8 @@ impl<D: Device> Tables<D> {
                 constants.extend(modulus(prime));
                 constants.extend(multiplier(prime, twiddles.imaginary_unit));
                 constants.extend(multiplier(prime, twiddles.normalisation));
-                forward.extend(twiddles.forward.iter().flat_map(|&w| multiplier(prime, w)));
-                inverse.extend(twiddles.inverse.iter().flat_map(|&w| multiplier(prime, w)));
+                forward.extend(stored(&twiddles.forward).flat_map(|w| multiplier(prime, w)));
+                inverse.extend(stored(&twiddles.inverse).flat_map(|w| multiplier(prime, w)));
             }
             let memory = [constants, forward, inverse].map(|words| device.upload(&words));
             let [constants, forward, inverse] = memory;
@@ -140,6 +140,18 @@ impl<D: Device> Tables<D> {
             Ok((ConversionTables { sources, fraction_bits, factors, inverse_products }, memory.into()))
         })
     }
+}
+
+/// The factors of a heap in the order in which kernels find them: `heap_entry` of `kernels/transform_layers.cuh`. The nodes
+/// of the four lowest layers, fifteen to a group of sixteen leaves, come by their place in the group, then by group.
+fn stored(heap: &[u64]) -> impl Iterator<Item = u64> + '_ {
+    let groups = heap.len() / 16;
+    let (inner, places) = if groups == 0 { (heap.len(), 0..0) } else { (groups, 1..16) };
+    let below = places.flat_map(move |place: usize| {
+        let layer = place.ilog2();
+        (0..groups).map(move |group| heap[((groups + group) << layer) + place - (1 << layer)])
+    });
+    heap[..inner].iter().copied().chain(below)
 }
 
 /// The words of the kernels' `Modulus`.

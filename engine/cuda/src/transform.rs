@@ -43,16 +43,20 @@ impl<D: Device> Cuda<D> {
         };
         let (first, second) = ([source.address, source_limbs], [target.address, target_limbs]);
         let limbs = basis.len();
-        let launches = match (direction, launch::has_columns(ring)) {
-            (Direction::Forward, false) => vec![launch::rows(Kernel::ForwardRows, ring, limbs, arguments(first))],
-            (Direction::Inverse, false) => vec![launch::rows(Kernel::InverseRows, ring, limbs, arguments(first))],
+        let launches = match (direction, launch::is_large(ring)) {
+            (Direction::Forward, false) => {
+                vec![launch::small_transform(Kernel::ForwardLimb, ring, limbs, arguments(first))]
+            }
+            (Direction::Inverse, false) => {
+                vec![launch::small_transform(Kernel::InverseLimb, ring, limbs, arguments(first))]
+            }
             (Direction::Forward, true) => vec![
-                launch::columns(Kernel::ForwardColumns, ring, limbs, arguments(first)),
-                launch::rows(Kernel::ForwardRows, ring, limbs, arguments(second)),
+                launch::top(Kernel::ForwardTop, ring, limbs, arguments(first)),
+                launch::bottom(Kernel::ForwardBottom, ring, limbs, arguments(second)),
             ],
             (Direction::Inverse, true) => vec![
-                launch::rows(Kernel::InverseRows, ring, limbs, arguments(first)),
-                launch::columns(Kernel::InverseColumns, ring, limbs, arguments(second)),
+                launch::bottom(Kernel::InverseBottom, ring, limbs, arguments(first)),
+                launch::top(Kernel::InverseTop, ring, limbs, arguments(second)),
             ],
         };
         // SAFETY: the limbs lie within the polynomials, which are promised to live; the tables have an entry for each limb

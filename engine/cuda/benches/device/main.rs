@@ -1,4 +1,4 @@
-//! `cargo bench -p fhe-cuda --features cuda --bench device -- [PART..] [--set SET] [--record FILE] [--commit HASH]
+//! `cargo bench -p fhe-cuda --features cuda --bench device -- [PART..] [--set SET] [--records FOLDER] [--commit HASH]
 //! [--date DATE]`: what must be run on a machine with a GPU. `scripts/gpu-check` runs all of it.
 //!
 //! Parts, all of them by default but the first:
@@ -9,7 +9,7 @@
 //! * `bootstrapping`: half and full bootstrapping of the parameter set, `n16-llama` by default, compared with the CPU word
 //!   by word. Needs 40 GiB on the host and 24 GiB on the device.
 //!
-//! Figures are printed, and written to the record if one is named.
+//! Figures are printed, and written to `FOLDER/<device>.toml` if one is named.
 
 #![allow(missing_docs)] // a program
 
@@ -27,7 +27,7 @@ use record::Record;
 struct Options {
     parts: Vec<String>,
     set: String,
-    record: Option<PathBuf>,
+    records: Option<PathBuf>,
     commit: String,
     date: String,
 }
@@ -37,7 +37,7 @@ const PARTS: [&str; 4] = ["smoke", "conformance", "kernels", "bootstrapping"];
 fn options() -> Result<Options, String> {
     let unknown = || String::from("unknown");
     let mut options =
-        Options { parts: Vec::new(), set: "n16-llama".into(), record: None, commit: unknown(), date: unknown() };
+        Options { parts: Vec::new(), set: "n16-llama".into(), records: None, commit: unknown(), date: unknown() };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -45,7 +45,7 @@ fn options() -> Result<Options, String> {
             // Cargo passes it to every bench.
             "--bench" => {}
             "--set" => options.set = value()?,
-            "--record" => options.record = Some(value()?.into()),
+            "--records" => options.records = Some(value()?.into()),
             "--commit" => options.commit = value()?,
             "--date" => options.date = value()?,
             part if PARTS.contains(&part) => options.parts.push(argument),
@@ -68,8 +68,8 @@ fn run(options: &Options) -> Result<(), CudaError> {
             _ => bootstrapping::measure(&mut record, &options.set)?,
         }
         // After each part, so that one that fails later takes nothing along.
-        if let Some(path) = &options.record {
-            record.write(path);
+        if let Some(folder) = &options.records {
+            record.write(folder);
         }
     }
     Ok(())

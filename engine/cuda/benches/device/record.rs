@@ -79,11 +79,13 @@ impl Record {
         self.figures.push(figure);
     }
 
-    pub(crate) fn write(&self, path: &Path) {
+    /// Writes all of it, in a file named after the device.
+    pub(crate) fn write(&self, folder: &Path) {
         let text = toml::to_string(self).expect("the record has a form in TOML");
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).expect("the folder of the record is writable");
-        }
-        std::fs::write(path, text).expect("the record is writable");
+        let name: String = (self.device.name.to_lowercase().chars())
+            .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
+            .collect();
+        std::fs::create_dir_all(folder).expect("the folder of the record is writable");
+        std::fs::write(folder.join(format!("{name}.toml")), text).expect("the record is writable");
     }
 }

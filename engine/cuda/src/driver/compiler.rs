@@ -28,13 +28,14 @@ sources! {
     "element_wise.cu",
     "gadget_product.cu",
     "hoisted_sums.cu",
+    "large_transforms.cu",
     "modular_arithmetic.cuh",
     "modules.cu",
-    "number_theoretic_transform.cu",
     "operands.cuh",
     "permutation.cu",
     "permutation.cuh",
     "real_parts.cu",
+    "small_transforms.cu",
     "transform_layers.cuh",
 }
 

@@ -113,7 +113,7 @@ fn a_wrong_launch_is_noticed() {
 
 #[test]
 fn errors_name_the_kernel_the_answer_and_a_remedy() {
-    let error = CudaError::Launch { kernel: Kernel::ForwardRows, found: "no".into() };
+    let error = CudaError::Launch { kernel: Kernel::ForwardLimb, found: "no".into() };
     let text = error.to_string();
-    assert!(["forward_rows", "`no`", "kernels/ABI.md"].iter().all(|part| text.contains(part)), "{text}");
+    assert!(["forward_limb", "`no`", "kernels/ABI.md"].iter().all(|part| text.contains(part)), "{text}");
 }

@@ -1,0 +1,269 @@
+// Number-theoretic transforms of limbs of 2^13 words and more, in two launches. Any limbs of a polynomial at once, in place
+// or from another one. transform_layers.cuh has the tree and the arithmetic, ABI.md the launch shapes and arguments.
+//
+// A limb is a matrix with rows of 256 words, 32 to 256 of them. The top launch runs the layers above the rows along
+// columns, a tile of 16 columns to a block; the bottom launch runs the eight layers within each row, 16 threads to a row,
+// which need no other threads. A thread has 16 words. The inverse takes the two in the opposite order.
+//
+// Words enter and leave a transform in 0..p. Between its launches they are below 19p (forward) or below 2p (inverse).
+#include "transform_layers.cuh"
+
+constexpr unsigned LOG_ROW = 8;
+constexpr unsigned ROW_WORDS = 1 << LOG_ROW;
+// Shared memory for a row, with a gap after every 16 words that keeps threads whose words are 16 apart out of each other's
+// banks.
+constexpr unsigned PADDED_ROW_WORDS = ROW_WORDS + ROW_WORDS / GROUP_WORDS;
+constexpr unsigned ROW_THREADS = ROW_WORDS / GROUP_WORDS;
+constexpr unsigned BOTTOM_THREADS = 128;
+constexpr unsigned TILE_COLUMNS = 16;
+// One for each row of a tile.
+constexpr unsigned TOP_THREADS = 256;
+// Blocks that a multiprocessor should have registers for.
+constexpr unsigned TOP_BLOCKS = 2;
+
+extern __shared__ Word shared[];
+
+// --- bottom: the layers within rows ----------------------------------------------------------------------------------
+
+// A thread and the row that it works on with its 15 neighbours, all of one warp: their words change hands in a stretch of
+// shared memory of their own.
+struct RowThread {
+    unsigned row;
+    unsigned lane;
+    Word *exchange;
+
+    __device__ RowThread()
+        : row((blockIdx.x * BOTTOM_THREADS + threadIdx.x) / ROW_THREADS),
+          lane(threadIdx.x % ROW_THREADS),
+          exchange(shared + threadIdx.x / ROW_THREADS * PADDED_ROW_WORDS) {}
+
+    // Word i of those that are 16 apart, and of those that are neighbours.
+    __device__ __forceinline__ Word &strided(unsigned i) const { return exchange[i * (GROUP_WORDS + 1) + lane]; }
+    __device__ __forceinline__ Word &adjacent(unsigned i) const { return exchange[lane * (GROUP_WORDS + 1) + i]; }
+    // The position of a strided word in its limb.
+    __device__ __forceinline__ unsigned position(unsigned i) const { return row * ROW_WORDS + i * GROUP_WORDS + lane; }
+
+    __device__ InnerFactors upper(const Multiplier *heap, Word log_degree) const {
+        return {heap, (1u << (log_degree - LOG_ROW)) + row};
+    }
+    __device__ GroupFactors lower(const Multiplier *heap, Word log_degree) const {
+        return {heap, 1u << (log_degree - GROUP), row * ROW_THREADS + lane};
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
+    forward_bottom(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                   const Word *__restrict__ source_limbs, Word log_degree, Word /* the rows of both rings are the same */,
+                   const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
+                   const Multiplier *__restrict__ heaps) {
+    const Word prime = primes[blockIdx.y];
+    const Modulus modulus = constants[prime].modulus;
+    const Multiplier *heap = heaps + (prime << log_degree);
+    const TransformedLimb limb(target, target_limbs, source, source_limbs, log_degree);
+    const RowThread thread;
+    Word words[GROUP_WORDS];
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = limb.source[thread.position(i)];
+    split<GROUP>(words, thread.upper(heap, log_degree), modulus.value);
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) thread.strided(i) = words[i];
+    __syncwarp();
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = thread.adjacent(i);
+    split<GROUP>(words, thread.lower(heap, log_degree), modulus.value);
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) thread.adjacent(i) = reduce(words[i], modulus);
+    __syncwarp();
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) limb.target[thread.position(i)] = thread.strided(i);
+}
+
+extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
+    inverse_bottom(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                   const Word *__restrict__ source_limbs, Word log_degree, Word /* the rows of both rings are the same */,
+                   const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
+                   const Multiplier *__restrict__ heaps) {
+    const Word prime = primes[blockIdx.y];
+    const Modulus modulus = constants[prime].modulus;
+    const Multiplier *heap = heaps + (prime << log_degree);
+    const TransformedLimb limb(target, target_limbs, source, source_limbs, log_degree);
+    const RowThread thread;
+    Word words[GROUP_WORDS];
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) thread.strided(i) = limb.source[thread.position(i)];
+    __syncwarp();
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = thread.adjacent(i);
+    merge<GROUP>(words, thread.lower(heap, log_degree), modulus);
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) thread.adjacent(i) = words[i];
+    __syncwarp();
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = thread.strided(i);
+    merge<GROUP>(words, thread.upper(heap, log_degree), modulus);
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) limb.target[thread.position(i)] = words[i];
+}
+
+// --- top: the layers above rows --------------------------------------------------------------------------------------
+
+// The tile of a block, in shared memory row by row, and the column of it in which a thread works. In the
+// conjugate-invariant ring columns k and 256 - k hold each other's mirror images, columns 0 and 128 their own; a tile has
+// eight of the one and their partners.
+struct TileThread {
+    unsigned rows;
+    // The first of the thread's rows where nothing must meet.
+    unsigned row;
+    unsigned slot;
+    unsigned column;
+    // The slot whose column holds the mirror images.
+    unsigned partner;
+
+    __device__ TileThread(Word log_degree, bool paired)
+        : rows(1u << (log_degree - LOG_ROW)), row(threadIdx.x / TILE_COLUMNS), slot(threadIdx.x % TILE_COLUMNS) {
+        if (!paired) {
+            column = blockIdx.x * TILE_COLUMNS + slot;
+            partner = slot;
+            return;
+        }
+        const unsigned pairs = TILE_COLUMNS / 2;
+        const unsigned pair = blockIdx.x * pairs + slot % pairs;
+        column = slot < pairs ? pair : pair == 0 ? ROW_WORDS / 2 : ROW_WORDS - pair;
+        partner = pair == 0 ? slot : slot ^ pairs;
+    }
+
+    // A word of the thread's column.
+    __device__ __forceinline__ Word &shared_word(unsigned row) const { return shared[row * TILE_COLUMNS + slot]; }
+    // Its mirror image: row r faces row -1 - r, but in column 0 row -r.
+    __device__ __forceinline__ Word mirror(unsigned row) const {
+        return shared[((2 * rows - row - (column != 0)) & (rows - 1)) * TILE_COLUMNS + partner];
+    }
+    // Its position in the limb.
+    __device__ __forceinline__ unsigned position(unsigned row) const { return row * ROW_WORDS + column; }
+    // Rows between the words of a thread where nothing must meet.
+    __device__ __forceinline__ unsigned spread() const { return rows / GROUP_WORDS; }
+};
+
+// The thread's words in shared memory, folded: those that `split_top` gives it.
+static __device__ __forceinline__ void load_folded(const TileThread &thread, const Word *source,
+                                                   const TransformConstants &constant) {
+    Word words[GROUP_WORDS];
+    for (unsigned i = 0; i < GROUP_WORDS; i++) {
+        const unsigned row = thread.row + i * thread.spread();
+        thread.shared_word(row) = source[thread.position(row)];
+    }
+    __syncthreads();
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) {
+        const unsigned row = thread.row + i * thread.spread();
+        words[i] = folded(thread.position(row), thread.shared_word(row), thread.mirror(row), constant);
+    }
+    __syncthreads();
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) thread.shared_word(thread.row + i * thread.spread()) = words[i];
+}
+
+// The layers from the root down to those of the groups, LAYERS of them, from the source, or from shared memory if that is
+// null, into shared memory.
+template <unsigned LAYERS>
+static __device__ __forceinline__ void split_top(const TileThread &thread, const Word *source, const Multiplier *heap,
+                                                 Word p) {
+    const unsigned spacing = thread.rows >> LAYERS;
+    for (unsigned turn = 0; turn < GROUP_WORDS >> LAYERS; turn++) {
+        const unsigned first = thread.row + turn * thread.spread();
+        Word words[1 << LAYERS];
+#pragma unroll
+        for (unsigned i = 0; i < 1 << LAYERS; i++) {
+            const unsigned row = first + i * spacing;
+            words[i] = source == nullptr ? thread.shared_word(row) : source[thread.position(row)];
+        }
+        split<LAYERS>(words, InnerFactors{heap, 1}, p);
+#pragma unroll
+        for (unsigned i = 0; i < 1 << LAYERS; i++) thread.shared_word(first + i * spacing) = words[i];
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(TOP_THREADS, TOP_BLOCKS)
+    forward_top(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                const Word *__restrict__ source_limbs, Word log_degree, Word conjugate_invariant,
+                const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
+                const Multiplier *__restrict__ heaps) {
+    const Word prime = primes[blockIdx.y];
+    const Word p = constants[prime].modulus.value;
+    const Multiplier *heap = heaps + (prime << log_degree);
+    const TransformedLimb limb(target, target_limbs, source, source_limbs, log_degree);
+    const TileThread thread(log_degree, conjugate_invariant);
+    if (conjugate_invariant) load_folded(thread, limb.source, constants[prime]);
+    const Word *unfolded_words = conjugate_invariant ? nullptr : limb.source;
+    switch (log_degree - LOG_ROW) {
+        case 5: split_top<1>(thread, unfolded_words, heap, p); break;
+        case 6: split_top<2>(thread, unfolded_words, heap, p); break;
+        case 7: split_top<3>(thread, unfolded_words, heap, p); break;
+        case 8: split_top<4>(thread, unfolded_words, heap, p); break;
+    }
+    __syncthreads();
+    Word words[GROUP_WORDS];
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = thread.shared_word(thread.row * GROUP_WORDS + i);
+    split<GROUP>(words, InnerFactors{heap, thread.spread() + thread.row}, p);
+    Word *column = limb.target + thread.position(thread.row * GROUP_WORDS);
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) column[i * ROW_WORDS] = words[i];
+}
+
+// Undoes `split_top`. Normalised words go to the target, or to shared memory as they are if that is null.
+template <unsigned LAYERS>
+static __device__ __forceinline__ void merge_top(const TileThread &thread, Word *target, const Multiplier *heap,
+                                                 const TransformConstants &constant) {
+    const unsigned spacing = thread.rows >> LAYERS;
+    for (unsigned turn = 0; turn < GROUP_WORDS >> LAYERS; turn++) {
+        const unsigned first = thread.row + turn * thread.spread();
+        Word words[1 << LAYERS];
+#pragma unroll
+        for (unsigned i = 0; i < 1 << LAYERS; i++) words[i] = thread.shared_word(first + i * spacing);
+        merge<LAYERS>(words, InnerFactors{heap, 1}, constant.modulus);
+#pragma unroll
+        for (unsigned i = 0; i < 1 << LAYERS; i++) {
+            const unsigned row = first + i * spacing;
+            if (target == nullptr) {
+                thread.shared_word(row) = words[i];
+            } else {
+                target[thread.position(row)] = multiply(words[i], constant.normalisation, constant.modulus.value);
+            }
+        }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(TOP_THREADS, TOP_BLOCKS)
+    inverse_top(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                const Word *__restrict__ source_limbs, Word log_degree, Word conjugate_invariant,
+                const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
+                const Multiplier *__restrict__ heaps) {
+    const Word prime = primes[blockIdx.y];
+    const TransformConstants &constant = constants[prime];
+    const Multiplier *heap = heaps + (prime << log_degree);
+    const TransformedLimb limb(target, target_limbs, source, source_limbs, log_degree);
+    const TileThread thread(log_degree, conjugate_invariant);
+    Word words[GROUP_WORDS];
+    const Word *column = limb.source + thread.position(thread.row * GROUP_WORDS);
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = column[i * ROW_WORDS];
+    merge<GROUP>(words, InnerFactors{heap, thread.spread() + thread.row}, constant.modulus);
+#pragma unroll
+    for (unsigned i = 0; i < GROUP_WORDS; i++) thread.shared_word(thread.row * GROUP_WORDS + i) = words[i];
+    __syncthreads();
+    Word *unfolded_words = conjugate_invariant ? nullptr : limb.target;
+    switch (log_degree - LOG_ROW) {
+        case 5: merge_top<1>(thread, unfolded_words, heap, constant); break;
+        case 6: merge_top<2>(thread, unfolded_words, heap, constant); break;
+        case 7: merge_top<3>(thread, unfolded_words, heap, constant); break;
+        case 8: merge_top<4>(thread, unfolded_words, heap, constant); break;
+    }
+    if (!conjugate_invariant) return;
+    __syncthreads();
+    for (unsigned i = 0; i < GROUP_WORDS; i++) {
+        const unsigned row = thread.row + i * thread.spread(), position = thread.position(row);
+        const Word whole = unfolded(position, thread.shared_word(row), thread.mirror(row), constant);
+        limb.target[position] = multiply(whole, constant.normalisation, constant.modulus.value);
+    }
+}
