@@ -18,28 +18,28 @@ constexpr unsigned CONVERSION_THREADS = 128;
 
 // Factors of two neighbouring target primes, which a thread fetches at once.
 struct alignas(16) TwoFactors {
-    Word factors[2];
+    Halves factors[2];
 };
 
 extern __shared__ Word shared[];
 
-// The rounded sum of y_i / p_i, for this thread's y_i in shared memory.
-static __device__ __forceinline__ Word count_overflows(const ConversionSource *sources, Word source_count,
+// The halves of this thread's y_s, or of v in the place after the last one.
+static __device__ __forceinline__ Halves &value_of_thread(Word s) {
+    return ((Halves *)shared)[s * blockDim.x + threadIdx.x];
+}
+
+// The rounded sum of y_i / p_i, given the sum of their approximations, or y_1 if there is no other.
+static __device__ __forceinline__ Word count_overflows(Word sum, const ConversionSource *sources, Word source_count,
                                                        Word fraction_bits) {
-    if (source_count == 1) return shared[threadIdx.x] > sources[0].overflow;
-    Word sum = (Word)1 << (fraction_bits - 1);
-    for (Word s = 0; s < source_count; s++) {
-        // y m / 2^52 of y < 2^50.
-        sum += __umul64hi(shared[s * blockDim.x + threadIdx.x] << 12, sources[s].overflow);
-    }
-    return sum >> fraction_bits;
+    if (source_count == 1) return sum > sources[0].overflow;
+    return (sum + ((Word)1 << (fraction_bits - 1))) >> fraction_bits;
 }
 
 // Converts from the limbs `source_limbs` of the source, coefficients, to limbs `target_limbs` of the target.
 //
 // Grid: N / threads by target_count / TARGETS_OF_BLOCK, rounded up. A thread owns one coefficient; it keeps y_1 .. y_k and
 // v in its column of shared memory, (source_count + 1) words a thread. `factors` has for each y_i, and for v, a word for
-// each target prime q: [D/p_i]_q, and [-D]_q; rows are padded to a multiple of TARGETS_TOGETHER.
+// each target prime q, in halves: [D/p_i]_q, and [-D]_q; rows are padded to a multiple of TARGETS_TOGETHER.
 extern "C" __global__ void __launch_bounds__(CONVERSION_THREADS)
     convert_basis(Word *__restrict__ target, const Word *__restrict__ target_limbs,
                   const Word *__restrict__ target_primes, Word target_count, const Word *__restrict__ source,
@@ -47,26 +47,29 @@ extern "C" __global__ void __launch_bounds__(CONVERSION_THREADS)
                   const ConversionSource *__restrict__ sources, Word fraction_bits,
                   const TwoFactors *__restrict__ factors, Word log_degree, const Modulus *__restrict__ moduli) {
     const Word i = word_of_thread();
+    Word sum = 0;
     for (Word s = 0; s < source_count; s++) {
         const Word x = source[word_at(source_limbs[s], log_degree, i)];
-        shared[s * blockDim.x + threadIdx.x] =
-            multiply(x, sources[s].inverse_cofactor, moduli[source_primes[s]].value);
+        const Word y = multiply(x, sources[s].inverse_cofactor, moduli[source_primes[s]].value);
+        value_of_thread(s) = halves_of(y);
+        // y m / 2^52 of y < 2^50.
+        sum += source_count == 1 ? y : __umul64hi(y << 12, sources[s].overflow);
     }
-    shared[source_count * blockDim.x + threadIdx.x] = count_overflows(sources, source_count, fraction_bits);
+    value_of_thread(source_count) = halves_of(count_overflows(sum, sources, source_count, fraction_bits));
     const unsigned pairs_of_row = (unsigned)((target_count + TARGETS_TOGETHER - 1) / TARGETS_TOGETHER) * (TARGETS_TOGETHER / 2);
     for (unsigned round = 0; round < TARGETS_OF_BLOCK / TARGETS_TOGETHER; round++) {
         const unsigned first = blockIdx.y * TARGETS_OF_BLOCK + round * TARGETS_TOGETHER;
         if (first >= target_count) return;
-        DoubleWord sums[TARGETS_TOGETHER] = {};
+        HalvesSum sums[TARGETS_TOGETHER] = {};
         const TwoFactors *row = factors + first / 2;
 #pragma unroll 2
         for (unsigned s = 0; s <= source_count; s++) {
-            const Word y = shared[s * blockDim.x + threadIdx.x];
+            const Halves y = value_of_thread(s);
 #pragma unroll
             for (unsigned pair = 0; pair < TARGETS_TOGETHER / 2; pair++) {
                 const TwoFactors two = row[pair];
-                sums[2 * pair] += (DoubleWord)y * two.factors[0];
-                sums[2 * pair + 1] += (DoubleWord)y * two.factors[1];
+                sums[2 * pair].add_product(y, two.factors[0]);
+                sums[2 * pair + 1].add_product(y, two.factors[1]);
             }
             row += pairs_of_row;
         }
@@ -74,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(CONVERSION_THREADS)
         for (unsigned t = 0; t < TARGETS_TOGETHER; t++) {
             if (first + t < target_count) {
                 target[word_at(target_limbs[first + t], log_degree, i)] =
-                    reduce(sums[t], moduli[target_primes[first + t]]);
+                    reduce(sums[t].total(), moduli[target_primes[first + t]]);
             }
         }
     }

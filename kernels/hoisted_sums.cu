@@ -58,6 +58,12 @@ extern "C" __global__ void __launch_bounds__(WORD_THREADS, HOISTED_BLOCKS)
     for (Word a = 0; a < automorphism_count; a++, rows += term_count * 2, factors += sum_count) {
         const HoistedAutomorphism automorphism = automorphisms[a];
         const unsigned from = value_moved_to(i, automorphism.multiplier, automorphism.offset, log_degree);
+        // Fetched before they are needed, at the same time as the words of digits and keys.
+        Word factor[SUMS_TOGETHER];
+#pragma unroll
+        for (unsigned s = 0; s < SUMS_TOGETHER; s++) {
+            factor[s] = s < used_sums && factors[s] != nullptr ? __ldg(factors[s] + i) : 0;
+        }
         DoubleWord first = 0, second = 0;
         // A ciphertext has no special limbs: the product of the special primes is zero modulo each of them.
         if (ciphertext[0] != nullptr) {
@@ -74,11 +80,8 @@ extern "C" __global__ void __launch_bounds__(WORD_THREADS, HOISTED_BLOCKS)
         const Word moved_first = reduce(first, modulus), moved_second = reduce(second, modulus);
 #pragma unroll
         for (unsigned s = 0; s < SUMS_TOGETHER; s++) {
-            if (s < used_sums && factors[s] != nullptr) {
-                const Word factor = __ldg(factors[s] + i);
-                sums[s][0] += (DoubleWord)moved_first * factor;
-                sums[s][1] += (DoubleWord)moved_second * factor;
-            }
+            sums[s][0] += (DoubleWord)moved_first * factor[s];
+            sums[s][1] += (DoubleWord)moved_second * factor[s];
         }
     }
 #pragma unroll

@@ -15,27 +15,33 @@ constexpr unsigned ROW_WORDS = 1 << LOG_ROW;
 constexpr unsigned PADDED_ROW_WORDS = ROW_WORDS + ROW_WORDS / GROUP_WORDS;
 constexpr unsigned ROW_THREADS = ROW_WORDS / GROUP_WORDS;
 constexpr unsigned BOTTOM_THREADS = 128;
+constexpr unsigned ROWS_OF_BLOCK = BOTTOM_THREADS / ROW_THREADS;
 constexpr unsigned TILE_COLUMNS = 16;
 // One for each row of a tile.
 constexpr unsigned TOP_THREADS = 256;
-// Blocks that a multiprocessor should have registers for.
-constexpr unsigned TOP_BLOCKS = 2;
+// Blocks that a multiprocessor should have registers for: as many as need no local memory.
+constexpr unsigned FORWARD_TOP_BLOCKS = 3;
+constexpr unsigned INVERSE_TOP_BLOCKS = 2;
 
 extern __shared__ Word shared[];
 
 // --- bottom: the layers within rows ----------------------------------------------------------------------------------
 
 // A thread and the row that it works on with its 15 neighbours, all of one warp: their words change hands in a stretch of
-// shared memory of their own.
+// shared memory of their own, which also holds the factors of the row's upper layers.
 struct RowThread {
     unsigned row;
     unsigned lane;
     Word *exchange;
+    // Node k of the row at place k; place 0 is unused.
+    Multiplier *upper_heap;
 
     __device__ RowThread()
-        : row((blockIdx.x * BOTTOM_THREADS + threadIdx.x) / ROW_THREADS),
+        : row(blockIdx.x * ROWS_OF_BLOCK + threadIdx.x / ROW_THREADS),
           lane(threadIdx.x % ROW_THREADS),
-          exchange(shared + threadIdx.x / ROW_THREADS * PADDED_ROW_WORDS) {}
+          exchange(shared + threadIdx.x / ROW_THREADS * PADDED_ROW_WORDS),
+          upper_heap((Multiplier *)(shared + ROWS_OF_BLOCK * PADDED_ROW_WORDS) +
+                     threadIdx.x / ROW_THREADS * GROUP_WORDS) {}
 
     // Word i of those that are 16 apart, and of those that are neighbours.
     __device__ __forceinline__ Word &strided(unsigned i) const { return exchange[i * (GROUP_WORDS + 1) + lane]; }
@@ -43,10 +49,14 @@ struct RowThread {
     // The position of a strided word in its limb.
     __device__ __forceinline__ unsigned position(unsigned i) const { return row * ROW_WORDS + i * GROUP_WORDS + lane; }
 
-    __device__ InnerFactors upper(const Multiplier *heap, Word log_degree) const {
-        return {heap, (1u << (log_degree - LOG_ROW)) + row};
+    // Fetches the factors of the upper layers, one for each of the row's threads: all at once instead of layer by layer.
+    __device__ __forceinline__ void fetch_upper(const Multiplier *heap, Word log_degree) const {
+        const unsigned depth = lane == 0 ? 0 : 31 - __clz(lane);
+        const unsigned root = (1u << (log_degree - LOG_ROW)) + row;
+        upper_heap[lane] = heap[(root << depth) + lane - (1u << depth)];
     }
-    __device__ GroupFactors lower(const Multiplier *heap, Word log_degree) const {
+    __device__ __forceinline__ InnerFactors upper() const { return {upper_heap, 1}; }
+    __device__ __forceinline__ GroupFactors lower(const Multiplier *heap, Word log_degree) const {
         return {heap, 1u << (log_degree - GROUP), row * ROW_THREADS + lane};
     }
 };
@@ -64,7 +74,9 @@ extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
     Word words[GROUP_WORDS];
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = limb.source[thread.position(i)];
-    split<GROUP>(words, thread.upper(heap, log_degree), modulus.value);
+    thread.fetch_upper(heap, log_degree);
+    __syncwarp();
+    split<GROUP>(words, thread.upper(), modulus.value);
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) thread.strided(i) = words[i];
     __syncwarp();
@@ -91,6 +103,7 @@ extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
     Word words[GROUP_WORDS];
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) thread.strided(i) = limb.source[thread.position(i)];
+    thread.fetch_upper(heap, log_degree);
     __syncwarp();
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = thread.adjacent(i);
@@ -100,7 +113,7 @@ extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
     __syncwarp();
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = thread.strided(i);
-    merge<GROUP>(words, thread.upper(heap, log_degree), modulus);
+    merge<GROUP>(words, thread.upper(), modulus);
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) limb.target[thread.position(i)] = words[i];
 }
@@ -118,9 +131,12 @@ struct TileThread {
     unsigned column;
     // The slot whose column holds the mirror images.
     unsigned partner;
+    // The factors of all nodes above rows, in shared memory behind the tile.
+    Multiplier *heap;
 
     __device__ TileThread(Word log_degree, bool paired)
         : rows(1u << (log_degree - LOG_ROW)), row(threadIdx.x / TILE_COLUMNS), slot(threadIdx.x % TILE_COLUMNS) {
+        heap = (Multiplier *)(shared + rows * TILE_COLUMNS);
         if (!paired) {
             column = blockIdx.x * TILE_COLUMNS + slot;
             partner = slot;
@@ -130,6 +146,11 @@ struct TileThread {
         const unsigned pair = blockIdx.x * pairs + slot % pairs;
         column = slot < pairs ? pair : pair == 0 ? ROW_WORDS / 2 : ROW_WORDS - pair;
         partner = pair == 0 ? slot : slot ^ pairs;
+    }
+
+    // Fetches the factors, one for each thread: all at once instead of layer by layer. Node 0 is unused.
+    __device__ __forceinline__ void fetch_factors(const Multiplier *factors) const {
+        heap[threadIdx.x] = factors[threadIdx.x];
     }
 
     // A word of the thread's column.
@@ -166,9 +187,9 @@ static __device__ __forceinline__ void load_folded(const TileThread &thread, con
 // The layers from the root down to those of the groups, LAYERS of them, from the source, or from shared memory if that is
 // null, into shared memory.
 template <unsigned LAYERS>
-static __device__ __forceinline__ void split_top(const TileThread &thread, const Word *source, const Multiplier *heap,
-                                                 Word p) {
+static __device__ __forceinline__ void split_top(const TileThread &thread, const Word *source, Word p) {
     const unsigned spacing = thread.rows >> LAYERS;
+#pragma unroll 1
     for (unsigned turn = 0; turn < GROUP_WORDS >> LAYERS; turn++) {
         const unsigned first = thread.row + turn * thread.spread();
         Word words[1 << LAYERS];
@@ -177,35 +198,36 @@ static __device__ __forceinline__ void split_top(const TileThread &thread, const
             const unsigned row = first + i * spacing;
             words[i] = source == nullptr ? thread.shared_word(row) : source[thread.position(row)];
         }
-        split<LAYERS>(words, InnerFactors{heap, 1}, p);
+        split<LAYERS>(words, InnerFactors{thread.heap, 1}, p);
 #pragma unroll
         for (unsigned i = 0; i < 1 << LAYERS; i++) thread.shared_word(first + i * spacing) = words[i];
     }
 }
 
-extern "C" __global__ void __launch_bounds__(TOP_THREADS, TOP_BLOCKS)
+extern "C" __global__ void __launch_bounds__(TOP_THREADS, FORWARD_TOP_BLOCKS)
     forward_top(Word *target, const Word *__restrict__ target_limbs, const Word *source,
                 const Word *__restrict__ source_limbs, Word log_degree, Word conjugate_invariant,
                 const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
                 const Multiplier *__restrict__ heaps) {
     const Word prime = primes[blockIdx.y];
     const Word p = constants[prime].modulus.value;
-    const Multiplier *heap = heaps + (prime << log_degree);
     const TransformedLimb limb(target, target_limbs, source, source_limbs, log_degree);
     const TileThread thread(log_degree, conjugate_invariant);
+    thread.fetch_factors(heaps + (prime << log_degree));
     if (conjugate_invariant) load_folded(thread, limb.source, constants[prime]);
+    __syncthreads();
     const Word *unfolded_words = conjugate_invariant ? nullptr : limb.source;
     switch (log_degree - LOG_ROW) {
-        case 5: split_top<1>(thread, unfolded_words, heap, p); break;
-        case 6: split_top<2>(thread, unfolded_words, heap, p); break;
-        case 7: split_top<3>(thread, unfolded_words, heap, p); break;
-        case 8: split_top<4>(thread, unfolded_words, heap, p); break;
+        case 5: split_top<1>(thread, unfolded_words, p); break;
+        case 6: split_top<2>(thread, unfolded_words, p); break;
+        case 7: split_top<3>(thread, unfolded_words, p); break;
+        case 8: split_top<4>(thread, unfolded_words, p); break;
     }
     __syncthreads();
     Word words[GROUP_WORDS];
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = thread.shared_word(thread.row * GROUP_WORDS + i);
-    split<GROUP>(words, InnerFactors{heap, thread.spread() + thread.row}, p);
+    split<GROUP>(words, InnerFactors{thread.heap, thread.spread() + thread.row}, p);
     Word *column = limb.target + thread.position(thread.row * GROUP_WORDS);
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) column[i * ROW_WORDS] = words[i];
@@ -213,15 +235,16 @@ extern "C" __global__ void __launch_bounds__(TOP_THREADS, TOP_BLOCKS)
 
 // Undoes `split_top`. Normalised words go to the target, or to shared memory as they are if that is null.
 template <unsigned LAYERS>
-static __device__ __forceinline__ void merge_top(const TileThread &thread, Word *target, const Multiplier *heap,
+static __device__ __forceinline__ void merge_top(const TileThread &thread, Word *target,
                                                  const TransformConstants &constant) {
     const unsigned spacing = thread.rows >> LAYERS;
+#pragma unroll 1
     for (unsigned turn = 0; turn < GROUP_WORDS >> LAYERS; turn++) {
         const unsigned first = thread.row + turn * thread.spread();
         Word words[1 << LAYERS];
 #pragma unroll
         for (unsigned i = 0; i < 1 << LAYERS; i++) words[i] = thread.shared_word(first + i * spacing);
-        merge<LAYERS>(words, InnerFactors{heap, 1}, constant.modulus);
+        merge<LAYERS>(words, InnerFactors{thread.heap, 1}, constant.modulus);
 #pragma unroll
         for (unsigned i = 0; i < 1 << LAYERS; i++) {
             const unsigned row = first + i * spacing;
@@ -234,30 +257,31 @@ static __device__ __forceinline__ void merge_top(const TileThread &thread, Word 
     }
 }
 
-extern "C" __global__ void __launch_bounds__(TOP_THREADS, TOP_BLOCKS)
+extern "C" __global__ void __launch_bounds__(TOP_THREADS, INVERSE_TOP_BLOCKS)
     inverse_top(Word *target, const Word *__restrict__ target_limbs, const Word *source,
                 const Word *__restrict__ source_limbs, Word log_degree, Word conjugate_invariant,
                 const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
                 const Multiplier *__restrict__ heaps) {
     const Word prime = primes[blockIdx.y];
     const TransformConstants &constant = constants[prime];
-    const Multiplier *heap = heaps + (prime << log_degree);
     const TransformedLimb limb(target, target_limbs, source, source_limbs, log_degree);
     const TileThread thread(log_degree, conjugate_invariant);
     Word words[GROUP_WORDS];
     const Word *column = limb.source + thread.position(thread.row * GROUP_WORDS);
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) words[i] = column[i * ROW_WORDS];
-    merge<GROUP>(words, InnerFactors{heap, thread.spread() + thread.row}, constant.modulus);
+    thread.fetch_factors(heaps + (prime << log_degree));
+    __syncthreads();
+    merge<GROUP>(words, InnerFactors{thread.heap, thread.spread() + thread.row}, constant.modulus);
 #pragma unroll
     for (unsigned i = 0; i < GROUP_WORDS; i++) thread.shared_word(thread.row * GROUP_WORDS + i) = words[i];
     __syncthreads();
     Word *unfolded_words = conjugate_invariant ? nullptr : limb.target;
     switch (log_degree - LOG_ROW) {
-        case 5: merge_top<1>(thread, unfolded_words, heap, constant); break;
-        case 6: merge_top<2>(thread, unfolded_words, heap, constant); break;
-        case 7: merge_top<3>(thread, unfolded_words, heap, constant); break;
-        case 8: merge_top<4>(thread, unfolded_words, heap, constant); break;
+        case 5: merge_top<1>(thread, unfolded_words, constant); break;
+        case 6: merge_top<2>(thread, unfolded_words, constant); break;
+        case 7: merge_top<3>(thread, unfolded_words, constant); break;
+        case 8: merge_top<4>(thread, unfolded_words, constant); break;
     }
     if (!conjugate_invariant) return;
     __syncthreads();

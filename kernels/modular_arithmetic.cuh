@@ -73,3 +73,34 @@ static __device__ __forceinline__ Word negate(Word x, Word p) { return x == 0 ? 
 static __device__ __forceinline__ Word multiply(Word x, Word y, const Modulus &modulus) {
     return reduce((DoubleWord)x * y, modulus);
 }
+
+// --- sums of products without carries --------------------------------------------------------------------------------
+
+// A word below 2^50 as two halves of 25 bits, in one word: the low half lowest.
+struct Halves {
+    unsigned low;
+    unsigned high;
+};
+constexpr unsigned HALF_BITS = 25;
+
+static __device__ __forceinline__ Halves halves_of(Word x) {
+    return {(unsigned)x & ((1u << HALF_BITS) - 1), (unsigned)(x >> HALF_BITS)};
+}
+
+// A sum of up to 2^13 products of words below 2^50. Products of halves are below 2^50, so that one instruction adds one,
+// and no carry passes between the three sums until the end.
+struct HalvesSum {
+    Word low;
+    Word middle;
+    Word high;
+
+    __device__ __forceinline__ void add_product(Halves x, Halves y) {
+        low += (Word)x.low * y.low;
+        middle += (Word)x.low * y.high;
+        middle += (Word)x.high * y.low;
+        high += (Word)x.high * y.high;
+    }
+    __device__ __forceinline__ DoubleWord total() const {
+        return (DoubleWord)low + ((DoubleWord)middle << HALF_BITS) + ((DoubleWord)high << (2 * HALF_BITS));
+    }
+};

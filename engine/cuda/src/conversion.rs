@@ -12,8 +12,8 @@ pub(crate) struct ConversionConstants {
     pub(crate) sources: Vec<u64>,
     /// `F`.
     pub(crate) fraction_bits: u32,
-    /// A row for each source prime, and one more: `[D/p_i]_q`, and `[-D]_q`, for each target prime `q`. Rows are padded with
-    /// zeros to a multiple of [`TARGETS_TOGETHER`].
+    /// A row for each source prime, and one more: `[D/p_i]_q`, and `[-D]_q`, for each target prime `q`, in halves. Rows are padded
+    /// with zeros to a multiple of [`TARGETS_TOGETHER`].
     pub(crate) factors: Vec<u64>,
     /// For each target prime `q` the `Multiplier` of `[D^-1]_q`; of zero for a `q` that divides `D`.
     pub(crate) inverse_products: Vec<u64>,
@@ -39,7 +39,7 @@ impl ConversionConstants {
         let rows = (0..=none).map(|i| {
             let factor =
                 |q: &Modulus| if i == none { q.neg(product(&primes, none, q)) } else { product(&primes, i, q) };
-            let mut row: Vec<u64> = chain.moduli(target).map(factor).collect();
+            let mut row: Vec<u64> = chain.moduli(target).map(factor).map(halves).collect();
             row.resize(row.len().next_multiple_of(TARGETS_TOGETHER), 0);
             row
         });
@@ -53,6 +53,12 @@ impl ConversionConstants {
             inverse_products: multipliers(chain, target, &inverses),
         }
     }
+}
+
+/// The word of the kernels' `Halves`: 25 bits and 25 bits, for sums of products without carries.
+fn halves(residue: u64) -> u64 {
+    const BITS: u32 = 25;
+    (residue >> BITS) << 32 | (residue & ((1 << BITS) - 1))
 }
 
 /// The product of all primes but one modulo `q`.

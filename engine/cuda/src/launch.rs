@@ -226,8 +226,8 @@ pub(crate) fn bottom(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u6
         kernel,
         grid: [(ring.degree() / words) as u32, limbs as u32, 1],
         block: [BOTTOM_THREADS as u32, 1, 1],
-        // A word of padding after every group.
-        shared_bytes: (words + BOTTOM_THREADS) * size_of::<u64>(),
+        // A word of padding after every group, and a multiplier for each thread.
+        shared_bytes: (words + 3 * BOTTOM_THREADS) * size_of::<u64>(),
         arguments,
     }
 }
@@ -239,7 +239,8 @@ pub(crate) fn top(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>)
         kernel,
         grid: [((1 << LOG_ROW) / TILE_COLUMNS) as u32, limbs as u32, 1],
         block: [rows as u32, 1, 1],
-        shared_bytes: rows * TILE_COLUMNS * size_of::<u64>(),
+        // And a multiplier for each thread.
+        shared_bytes: rows * (TILE_COLUMNS + 2) * size_of::<u64>(),
         arguments,
     }
 }
