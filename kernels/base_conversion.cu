@@ -7,11 +7,11 @@ struct ConversionSource {
     Multiplier inverse_cofactor;
     // floor(2^(52 + fraction_bits) / p); (p-1)/2 if there is no other source prime.
     Word overflow;
-    Word unused;
+    Word prime;
 };
 
 // Target primes whose sums a thread forms together, so that a value is fetched from shared memory once for all of them.
-constexpr unsigned TARGETS_TOGETHER = 8;
+constexpr unsigned TARGETS_TOGETHER = 4;
 // Target primes of a block.
 constexpr unsigned TARGETS_OF_BLOCK = 16;
 constexpr unsigned CONVERSION_THREADS = 128;
@@ -39,18 +39,18 @@ static __device__ __forceinline__ Word count_overflows(Word sum, const Conversio
 //
 // Grid: N / threads by target_count / TARGETS_OF_BLOCK, rounded up. A thread owns one coefficient; it keeps y_1 .. y_k and
 // v in its column of shared memory, (source_count + 1) words a thread. `factors` has for each y_i, and for v, a word for
-// each target prime q, in halves: [D/p_i]_q, and [-D]_q; rows are padded to a multiple of TARGETS_TOGETHER.
+// each target prime q, in halves: [D/p_i]_q, and [-D]_q; rows are padded to a multiple of TARGETS_TOGETHER. `target_moduli` has the modulus of each.
 extern "C" __global__ void __launch_bounds__(CONVERSION_THREADS)
     convert_basis(Word *__restrict__ target, const Word *__restrict__ target_limbs,
-                  const Word *__restrict__ target_primes, Word target_count, const Word *__restrict__ source,
-                  const Word *__restrict__ source_limbs, const Word *__restrict__ source_primes, Word source_count,
+                  const Modulus *__restrict__ target_moduli, Word target_count, const Word *__restrict__ source,
+                  const Word *__restrict__ source_limbs, Word source_count,
                   const ConversionSource *__restrict__ sources, Word fraction_bits,
-                  const TwoFactors *__restrict__ factors, Word log_degree, const Modulus *__restrict__ moduli) {
+                  const TwoFactors *__restrict__ factors, Word log_degree) {
     const Word i = word_of_thread();
     Word sum = 0;
     for (Word s = 0; s < source_count; s++) {
         const Word x = source[word_at(source_limbs[s], log_degree, i)];
-        const Word y = multiply(x, sources[s].inverse_cofactor, moduli[source_primes[s]].value);
+        const Word y = multiply(x, sources[s].inverse_cofactor, sources[s].prime);
         value_of_thread(s) = halves_of(y);
         // y m / 2^52 of y < 2^50.
         sum += source_count == 1 ? y : __umul64hi(y << 12, sources[s].overflow);
@@ -77,7 +77,7 @@ extern "C" __global__ void __launch_bounds__(CONVERSION_THREADS)
         for (unsigned t = 0; t < TARGETS_TOGETHER; t++) {
             if (first + t < target_count) {
                 target[word_at(target_limbs[first + t], log_degree, i)] =
-                    reduce(sums[t].total(), moduli[target_primes[first + t]]);
+                    reduce(sums[t].total(), target_moduli[first + t]);
             }
         }
     }

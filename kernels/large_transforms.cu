@@ -61,15 +61,25 @@ struct RowThread {
     }
 };
 
-extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
-    forward_bottom(Word *target, const Word *__restrict__ target_limbs, const Word *source,
-                   const Word *__restrict__ source_limbs, Word log_degree, Word /* the rows of both rings are the same */,
-                   const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,
-                   const Multiplier *__restrict__ heaps) {
-    const Word prime = primes[blockIdx.y];
-    const Modulus modulus = constants[prime].modulus;
-    const Multiplier *heap = heaps + (prime << log_degree);
-    const TransformedLimb limb(target, target_limbs, source, source_limbs, log_degree);
+// What a forward transform leaves: its values.
+struct Values {
+    __device__ __forceinline__ Word operator()(Word value, unsigned) const { return value; }
+};
+
+// Or a quotient: the dividend's values less these, which are a remainder's, times an inverse.
+struct Quotient {
+    const Word *dividend;
+    Multiplier inverse;
+    Word p;
+
+    __device__ __forceinline__ Word operator()(Word remainder, unsigned position) const {
+        return multiply(dividend[position] + p - remainder, inverse, p);
+    }
+};
+
+template <class Finish>
+static __device__ __forceinline__ void split_rows(const TransformedLimb &limb, Word log_degree, const Multiplier *heap,
+                                                  const Modulus &modulus, const Finish &finish) {
     const RowThread thread;
     Word words[GROUP_WORDS];
 #pragma unroll
@@ -87,7 +97,35 @@ extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
     for (unsigned i = 0; i < GROUP_WORDS; i++) thread.adjacent(i) = reduce(words[i], modulus);
     __syncwarp();
 #pragma unroll
-    for (unsigned i = 0; i < GROUP_WORDS; i++) limb.target[thread.position(i)] = thread.strided(i);
+    for (unsigned i = 0; i < GROUP_WORDS; i++) {
+        const unsigned position = thread.position(i);
+        limb.target[position] = finish(thread.strided(i), position);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
+    forward_bottom(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                   const Word *__restrict__ source_limbs, Word log_degree,
+                   Word /* the rows of both rings are the same */, const Word *__restrict__ primes,
+                   const TransformConstants *__restrict__ constants, const Multiplier *__restrict__ heaps) {
+    const Word prime = primes[blockIdx.y];
+    split_rows(TransformedLimb(target, target_limbs, source, source_limbs, log_degree), log_degree,
+               heaps + (prime << log_degree), constants[prime].modulus, Values{});
+}
+
+// The same at the end of a division: the remainder's values do not go to memory.
+extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
+    forward_bottom_of_division(Word *target, const Word *__restrict__ target_limbs, const Word *source,
+                               const Word *__restrict__ source_limbs, Word log_degree,
+                               Word /* the rows of both rings are the same */, const Word *__restrict__ primes,
+                               const TransformConstants *__restrict__ constants,
+                               const Multiplier *__restrict__ heaps, const Word *__restrict__ dividend,
+                               const Word *__restrict__ dividend_limbs, const Multiplier *__restrict__ inverses) {
+    const Word prime = primes[blockIdx.y];
+    const Modulus modulus = constants[prime].modulus;
+    const Word *dividend_limb = dividend + (dividend_limbs[blockIdx.y] << log_degree);
+    split_rows(TransformedLimb(target, target_limbs, source, source_limbs, log_degree), log_degree,
+               heaps + (prime << log_degree), modulus, Quotient{dividend_limb, inverses[blockIdx.y], modulus.value});
 }
 
 extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)

@@ -9,7 +9,7 @@ typedef unsigned long long Word;
 typedef unsigned __int128 DoubleWord;
 
 // A prime p and what reduces words modulo p.
-struct Modulus {
+struct alignas(16) Modulus {
     Word value;
     // floor(2^64 / p)
     Word word_quotient;

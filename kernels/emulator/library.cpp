@@ -56,6 +56,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(forward_limb),
     KERNEL(forward_top),
     KERNEL(forward_bottom),
+    KERNEL(forward_bottom_of_division),
     KERNEL(inverse_limb),
     KERNEL(inverse_bottom),
     KERNEL(inverse_top),

@@ -82,16 +82,17 @@ impl<D: Device> Cuda<D> {
             None => source,
         };
         let inverses = self.tables.conversion(&self.device, &self.chain, dropped, kept)?.inverse_products;
-        let limbs = self.all_positions(kept, basis)?;
-        // SAFETY: the source, its residues and the quotient are of this ring and live; the quotient is new. There is a
-        // factor for each of its limbs.
+        // SAFETY: the source, its residues and the quotient are of this ring and live; the quotient is new. There is an
+        // inverse for each of its limbs.
         unsafe {
             self.convert(ring, (kept, target), (dropped, residues))?;
-            if domain == Domain::Evaluation {
-                self.transform(Forward, ring, kept, target, target)?;
+            match domain {
+                Domain::Evaluation => self.transform_to_quotient(ring, target, source, inverses)?,
+                Domain::Coefficient => {
+                    let arguments = [target.address, source.address, self.all_positions(kept, basis)?, inverses];
+                    self.on_words(Kernel::SubtractFromAndScale, ring, kept, &arguments)?;
+                }
             }
-            let arguments = [target.address, source.address, limbs, inverses];
-            self.on_words(Kernel::SubtractFromAndScale, ring, kept, &arguments)?;
         }
         Ok(quotient)
     }
@@ -110,17 +111,15 @@ impl<D: Device> Cuda<D> {
         let arguments = vec![
             target.address,
             self.all_positions(targets, target.basis)?,
-            self.primes(targets)?,
+            tables.moduli,
             targets.len() as u64,
             source.address,
             self.all_positions(sources, source.basis)?,
-            self.primes(sources)?,
             sources.len() as u64,
             tables.sources,
             tables.fraction_bits,
             tables.factors,
             ring.log_degree.into(),
-            self.moduli(),
         ];
         // SAFETY: promised by the caller; the tables have an entry for each source and each target prime, and the positions
         // lie within the polynomials.

@@ -3,24 +3,26 @@
 
 use fhe_ring::{Basis, Modulus, PrimeChain};
 
-use crate::tables::{multiplier, multipliers};
+use crate::tables::{modulus, multiplier, multipliers};
 
 /// The constants of the conversion from one basis to another.
 pub(crate) struct ConversionConstants {
     /// `ConversionSource` of each source prime: the `Multiplier` of `(D/p_i)^-1`, then `m_i`, or `(p-1)/2` of a single
-    /// source prime, then an unused word.
+    /// source prime, then `p_i`.
     pub(crate) sources: Vec<u64>,
     /// `F`.
     pub(crate) fraction_bits: u32,
     /// A row for each source prime, and one more: `[D/p_i]_q`, and `[-D]_q`, for each target prime `q`, in halves. Rows are padded
     /// with zeros to a multiple of [`TARGETS_TOGETHER`].
     pub(crate) factors: Vec<u64>,
+    /// The `Modulus` of each target prime.
+    pub(crate) moduli: Vec<u64>,
     /// For each target prime `q` the `Multiplier` of `[D^-1]_q`; of zero for a `q` that divides `D`.
     pub(crate) inverse_products: Vec<u64>,
 }
 
 /// Target primes whose sums a thread forms together.
-const TARGETS_TOGETHER: usize = 8;
+const TARGETS_TOGETHER: usize = 4;
 
 impl ConversionConstants {
     pub(crate) fn new(chain: &PrimeChain, source: Basis, target: Basis) -> Self {
@@ -33,7 +35,7 @@ impl ConversionConstants {
         let sources = (primes.iter().enumerate()).flat_map(|(i, p)| {
             let inverse = p.inverse(product(&primes, i, p)).expect("the primes of a chain are distinct");
             let [value, quotient] = multiplier(p, inverse);
-            [value, quotient, overflow(p), 0]
+            [value, quotient, overflow(p), p.value()]
         });
         let none = primes.len();
         let rows = (0..=none).map(|i| {
@@ -50,6 +52,7 @@ impl ConversionConstants {
             sources: sources.collect(),
             fraction_bits,
             factors,
+            moduli: chain.moduli(target).flat_map(modulus).collect(),
             inverse_products: multipliers(chain, target, &inverses),
         }
     }

@@ -33,6 +33,8 @@ kernels! {
     ForwardTop = "forward_top",
     /// The layers of a large forward transform within rows.
     ForwardBottom = "forward_bottom",
+    /// The same, and the end of a division.
+    ForwardBottomOfDivision = "forward_bottom_of_division",
     /// An inverse transform of a small limb.
     InverseLimb = "inverse_limb",
     /// The layers of a large inverse transform within rows.

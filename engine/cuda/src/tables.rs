@@ -51,8 +51,10 @@ pub(crate) struct ConversionTables {
     pub(crate) sources: u64,
     /// The bits behind the point of overflow counts: the number itself.
     pub(crate) fraction_bits: u64,
-    /// For each target prime a word for each source prime and one more.
+    /// A row of target primes for each source prime, and one more.
     pub(crate) factors: u64,
+    /// `Modulus` of each target prime.
+    pub(crate) moduli: u64,
     /// A `Multiplier` for each target prime: the inverse of the product of the source primes.
     pub(crate) inverse_products: u64,
 }
@@ -133,11 +135,12 @@ impl<D: Device> Tables<D> {
             let memory = [
                 device.upload(&constants.sources)?,
                 device.upload(&constants.factors)?,
+                device.upload(&constants.moduli)?,
                 device.upload(&constants.inverse_products)?,
             ];
-            let [sources, factors, inverse_products] = memory.each_ref().map(|memory| device.address(memory));
+            let [sources, factors, moduli, inverse_products] = memory.each_ref().map(|memory| device.address(memory));
             let fraction_bits = constants.fraction_bits.into();
-            Ok((ConversionTables { sources, fraction_bits, factors, inverse_products }, memory.into()))
+            Ok((ConversionTables { sources, fraction_bits, factors, moduli, inverse_products }, memory.into()))
         })
     }
 }
@@ -155,7 +158,7 @@ fn stored(heap: &[u64]) -> impl Iterator<Item = u64> + '_ {
 }
 
 /// The words of the kernels' `Modulus`.
-fn modulus(prime: &Modulus) -> [u64; 4] {
+pub(crate) fn modulus(prime: &Modulus) -> [u64; 4] {
     let p = prime.value() as u128;
     let residue = ((1u128 << 64) % p) as u64;
     let [residue, residue_quotient] = multiplier(prime, residue);

@@ -24,43 +24,78 @@ impl<D: Device> Cuda<D> {
         target: Place,
         source: Place,
     ) -> Result<(), CudaError> {
-        let tables = self.tables.transforms(&self.device, &self.chain, ring)?;
-        let primes = self.primes(basis)?;
-        let target_limbs = self.all_positions(basis, target.basis)?;
-        let source_limbs = self.all_positions(basis, source.basis)?;
-        let arguments = |[source, source_limbs]: [u64; 2]| {
-            vec![
-                target.address,
-                target_limbs,
-                source,
-                source_limbs,
-                ring.log_degree.into(),
-                (ring.kind == RingKind::ConjugateInvariant).into(),
-                primes,
-                tables.constants,
-                if direction == Direction::Forward { tables.forward } else { tables.inverse },
-            ]
-        };
-        let (first, second) = ([source.address, source_limbs], [target.address, target_limbs]);
         let limbs = basis.len();
+        let first = self.transform_arguments(direction, ring, basis, target, source)?;
+        let second = || self.transform_arguments(direction, ring, basis, target, target);
         let launches = match (direction, launch::is_large(ring)) {
-            (Direction::Forward, false) => {
-                vec![launch::small_transform(Kernel::ForwardLimb, ring, limbs, arguments(first))]
-            }
-            (Direction::Inverse, false) => {
-                vec![launch::small_transform(Kernel::InverseLimb, ring, limbs, arguments(first))]
-            }
+            (Direction::Forward, false) => vec![launch::small_transform(Kernel::ForwardLimb, ring, limbs, first)],
+            (Direction::Inverse, false) => vec![launch::small_transform(Kernel::InverseLimb, ring, limbs, first)],
             (Direction::Forward, true) => vec![
-                launch::top(Kernel::ForwardTop, ring, limbs, arguments(first)),
-                launch::bottom(Kernel::ForwardBottom, ring, limbs, arguments(second)),
+                launch::top(Kernel::ForwardTop, ring, limbs, first),
+                launch::bottom(Kernel::ForwardBottom, ring, limbs, second()?),
             ],
             (Direction::Inverse, true) => vec![
-                launch::bottom(Kernel::InverseBottom, ring, limbs, arguments(first)),
-                launch::top(Kernel::InverseTop, ring, limbs, arguments(second)),
+                launch::bottom(Kernel::InverseBottom, ring, limbs, first),
+                launch::top(Kernel::InverseTop, ring, limbs, second()?),
             ],
         };
-        // SAFETY: the limbs lie within the polynomials, which are promised to live; the tables have an entry for each limb
-        // and for each prime of the chain at this degree.
+        // SAFETY: the limbs lie within the polynomials, which are promised to live.
         launches.iter().try_for_each(|launch| unsafe { self.launch(launch) })
+    }
+
+    /// Transforms a remainder, coefficients, into what is left of a dividend, values, after subtracting it and multiplying
+    /// with an inverse for each limb.
+    ///
+    /// # Safety
+    /// The places are those of live polynomials of this ring, and the dividend has the primes of the remainder, which
+    /// nobody else uses. At `inverses` is a `Multiplier` for each limb of the remainder.
+    pub(crate) unsafe fn transform_to_quotient(
+        &self,
+        ring: Ring,
+        remainder: Place,
+        dividend: Place,
+        inverses: u64,
+    ) -> Result<(), CudaError> {
+        let basis = remainder.basis;
+        let division = [dividend.address, self.all_positions(basis, dividend.basis)?, inverses];
+        if !launch::is_large(ring) {
+            let arguments = [&[remainder.address], &division[..]].concat();
+            // SAFETY: promised by the caller.
+            return unsafe {
+                self.transform(Direction::Forward, ring, basis, remainder, remainder)?;
+                self.on_words(Kernel::SubtractFromAndScale, ring, basis, &arguments)
+            };
+        }
+        let arguments = self.transform_arguments(Direction::Forward, ring, basis, remainder, remainder)?;
+        let with_division = [&arguments[..], &division].concat();
+        // SAFETY: promised by the caller; the limbs lie within the polynomials.
+        unsafe {
+            self.launch(&launch::top(Kernel::ForwardTop, ring, basis.len(), arguments))?;
+            self.launch(&launch::bottom(Kernel::ForwardBottomOfDivision, ring, basis.len(), with_division))
+        }
+    }
+
+    /// What all kernels of transforms are told; the tables have an entry for each limb and for each prime of the chain at
+    /// this degree.
+    fn transform_arguments(
+        &self,
+        direction: Direction,
+        ring: Ring,
+        basis: Basis,
+        target: Place,
+        source: Place,
+    ) -> Result<Vec<u64>, CudaError> {
+        let tables = self.tables.transforms(&self.device, &self.chain, ring)?;
+        Ok(vec![
+            target.address,
+            self.all_positions(basis, target.basis)?,
+            source.address,
+            self.all_positions(basis, source.basis)?,
+            ring.log_degree.into(),
+            (ring.kind == RingKind::ConjugateInvariant).into(),
+            self.primes(basis)?,
+            tables.constants,
+            if direction == Direction::Forward { tables.forward } else { tables.inverse },
+        ])
     }
 }
