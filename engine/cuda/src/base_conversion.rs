@@ -18,26 +18,31 @@ impl<D: Device> Cuda<D> {
     ) -> Result<Vec<(usize, D::Memory)>, CudaError> {
         let shape @ Shape { ring, basis, .. } = source.shape;
         let target = shape.with_basis(basis.with_special(special));
+        let (numbers, digits): (Vec<usize>, Vec<Basis>) = basis.digits(groups).unzip();
+        if digits.is_empty() {
+            return Ok(Vec::new());
+        }
         let source = self.place(source);
         let coefficients = self.allocate(shape)?;
         let residues = self.place_of(&coefficients, shape);
-        // SAFETY: the source has the words of its shape, and the coefficients are new.
-        unsafe { self.transform(Inverse, ring, basis, residues, source) }?;
-        (basis.digits(groups))
-            .map(|(number, digit)| {
-                let lifted = self.allocate(target)?;
-                let place = self.place_of(&lifted, target);
+        let lifted = self.device.allocate_together(digits.len(), target.words())?;
+        let places: Vec<Place> = lifted.iter().map(|digit| self.place_of(digit, target)).collect();
+        let all = places[0].address;
+        let limbs = self.tables.digits(&self.device, &self.chain, basis, groups, special)?;
+        let copy = vec![all, limbs.own.positions, source.address, limbs.sources, ring.log_degree.into()];
+        // SAFETY: the source and its coefficients are of this ring and live. The lifted digits are new and lie one after the
+        // other, as the tables of all their limbs say.
+        unsafe {
+            self.transform(Inverse, ring, basis, residues, source)?;
+            self.launch(&launch::words(Kernel::CopyLimbs, ring, limbs.own.count, copy))?;
+            for (&digit, &place) in digits.iter().zip(&places) {
                 let missing = Basis::of(basis.ciphertext_indices().filter(|&i| !digit.has_ciphertext_prime(i)))
                     .with_special(special);
-                // SAFETY: the source and its coefficients are of this ring and live, and the lifted digit is new.
-                unsafe {
-                    self.copy_limbs(ring, digit, place, source)?;
-                    self.convert(ring, (missing, place), (digit, residues))?;
-                    self.transform(Forward, ring, missing, place, place)?;
-                }
-                Ok((number, lifted))
-            })
-            .collect()
+                self.convert(ring, (missing, place), (digit, residues))?;
+            }
+            self.transform_limbs(Forward, ring, (all, limbs.missing), (all, limbs.missing))?;
+        }
+        Ok(numbers.into_iter().zip(lifted).collect())
     }
 
     pub(crate) fn lift(&self, source: Operand<'_, D::Memory>, target: Shape) -> Result<D::Memory, CudaError> {

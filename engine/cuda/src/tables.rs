@@ -22,6 +22,7 @@ pub(crate) struct Tables<D: Device> {
     transforms: Cache<D, Ring, TransformTables>,
     special_products: Cache<D, Basis, SpecialProducts>,
     conversions: Cache<D, (Basis, Basis), ConversionTables>,
+    digits: Cache<D, (Basis, Vec<Basis>, usize), DigitTables>,
 }
 
 /// The tables of one ring's transforms.
@@ -59,6 +60,27 @@ pub(crate) struct ConversionTables {
     pub(crate) inverse_products: u64,
 }
 
+/// The limbs of all digits of a polynomial, which lie one digit after the other.
+#[derive(Clone, Copy)]
+pub(crate) struct DigitTables {
+    /// Where the limbs lie by which digits are defined, and where in the polynomial they come from.
+    pub(crate) own: Limbs,
+    pub(crate) sources: u64,
+    /// Where the others lie.
+    pub(crate) missing: Limbs,
+}
+
+/// Limbs of a launch.
+#[derive(Clone, Copy)]
+pub(crate) struct Limbs {
+    /// How many.
+    pub(crate) count: usize,
+    /// The position of each.
+    pub(crate) positions: u64,
+    /// The position in the chain of the prime of each.
+    pub(crate) primes: u64,
+}
+
 impl<D: Device> Tables<D> {
     pub(crate) fn new(device: &D, chain: &PrimeChain) -> Result<Self, CudaError> {
         let moduli: Vec<u64> = chain.moduli(chain.full_basis()).flat_map(modulus).collect();
@@ -68,6 +90,7 @@ impl<D: Device> Tables<D> {
             transforms: Cache::default(),
             special_products: Cache::default(),
             conversions: Cache::default(),
+            digits: Cache::default(),
         })
     }
 
@@ -82,6 +105,44 @@ impl<D: Device> Tables<D> {
             let position = |prime| within.position(prime).map_or(ABSENT, |position| position as u64);
             let memory = device.upload(&basis.indices().map(position).collect::<Vec<_>>())?;
             Ok((device.address(&memory), vec![memory]))
+        })
+    }
+
+    /// The limbs of the digits of a polynomial over `basis`, each extended by so many special primes.
+    pub(crate) fn digits(
+        &self,
+        device: &D,
+        chain: &PrimeChain,
+        basis: Basis,
+        groups: &[Basis],
+        special: usize,
+    ) -> Result<DigitTables, CudaError> {
+        self.digits.get((basis, groups.to_vec(), special), || {
+            let (target, full) = (basis.with_special(special), chain.full_basis());
+            let [mut own, mut own_primes, mut sources, mut missing, mut missing_primes] = [const { Vec::new() }; 5];
+            for (number, (_, digit)) in basis.digits(groups).enumerate() {
+                for (position, prime) in target.indices().enumerate() {
+                    let position = (number * target.len() + position) as u64;
+                    let in_chain = full.position(prime).expect("operands have primes of the chain only") as u64;
+                    if digit.position(prime).is_some() {
+                        own.push(position);
+                        own_primes.push(in_chain);
+                        sources.push(basis.position(prime).expect("a digit's primes are the polynomial's") as u64);
+                    } else {
+                        missing.push(position);
+                        missing_primes.push(in_chain);
+                    }
+                }
+            }
+            let tables = [&own, &own_primes, &sources, &missing, &missing_primes];
+            let memory = tables.into_iter().map(|table| device.upload(table)).collect::<Result<Vec<_>, _>>()?;
+            let address = |i: usize| device.address(&memory[i]);
+            let digits = DigitTables {
+                own: Limbs { count: own.len(), positions: address(0), primes: address(1) },
+                sources: address(2),
+                missing: Limbs { count: missing.len(), positions: address(3), primes: address(4) },
+            };
+            Ok((digits, memory))
         })
     }
 

@@ -2,7 +2,7 @@
 
 use fhe_ring::{Basis, Ring, RingKind};
 
-use crate::{Cuda, CudaError, Device, Kernel, cuda::Place, launch};
+use crate::{Cuda, CudaError, Device, Kernel, cuda::Place, launch, tables::Limbs};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -24,22 +24,38 @@ impl<D: Device> Cuda<D> {
         target: Place,
         source: Place,
     ) -> Result<(), CudaError> {
-        let limbs = basis.len();
-        let first = self.transform_arguments(direction, ring, basis, target, source)?;
-        let second = || self.transform_arguments(direction, ring, basis, target, target);
+        let (from, to) = (self.limbs(basis, source.basis)?, self.limbs(basis, target.basis)?);
+        // SAFETY: promised by the caller; the limbs lie within the polynomials.
+        unsafe { self.transform_limbs(direction, ring, (target.address, to), (source.address, from)) }
+    }
+
+    /// As [`Cuda::transform`] for any limbs, as many of the source as of the target, of the same primes.
+    ///
+    /// # Safety
+    /// At the addresses are live words with those limbs. Nobody else uses the target.
+    pub(crate) unsafe fn transform_limbs(
+        &self,
+        direction: Direction,
+        ring: Ring,
+        target: (u64, Limbs),
+        source: (u64, Limbs),
+    ) -> Result<(), CudaError> {
+        let count = target.1.count;
+        let first = self.transform_arguments(direction, ring, target, source)?;
+        let second = || self.transform_arguments(direction, ring, target, target);
         let launches = match (direction, launch::is_large(ring)) {
-            (Direction::Forward, false) => vec![launch::small_transform(Kernel::ForwardLimb, ring, limbs, first)],
-            (Direction::Inverse, false) => vec![launch::small_transform(Kernel::InverseLimb, ring, limbs, first)],
+            (Direction::Forward, false) => vec![launch::small_transform(Kernel::ForwardLimb, ring, count, first)],
+            (Direction::Inverse, false) => vec![launch::small_transform(Kernel::InverseLimb, ring, count, first)],
             (Direction::Forward, true) => vec![
-                launch::top(Kernel::ForwardTop, ring, limbs, first),
-                launch::bottom(Kernel::ForwardBottom, ring, limbs, second()?),
+                launch::top(Kernel::ForwardTop, ring, count, first),
+                launch::bottom(Kernel::ForwardBottom, ring, count, second()?),
             ],
             (Direction::Inverse, true) => vec![
-                launch::bottom(Kernel::InverseBottom, ring, limbs, first),
-                launch::top(Kernel::InverseTop, ring, limbs, second()?),
+                launch::bottom(Kernel::InverseBottom, ring, count, first),
+                launch::top(Kernel::InverseTop, ring, count, second()?),
             ],
         };
-        // SAFETY: the limbs lie within the polynomials, which are promised to live.
+        // SAFETY: promised by the caller.
         launches.iter().try_for_each(|launch| unsafe { self.launch(launch) })
     }
 
@@ -66,7 +82,8 @@ impl<D: Device> Cuda<D> {
                 self.on_words(Kernel::SubtractFromAndScale, ring, basis, &arguments)
             };
         }
-        let arguments = self.transform_arguments(Direction::Forward, ring, basis, remainder, remainder)?;
+        let words = (remainder.address, self.limbs(basis, basis)?);
+        let arguments = self.transform_arguments(Direction::Forward, ring, words, words)?;
         let with_division = [&arguments[..], &division].concat();
         // SAFETY: promised by the caller; the limbs lie within the polynomials.
         unsafe {
@@ -81,21 +98,25 @@ impl<D: Device> Cuda<D> {
         &self,
         direction: Direction,
         ring: Ring,
-        basis: Basis,
-        target: Place,
-        source: Place,
+        (target, to): (u64, Limbs),
+        (source, from): (u64, Limbs),
     ) -> Result<Vec<u64>, CudaError> {
         let tables = self.tables.transforms(&self.device, &self.chain, ring)?;
         Ok(vec![
-            target.address,
-            self.all_positions(basis, target.basis)?,
-            source.address,
-            self.all_positions(basis, source.basis)?,
+            target,
+            to.positions,
+            source,
+            from.positions,
             ring.log_degree.into(),
             (ring.kind == RingKind::ConjugateInvariant).into(),
-            self.primes(basis)?,
+            to.primes,
             tables.constants,
             if direction == Direction::Forward { tables.forward } else { tables.inverse },
         ])
+    }
+
+    /// The limbs of the primes `basis` of a polynomial over `within`.
+    fn limbs(&self, basis: Basis, within: Basis) -> Result<Limbs, CudaError> {
+        Ok(Limbs { count: basis.len(), positions: self.all_positions(basis, within)?, primes: self.primes(basis)? })
     }
 }

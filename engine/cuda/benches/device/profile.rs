@@ -55,6 +55,10 @@ impl Device for Profiled {
         self.driver.allocate(words)
     }
 
+    fn allocate_together(&self, count: usize, words: usize) -> Result<Vec<DriverMemory>, CudaError> {
+        self.driver.allocate_together(count, words)
+    }
+
     fn zeros(&self, words: usize) -> Result<DriverMemory, CudaError> {
         self.driver.zeros(words)
     }

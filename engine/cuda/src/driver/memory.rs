@@ -2,48 +2,55 @@
 
 use std::{ffi::c_void, sync::Arc};
 
-use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, result, sys};
+use cudarc::driver::{CudaContext, CudaSlice, CudaStream, CudaView, DevicePtr, DriverError, result, sys};
 
 use super::Driver;
 use crate::CudaError;
 
 /// Words on a GPU.
 pub struct DriverMemory {
-    /// One word where there are none: the driver has no empty allocations.
-    slice: CudaSlice<u64>,
+    /// What they lie in, perhaps with others. One word where there are none: the driver has no empty allocations.
+    allocation: Arc<CudaSlice<u64>>,
+    first: usize,
     words: usize,
 }
 
 impl DriverMemory {
+    /// All words of an allocation, or none.
+    pub(super) fn whole(allocation: CudaSlice<u64>, words: usize) -> Self {
+        Self { allocation: Arc::new(allocation), first: 0, words }
+    }
+
     pub(super) fn words(&self) -> usize {
         self.words
     }
 
-    pub(super) fn slice(&self) -> &CudaSlice<u64> {
-        &self.slice
-    }
-
-    pub(super) fn slice_mut(&mut self) -> &mut CudaSlice<u64> {
-        &mut self.slice
+    pub(super) fn view(&self) -> CudaView<'_, u64> {
+        self.allocation.slice(self.first..self.first + self.words)
     }
 
     pub(super) fn address(&self, stream: &CudaStream) -> u64 {
-        self.slice.device_ptr(stream).0
+        self.allocation.device_ptr(stream).0 + (self.first * size_of::<u64>()) as u64
     }
 }
 
 impl Driver {
-    pub(super) fn allocate_words(&self, words: usize) -> Result<DriverMemory, CudaError> {
+    pub(super) fn allocate_words(&self, words: usize) -> Result<CudaSlice<u64>, CudaError> {
         // SAFETY: any bits are words, and kernels write them before they read them.
         let take = || unsafe { self.stream.alloc::<u64>(words.max(1)) };
-        let slice = take().or_else(|error| {
+        take().or_else(|error| {
             if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
                 return Err(self.failure("allocation", error));
             }
             // Memory that the pool holds in pieces too small is given back first.
             self.release_freed().and_then(|()| take()).map_err(|_| self.out_of_memory(words))
-        })?;
-        Ok(DriverMemory { slice, words })
+        })
+    }
+
+    pub(super) fn allocate_neighbours(&self, count: usize, words: usize) -> Result<Vec<DriverMemory>, CudaError> {
+        let allocation = Arc::new(self.allocate_words(count * words)?);
+        let part = |i| DriverMemory { allocation: Arc::clone(&allocation), first: i * words, words };
+        Ok((0..count).map(part).collect())
     }
 
     /// Gives the system back what no buffer uses.

@@ -107,25 +107,29 @@ impl Device for Driver {
     type Memory = DriverMemory;
 
     fn allocate(&self, words: usize) -> Result<DriverMemory, CudaError> {
-        self.allocate_words(words)
+        Ok(DriverMemory::whole(self.allocate_words(words)?, words))
+    }
+
+    fn allocate_together(&self, count: usize, words: usize) -> Result<Vec<DriverMemory>, CudaError> {
+        self.allocate_neighbours(count, words)
     }
 
     fn zeros(&self, words: usize) -> Result<DriverMemory, CudaError> {
-        let mut memory = self.allocate_words(words)?;
-        self.stream.memset_zeros(memory.slice_mut()).map_err(|error| self.failure("zeros", error))?;
-        Ok(memory)
+        let mut allocation = self.allocate_words(words)?;
+        self.stream.memset_zeros(&mut allocation).map_err(|error| self.failure("zeros", error))?;
+        Ok(DriverMemory::whole(allocation, words))
     }
 
     fn upload(&self, words: &[u64]) -> Result<DriverMemory, CudaError> {
-        let mut memory = self.allocate_words(words.len())?;
+        let mut allocation = self.allocate_words(words.len())?;
         // Words of pageable memory are copied away before this returns.
-        self.stream.memcpy_htod(words, memory.slice_mut()).map_err(|error| self.failure("upload", error))?;
-        Ok(memory)
+        self.stream.memcpy_htod(words, &mut allocation).map_err(|error| self.failure("upload", error))?;
+        Ok(DriverMemory::whole(allocation, words.len()))
     }
 
     fn download(&self, memory: &DriverMemory) -> Result<Vec<u64>, CudaError> {
         let mut words = vec![0; memory.words()];
-        let copied = self.stream.memcpy_dtoh(&memory.slice().slice(..words.len()), &mut words);
+        let copied = self.stream.memcpy_dtoh(&memory.view(), &mut words);
         copied.and_then(|()| self.stream.synchronize()).map_err(|error| self.failure("download", error))?;
         Ok(words)
     }

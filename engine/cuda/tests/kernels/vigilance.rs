@@ -66,6 +66,10 @@ impl Device for Tampering {
         Emulator::default().allocate(words)
     }
 
+    fn allocate_together(&self, count: usize, words: usize) -> Result<Vec<Memory>, CudaError> {
+        Emulator::default().allocate_together(count, words)
+    }
+
     fn zeros(&self, words: usize) -> Result<Memory, CudaError> {
         Emulator::default().zeros(words)
     }
