@@ -16,10 +16,12 @@ constexpr unsigned PADDED_ROW_WORDS = ROW_WORDS + ROW_WORDS / GROUP_WORDS;
 constexpr unsigned ROW_THREADS = ROW_WORDS / GROUP_WORDS;
 constexpr unsigned BOTTOM_THREADS = 128;
 constexpr unsigned ROWS_OF_BLOCK = BOTTOM_THREADS / ROW_THREADS;
+// Blocks that a multiprocessor should have registers for, where that many need no local memory.
+constexpr unsigned BOTTOM_BLOCKS = 6;
 constexpr unsigned TILE_COLUMNS = 16;
 // One for each row of a tile.
 constexpr unsigned TOP_THREADS = 256;
-// Blocks that a multiprocessor should have registers for: as many as need no local memory.
+// As many as need no local memory.
 constexpr unsigned FORWARD_TOP_BLOCKS = 3;
 constexpr unsigned INVERSE_TOP_BLOCKS = 2;
 
@@ -114,7 +116,7 @@ extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
 }
 
 // The same at the end of a division: the remainder's values do not go to memory.
-extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
+extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS, BOTTOM_BLOCKS)
     forward_bottom_of_division(Word *target, const Word *__restrict__ target_limbs, const Word *source,
                                const Word *__restrict__ source_limbs, Word log_degree,
                                Word /* the rows of both rings are the same */, const Word *__restrict__ primes,
@@ -128,7 +130,7 @@ extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
                heaps + (prime << log_degree), modulus, Quotient{dividend_limb, inverses[blockIdx.y], modulus.value});
 }
 
-extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS)
+extern "C" __global__ void __launch_bounds__(BOTTOM_THREADS, BOTTOM_BLOCKS)
     inverse_bottom(Word *target, const Word *__restrict__ target_limbs, const Word *source,
                    const Word *__restrict__ source_limbs, Word log_degree, Word /* the rows of both rings are the same */,
                    const Word *__restrict__ primes, const TransformConstants *__restrict__ constants,

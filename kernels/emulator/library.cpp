@@ -78,6 +78,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(trace),
     KERNEL(parity_split),
     KERNEL(convert_basis),
+    KERNEL(convert_limb),
     KERNEL(subtract_from_and_scale),
     KERNEL(gadget_product),
     KERNEL(find_limbs),

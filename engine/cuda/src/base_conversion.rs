@@ -1,6 +1,6 @@
 //! Lifting to more primes and dividing by primes.
 
-use fhe_ring::{Basis, Domain, Operand, Ring, Shape};
+use fhe_ring::{Basis, Domain, Modulus, Operand, Ring, Shape};
 
 use crate::{
     Cuda, CudaError, Device, Kernel,
@@ -113,18 +113,29 @@ impl<D: Device> Cuda<D> {
         (sources, source): (Basis, Place),
     ) -> Result<(), CudaError> {
         let tables = self.tables.conversion(&self.device, &self.chain, sources, targets)?;
+        let target_limbs = self.all_positions(targets, target.basis)?;
+        let source_limbs = self.all_positions(sources, source.basis)?;
+        let log_degree = ring.log_degree.into();
+        if let [prime] = self.chain.moduli(sources).map(Modulus::value).collect::<Vec<_>>()[..] {
+            let arguments =
+                vec![target.address, target_limbs, tables.moduli, source.address, source_limbs, prime, log_degree];
+            let launch = launch::words(Kernel::ConvertLimb, ring, targets.len(), arguments);
+            // SAFETY: promised by the caller; there is a modulus for each target prime, and the positions lie within the
+            // polynomials.
+            return unsafe { self.launch(&launch) };
+        }
         let arguments = vec![
             target.address,
-            self.all_positions(targets, target.basis)?,
+            target_limbs,
             tables.moduli,
             targets.len() as u64,
             source.address,
-            self.all_positions(sources, source.basis)?,
+            source_limbs,
             sources.len() as u64,
             tables.sources,
             tables.fraction_bits,
             tables.factors,
-            ring.log_degree.into(),
+            log_degree,
         ];
         // SAFETY: promised by the caller; the tables have an entry for each source and each target prime, and the positions
         // lie within the polynomials.

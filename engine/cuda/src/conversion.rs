@@ -7,8 +7,7 @@ use crate::tables::{modulus, multiplier, multipliers};
 
 /// The constants of the conversion from one basis to another.
 pub(crate) struct ConversionConstants {
-    /// `ConversionSource` of each source prime: the `Multiplier` of `(D/p_i)^-1`, then `m_i`, or `(p-1)/2` of a single
-    /// source prime, then `p_i`.
+    /// `ConversionSource` of each source prime: the `Multiplier` of `(D/p_i)^-1`, then `m_i`, then `p_i`.
     pub(crate) sources: Vec<u64>,
     /// `F`.
     pub(crate) fraction_bits: u32,
@@ -28,10 +27,7 @@ impl ConversionConstants {
     pub(crate) fn new(chain: &PrimeChain, source: Basis, target: Basis) -> Self {
         let primes: Vec<Modulus> = chain.moduli(source).copied().collect();
         let fraction_bits = primes.iter().map(|p| p.bits() - 1).min().unwrap_or(1);
-        let overflow = |p: &Modulus| match primes.len() {
-            1 => p.value() / 2,
-            _ => ((1u128 << (52 + fraction_bits)) / u128::from(p.value())) as u64,
-        };
+        let overflow = |p: &Modulus| ((1u128 << (52 + fraction_bits)) / u128::from(p.value())) as u64;
         let sources = (primes.iter().enumerate()).flat_map(|(i, p)| {
             let inverse = p.inverse(product(&primes, i, p)).expect("the primes of a chain are distinct");
             let [value, quotient] = multiplier(p, inverse);

@@ -77,6 +77,8 @@ kernels! {
     ParitySplit = "parity_split",
     /// A centred conversion between bases.
     ConvertBasis = "convert_basis",
+    /// A centred conversion from one prime.
+    ConvertLimb = "convert_limb",
     /// The end of an exact division.
     SubtractFromAndScale = "subtract_from_and_scale",
     /// The inner product of digits with the two halves of a key's rows.
@@ -155,15 +157,17 @@ pub(crate) fn line(kernel: Kernel, threads: usize, arguments: Vec<u64>) -> Launc
 /// A thread for each coefficient of each group of target primes.
 pub(crate) fn conversion(ring: Ring, sources: usize, targets: usize, arguments: Vec<u64>) -> Launch {
     let words_of_thread = sources + 1;
+    // A modulus for each target.
+    let fixed = 4 * CONVERSION_TARGETS;
     let mut block = CONVERSION_THREADS.min(ring.degree());
-    while block > 1 && block * words_of_thread * size_of::<u64>() > SHARED_BYTES {
+    while block > 1 && (block * words_of_thread + fixed) * size_of::<u64>() > SHARED_BYTES {
         block /= 2;
     }
     Launch {
         kernel: Kernel::ConvertBasis,
         grid: [(ring.degree() / block) as u32, targets.div_ceil(CONVERSION_TARGETS) as u32, 1],
         block: [block as u32, 1, 1],
-        shared_bytes: block * words_of_thread * size_of::<u64>(),
+        shared_bytes: (block * words_of_thread + fixed) * size_of::<u64>(),
         arguments,
     }
 }

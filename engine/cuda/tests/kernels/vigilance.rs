@@ -3,12 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fhe_cuda::{CudaError, Device, Kernel, Launch};
-use fhe_ring::{Basis, Ring, Shape};
+use fhe_ring::{Backend, Basis, Operand, Ring, Shape};
 
 use crate::{
     emulator::{Emulator, GuardedWords as Memory, barrier_count},
     gadget_product::{self, Batch},
-    inputs::{Pattern, backends, rings},
+    inputs::{Pattern, assert_equal, backends, rings},
     transforms,
 };
 
@@ -31,6 +31,16 @@ fn compare_all<D: Device>(device: D) {
         pattern: Pattern::Uniform,
     };
     gadget_product::compare(&cpu, &cuda, &batch);
+    let shape = Shape::evaluation(Ring::cyclotomic(8), Basis::prefix(4));
+    let fill = &mut |words: &mut [u64]| Pattern::Uniform(1).fill(shape, words);
+    let (reference, candidate) = (cpu.upload(shape, fill), cuda.upload(shape, fill));
+    let groups = shape.basis.groups_of(2);
+    let expected = cpu.mod_up(Operand { buffer: &reference, shape }, &groups, 2);
+    let found = cuda.mod_up(Operand { buffer: &candidate, shape }, &groups, 2);
+    let lifted = shape.with_basis(shape.basis.with_special(2));
+    for ((_, expected), (number, found)) in expected.iter().zip(&found) {
+        assert_equal((&cpu, expected), (&cuda, found), lifted, &format!("digit {number} of mod_up"));
+    }
 }
 
 /// Why the comparison fails on this device, if it does.
@@ -52,7 +62,7 @@ fn every_barrier_is_needed_and_missed() {
     assert!(barrier_count() > 0);
     for omitted_barrier in 1..=barrier_count() {
         let failure = failure(Emulator { omitted_barrier, ..Emulator::default() });
-        assert!(failure.is_some_and(|reason| reason.contains("transform of")), "barrier {omitted_barrier}");
+        assert!(failure.is_some_and(|reason| reason.contains(", expected ")), "barrier {omitted_barrier}");
     }
 }
 
