@@ -16,13 +16,17 @@ constexpr unsigned PADDED_ROW_WORDS = ROW_WORDS + ROW_WORDS / GROUP_WORDS;
 constexpr unsigned ROW_THREADS = ROW_WORDS / GROUP_WORDS;
 constexpr unsigned BOTTOM_THREADS = 128;
 constexpr unsigned ROWS_OF_BLOCK = BOTTOM_THREADS / ROW_THREADS;
-// Blocks that a multiprocessor should have registers for, where that many need no local memory.
-constexpr unsigned BOTTOM_BLOCKS = 6;
 constexpr unsigned TILE_COLUMNS = 16;
 // One for each row of a tile.
 constexpr unsigned TOP_THREADS = 256;
-// As many as need no local memory.
+// Blocks that a multiprocessor should have registers for: as many as need no local memory.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr unsigned BOTTOM_BLOCKS = 4;
+constexpr unsigned FORWARD_TOP_BLOCKS = 2;
+#else
+constexpr unsigned BOTTOM_BLOCKS = 6;
 constexpr unsigned FORWARD_TOP_BLOCKS = 3;
+#endif
 constexpr unsigned INVERSE_TOP_BLOCKS = 2;
 
 extern __shared__ Word shared[];
