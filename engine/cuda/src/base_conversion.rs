@@ -23,8 +23,9 @@ impl<D: Device> Cuda<D> {
             return Ok(Vec::new());
         }
         let source = self.place(source);
-        let coefficients = self.allocate(shape)?;
-        let residues = self.place_of(&coefficients, shape);
+        // SAFETY: the source has the words of its shape.
+        let coefficients = unsafe { self.coefficients(ring, basis, source) }?;
+        let residues = self.place_of(&coefficients, Shape::coefficient(ring, basis));
         let lifted = self.device.allocate_together(digits.len(), target.words())?;
         let places: Vec<Place> = lifted.iter().map(|digit| self.place_of(digit, target)).collect();
         let all = places[0].address;
@@ -33,7 +34,6 @@ impl<D: Device> Cuda<D> {
         // SAFETY: the source and its coefficients are of this ring and live. The lifted digits are new and lie one after the
         // other, as the tables of all their limbs say.
         unsafe {
-            self.transform(Inverse, ring, basis, residues, source)?;
             self.launch(&launch::words(Kernel::CopyLimbs, ring, limbs.own.count, copy))?;
             for (&digit, &place) in digits.iter().zip(&places) {
                 let missing = Basis::of(basis.ciphertext_indices().filter(|&i| !digit.has_ciphertext_prime(i)))
@@ -81,9 +81,13 @@ impl<D: Device> Cuda<D> {
             return Ok(quotient);
         }
         let (target, source) = (self.place_of(&quotient, shape), self.place(source));
-        let remainder = source_in_coefficients(self, ring, domain, dropped, source)?;
+        let remainder = match domain {
+            // SAFETY: the source has the words of its shape.
+            Domain::Evaluation => Some(unsafe { self.coefficients(ring, dropped, source) }?),
+            Domain::Coefficient => None,
+        };
         let residues = match &remainder {
-            Some(words) => self.place_of(words, source_shape(ring, dropped)),
+            Some(words) => self.place_of(words, Shape::coefficient(ring, dropped)),
             None => source,
         };
         let inverses = self.tables.conversion(&self.device, &self.chain, dropped, kept)?.inverse_products;
@@ -100,6 +104,18 @@ impl<D: Device> Cuda<D> {
             }
         }
         Ok(quotient)
+    }
+
+    /// The coefficients of a polynomial of values, modulo some of its primes.
+    ///
+    /// # Safety
+    /// The place is that of a live polynomial of this ring which has these primes.
+    unsafe fn coefficients(&self, ring: Ring, primes: Basis, source: Place) -> Result<D::Memory, CudaError> {
+        let shape = Shape::coefficient(ring, primes);
+        let coefficients = self.allocate(shape)?;
+        // SAFETY: promised by the caller; the coefficients are new.
+        unsafe { self.transform(Inverse, ring, primes, self.place_of(&coefficients, shape), source) }?;
+        Ok(coefficients)
     }
 
     /// Converts the limbs of one polynomial's primes, coefficients, to those of another's.
@@ -141,26 +157,4 @@ impl<D: Device> Cuda<D> {
         // lie within the polynomials.
         unsafe { self.launch(&launch::conversion(ring, sources.len(), targets.len(), arguments)) }
     }
-}
-
-/// The coefficients of a polynomial's limbs modulo some of its primes; none where it holds coefficients itself.
-fn source_in_coefficients<D: Device>(
-    cuda: &Cuda<D>,
-    ring: Ring,
-    domain: Domain,
-    primes: Basis,
-    source: Place,
-) -> Result<Option<D::Memory>, CudaError> {
-    if domain == Domain::Coefficient {
-        return Ok(None);
-    }
-    let shape = source_shape(ring, primes);
-    let coefficients = cuda.allocate(shape)?;
-    // SAFETY: the source was taken from a live operand of this ring, and the coefficients are new.
-    unsafe { cuda.transform(Inverse, ring, primes, cuda.place_of(&coefficients, shape), source) }?;
-    Ok(Some(coefficients))
-}
-
-fn source_shape(ring: Ring, primes: Basis) -> Shape {
-    Shape::coefficient(ring, primes)
 }

@@ -10,15 +10,26 @@ use crate::CudaError;
 /// Words on a GPU.
 pub struct DriverMemory {
     /// What they lie in, perhaps with others. One word where there are none: the driver has no empty allocations.
-    allocation: Arc<CudaSlice<u64>>,
+    allocation: Arc<Allocation>,
     first: usize,
     words: usize,
+}
+
+/// An allocation that any thread may free: the last owner may never have used the device.
+struct Allocation(CudaSlice<u64>);
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        // A failure is reported by the context's next operation, as those of freeing are.
+        let context = self.0.context();
+        context.record_err(context.bind_to_thread());
+    }
 }
 
 impl DriverMemory {
     /// All words of an allocation, or none.
     pub(super) fn whole(allocation: CudaSlice<u64>, words: usize) -> Self {
-        Self { allocation: Arc::new(allocation), first: 0, words }
+        Self { allocation: Arc::new(Allocation(allocation)), first: 0, words }
     }
 
     pub(super) fn words(&self) -> usize {
@@ -26,11 +37,11 @@ impl DriverMemory {
     }
 
     pub(super) fn view(&self) -> CudaView<'_, u64> {
-        self.allocation.slice(self.first..self.first + self.words)
+        self.allocation.0.slice(self.first..self.first + self.words)
     }
 
     pub(super) fn address(&self, stream: &CudaStream) -> u64 {
-        self.allocation.device_ptr(stream).0 + (self.first * size_of::<u64>()) as u64
+        self.allocation.0.device_ptr(stream).0 + (self.first * size_of::<u64>()) as u64
     }
 }
 
@@ -48,7 +59,7 @@ impl Driver {
     }
 
     pub(super) fn allocate_neighbours(&self, count: usize, words: usize) -> Result<Vec<DriverMemory>, CudaError> {
-        let allocation = Arc::new(self.allocate_words(count * words)?);
+        let allocation = Arc::new(Allocation(self.allocate_words(count * words)?));
         let part = |i| DriverMemory { allocation: Arc::clone(&allocation), first: i * words, words };
         Ok((0..count).map(part).collect())
     }

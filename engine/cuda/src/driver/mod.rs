@@ -160,3 +160,19 @@ impl Device for Driver {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine without a driver says so; one with a driver has no device of this number.
+    #[test]
+    fn a_missing_driver_or_device_is_an_error_and_no_panic() {
+        let error = Driver::new(1 << 20).err().expect("nobody has so many devices");
+        match &error {
+            CudaError::NoDriver => assert!(error.to_string().contains("libcuda.so.1"), "{error}"),
+            CudaError::NoDevice { required, .. } => assert_eq!(*required, 1 << 20),
+            other => panic!("{other}"),
+        }
+    }
+}

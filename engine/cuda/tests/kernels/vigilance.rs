@@ -126,8 +126,19 @@ fn a_wrong_launch_is_noticed() {
 }
 
 #[test]
-fn errors_name_the_kernel_the_answer_and_a_remedy() {
-    let error = CudaError::Launch { kernel: Kernel::ForwardLimb, found: "no".into() };
-    let text = error.to_string();
-    assert!(["forward_limb", "`no`", "kernels/ABI.md"].iter().all(|part| text.contains(part)), "{text}");
+fn errors_name_what_was_found_and_required_and_a_remedy() {
+    let (architecture, found) = (String::from("sm_90"), String::from("no"));
+    let errors: [(CudaError, &[&str]); 6] = [
+        (CudaError::Launch { kernel: Kernel::ForwardLimb, found: found.clone() }, &["forward_limb", "kernels/ABI.md"]),
+        (CudaError::NoDevice { required: 3, found: found.clone() }, &["device 3", "nvidia-smi"]),
+        (CudaError::NoCompiler { architecture: architecture.clone(), cache: "no".into() }, &["sm_90", "CUDA_PATH"]),
+        (CudaError::Compilation { architecture, found: found.clone() }, &["sm_90", "12.8"]),
+        (CudaError::OutOfMemory { required: 80, available: 8, total: 16 }, &["80 bytes", "8 of", "16", "drop buffers"]),
+        (CudaError::Device { operation: "upload", found }, &["upload", "earlier launch"]),
+    ];
+    for (error, parts) in errors {
+        let text = error.to_string();
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        assert!(matches!(error, CudaError::OutOfMemory { .. }) || text.contains("`no`"), "{text}");
+    }
 }
