@@ -72,7 +72,7 @@ enum Command {
     Predict {
         /// A parameter set, such as n16-llama.
         parameters: String,
-        /// A device profile, such as ifma-cpu-2-threads.
+        /// A device profile, such as zen4-2-threads.
         #[arg(long)]
         device: String,
     },

@@ -1,4 +1,4 @@
-//! `cargo bench -p fhe-ckks --bench bootstrapping`: half and full bootstrapping of `n16-llama` on this machine.
+//! `cargo bench -p fhe-ckks --bench bootstrapping`: half, full and sparse bootstrapping of `n16-llama` on this machine.
 //!
 //! `RAYON_NUM_THREADS` sets the threads. Prints levels left, precision, key and table bytes beside criterion's statistics, and writes them
 //! to `target/criterion/fhe-llama-bootstrapping.json`. Needs about 16 GiB.
@@ -11,12 +11,15 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use fhe_ckks::{
-    Client, CoefficientCiphertext, Evaluator, Level, Packing, SlotArithmetic, SlotCiphertext, bootstrap, correct_sine,
+    Client, CoefficientCiphertext, Copies, Evaluator, Level, Packing, SlotArithmetic, SlotCiphertext, bootstrap,
+    correct_sine, sparse_bootstrap,
 };
 use fhe_ring::Cpu;
 use num_complex::Complex64;
 use support::{Errors, Instance, Report, uniform};
 
+/// 2^10 values in the complex slots of the sparse bootstrap.
+const COPIES: Copies = Copies(32);
 /// Ciphertexts that are bootstrapped together.
 const BATCH: usize = 4;
 
@@ -36,11 +39,15 @@ fn bootstrapping(criterion: &mut Criterion) {
     let values: Vec<Vec<f64>> = (0..BATCH as u64).map(|salt| uniform(shape.degree, salt)).collect();
     let (re, im) = values[0].split_at(shape.degree / 2);
     let complex: Vec<Complex64> = re.iter().zip(im).map(|(&re, &im)| Complex64::new(re, im)).collect();
+    let repeated: Vec<f64> =
+        [re, im].iter().flat_map(|half| half[..shape.degree / 2 / COPIES.0].repeat(COPIES.0)).collect();
 
     let instance = Instance::new(|server, client| {
         for slots in [client.encrypt_slots(&values[0], lowest), client.encrypt_complex_slots(&complex, lowest)] {
             bootstrap(server, &[&slots.expect("slots")], shape.compute_levels).expect("plan");
         }
+        let sparse = client.encrypt_slots(&repeated, lowest).expect("slots");
+        sparse_bootstrap(server, &[&sparse], COPIES, shape.compute_levels).expect("plan");
     });
     let (server, client) = (&instance.server, &instance.client);
     let inputs: Vec<CoefficientCiphertext<Cpu>> =
@@ -63,8 +70,13 @@ fn bootstrapping(criterion: &mut Criterion) {
         report.add(name, levels, &corrected_errors(&instance, &results, &values));
         group.bench_function(name, |bencher| bencher.iter(|| black_box(run())));
     }
-    for (name, slots) in [("full", &complex_slots), ("full-real", &real)] {
-        let run = || bootstrap(server, &[slots], shape.compute_levels).expect("full bootstrap").remove(0);
+    let sparse = client.encrypt_slots(&repeated, lowest).expect("slots");
+    for (name, slots, copies, expected) in [
+        ("full", &complex_slots, Copies::ONE, &values[0]),
+        ("full-real", &real, Copies::ONE, &values[0]),
+        ("sparse", &sparse, COPIES, &repeated),
+    ] {
+        let run = || sparse_bootstrap(server, &[slots], copies, shape.compute_levels).expect("bootstrap").remove(0);
         let result = run();
         let levels = server.level(&result).0 - shape.slots_to_coefficients_levels;
         let found = match result.packing() {
@@ -74,7 +86,7 @@ fn bootstrapping(criterion: &mut Criterion) {
                 found.iter().map(|z| z.re).chain(found.iter().map(|z| z.im)).collect()
             }
         };
-        report.add(name, levels, &Errors::of(found.iter().zip(&values[0]).map(|(a, b)| (a - b).abs())));
+        report.add(name, levels, &Errors::of(found.iter().zip(expected).map(|(a, b)| (a - b).abs())));
         group.bench_function(name, |bencher| bencher.iter(|| black_box(run())));
     }
     group.finish();

@@ -13,6 +13,16 @@ pub struct Level(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rotation(pub i64);
 
+/// In how many slots of each half every value stands: a power of two, one for dense slots. With `n = N / (2 copies)`, slots `j` and
+/// `j + n` of one half hold the same value; the coefficients of such a vector stand at the multiples of `copies`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Copies(pub usize);
+
+impl Copies {
+    /// Dense slots.
+    pub const ONE: Self = Self(1);
+}
+
 /// Which ring a slot ciphertext lives in, and so what its slots are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Packing {
@@ -99,7 +109,18 @@ pub trait Evaluator: SlotArithmetic {
 
     /// SlotsToCoeffs of either packing; takes its levels from `shape()` and ends at the lowest modulus with integer coefficients
     /// `value * unit`.
-    fn slots_to_coefficients(&self, slots: &Self::Slots, unit: f64) -> Result<Self::Coefficients, CkksError>;
+    fn slots_to_coefficients(&self, slots: &Self::Slots, unit: f64) -> Result<Self::Coefficients, CkksError> {
+        self.sparse_slots_to_coefficients(slots, Copies::ONE, unit)
+    }
+
+    /// The same for slots in copies, with fewer rotations: the coefficients at multiples of `copies` are those of the average over
+    /// the copies; the others are zero if the copies agree, and unspecified if they do not.
+    fn sparse_slots_to_coefficients(
+        &self,
+        slots: &Self::Slots,
+        copies: Copies,
+        unit: f64,
+    ) -> Result<Self::Coefficients, CkksError>;
 
     /// Half bootstrapping (ModRaise, CoeffsToSlots, EvalMod) of each input: the coefficients return as real slots at level
     /// `levels + shape().slots_to_coefficients_levels`. Inputs given together are worked on together, which reads every key
@@ -108,7 +129,18 @@ pub trait Evaluator: SlotArithmetic {
     /// Slots are normalised: integer coefficient `m` becomes `sin(2 pi r x) / (2 pi r)` with `x = m / shape().full_scale`
     /// and `r = shape().message_ratio`; apply [`crate::correct_sine`] (two levels) where the cubic error matters.
     /// Inputs must satisfy `|x| <= 1`.
-    fn half_bootstrap(&self, inputs: &[&Self::Coefficients], levels: usize) -> Result<Vec<Self::Slots>, CkksError>;
+    fn half_bootstrap(&self, inputs: &[&Self::Coefficients], levels: usize) -> Result<Vec<Self::Slots>, CkksError> {
+        self.sparse_half_bootstrap(inputs, Copies::ONE, levels)
+    }
+
+    /// The same for the coefficients at multiples of `copies` alone, whatever the others are: each returns in `copies` slots,
+    /// the one of [`CircuitShape::slot_of_coefficient`] and those a multiple of `N / (2 copies)` away in its half.
+    fn sparse_half_bootstrap(
+        &self,
+        inputs: &[&Self::Coefficients],
+        copies: Copies,
+        levels: usize,
+    ) -> Result<Vec<Self::Slots>, CkksError>;
 
     // --- coefficients --------------------------------------------------------------------------------------------
 

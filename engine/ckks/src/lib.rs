@@ -26,11 +26,11 @@ mod scheme;
 mod shape;
 pub mod transforms;
 
-pub use bootstrapping::{bootstrap, correct_sine};
+pub use bootstrapping::{bootstrap, correct_sine, sparse_bootstrap};
 pub use clear::*;
 pub use counts::OperationCounts;
 pub use error::CkksError;
-pub use evaluator::{Client, Evaluator, Level, Packing, Rotation, SlotArithmetic};
+pub use evaluator::{Client, Copies, Evaluator, Level, Packing, Rotation, SlotArithmetic};
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
 pub use parameters::{ParameterSet, Parameters};
 pub use scheme::{CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};

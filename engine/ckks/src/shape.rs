@@ -1,6 +1,6 @@
 //! What a circuit needs to know about the parameter set it runs under.
 
-use crate::Packing;
+use crate::{CkksError, Copies, Packing};
 
 /// Sizes and level budget of a parameter set, as circuits see them.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,24 @@ impl CircuitShape {
     pub fn slot_of_coefficient(&self, coefficient: usize) -> usize {
         let half = self.degree / 2;
         (coefficient & half) + Self::reversed(coefficient & (half - 1), half)
+    }
+
+    /// Refuses copies that are no power of two, or so many that a factor of SlotsToCoeffs would have nothing to do.
+    ///
+    /// # Errors
+    /// [`CkksError::Precondition`] naming the operation.
+    pub fn check_copies(&self, operation: &'static str, copies: Copies) -> Result<(), CkksError> {
+        let most = (self.degree / 2) >> self.slots_to_coefficients_levels;
+        if copies.0.is_power_of_two() && copies.0 <= most {
+            return Ok(());
+        }
+        Err(CkksError::Precondition {
+            operation,
+            operand: "copies",
+            found: copies.0.to_string(),
+            required: format!("a power of two, at most {most}"),
+            remedy: "repeat the values in fewer slots",
+        })
     }
 
     /// `index` with its bits reversed, below a power of two `size`.

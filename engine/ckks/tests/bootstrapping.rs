@@ -6,8 +6,8 @@ use std::f64::consts::TAU;
 
 use common::{Instance, errors, uniform};
 use fhe_ckks::{
-    CircuitShape, CkksClient, Client, CoefficientCiphertext, Evaluator, Level, Packing, SlotArithmetic, bootstrap,
-    correct_sine,
+    CircuitShape, CkksClient, Client, CoefficientCiphertext, Copies, Evaluator, Level, Packing, SlotArithmetic,
+    bootstrap, correct_sine,
 };
 use num_complex::Complex64;
 
@@ -237,6 +237,9 @@ fn real_ring_bootstrapping_meets_its_claims() {
         );
         assert!(mean <= mean_claim && worst <= worst_claim);
     }
+    let (mean, worst) = common::sparse_bootstrap_errors("n16-llama", Copies(32));
+    println!("n16-llama, sparse, 2^10 slots: mean 2^{:.2}, max 2^{:.2}", mean.log2(), worst.log2());
+    assert!(mean <= mean_claim && worst <= worst_claim);
     for (packing, (mean, worst)) in ["real", "complex"].iter().zip(full_bootstrap_errors("n16-llama")) {
         println!("n16-llama, full, {packing} slots: mean 2^{:.2}, max 2^{:.2}", mean.log2(), worst.log2());
         assert!(mean <= mean_claim && worst <= worst_claim);

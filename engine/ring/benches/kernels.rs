@@ -5,42 +5,14 @@
 
 #![allow(missing_docs, reason = "criterion generates undocumented functions")]
 
+mod support;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fhe_ring::{
     Backend, Basis, Cpu, GadgetInput, GaloisElement, HoistedInput, HoistedSum, InstructionSet, KeyedAutomorphism,
     Modulus, Operand, Pair, PrimeChain, Ring, Shape, ntt::NumberTheoreticTransform, primes::primes_below,
 };
-
-const LOG_DEGREE: u32 = 16;
-
-fn words(seed: u64, len: usize, bound: u64) -> Vec<u64> {
-    let mut state = seed;
-    (0..len)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 14) % bound
-        })
-        .collect()
-}
-
-/// 30 ciphertext primes, 16 of them of 42 and the others of 50 bits, and 8 special primes: the size of a real chain.
-fn chain() -> PrimeChain {
-    let large = primes_below(1 << 50, 4 << LOG_DEGREE);
-    let small = primes_below(1 << 42, 4 << LOG_DEGREE);
-    let mut large = large.take(22);
-    let q: Vec<u64> = large.by_ref().take(1).chain(small.take(16)).collect();
-    let q = q.into_iter().chain(large.by_ref().take(13)).collect();
-    PrimeChain::new(q, large.collect(), LOG_DEGREE).expect("the primes are distinct and small enough")
-}
-
-fn fill(backend: &Cpu, shape: Shape, seed: u64) -> <Cpu as Backend>::Buffer {
-    backend.upload(shape, &mut |out| {
-        let degree = shape.ring.degree();
-        for ((i, limb), modulus) in out.chunks_exact_mut(degree).enumerate().zip(backend.primes().moduli(shape.basis)) {
-            limb.copy_from_slice(&words(seed + i as u64, degree, modulus.value()));
-        }
-    })
-}
+use support::{LOG_DEGREE, chain, fill, words};
 
 fn transforms(c: &mut Criterion) {
     let mut group = c.benchmark_group("ntt");
@@ -141,29 +113,32 @@ fn gadget_product(c: &mut Criterion) {
     group.finish();
 }
 
-/// Eight rotations of four ciphertexts, in four sums of eight products.
+/// Eight rotations, the identity among them, in four sums of eight products; every key and factor its own.
 fn hoisted_sums(c: &mut Criterion) {
-    let bench = KeySwitching::new(4, 3);
-    let KeySwitching { backend, shape, .. } = &bench;
-    let unextended = shape.with_basis(shape.basis.without_special());
-    let halves = [50, 51].map(|seed| fill(backend, unextended, seed));
-    let ciphertext = halves.each_ref().map(|buffer| Operand { buffer, shape: unextended });
-    let inputs: Vec<_> = bench.digits().map(|digits| HoistedInput { digits, ciphertext }).collect();
-    // Three keys in turn: memory holds no more, caches none of them.
-    let keys: Vec<_> = bench.keys().collect();
-    let automorphisms: Vec<_> = (0..8)
-        .map(|steps| KeyedAutomorphism {
-            element: GaloisElement::rotation(shape.ring, steps as i64),
-            rows: if steps == 0 { Vec::new() } else { keys[steps % keys.len()].clone() },
-        })
-        .collect();
-    let plaintexts: Vec<_> = (60..64).map(|seed| fill(backend, *shape, seed)).collect();
-    let sums: Vec<HoistedSum<'_, _>> = (plaintexts.iter())
-        .map(|plaintext| (0..automorphisms.len()).map(|index| (index, bench.operand(plaintext))).collect())
-        .collect();
+    const ROTATIONS: usize = 8;
+    const SUMS: usize = 4;
     let mut group = c.benchmark_group("hoisted-sums/30+8/4-digits");
     group.sample_size(10);
-    group.bench_function("batch4", |b| b.iter(|| backend.hoisted_sums(&inputs, &automorphisms, &sums)));
+    for batch in [1, 4] {
+        let bench = KeySwitching::new(batch, ROTATIONS - 1);
+        let KeySwitching { backend, shape, .. } = &bench;
+        let unextended = shape.with_basis(shape.basis.without_special());
+        let halves = [1000, 1001].map(|seed| fill(backend, unextended, seed));
+        let ciphertext = halves.each_ref().map(|buffer| Operand { buffer, shape: unextended });
+        let inputs: Vec<_> = bench.digits().map(|digits| HoistedInput { digits, ciphertext }).collect();
+        let automorphisms: Vec<_> = (std::iter::once(Vec::new()).chain(bench.keys()).enumerate())
+            .map(|(steps, rows)| KeyedAutomorphism { element: GaloisElement::rotation(shape.ring, steps as i64), rows })
+            .collect();
+        let factors: Vec<_> = (2000..).take(ROTATIONS * SUMS).map(|seed| fill(backend, *shape, seed)).collect();
+        let sums: Vec<HoistedSum<'_, _>> = (factors.chunks(ROTATIONS))
+            .map(|factors| factors.iter().map(|factor| bench.operand(factor)).enumerate().collect())
+            .collect();
+        let words = (2 * KeySwitching::DIGITS * (ROTATIONS - 1) + ROTATIONS * SUMS) * KeySwitching::LIMBS;
+        group.throughput(Throughput::Bytes((words as u64 * 8) << LOG_DEGREE));
+        group.bench_function(format!("batch{batch}"), |b| {
+            b.iter(|| backend.hoisted_sums(&inputs, &automorphisms, &sums));
+        });
+    }
     group.finish();
 }
 

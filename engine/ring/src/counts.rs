@@ -40,11 +40,11 @@ counts! {
     base_conversion_macs,
     /// MACs of gadget products.
     gadget_macs,
-    /// MACs of point-wise products of polynomials.
+    /// MACs of point-wise products of polynomials, and of sums with constant factors.
     product_macs,
     /// Words of sums, negations, scalings, added constants and products with monomials.
     elementwise_words,
-    /// Words copied by restrictions, strided maps and gathers of module rows.
+    /// Words copied by restrictions, strided maps, gathers of module rows and automorphisms of their own.
     copied_words,
     /// Gadget decompositions.
     decompositions,
@@ -66,6 +66,8 @@ counts! {
     key_bytes,
     /// Bytes of stored factors, plaintexts mostly, read by multiply-accumulate.
     plaintext_bytes,
+    /// Bytes of polynomials that kernels read and write beside keys and stored factors, each operand and result once.
+    polynomial_bytes,
     /// Bytes of polynomials handed to the backend.
     uploaded_bytes,
 }
@@ -73,10 +75,20 @@ counts! {
 /// Bytes of a word.
 pub(crate) const WORD: usize = size_of::<u64>();
 
+/// Bytes of so many limbs of a shape's degree.
+fn bytes(shape: Shape, limbs: usize) -> u64 {
+    (limbs * shape.ring.degree() * WORD) as u64
+}
+
 impl Counts {
     /// Limbs transformed in either direction.
     pub fn transforms(&self) -> u64 {
         self.forward_transforms + self.inverse_transforms
+    }
+
+    /// Bytes of keys, stored factors and polynomials between kernels and memory.
+    pub fn moved_bytes(&self) -> u64 {
+        self.key_bytes + self.plaintext_bytes + self.polynomial_bytes
     }
 
     fn transforms_at(shape: Shape, forward: usize, inverse: usize) -> Self {
@@ -89,44 +101,53 @@ impl Counts {
         }
     }
 
+    /// The same work, which reads and writes so many limbs beside keys and stored factors.
+    fn moving(self, shape: Shape, limbs: usize) -> Self {
+        Self { polynomial_bytes: bytes(shape, limbs), ..self }
+    }
+
     /// A forward transform of every limb.
     pub fn forward(shape: Shape) -> Self {
-        Self::transforms_at(shape, shape.basis.len(), 0)
+        let limbs = shape.basis.len();
+        Self::transforms_at(shape, limbs, 0).moving(shape, 2 * limbs)
     }
 
     /// An inverse transform of every limb.
     pub fn inverse(shape: Shape) -> Self {
-        Self::transforms_at(shape, 0, shape.basis.len())
+        let limbs = shape.basis.len();
+        Self::transforms_at(shape, 0, limbs).moving(shape, 2 * limbs)
     }
 
     /// An upload.
     pub fn upload(shape: Shape) -> Self {
-        Self { uploaded_bytes: (shape.words() * WORD) as u64, ..Self::default() }
+        let limbs = shape.basis.len();
+        Self { uploaded_bytes: bytes(shape, limbs), ..Self::default() }.moving(shape, limbs)
     }
 
     /// A sum, difference, negation, scaling, added constant or product with a monomial.
     pub fn elementwise(shape: Shape) -> Self {
-        Self { elementwise_words: shape.words() as u64, ..Self::default() }
+        Self { elementwise_words: shape.words() as u64, ..Self::default() }.moving(shape, 3 * shape.basis.len())
     }
 
     /// A restriction, strided map, matrix of module rows or gather that produces `words` words.
     pub fn copy(words: usize) -> Self {
-        Self { copied_words: words as u64, ..Self::default() }
+        Self { copied_words: words as u64, polynomial_bytes: (2 * words * WORD) as u64, ..Self::default() }
     }
 
     /// A product of two polynomials.
     pub fn multiply(shape: Shape) -> Self {
-        Self { product_macs: shape.words() as u64, ..Self::default() }
+        Self { product_macs: shape.words() as u64, ..Self::default() }.moving(shape, 3 * shape.basis.len())
     }
 
     /// A product with a stored factor, of which the limbs of `shape` are read, added to an accumulator.
     pub fn multiply_accumulate(shape: Shape) -> Self {
-        Self { plaintext_bytes: (shape.words() * WORD) as u64, ..Self::multiply(shape) }
+        Self { plaintext_bytes: bytes(shape, shape.basis.len()), ..Self::multiply(shape) }
     }
 
     /// An automorphism.
     pub fn automorphism(shape: Shape) -> Self {
-        Self { automorphisms: 1, automorphism_limbs: shape.basis.len() as u64, ..Self::default() }
+        let limbs = shape.basis.len();
+        Self { automorphisms: 1, automorphism_limbs: limbs as u64, ..Self::copy(shape.words()) }
     }
 
     /// A gadget decomposition of a polynomial of `shape` into digits by groups of primes, lifted to `special` special ones.
@@ -138,11 +159,13 @@ impl Counts {
             forward += others;
             macs += digit.len() * others;
         }
-        Self {
+        let work = Self {
             decompositions: 1,
             base_conversion_macs: (macs * shape.ring.degree()) as u64,
             ..Self::transforms_at(shape, forward, limbs)
-        }
+        };
+        // The source is read, every limb of every digit written.
+        work.moving(shape, 2 * limbs + forward)
     }
 
     /// Gadget products of a batch of ciphertexts with one key, so many digits each of `shape`.
@@ -154,11 +177,12 @@ impl Counts {
             key_bytes: (words * WORD) as u64,
             ..Self::default()
         }
+        .moving(shape, batch * (digits + 3) * shape.basis.len())
     }
 
-    /// Sums of rotations of a batch of ciphertexts: so many of the rotations have a key, and so many products with factors are
-    /// summed up.
-    pub fn hoisted_sums(shape: Shape, digits: usize, batch: usize, keyed: usize, factors: usize) -> Self {
+    /// So many sums of rotations of a batch of ciphertexts: so many of the rotations have a key, and so many products with factors
+    /// are summed up.
+    pub fn hoisted_sums(shape: Shape, digits: usize, batch: usize, keyed: usize, sums: usize, factors: usize) -> Self {
         let keys = Self::gadget_product(shape, digits, batch);
         let products = (2 * batch * factors * shape.words()) as u64;
         let rotations = (2 * batch * keyed) as u64;
@@ -172,16 +196,18 @@ impl Counts {
             automorphism_limbs: rotations * shape.basis.len() as u64,
             ..Self::default()
         }
+        .moving(shape, batch * (digits + 2 + 2 * sums) * shape.basis.len())
     }
 
     /// The product of two ciphertexts in three parts.
     pub fn tensor(shape: Shape) -> Self {
-        Self { product_macs: 4 * shape.words() as u64, ..Self::default() }
+        Self { product_macs: 4 * shape.words() as u64, ..Self::default() }.moving(shape, 7 * shape.basis.len())
     }
 
     /// A sum of so many polynomials with constant factors.
     pub fn linear_combination(target: Shape, terms: usize) -> Self {
-        Self { elementwise_words: (terms * target.words()) as u64, ..Self::default() }
+        let products = Self { product_macs: (terms * target.words()) as u64, ..Self::default() };
+        products.moving(target, (terms + 1) * target.basis.len())
     }
 
     /// A division of a polynomial of `shape` by its special primes, and by the highest ciphertext prime if `rescale`.
@@ -194,6 +220,7 @@ impl Counts {
             base_conversion_macs: (dropped * kept * shape.ring.degree()) as u64,
             ..Self::transforms_at(shape, kept, dropped)
         }
+        .moving(shape, dropped + 2 * kept)
     }
 
     /// A division of a polynomial of `shape` by its highest ciphertext prime.
@@ -204,17 +231,24 @@ impl Counts {
             Domain::Coefficient => Self::default(),
         };
         Self { rescales: 1, base_conversion_macs: (kept * shape.ring.degree()) as u64, ..transforms }
+            .moving(shape, 2 * kept + 1)
     }
 
     /// A raise from the primes of `source` to those of `target`.
     pub fn raise(source: Basis, target: Shape) -> Self {
         let macs = source.len() * target.words();
-        Self { raises: 1, base_conversion_macs: macs as u64, ..Self::forward(target) }
+        let limbs = target.basis.len();
+        Self { raises: 1, base_conversion_macs: macs as u64, ..Self::transforms_at(target, limbs, 0) }
+            .moving(target, source.len() + limbs)
     }
 
     /// A product of an integer matrix with `rows` rows and a residue matrix.
     pub fn integer_product(rows: usize, matrix: MatrixShape) -> Self {
-        Self { integer_product_macs: (rows * matrix.rows * matrix.columns) as u64, ..Self::default() }
+        Self {
+            integer_product_macs: (rows * matrix.rows * matrix.columns) as u64,
+            polynomial_bytes: ((rows + matrix.rows) * matrix.columns * WORD) as u64,
+            ..Self::default()
+        }
     }
 }
 
@@ -237,7 +271,7 @@ pub(crate) fn hoisted_counts<T>(
     let keyed = automorphisms.iter().filter(|automorphism| !automorphism.rows.is_empty()).count();
     let factors = sums.iter().map(Vec::len).sum();
     input.digits.first().map_or(Counts::default(), |digit| {
-        Counts::hoisted_sums(digit.shape, input.digits.len(), inputs.len(), keyed, factors)
+        Counts::hoisted_sums(digit.shape, input.digits.len(), inputs.len(), keyed, sums.len(), factors)
     })
 }
 

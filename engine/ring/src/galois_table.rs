@@ -10,9 +10,13 @@ use crate::{GaloisElement, Ring, RingKind, ntt::bit_reverse};
 pub const BLOCK: usize = 8;
 
 /// The permutation of values by one automorphism: block `i` of the result is a rearranged block of the source.
+///
+/// Aligned groups of any power of two blocks move together, rearranged among themselves.
 pub struct GaloisTable {
     /// Source block `* 8 +` permutation, one entry per block of the result.
     moves: Vec<u32>,
+    /// Block of the result `* 8 +` permutation, one entry per block of the source.
+    inverse_moves: Vec<u32>,
     /// Word `j` of the result's block is word `permutations[k][j]`, below eight, of the source's block.
     permutations: [[u64; BLOCK]; BLOCK],
 }
@@ -30,13 +34,17 @@ impl GaloisTable {
         let offset = (multiplier - 1) / step;
         let log_block = ring.log_degree.min(BLOCK.trailing_zeros());
         let log_blocks = ring.log_degree - log_block;
-        let moves = (0..1usize << log_blocks)
+        let moves: Vec<u32> = (0..1usize << log_blocks)
             .map(|block| {
                 let image = (multiplier * bit_reverse(block, log_blocks) as u64 + offset) & (degree - 1);
                 let source = bit_reverse(image as usize & ((1 << log_blocks) - 1), log_blocks);
                 source as u32 * BLOCK as u32 + (image >> log_blocks) as u32
             })
             .collect();
+        let mut inverse_moves = vec![0; moves.len()];
+        for (block, &entry) in moves.iter().enumerate() {
+            inverse_moves[entry as usize / BLOCK] = (block * BLOCK) as u32 + entry % BLOCK as u32;
+        }
         let mut permutations = [[0; BLOCK]; BLOCK];
         for (carry, permutation) in permutations.iter_mut().enumerate().take(1 << log_block) {
             for (j, source) in permutation.iter_mut().enumerate().take(1 << log_block) {
@@ -44,12 +52,20 @@ impl GaloisTable {
                 *source = bit_reverse(image as usize & ((1 << log_block) - 1), log_block) as u64;
             }
         }
-        Self { moves, permutations }
+        Self { moves, inverse_moves, permutations }
     }
 
     /// Number of blocks that are permuted.
     pub fn blocks(&self) -> usize {
         self.moves.len()
+    }
+
+    /// For one block of the source: the result's block, below [`GaloisTable::blocks`], and the number of the rearrangement, below
+    /// [`BLOCK`].
+    #[inline(always)]
+    pub fn target(&self, block: usize) -> (usize, usize) {
+        let entry = self.inverse_moves[block] as usize;
+        (entry / BLOCK, entry % BLOCK)
     }
 
     /// For one block of the result: the source's block, below [`GaloisTable::blocks`], and the number of the rearrangement, below
@@ -86,6 +102,7 @@ mod tests {
                 let table = GaloisTable::new(ring, element);
                 let block = degree.min(BLOCK);
                 for (i, (source, permutation)) in table.moves().enumerate() {
+                    assert_eq!(table.target(source), (i, permutation));
                     for j in 0..block {
                         let found = source * block + table.permutations()[permutation][j] as usize;
                         let image = root_exponent(ring, i * block + j) * element.exponent();

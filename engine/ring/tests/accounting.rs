@@ -137,22 +137,43 @@ fn counting_and_meter_agree_about_a_meter() {
 
 #[test]
 fn predictions_are_counts_times_constants() {
-    let device = DeviceProfile::named("ifma-cpu-1-thread").unwrap();
-    let close = |counts: Counts, seconds: f64| {
-        let predicted = device.predict(&counts);
-        assert!((predicted / seconds - 1.0).abs() < 1e-9, "{predicted} {seconds}");
-    };
+    let device = DeviceProfile::named("zen4-1-thread").unwrap();
     let shape = Shape::coefficient(Ring::cyclotomic(16), Basis::prefix(10));
-    close(Counts::forward(shape), 770e-6);
-    // A conversion of 6 to 30 limbs: 0.83 ms.
-    close(Counts { base_conversion_macs: 180 * N, ..Counts::default() }, 828e-6);
-    // A gadget product streams its key: 20 limbs of 524288 bytes at 15 GB/s, more than the 196 us of arithmetic; a batch of
-    // eight computes for longer than that.
-    close(Counts::gadget_product(shape, 1, 1), 20.0 * 524_288.0 / 15e9);
-    close(Counts::gadget_product(shape, 1, 8), 8.0 * 20.0 * 9.8e-6);
-    let two = DeviceProfile::named("ifma-cpu-2-threads").unwrap();
-    assert!(two.predict(&Counts::forward(shape)) * 2.0 == device.predict(&Counts::forward(shape)));
+    let limb = 8.0 * N as f64;
+    let transform = Counts::forward(shape);
+    let expected = 10.0 * (device.butterfly * (N * 8) as f64 + 2.0 * limb / device.memory_bandwidth);
+    assert!((device.predict(&transform) / expected - 1.0).abs() < 1e-9);
+    // A batch reads the key once: 20 limbs; each product reads a digit and two addends, and writes two halves.
+    for batch in [1, 8] {
+        let arithmetic = (batch * 20) as f64 * device.gadget_mac * N as f64;
+        let expected = arithmetic + (20 + batch * 40) as f64 * limb / device.memory_bandwidth;
+        let found = device.predict(&Counts::gadget_product(shape, 1, batch));
+        assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
+    }
+    // Threads share the arithmetic, not the memory.
+    let two = DeviceProfile { threads: 2, ..device };
+    let moved = transform.moved_bytes() as f64 / device.memory_bandwidth;
+    assert!((2.0 * (two.predict(&transform) - moved) / (device.predict(&transform) - moved) - 1.0).abs() < 1e-9);
     assert_eq!(DeviceProfile::named("abacus"), None);
+}
+
+/// Every operand and result of a kernel is moved once.
+#[test]
+fn kernels_move_their_operands_and_results() {
+    let shape = Shape::evaluation(Ring::cyclotomic(16), Basis::prefix(6));
+    let extended = shape.extended(2);
+    let groups = shape.basis.groups_of(2);
+    let limbs = |counts: Counts| counts.polynomial_bytes / (8 * N);
+    // Six limbs in, three digits of eight limbs out.
+    assert_eq!(limbs(Counts::mod_up(shape, &groups, 2)), 6 + 24);
+    assert_eq!(limbs(Counts::mod_down(extended, true)), 8 + 5);
+    assert_eq!(limbs(Counts::rescale(shape)), 6 + 5);
+    assert_eq!(limbs(Counts::raise(Basis::prefix(1), shape)), 1 + 6);
+    assert_eq!(limbs(Counts::tensor(shape)), (4 + 3) * 6);
+    assert_eq!(limbs(Counts::multiply(shape)), 3 * 6);
+    assert_eq!(limbs(Counts::automorphism(shape)), 2 * 6);
+    // Three digits and two halves in, two halves of four sums out.
+    assert_eq!(limbs(Counts::hoisted_sums(extended, 3, 1, 7, 4, 31)), (3 + 2 + 8) * 8);
 }
 
 #[test]
@@ -162,6 +183,7 @@ fn counts_add_subtract_and_name_their_fields() {
     assert_eq!(first + second - first, second);
     assert_eq!([first, second].into_iter().sum::<Counts>(), first + second);
     let names: Vec<_> = first.entries().map(|(name, _)| name).collect();
-    assert!(names.contains(&"product_macs") && names.len() == 19, "{names:?}");
-    assert_eq!(first.entries().map(|(_, value)| value).sum::<u64>(), 48);
+    assert!(names.contains(&"product_macs") && names.len() == 20, "{names:?}");
+    // 48 products, and the bytes of three polynomials.
+    assert_eq!(first.entries().map(|(_, value)| value).sum::<u64>(), 48 + 3 * 48 * 8);
 }

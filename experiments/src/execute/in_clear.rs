@@ -16,7 +16,7 @@ use crate::record::{CellRecord, FLOAT};
 
 /// An evaluator without noise: its errors are those of integer weights and polynomials alone.
 fn evaluator(prepared: &Prepared) -> Result<Clear, HarnessError> {
-    let cost = BootstrapOperations::measure(prepared)?;
+    let cost = BootstrapOperations::new(prepared)?;
     Clear::new(prepared.parameters.shape().clone(), cost, NoiseModel::default(), 0)
         .map_err(|error| HarnessError::execution("set up the clear circuit", error))
 }

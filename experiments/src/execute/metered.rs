@@ -1,11 +1,11 @@
 //! The decoder over a backend without data: which keys it needs, what it executes, and a predicted time.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fhe_ckks::{
-    BootstrapCost, CkksClient, CkksError, CkksServer, Client, Evaluator, Level, OperationCounts, Packing,
-    SlotArithmetic,
+    BootstrapCost, CkksClient, CkksError, CkksServer, Client, CoefficientCiphertext, Copies, Evaluator, Level,
+    OperationCounts, Packing, SlotArithmetic, SlotCiphertext,
 };
 use fhe_ring::{Basis, Counts, DeviceProfile, Meter, Seed, Shape};
 use fhe_rlwe::KeyRequests;
@@ -94,52 +94,67 @@ pub(super) fn run(
     Ok(())
 }
 
-/// What bootstraps execute inside, measured on a meter: what `Clear` counts for them.
+/// What bootstraps execute inside, measured on a meter when first asked for: what `Clear` counts for them.
 pub(super) struct BootstrapOperations {
-    /// Half bootstraps by the compute levels that they leave.
-    ascents: Vec<OperationCounts>,
-    /// SlotsToCoeffs of real and of complex slots.
-    descents: [OperationCounts; 2],
+    server: CkksServer<Meter>,
+    coefficients: CoefficientCiphertext<Meter>,
+    real: SlotCiphertext<Meter>,
+    complex: SlotCiphertext<Meter>,
+    known: Mutex<HashMap<Transform, OperationCounts>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Transform {
+    /// A half bootstrap by the copies of its slots and the compute levels that it leaves.
+    Ascent(Copies, usize),
+    /// SlotsToCoeffs.
+    Descent(Packing, Copies),
 }
 
 impl BootstrapOperations {
-    pub(super) fn measure(prepared: &Prepared) -> Result<Self, HarnessError> {
+    pub(super) fn new(prepared: &Prepared) -> Result<Self, HarnessError> {
         let (server, client) = metered_pair(prepared)?;
         let shape = prepared.parameters.shape().clone();
         let zeros = vec![0.0; shape.degree];
         let coefficients = client.encrypt(&zeros, 1.0).map_err(failed)?;
-        let ascent = |levels| counted(&server, || server.half_bootstrap(&[&coefficients], levels));
-        let ascents = (0..=shape.compute_levels).map(ascent).collect::<Result<_, _>>()?;
         let start = shape.slots_to_coefficients_levels;
         let real = client.encrypt_slots(&zeros, Level(start)).map_err(failed)?;
         let complex = client.encrypt_slots(&zeros, Level(start + 1)).and_then(|slots| server.to_complex(&slots));
-        let descent = |slots| counted(&server, || server.slots_to_coefficients(slots, shape.full_scale));
-        Ok(Self { ascents, descents: [descent(&real)?, descent(&complex.map_err(failed)?)?] })
+        Ok(Self { server, coefficients, real, complex: complex.map_err(failed)?, known: Mutex::default() })
+    }
+
+    fn of(&self, transform: Transform) -> Result<OperationCounts, CkksError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counts) = known.get(&transform) {
+            return Ok(*counts);
+        }
+        let before = self.server.counts();
+        match transform {
+            Transform::Ascent(copies, levels) => {
+                self.server.sparse_half_bootstrap(&[&self.coefficients], copies, levels)?;
+            }
+            Transform::Descent(packing, copies) => {
+                let slots = match packing {
+                    Packing::Real => &self.real,
+                    Packing::Complex => &self.complex,
+                };
+                self.server.sparse_slots_to_coefficients(slots, copies, self.server.shape().full_scale)?;
+            }
+        }
+        let counts = self.server.counts() - before;
+        known.insert(transform, counts);
+        Ok(counts)
     }
 }
 
 impl BootstrapCost for BootstrapOperations {
-    fn half_bootstrap(&self, levels: usize) -> OperationCounts {
-        self.ascents[levels]
+    fn half_bootstrap(&self, copies: Copies, levels: usize) -> Result<OperationCounts, CkksError> {
+        self.of(Transform::Ascent(copies, levels))
     }
 
-    fn slots_to_coefficients(&self, packing: Packing) -> OperationCounts {
-        let [real, complex] = self.descents;
-        match packing {
-            Packing::Real => real,
-            Packing::Complex => complex,
-        }
+    fn slots_to_coefficients(&self, packing: Packing, copies: Copies) -> Result<OperationCounts, CkksError> {
+        self.of(Transform::Descent(packing, copies))
     }
-}
-
-/// What an operation adds to the counts.
-fn counted<T>(
-    server: &CkksServer<Meter>,
-    operation: impl FnOnce() -> Result<T, CkksError>,
-) -> Result<OperationCounts, HarnessError> {
-    let before = server.counts();
-    operation().map_err(failed)?;
-    Ok(server.counts() - before)
 }
 
 type MeteredPair = (CkksServer<Meter>, CkksClient<Meter>);

@@ -21,7 +21,7 @@ pub(super) const OPERATIONS: [(&str, &str, bool); 14] = [
 ];
 
 /// Kernels: name in records, title, unit.
-pub(super) const KERNELS: [(&str, &str, Unit); 19] = [
+pub(super) const KERNELS: [(&str, &str, Unit); 20] = [
     ("forward_transforms", "forward transforms (limbs)", Unit::Times),
     ("inverse_transforms", "inverse transforms (limbs)", Unit::Times),
     ("butterflies", "butterflies of the transforms", Unit::Plain),
@@ -40,6 +40,7 @@ pub(super) const KERNELS: [(&str, &str, Unit); 19] = [
     ("copied_words", "copies", Unit::Words),
     ("key_bytes", "keys read", Unit::Bytes),
     ("plaintext_bytes", "plaintexts read", Unit::Bytes),
+    ("polynomial_bytes", "polynomials read and written", Unit::Bytes),
     ("uploaded_bytes", "plaintexts encoded and uploaded", Unit::Bytes),
 ];
 

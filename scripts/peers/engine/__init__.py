@@ -99,13 +99,13 @@ def _measured(bench: tuple[str, str], threads: int, memory: float) -> Session:
 def _predicted(threads: int) -> Session:
     parameters = f"{SETTING}, metered"
     operations = ("multiply-relinearise-rescale", "rotate")
-    bootstraps = (("bootstrap-half", 1), ("bootstrap-half-batch4", 4), ("bootstrap-full", 1))
+    bootstraps = (("bootstrap-half", 1), ("bootstrap-half-batch4", 4), ("bootstrap-full", 1), ("bootstrap-sparse", 1))
     planned = tuple(Planned(name, parameters, limbs=10) for name in operations) + tuple(
         Planned(name, parameters, batch=batch) for name, batch in bootstraps
     )
 
     def command(_workshop: Workshop, _quick: bool) -> Command:
-        device = f"ifma-cpu-{threads}-thread{'s' if threads > 1 else ''}"
+        device = f"zen4-{threads}-thread{'s' if threads > 1 else ''}"
         return Command(["cargo", "run", "--release", "--quiet", "--", "predict", SETTING, "--device", device])
 
     return Session(

@@ -6,5 +6,5 @@ pub mod simulation;
 pub mod sine;
 pub(crate) mod slot_simulator;
 
-pub use full::bootstrap;
+pub use full::{bootstrap, sparse_bootstrap};
 pub use sine::correct_sine;

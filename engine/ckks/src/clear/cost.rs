@@ -1,22 +1,29 @@
 //! What a bootstrap costs inside.
 
-use crate::{OperationCounts, Packing};
+use crate::{CkksError, Copies, OperationCounts, Packing};
 
 /// Operations inside the transforms between slots and coefficients, known from a parameter set's plan alone.
 pub trait BootstrapCost: Send + Sync {
-    /// Everything that one half bootstrap executes when it leaves so many compute levels, itself included.
-    fn half_bootstrap(&self, levels: usize) -> OperationCounts;
+    /// Everything that one half bootstrap of slots in so many copies executes when it leaves so many compute levels, itself
+    /// included.
+    ///
+    /// # Errors
+    /// If it cannot be planned.
+    fn half_bootstrap(&self, copies: Copies, levels: usize) -> Result<OperationCounts, CkksError>;
     /// Everything that one SlotsToCoeffs of this packing executes, itself included.
-    fn slots_to_coefficients(&self, packing: Packing) -> OperationCounts;
+    ///
+    /// # Errors
+    /// If it cannot be planned.
+    fn slots_to_coefficients(&self, packing: Packing, copies: Copies) -> Result<OperationCounts, CkksError>;
 }
 
 /// Counts the transforms themselves and nothing inside.
 impl BootstrapCost for () {
-    fn half_bootstrap(&self, levels: usize) -> OperationCounts {
-        OperationCounts { half_bootstraps: 1, levels_restored: levels as u64, ..OperationCounts::default() }
+    fn half_bootstrap(&self, _: Copies, levels: usize) -> Result<OperationCounts, CkksError> {
+        Ok(OperationCounts { half_bootstraps: 1, levels_restored: levels as u64, ..OperationCounts::default() })
     }
 
-    fn slots_to_coefficients(&self, _: Packing) -> OperationCounts {
-        OperationCounts { slots_to_coefficients: 1, ..OperationCounts::default() }
+    fn slots_to_coefficients(&self, _: Packing, _: Copies) -> Result<OperationCounts, CkksError> {
+        Ok(OperationCounts { slots_to_coefficients: 1, ..OperationCounts::default() })
     }
 }

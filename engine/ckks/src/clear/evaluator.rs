@@ -7,7 +7,9 @@ use num_complex::Complex64;
 use rayon::prelude::*;
 
 use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, noise::REAL_TO_COMPLEX, refuse};
-use crate::{CircuitShape, CkksError, Client, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic};
+use crate::{
+    CircuitShape, CkksError, Client, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic,
+};
 
 /// Units agree if their ratio differs from 1 by no more than this.
 const UNIT_TOLERANCE: f64 = 1.0 / (1_u64 << 30) as f64;
@@ -203,8 +205,14 @@ impl Evaluator for Clear {
         Ok(self.rescaled(converted, |counts| counts.packing_conversions += 1))
     }
 
-    fn slots_to_coefficients(&self, slots: &ClearSlots, unit: f64) -> Result<ClearCoefficients, CkksError> {
+    fn sparse_slots_to_coefficients(
+        &self,
+        slots: &ClearSlots,
+        copies: Copies,
+        unit: f64,
+    ) -> Result<ClearCoefficients, CkksError> {
         const OPERATION: &str = "slots_to_coefficients";
+        self.shape.check_copies(OPERATION, copies)?;
         self.check_unit(OPERATION, unit)?;
         let required = Level(self.shape.slots_to_coefficients_levels);
         if slots.level < required {
@@ -218,15 +226,29 @@ impl Evaluator for Clear {
             Packing::Complex if slot < half => slots.values[slot].re,
             Packing::Complex => slots.values[slot - half].im,
         };
-        let mut integers: Vec<f64> =
-            (0..self.shape.degree).map(|p| value(self.shape.slot_of_coefficient(p)) * unit).collect();
+        let average = |slot: usize| {
+            let sum: f64 = (0..copies.0).map(|copy| value(slot + copy * half / copies.0)).sum();
+            sum / copies.0 as f64
+        };
+        let integer = |p: usize| match p.is_multiple_of(copies.0) {
+            true => average(self.shape.slot_of_coefficient(p)) * unit,
+            false => 0.0,
+        };
+        let mut integers: Vec<f64> = (0..self.shape.degree).map(integer).collect();
         self.disturb(self.noise.slots_to_coefficients, integers.iter_mut());
         integers.iter_mut().for_each(|integer| *integer = integer.round());
-        self.count(|counts| *counts = *counts + self.cost.slots_to_coefficients(slots.packing));
+        let cost = self.cost.slots_to_coefficients(slots.packing, copies)?;
+        self.count(|counts| *counts = *counts + cost);
         self.coefficients(OPERATION, integers, unit)
     }
 
-    fn half_bootstrap(&self, inputs: &[&ClearCoefficients], levels: usize) -> Result<Vec<ClearSlots>, CkksError> {
+    fn sparse_half_bootstrap(
+        &self,
+        inputs: &[&ClearCoefficients],
+        copies: Copies,
+        levels: usize,
+    ) -> Result<Vec<ClearSlots>, CkksError> {
+        self.shape.check_copies("half_bootstrap", copies)?;
         if levels > self.shape.compute_levels {
             let required = format!("at most {}", self.shape.compute_levels);
             return Err(refuse("half_bootstrap", "levels", levels, required, "use a larger parameter set"));
@@ -234,18 +256,24 @@ impl Evaluator for Clear {
         let ratio = self.shape.message_ratio;
         let level = Level(levels + self.shape.slots_to_coefficients_levels);
         let bootstrap = |(number, input): (usize, &&ClearCoefficients)| {
-            let mut values = Vec::with_capacity(self.shape.degree);
-            for (index, integer) in input.integers.iter().enumerate() {
+            let mut kept = Vec::with_capacity(self.shape.degree / copies.0);
+            for (index, integer) in input.integers.iter().enumerate().step_by(copies.0) {
                 let x = integer / self.shape.full_scale;
                 if x.abs() > 1.0 {
                     let found = format!("{x:.6} of the range in coefficient {index} of input {number}");
                     let remedy = "lower the unit, or calibrate with a wider margin";
                     return Err(refuse("half_bootstrap", "message", found, "at most 1 of the range", remedy));
                 }
-                values.push((TAU * ratio * x).sin() / (TAU * ratio));
+                kept.push((TAU * ratio * x).sin() / (TAU * ratio));
             }
+            // By coefficients, so that every copy comes out of the sine with an error of its own.
+            let half = self.shape.degree / 2;
+            let first_copy = |slot: usize| (slot & half) + slot % (half / copies.0);
+            let source = |p: usize| self.shape.slot_of_coefficient(first_copy(self.shape.slot_of_coefficient(p)));
+            let mut values: Vec<f64> = (0..self.shape.degree).map(|p| kept[source(p) / copies.0]).collect();
             self.disturb(self.noise.half_bootstrap, values.iter_mut());
-            self.count(|counts| *counts = *counts + self.cost.half_bootstrap(levels));
+            let cost = self.cost.half_bootstrap(copies, levels)?;
+            self.count(|counts| *counts = *counts + cost);
             let slots = (0..self.shape.degree).map(|slot| values[self.shape.slot_of_coefficient(slot)].into());
             Ok(ClearSlots { values: slots.collect(), packing: Packing::Real, level })
         };

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Client, Evaluator, IntegerMatrix, MatrixShape, Packing, Rotation, SlotArithmetic, bootstrap};
+use crate::{
+    Client, Copies, Evaluator, IntegerMatrix, MatrixShape, Packing, Rotation, SlotArithmetic, bootstrap,
+    sparse_bootstrap,
+};
 use num_complex::Complex64;
 
 const DEGREE: usize = 32;
@@ -12,13 +15,14 @@ const DEGREE: usize = 32;
 struct Plan;
 
 impl BootstrapCost for Plan {
-    fn half_bootstrap(&self, levels: usize) -> OperationCounts {
-        OperationCounts { half_bootstraps: 1, rotations: 10, products: levels as u64, ..OperationCounts::default() }
+    fn half_bootstrap(&self, copies: Copies, levels: usize) -> Result<OperationCounts, CkksError> {
+        let rotations = 11 - copies.0 as u64;
+        Ok(OperationCounts { half_bootstraps: 1, rotations, products: levels as u64, ..OperationCounts::default() })
     }
 
-    fn slots_to_coefficients(&self, packing: Packing) -> OperationCounts {
-        let rotations = if packing == Packing::Real { 5 } else { 3 };
-        OperationCounts { slots_to_coefficients: 1, rotations, rescalings: 3, ..OperationCounts::default() }
+    fn slots_to_coefficients(&self, packing: Packing, copies: Copies) -> Result<OperationCounts, CkksError> {
+        let rotations = if packing == Packing::Real { 6 } else { 4 } - copies.0 as u64;
+        Ok(OperationCounts { slots_to_coefficients: 1, rotations, rescalings: 3, ..OperationCounts::default() })
     }
 }
 
@@ -178,13 +182,46 @@ fn bootstraps_count_as_their_plan_says() {
     let x = e.encrypt(&[0.5; DEGREE], e.shape.full_scale).unwrap();
     let (climbed, counts) = counted(&e, || e.half_bootstrap(&[&x, &x], 4));
     assert_eq!((climbed.len(), climbed[1].level, climbed[1].packing), (2, Level(6), Packing::Real));
-    assert_eq!(counts, Plan.half_bootstrap(4) + Plan.half_bootstrap(4));
+    let once = Plan.half_bootstrap(Copies::ONE, 4).unwrap();
+    assert_eq!(counts, once + once);
     let lowered = rescaled(|c| c.constant_products = 1);
     let (_, counts) = counted(&e, || e.slots_to_coefficients(&e.lower(&climbed[0], Level(2))?, 1e6));
-    assert_eq!(counts, Plan.slots_to_coefficients(Packing::Real) + lowered);
+    assert_eq!(counts, Plan.slots_to_coefficients(Packing::Real, Copies::ONE).unwrap() + lowered);
     let complex = e.to_complex(&climbed[0]).unwrap();
     let (_, counts) = counted(&e, || e.slots_to_coefficients(&complex, 1e6));
-    assert_eq!(counts, Plan.slots_to_coefficients(Packing::Complex) + lowered);
+    assert_eq!(counts, Plan.slots_to_coefficients(Packing::Complex, Copies::ONE).unwrap() + lowered);
+    let (_, counts) = counted(&e, || e.sparse_half_bootstrap(&[&x], Copies(2), 4));
+    assert_eq!(counts, Plan.half_bootstrap(Copies(2), 4).unwrap());
+    let (_, counts) = counted(&e, || e.sparse_slots_to_coefficients(&complex, Copies(4), 1e6));
+    assert_eq!(counts, Plan.slots_to_coefficients(Packing::Complex, Copies(4)).unwrap() + lowered);
+}
+
+#[test]
+fn sparse_bootstraps_keep_the_multiples_of_the_copies() {
+    let e = clear();
+    let values: Vec<f64> = (0..DEGREE).map(|p| (p as f64 - 15.5) / 16.0).collect();
+    let x = e.encrypt(&values, e.shape.full_scale).unwrap();
+    let dense = e.half_bootstrap(&[&x], 4).unwrap().remove(0);
+    let sparse = e.sparse_half_bootstrap(&[&x], Copies(4), 4).unwrap().remove(0);
+    let (half, period) = (DEGREE / 2, DEGREE / 8);
+    for slot in 0..DEGREE {
+        let first = slot / half * half + slot % period;
+        assert!(e.shape.slot_of_coefficient(first).is_multiple_of(4));
+        assert_eq!(sparse.values[slot], dense.values[first]);
+    }
+}
+
+#[test]
+fn copies_that_disagree_return_as_their_average() {
+    let e = clear();
+    let x = slots(&e, 2);
+    let refreshed = sparse_bootstrap(&e, &[&x], Copies(2), 6).unwrap().remove(0);
+    for slot in 0..DEGREE {
+        let (half, period) = (DEGREE / 2, DEGREE / 4);
+        let other = slot / half * half + (slot + period) % half;
+        let average = (x.values[slot] + x.values[other]) * 0.5;
+        assert!((refreshed.values[slot] - average).norm() < 2_f64.powi(-24));
+    }
 }
 
 #[test]
@@ -365,6 +402,17 @@ fn rejects_half_bootstraps_out_of_range_naming_the_excess() {
     assert!(refusal.contains("-1.25") && refusal.contains("coefficient 7 of input 1"), "{refusal}");
     let x = e.encrypt(&[1.0; DEGREE], e.shape.full_scale).unwrap();
     assert!(e.half_bootstrap(&[&x], 7).is_err(), "more levels than the parameter set has");
+}
+
+#[test]
+fn rejects_copies_that_do_not_exist() {
+    let e = clear();
+    let x = e.encrypt(&[0.0; DEGREE], 1.0).unwrap();
+    for copies in [0, 3, 8] {
+        let refusal = e.sparse_half_bootstrap(&[&x], Copies(copies), 1).unwrap_err().to_string();
+        assert!(refusal.contains("a power of two, at most 4"), "{refusal}");
+        assert!(e.sparse_slots_to_coefficients(&slots(&e, 2), Copies(copies), 1.0).is_err());
+    }
 }
 
 #[test]

@@ -9,25 +9,21 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use fhe_ring::Backend;
-use fhe_rlwe::{Ciphertext, KeySwitcher, RaiseFactor};
+use fhe_rlwe::{Ciphertext, KeySwitcher};
 
 use super::{
     CkksServer, CoefficientCiphertext, SlotCiphertext,
+    ascent::{Ascent, AscentEncoder},
     encoder::Encoder,
-    linear_transform::{EncodedTransform, Encoding, ROTATION_COST},
-    packing::{PAIRED_ROTATION_COST, ToRealTransform},
     together::Together,
 };
 use crate::{
-    CkksError, Level, Packing, Parameters,
+    CkksError, Copies, Level, Parameters,
     bootstrapping::sine::{SineParameters, SinePolynomial, evaluate_sine},
-    transforms::baby_giant::BabyGiantPlan,
-    transforms::coefficients_slots::{inverse_embedding_stages, stage_offsets, stage_ranges},
-    transforms::real_slots::CONVERSION_FACTOR,
 };
 
 /// Ciphertexts that are worked on together: enough to hide the reading of keys behind arithmetic.
@@ -35,24 +31,12 @@ const BATCH: usize = 4;
 
 /// Encoded factors of CoeffsToSlots, and the sine.
 pub(super) struct AscendingTables<B: Backend> {
-    /// The first factor, done on the raise.
-    pub(super) raise: Vec<RaiseFactor<B>>,
-    /// The factors between the first and the last.
-    pub(super) factors: Vec<EncodedTransform<B>>,
-    /// The last factor, to real slots.
-    last: ToRealTransform<B>,
+    /// The factors for dense slots.
+    pub(super) dense: Arc<Ascent<B>>,
+    /// Those for slots in copies, made when first needed.
+    sparse: Mutex<BTreeMap<Copies, Arc<Ascent<B>>>>,
     /// The sine by landing level, which decides its amplitude.
     sines: Mutex<BTreeMap<Level, Arc<SinePolynomial>>>,
-}
-
-/// The plaintext gain of every factor of CoeffsToSlots: together they bring the integers `q_0 I + m`, which fill `q_0 (K + 1/4)`, to
-/// [-1, 1] at the top scale of EvalMod, apart from a factor `gain` of the last one.
-pub(super) fn factor_gain(parameters: &Parameters, gain: f64) -> f64 {
-    let (set, shape) = (parameters.set(), parameters.shape());
-    let landing = Level(shape.top_level());
-    let input = parameters.prime(0) * (f64::from(set.range) + 0.25);
-    let output = parameters.scale(Level(landing.0 + parameters.eval_mod_levels()), Some(landing));
-    (output / (gain * input)).powf(1.0 / (set.coefficients_to_slots.len() + 1) as f64)
 }
 
 impl<B: Backend> AscendingTables<B> {
@@ -61,64 +45,32 @@ impl<B: Backend> AscendingTables<B> {
         parameters: &Parameters,
         encoder: &Encoder,
     ) -> Result<Self, CkksError> {
-        let (set, shape) = (parameters.set(), parameters.shape());
-        let slots = shape.slots(Packing::Complex);
-        let landing = Level(shape.top_level());
-        let top = landing.0 + parameters.bootstrap_levels();
-        let gain = factor_gain(parameters, CONVERSION_FACTOR);
-
-        // Stages from the smallest distance up; CoeffsToSlots takes them from the largest down.
-        let mut layers: Vec<usize> = set.coefficients_to_slots.iter().rev().copied().collect();
-        layers.push(set.raise_layers);
-        let mut ranges = stage_ranges("CoeffsToSlots", slots, &layers)?;
-        let raise = ranges.pop().unwrap_or_default();
-        let raise = Self::raise_map(switcher, encoder, slots, raise, gain * parameters.prime(top))?;
-
-        ranges.reverse();
-        let last_range = ranges.pop().unwrap_or_default();
-        let encoding = |index: usize| Encoding {
-            basis: parameters.basis(Level(top - index), Some(landing)),
-            scale: gain * parameters.prime(top - index),
-        };
-        let last_index = ranges.len();
-        let factors = (ranges.into_iter().enumerate())
-            .map(|(index, stages)| {
-                let plan = BabyGiantPlan::new(slots, stage_offsets(slots, stages.clone())?, ROTATION_COST)?;
-                let matrix = || inverse_embedding_stages(slots, stages);
-                EncodedTransform::new(switcher, encoder, plan, matrix, encoding(index))
-            })
-            .collect::<Result<_, CkksError>>()?;
-        let plan = BabyGiantPlan::new(slots, stage_offsets(slots, last_range.clone())?, PAIRED_ROTATION_COST)?;
-        let matrix = || inverse_embedding_stages(slots, last_range);
-        let last = ToRealTransform::new(switcher, encoder, plan, matrix, encoding(last_index))?;
-        Ok(Self { raise, factors, last, sines: Mutex::default() })
+        let dense = Arc::new(AscentEncoder { switcher, parameters, encoder }.ascent(Copies::ONE, None)?);
+        Ok(Self { dense, sparse: Mutex::default(), sines: Mutex::default() })
     }
 
-    /// The map of some stages on the raise, encoded over the work primes.
-    fn raise_map(
-        switcher: &KeySwitcher<B>,
-        encoder: &Encoder,
-        slots: usize,
-        stages: std::ops::Range<usize>,
-        scale: f64,
-    ) -> Result<Vec<RaiseFactor<B>>, CkksError> {
-        let backend = switcher.backend();
-        let offsets = stage_offsets(slots, stages.clone())?;
-        let matrix = if B::HOLDS_DATA { Some(inverse_embedding_stages(slots, stages)?) } else { None };
-        (offsets.into_iter())
-            .map(|offset| {
-                let diagonal = matrix.as_ref().and_then(|matrix| matrix.diagonal(offset)).unwrap_or_default();
-                let element = fhe_ring::GaloisElement::rotation(switcher.parameters().ring(), offset as i64);
-                let factor = encoder.complex(backend, switcher.raise_basis(), diagonal, scale)?;
-                Ok(RaiseFactor { element, factor })
-            })
-            .collect()
-    }
-
-    /// Words of all factors.
+    /// Words of all factors that are encoded now.
     pub(super) fn words(&self) -> usize {
-        let raise: usize = self.raise.iter().map(|term| term.factor.shape().words()).sum();
-        raise + self.factors.iter().map(EncodedTransform::words).sum::<usize>() + self.last.words()
+        self.dense.words(None) + self.sparse().values().map(|ascent| ascent.words(Some(&self.dense))).sum::<usize>()
+    }
+
+    fn sparse(&self) -> MutexGuard<'_, BTreeMap<Copies, Arc<Ascent<B>>>> {
+        // Factors are whole before they are inserted.
+        self.sparse.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of(&self, copies: Copies, server: &CkksServer<B>) -> Result<Arc<Ascent<B>>, CkksError> {
+        if copies == Copies::ONE {
+            return Ok(Arc::clone(&self.dense));
+        }
+        let mut sparse = self.sparse();
+        if let Some(ascent) = sparse.get(&copies) {
+            return Ok(Arc::clone(ascent));
+        }
+        let CkksServer { switcher, parameters, encoder, .. } = server;
+        let ascent = Arc::new(AscentEncoder { switcher, parameters, encoder }.ascent(copies, Some(&self.dense))?);
+        sparse.insert(copies, Arc::clone(&ascent));
+        Ok(ascent)
     }
 
     pub(super) fn sine(&self, parameters: &Parameters, landing: Level) -> Result<Arc<SinePolynomial>, CkksError> {
@@ -144,15 +96,18 @@ impl<B: Backend> CkksServer<B> {
     pub(super) fn ascend(
         &self,
         inputs: &[&CoefficientCiphertext<B>],
+        copies: Copies,
         levels: usize,
     ) -> Result<Vec<SlotCiphertext<B>>, CkksError> {
+        self.parameters.shape().check_copies("half_bootstrap", copies)?;
         let landing = self.landing(levels)?;
+        let ascent = self.ascending.of(copies, self)?;
         let mut results = Vec::with_capacity(inputs.len());
         for batch in inputs.chunks(BATCH) {
             let mut level = Level(landing.0 + self.parameters.bootstrap_levels());
-            let (raised, steps) = self.raise_and_transform(batch, level, landing)?;
+            let (raised, steps) = self.raise_and_transform(batch, &ascent, level, landing)?;
             level.0 -= steps + 1;
-            let real = self.transform_to_real(&raised, &self.ascending.last)?;
+            let real = self.transform_to_real(&raised, &ascent.last)?;
             drop(raised);
             let slots = real.into_iter().map(|x| SlotCiphertext::new(x, level, Some(landing))).collect();
             results.extend(self.eval_mod(slots, landing)?);
@@ -183,16 +138,17 @@ impl<B: Backend> CkksServer<B> {
     pub(super) fn raise_and_transform(
         &self,
         batch: &[&CoefficientCiphertext<B>],
+        ascent: &Ascent<B>,
         level: Level,
         landing: Level,
     ) -> Result<(Vec<Ciphertext<B>>, usize), CkksError> {
         let ciphertexts: Vec<_> = batch.iter().map(|input| input.ciphertext.as_ref()).collect();
         let basis = self.parameters.basis(level, Some(landing));
-        let mut raised = self.switcher.raise(&ciphertexts, basis, &self.ascending.raise)?;
-        for factor in &self.ascending.factors {
+        let mut raised = self.switcher.raise(&ciphertexts, basis, &ascent.raise)?;
+        for factor in &ascent.factors {
             raised = self.transform(&raised, factor)?;
         }
-        Ok((raised, self.ascending.factors.len()))
+        Ok((raised, ascent.factors.len()))
     }
 
     /// The scaled sine, ending at the landing level with the message ratio divided away by reading the scale anew.

@@ -1,6 +1,9 @@
 //! SlotsToCoeffs: from slots at the bottom of the compute region to coefficients at `q_0`.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
 use fhe_ring::Backend;
 use fhe_rlwe::KeySwitcher;
@@ -12,19 +15,22 @@ use super::{
     packing::FromRealTransform,
 };
 use crate::{
-    CkksError, Level, Packing, Parameters,
-    transforms::baby_giant::BabyGiantPlan,
-    transforms::coefficients_slots::{embedding_stages, stage_offsets, stage_ranges},
+    CkksError, Copies, Level, Packing, Parameters, transforms::baby_giant::BabyGiantPlan,
+    transforms::bootstrap_factor::BootstrapFactor,
 };
 
 /// Least scale at which the last factor is encoded: its entries of size one keep 16 bits.
 const LEAST_FACTOR_SCALE: f64 = (1u64 << 16) as f64;
 
+/// Encoded factors of SlotsToCoeffs by the copies of their slots; those of more than one made when first needed.
+pub(super) struct DescendingTables<B: Backend>(Mutex<BTreeMap<Copies, Arc<Descent<B>>>>);
+
 /// The last factor encoded for one output unit.
 type LastFactor<B> = Option<(f64, Arc<EncodedTransform<B>>)>;
 
-/// Encoded factors of SlotsToCoeffs.
-pub(super) struct DescendingTables<B: Backend> {
+/// The factors of SlotsToCoeffs.
+struct Descent<B: Backend> {
+    copies: Copies,
     /// The first factor, from real slots.
     first: FromRealTransform<B>,
     /// The first factor, from complex slots; made when first needed.
@@ -40,31 +46,31 @@ fn last_factor_scale(parameters: &Parameters, unit: f64) -> f64 {
     unit * parameters.prime(1) / parameters.scale(Level(1), None)
 }
 
-/// A factor as its stages and its level.
-struct Factor {
-    stages: std::ops::Range<usize>,
+/// A factor and the level where it is applied.
+struct LevelledFactor {
+    factor: BootstrapFactor,
     level: Level,
 }
 
-fn factors(parameters: &Parameters) -> Result<Vec<Factor>, CkksError> {
+fn factors(parameters: &Parameters, copies: Copies) -> Result<Vec<LevelledFactor>, CkksError> {
     let shape = parameters.shape();
-    let levels = shape.slots_to_coefficients_levels;
-    let ranges = stage_ranges("SlotsToCoeffs", shape.slots(Packing::Complex), parameters.set().slots_to_coefficients)?;
-    Ok(ranges.into_iter().enumerate().map(|(i, stages)| Factor { stages, level: Level(levels - i) }).collect())
+    let layers = parameters.set().slots_to_coefficients;
+    let factors = BootstrapFactor::descending(shape.slots(Packing::Complex), copies, layers)?;
+    let level = |index| Level(shape.slots_to_coefficients_levels - index);
+    Ok(factors.into_iter().enumerate().map(|(i, factor)| LevelledFactor { factor, level: level(i) }).collect())
 }
 
 fn encode<B: Backend>(
     switcher: &KeySwitcher<B>,
     parameters: &Parameters,
     encoder: &Encoder,
-    factor: &Factor,
+    LevelledFactor { factor, level }: &LevelledFactor,
     scale: f64,
 ) -> Result<EncodedTransform<B>, CkksError> {
     let slots = parameters.shape().slots(Packing::Complex);
-    let plan = BabyGiantPlan::new(slots, stage_offsets(slots, factor.stages.clone())?, ROTATION_COST)?;
-    let matrix = || embedding_stages(slots, factor.stages.clone());
-    let encoding = Encoding { basis: parameters.basis(factor.level, None), scale };
-    EncodedTransform::new(switcher, encoder, plan, matrix, encoding)
+    let plan = BabyGiantPlan::new(slots, factor.offsets()?, ROTATION_COST)?;
+    let encoding = Encoding { basis: parameters.basis(*level, None), scale };
+    EncodedTransform::new(switcher, encoder, plan, || factor.descent(), encoding)
 }
 
 impl<B: Backend> DescendingTables<B> {
@@ -73,24 +79,50 @@ impl<B: Backend> DescendingTables<B> {
         parameters: &Parameters,
         encoder: &Encoder,
     ) -> Result<Self, CkksError> {
-        let slots = parameters.shape().slots(Packing::Complex);
-        let factors = factors(parameters)?;
-        let scale = |factor: &Factor| parameters.scale(factor.level, None);
-        let [first, between @ .., _] = factors.as_slice() else {
-            unreachable!("a validated set has two factors or more");
-        };
-        let encoding = Encoding { basis: parameters.basis(first.level, None), scale: scale(first) };
-        let offsets = stage_offsets(slots, first.stages.clone())?;
-        let matrix = || embedding_stages(slots, first.stages.clone());
-        let first = FromRealTransform::new(switcher, encoder, offsets, matrix, encoding)?;
-        let factors = (between.iter())
-            .map(|factor| encode(switcher, parameters, encoder, factor, scale(factor)))
-            .collect::<Result<_, CkksError>>()?;
-        Ok(Self { first, first_of_complex: OnceLock::new(), factors, last: Mutex::default() })
+        let dense = Descent::new(switcher, parameters, encoder, Copies::ONE)?;
+        Ok(Self(Mutex::new(BTreeMap::from([(Copies::ONE, Arc::new(dense))]))))
     }
 
     /// Words of all factors that are encoded now.
     pub(super) fn words(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|descent| descent.words()).sum()
+    }
+
+    fn of(&self, copies: Copies, server: &CkksServer<B>) -> Result<Arc<Descent<B>>, CkksError> {
+        // Factors are whole before they are inserted.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(descent) = known.get(&copies) {
+            return Ok(Arc::clone(descent));
+        }
+        let descent = Arc::new(Descent::new(&server.switcher, &server.parameters, &server.encoder, copies)?);
+        known.insert(copies, Arc::clone(&descent));
+        Ok(descent)
+    }
+}
+
+impl<B: Backend> Descent<B> {
+    fn new(
+        switcher: &KeySwitcher<B>,
+        parameters: &Parameters,
+        encoder: &Encoder,
+        copies: Copies,
+    ) -> Result<Self, CkksError> {
+        let factors = factors(parameters, copies)?;
+        let scale = |factor: &LevelledFactor| parameters.scale(factor.level, None);
+        let [first, between @ .., _] = factors.as_slice() else {
+            unreachable!("a validated set has two factors or more");
+        };
+        let encoding = Encoding { basis: parameters.basis(first.level, None), scale: scale(first) };
+        let (offsets, matrix) = (first.factor.offsets()?, || first.factor.descent());
+        let first = FromRealTransform::new(switcher, encoder, offsets, matrix, encoding)?;
+        let factors = (between.iter())
+            .map(|factor| encode(switcher, parameters, encoder, factor, scale(factor)))
+            .collect::<Result<_, CkksError>>()?;
+        Ok(Self { copies, first, first_of_complex: OnceLock::new(), factors, last: Mutex::default() })
+    }
+
+    /// Words of all factors that are encoded now.
+    fn words(&self) -> usize {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         self.first.words()
             + self.first_of_complex.get().map_or(0, EncodedTransform::words)
@@ -103,7 +135,7 @@ impl<B: Backend> DescendingTables<B> {
             return Ok(map);
         }
         let parameters = &server.parameters;
-        let first = factors(parameters)?.remove(0);
+        let first = factors(parameters, self.copies)?.remove(0);
         let scale = parameters.scale(first.level, None);
         let map = encode(&server.switcher, parameters, &server.encoder, &first, scale)?;
         Ok(self.first_of_complex.get_or_init(|| map))
@@ -115,7 +147,8 @@ impl<B: Backend> DescendingTables<B> {
             return Ok(Arc::clone(factor));
         }
         let parameters = &server.parameters;
-        let last = factors(parameters)?.pop().unwrap_or_else(|| unreachable!("a validated set has factors"));
+        let last =
+            factors(parameters, self.copies)?.pop().unwrap_or_else(|| unreachable!("a validated set has factors"));
         let scale = last_factor_scale(parameters, unit);
         let factor = Arc::new(encode(&server.switcher, parameters, &server.encoder, &last, scale)?);
         *cached = Some((unit, Arc::clone(&factor)));
@@ -124,8 +157,14 @@ impl<B: Backend> DescendingTables<B> {
 }
 
 impl<B: Backend> CkksServer<B> {
-    /// SlotsToCoeffs of real or complex slots.
-    pub(super) fn descend(&self, slots: &SlotCiphertext<B>, unit: f64) -> Result<CoefficientCiphertext<B>, CkksError> {
+    /// SlotsToCoeffs of real or complex slots, in copies or not.
+    pub(super) fn descend(
+        &self,
+        slots: &SlotCiphertext<B>,
+        copies: Copies,
+        unit: f64,
+    ) -> Result<CoefficientCiphertext<B>, CkksError> {
+        self.parameters.shape().check_copies("slots_to_coefficients", copies)?;
         if !(unit.is_finite() && unit > 0.0) {
             return Err(CkksError::Precondition {
                 operation: "slots_to_coefficients",
@@ -145,17 +184,18 @@ impl<B: Backend> CkksServer<B> {
                 remedy: "use a larger unit; the product that follows would see mostly rounding errors",
             });
         }
+        let descent = self.descending.of(copies, self)?;
         let start = Level(self.parameters.shape().slots_to_coefficients_levels);
         let packing = slots.packing();
         let slots = [self.restrict(&self.lower_slots(slots, start)?, start)?];
         let mut batch = match packing {
-            Packing::Real => self.transform_from_real(&slots, &self.descending.first)?,
-            Packing::Complex => self.transform(&slots, self.descending.first_of_complex(self)?)?,
+            Packing::Real => self.transform_from_real(&slots, &descent.first)?,
+            Packing::Complex => self.transform(&slots, descent.first_of_complex(self)?)?,
         };
-        for factor in &self.descending.factors {
+        for factor in &descent.factors {
             batch = self.transform(&batch, factor)?;
         }
-        let last = self.descending.last(self, unit)?;
+        let last = descent.last(self, unit)?;
         self.count(|c| c.slots_to_coefficients += 1);
         Ok(CoefficientCiphertext::new(self.transform(&batch, &last)?.remove(0), unit))
     }

@@ -3,7 +3,7 @@
 use fhe_ring::{Backend, IntegerMatrix};
 
 use super::{CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
-use crate::{CircuitShape, CkksError, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic};
+use crate::{CircuitShape, CkksError, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic};
 
 impl<B: Backend> SlotArithmetic for CkksServer<B> {
     type Slots = SlotCiphertext<B>;
@@ -93,12 +93,22 @@ impl<B: Backend> Evaluator for CkksServer<B> {
         self.complex_to_real(a)
     }
 
-    fn slots_to_coefficients(&self, slots: &Self::Slots, unit: f64) -> Result<Self::Coefficients, CkksError> {
-        self.descend(slots, unit)
+    fn sparse_slots_to_coefficients(
+        &self,
+        slots: &Self::Slots,
+        copies: Copies,
+        unit: f64,
+    ) -> Result<Self::Coefficients, CkksError> {
+        self.descend(slots, copies, unit)
     }
 
-    fn half_bootstrap(&self, inputs: &[&Self::Coefficients], levels: usize) -> Result<Vec<Self::Slots>, CkksError> {
-        self.ascend(inputs, levels)
+    fn sparse_half_bootstrap(
+        &self,
+        inputs: &[&Self::Coefficients],
+        copies: Copies,
+        levels: usize,
+    ) -> Result<Vec<Self::Slots>, CkksError> {
+        self.ascend(inputs, copies, levels)
     }
 
     fn unit(&self, a: &Self::Coefficients) -> f64 {

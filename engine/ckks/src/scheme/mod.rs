@@ -1,6 +1,7 @@
 //! The encrypted evaluator: CKKS over any [`fhe_ring::Backend`].
 
 mod ascending;
+mod ascent;
 mod ciphertext;
 mod client;
 mod coefficients;

@@ -8,7 +8,7 @@ use fhe_ring::Backend;
 
 use super::{
     CkksServer, CoefficientCiphertext, SlotCiphertext,
-    ascending::factor_gain,
+    ascent::factor_gain,
     linear_transform::{EncodedTransform, Encoding, ROTATION_COST},
 };
 use crate::{
@@ -35,7 +35,7 @@ impl<B: Backend> CkksServer<B> {
         let (set, shape) = (self.parameters.set(), self.parameters.shape());
         let landing = self.landing(levels)?;
         let mut level = Level(landing.0 + self.parameters.bootstrap_levels());
-        let (raised, steps) = self.raise_and_transform(&[input], level, landing)?;
+        let (raised, steps) = self.raise_and_transform(&[input], &self.ascending.dense, level, landing)?;
         level.0 -= steps;
 
         // The tables' factors share the gain of a trace evenly; the last factor makes up for a conjugation instead.

@@ -73,6 +73,16 @@ impl DiagonalMatrix {
         Ok(product.without_zero_diagonals(0.0))
     }
 
+    /// A map that agrees with this one on vectors of period `period`, a power of two, with offsets below it: diagonals whose offsets
+    /// agree modulo the period are joined.
+    pub fn on_period(self, period: usize) -> Result<Self, CkksError> {
+        check_slots("DiagonalMatrix::on_period", period)?;
+        let joined = Self::zero(self.slots)?;
+        self.diagonals
+            .into_iter()
+            .try_fold(joined, |sum, (offset, diagonal)| sum.with_diagonal(offset % period, diagonal))
+    }
+
     /// The map followed by a factor for each slot of the result.
     pub fn with_row_factors(mut self, factors: &[Complex64]) -> Result<Self, CkksError> {
         check_length("DiagonalMatrix::with_row_factors", "factors", factors.len(), self.slots)?;

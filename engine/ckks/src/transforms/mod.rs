@@ -2,6 +2,7 @@
 //! evaluate them.
 
 pub mod baby_giant;
+pub mod bootstrap_factor;
 pub mod coefficients_slots;
 pub mod diagonals;
 pub mod embedding;

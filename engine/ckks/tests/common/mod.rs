@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use fhe_ckks::{CkksClient, CkksServer, Parameters};
+use fhe_ckks::{CkksClient, CkksServer, Copies, Level, Parameters, SlotArithmetic, sparse_bootstrap};
 use fhe_ring::{Cpu, Meter, Seed};
 
 pub struct Instance {
@@ -54,4 +54,29 @@ pub fn errors(found: &[f64], expected: impl IntoIterator<Item = f64>) -> (f64, f
     let differences: Vec<f64> = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).collect();
     assert_eq!(differences.len(), found.len());
     (differences.iter().sum::<f64>() / found.len() as f64, differences.iter().copied().fold(0.0, f64::max))
+}
+
+/// Values in so many slots of each half.
+pub fn in_copies(values: &[f64], copies: Copies) -> Vec<f64> {
+    values.chunks_exact(values.len() / 2).flat_map(|half| half.repeat(copies.0)).collect()
+}
+
+/// Slots in copies through SlotsToCoeffs, a half bootstrap and the cubic correction: mean and largest error.
+pub fn sparse_bootstrap_errors(name: &str, copies: Copies) -> (f64, f64) {
+    let instance = Instance::new(name, 16);
+    let shape = instance.parameters.shape().clone();
+    let slots = in_copies(&uniform(shape.degree / copies.0, 41), copies);
+    macro_rules! circuit {
+        ($server:expr, $client:expr) => {{
+            let x = $client.encrypt_slots(&slots, Level(shape.slots_to_coefficients_levels)).unwrap();
+            sparse_bootstrap($server, &[&x], copies, shape.compute_levels).unwrap().remove(0)
+        }};
+    }
+    let (planner, metered) = instance.planner();
+    let _ = circuit!(&planner, &metered);
+    let server = instance.server(&planner);
+    let refreshed = circuit!(&server, &instance.client);
+    assert_eq!(server.counts(), planner.counts());
+    assert_eq!(server.level(&refreshed), Level(shape.top_level() - 2));
+    errors(&instance.client.decrypt_slots(&refreshed).unwrap().expect("data"), slots)
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{
     Cpu,
     gadget::{blocks_of, scaled_limb},
-    limb::hoisted_sum::{HoistedAutomorphism, HoistedLimb, scratch_words},
+    limb::hoisted_sum::{HoistedAutomorphism, HoistedLimb, HoistedLimbs},
     storage::limb_of,
     words::Words,
 };
@@ -41,12 +41,12 @@ impl Cpu {
             .collect();
         let blocks = blocks_of(results.iter_mut().flatten().map(|halves| halves.each_mut()), block);
         blocks.into_par_iter().enumerate().for_each(|(i, targets)| {
-            let HoistedLimbs { prime, inputs, automorphisms } = &limbs[i * block / degree];
+            let (prime, limbs) = &limbs[i * block / degree];
             let mut targets = targets.into_iter();
             let mut targets: Vec<Vec<_>> = inputs.iter().map(|_| targets.by_ref().take(sums.len()).collect()).collect();
-            let mut scratch = self.pool.take(scratch_words(sums.len()));
+            let mut scratch = self.pool.take(limbs.scratch_words());
             let kernels = self.kernels(self.chain.modulus(*prime));
-            kernels.hoisted_sums(&mut targets, i * block % degree, inputs, automorphisms, &mut scratch);
+            kernels.hoisted_sums(&mut targets, i * block % degree, limbs, &mut scratch);
         });
         results
     }
@@ -59,35 +59,25 @@ impl Cpu {
         automorphisms: &[KeyedAutomorphism<'a, Words>],
         sums: &[HoistedSum<'a, Words>],
         tables: &'a [Option<Arc<GaloisTable>>],
-    ) -> Vec<HoistedLimbs<'a>> {
+    ) -> Vec<(PrimeIndex, HoistedLimbs<'a>)> {
         let factors = self.chain.special_product_residues(basis);
         let of_prime = |(prime, factor): (PrimeIndex, u64)| HoistedLimbs {
-            prime,
             inputs: (inputs.iter())
                 .map(|input| HoistedLimb {
                     digits: input.digits.iter().map(|&digit| limb_of(digit, prime)).collect(),
                     ciphertext: input.ciphertext.map(|half| scaled_limb(half, prime, factor)),
                 })
                 .collect(),
-            automorphisms: (automorphisms.iter().zip(tables).enumerate())
-                .map(|(index, (automorphism, table))| HoistedAutomorphism {
+            automorphisms: (automorphisms.iter().zip(tables))
+                .map(|(automorphism, table)| HoistedAutomorphism {
                     table: table.as_deref(),
                     rows: automorphism.rows.iter().map(|row| row.map(|half| limb_of(half, prime))).collect(),
-                    factors: (sums.iter().enumerate())
-                        .flat_map(|(sum, terms)| terms.iter().map(move |term| (sum, term)))
-                        .filter(|(_, (used, _))| *used == index)
-                        .map(|(sum, &(_, factor))| (sum, limb_of(factor, prime)))
-                        .collect(),
                 })
                 .collect(),
+            sums: (sums.iter())
+                .map(|terms| terms.iter().map(|&(index, factor)| (index, limb_of(factor, prime))).collect())
+                .collect(),
         };
-        basis.indices().zip(factors).map(of_prime).collect()
+        basis.indices().zip(factors).map(|(prime, factor)| (prime, of_prime((prime, factor)))).collect()
     }
-}
-
-/// All operands of one limb.
-struct HoistedLimbs<'a> {
-    prime: PrimeIndex,
-    inputs: Vec<HoistedLimb<'a>>,
-    automorphisms: Vec<HoistedAutomorphism<'a>>,
 }

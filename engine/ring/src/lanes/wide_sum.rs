@@ -40,13 +40,6 @@ impl WideSum {
         Self::from(_mm512_setzero_si512())
     }
 
-    /// From its two halves.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub(crate) fn joined(low: __m512i, high: __m512i) -> Self {
-        Self { low, high }
-    }
-
     /// Adds a reduced residue.
     #[inline]
     #[target_feature(enable = "avx512f")]

@@ -9,7 +9,7 @@ pub(super) const fn pass_layers(layers: u32) -> u32 {
     match layers {
         1..=4 => layers,
         5 | 6 => 3,
-        _ => 4,
+        _ => 3,
     }
 }
 

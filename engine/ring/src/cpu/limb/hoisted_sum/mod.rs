@@ -1,8 +1,9 @@
 //! The inner part of a double-hoisted linear transform on a block of one limb.
 //!
-//! For every automorphism: the product of the digits with its key, rotated in registers, times each of its factors, onto the
-//! sums. Automorphisms permute aligned blocks of any power of two as a whole, so a block of the result needs one block of the
-//! digits and of each key, which lies elsewhere in the limb for each automorphism.
+//! First the block of every rotated ciphertext: the product of the digits with the key of its automorphism, word after word as
+//! they lie in memory, each vector put where the automorphism sends it. Automorphisms permute aligned blocks of any power of
+//! two as a whole, so a block of the result needs one block of the digits and of each key, which lies elsewhere in the limb for
+//! each automorphism. Then the sums of these blocks times their factors.
 
 #[cfg(target_arch = "x86_64")]
 mod ifma;
@@ -17,73 +18,56 @@ pub(in crate::cpu) struct HoistedLimb<'a> {
     pub(in crate::cpu) ciphertext: [Addend<'a>; 2],
 }
 
-/// An automorphism: its key, whole limbs, and the factors of its result with the number of the sum they go to.
+/// An automorphism with its key, whole limbs.
 pub(in crate::cpu) struct HoistedAutomorphism<'a> {
     /// None for the identity, whose rows are empty.
     pub(in crate::cpu) table: Option<&'a GaloisTable>,
     pub(in crate::cpu) rows: Vec<[&'a [u64]; 2]>,
-    pub(in crate::cpu) factors: Vec<(usize, &'a [u64])>,
 }
 
-impl HoistedAutomorphism<'_> {
-    /// How often it is used in that of the sums that uses it most.
-    #[cfg(target_arch = "x86_64")]
-    fn most_factors_of_a_sum(&self, sums: usize) -> usize {
-        let uses = |sum| self.factors.iter().filter(|(target, _)| *target == sum).count();
-        (0..sums).map(uses).max().unwrap_or(0)
-    }
+/// The terms of one sum: the index of an automorphism and the factor, a whole limb.
+pub(in crate::cpu) type HoistedTerms<'a> = Vec<(usize, &'a [u64])>;
 
-    /// The first word of the block that block `index` of the result comes from; something useless beyond the end.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    fn first_word(&self, index: usize) -> usize {
-        match self.table {
-            Some(table) if index < table.blocks() => table.source(index).0 * BLOCK,
-            _ => index * BLOCK,
-        }
-    }
-
-    /// Where block `index` (of [`BLOCK`] words) of the result comes from: the first word and the rearrangement. The block lies
-    /// within a limb if block `index` does: tables send blocks to blocks of the same limb.
-    #[inline(always)]
-    fn source(&self, index: usize) -> (usize, Option<&[u64; BLOCK]>) {
-        match self.table {
-            None => (index * BLOCK, None),
-            Some(table) => {
-                let (block, permutation) = table.source(index);
-                (block * BLOCK, Some(&table.permutations()[permutation]))
-            }
-        }
-    }
+/// All operands of one limb.
+pub(in crate::cpu) struct HoistedLimbs<'a> {
+    pub(in crate::cpu) inputs: Vec<HoistedLimb<'a>>,
+    pub(in crate::cpu) automorphisms: Vec<HoistedAutomorphism<'a>>,
+    pub(in crate::cpu) sums: Vec<HoistedTerms<'a>>,
 }
 
 impl LimbKernels<'_> {
     /// Fills the words from `start` of every sum: `targets[input][sum][half]`, all of one length that divides `start`.
-    /// `scratch` holds [`scratch_words`] words, whose content does not matter.
+    /// `scratch` holds [`HoistedLimbs::scratch_words`] words, whose content does not matter.
     pub(in crate::cpu) fn hoisted_sums(
         self,
         targets: &mut [Vec<[&mut [u64]; 2]>],
         start: usize,
-        inputs: &[HoistedLimb<'_>],
-        automorphisms: &[HoistedAutomorphism<'_>],
+        limbs: &HoistedLimbs<'_>,
         scratch: &mut [u64],
     ) {
-        dispatch!(self, hoisted_sums(targets, start, inputs, automorphisms, scratch))
+        dispatch!(self, hoisted_sums(targets, start, limbs, scratch))
     }
 }
 
-/// Accumulators per word of a sum: two halves of a ciphertext, each in two halves of a lazy sum.
-const HALVES: usize = 4;
-/// Words of the accumulators of one input, at most: half of a first-level cache of 32 KiB.
-const ACCUMULATORS: usize = 1 << 11;
+/// Words of the rotated ciphertexts at a time, at most: half of a second-level cache of a megabyte.
+const ROTATED: usize = 1 << 16;
+/// Words of a block, at least: half a page of every row of a key.
+const LEAST: usize = 1 << 8;
 
-/// Words of scratch space for so many sums.
-pub(in crate::cpu) fn scratch_words(sums: usize) -> usize {
-    HALVES * block_words(sums) * sums
-}
+impl HoistedLimbs<'_> {
+    /// Polynomials that the rotations of all inputs make.
+    fn rotated(&self) -> usize {
+        2 * self.inputs.len() * self.automorphisms.len()
+    }
 
-/// Words that are accumulated at a time: as many as leave the accumulators in the first-level cache, a vector at least.
-fn block_words(sums: usize) -> usize {
-    let words = (ACCUMULATORS / (HALVES * sums.max(1))).max(BLOCK);
-    1 << words.ilog2()
+    /// Words that are worked on at a time.
+    fn block_words(&self) -> usize {
+        let words = (ROTATED / self.rotated().max(1)).max(LEAST);
+        1 << words.ilog2()
+    }
+
+    /// Words of scratch space.
+    pub(in crate::cpu) fn scratch_words(&self) -> usize {
+        self.rotated() * self.block_words()
+    }
 }
