@@ -9,7 +9,7 @@ typedef unsigned long long Word;
 typedef unsigned __int128 DoubleWord;
 
 // A prime p and what reduces words modulo p.
-struct Modulus {
+struct alignas(16) Modulus {
     Word value;
     // floor(2^64 / p)
     Word word_quotient;
@@ -59,3 +59,48 @@ static __device__ __forceinline__ Word reduce(DoubleWord x, const Modulus &modul
     const Word sum = multiply_lazily((Word)(x >> 64), carry, p) + reduce_lazily((Word)x, modulus);
     return subtract_once(subtract_once(sum, 2 * p), p);
 }
+
+// x + y in 0..p, for x and y in 0..p.
+static __device__ __forceinline__ Word add(Word x, Word y, Word p) { return subtract_once(x + y, p); }
+
+// x - y in 0..p, for x and y in 0..p.
+static __device__ __forceinline__ Word subtract(Word x, Word y, Word p) { return subtract_once(x + p - y, p); }
+
+// -x in 0..p, for x in 0..p.
+static __device__ __forceinline__ Word negate(Word x, Word p) { return x == 0 ? 0 : p - x; }
+
+// x y in 0..p, for x and y in 0..p.
+static __device__ __forceinline__ Word multiply(Word x, Word y, const Modulus &modulus) {
+    return reduce((DoubleWord)x * y, modulus);
+}
+
+// --- sums of products without carries --------------------------------------------------------------------------------
+
+// A word below 2^50 as two halves of 25 bits, in one word: the low half lowest.
+struct Halves {
+    unsigned low;
+    unsigned high;
+};
+constexpr unsigned HALF_BITS = 25;
+
+static __device__ __forceinline__ Halves halves_of(Word x) {
+    return {(unsigned)x & ((1u << HALF_BITS) - 1), (unsigned)(x >> HALF_BITS)};
+}
+
+// A sum of up to 2^13 products of words below 2^50. Products of halves are below 2^50, so that one instruction adds one,
+// and no carry passes between the three sums until the end.
+struct HalvesSum {
+    Word low;
+    Word middle;
+    Word high;
+
+    __device__ __forceinline__ void add_product(Halves x, Halves y) {
+        low += (Word)x.low * y.low;
+        middle += (Word)x.low * y.high;
+        middle += (Word)x.high * y.low;
+        high += (Word)x.high * y.high;
+    }
+    __device__ __forceinline__ DoubleWord total() const {
+        return (DoubleWord)low + ((DoubleWord)middle << HALF_BITS) + ((DoubleWord)high << (2 * HALF_BITS));
+    }
+};

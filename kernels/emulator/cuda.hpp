@@ -1,7 +1,7 @@
 // CUDA C++ for a host compiler: include before a .cu source, which is compiled as it is.
 //
 // One operating-system thread runs a launch, block after block. Covered is what the kernels use: built-in variables,
-// barriers of a block, shared memory, the high half of a product. Not shown by it are the order of memory accesses
+// barriers of a block, shared memory, the high half of a product, reversed bits, leading zeros. Not shown by it are the order of memory accesses
 // between blocks, concurrency inside a warp, and time.
 #pragma once
 
@@ -28,6 +28,17 @@ constexpr unsigned COUNTER_BEFORE_KERNELS = __COUNTER__;
 
 static inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y) {
     return static_cast<unsigned __int128>(x) * y >> 64;
+}
+
+// The emulator knows no warps: the wait is for the whole block.
+#define __syncwarp() __syncthreads()
+
+static inline int __clz(unsigned x) { return x == 0 ? 32 : __builtin_clz(x); }
+
+static inline unsigned __brev(unsigned x) {
+    unsigned reversed = 0;
+    for (int bit = 0; bit < 32; bit++) reversed |= (x >> bit & 1) << (31 - bit);
+    return reversed;
 }
 
 template <class T>

@@ -7,8 +7,16 @@
 
 #include "cuda.hpp"
 
+#include "../base_conversion.cu"
+#include "../element_wise.cu"
 #include "../gadget_product.cu"
-#include "../number_theoretic_transform.cu"
+#include "../hoisted_sums.cu"
+#include "../large_transforms_bottom.cu"
+#include "../large_transforms_top.cu"
+#include "../modules.cu"
+#include "../permutation.cu"
+#include "../real_parts.cu"
+#include "../small_transforms.cu"
 
 namespace emulator {
 
@@ -45,8 +53,43 @@ constexpr Signature<Parameters...> signature_of(void (*)(Parameters...)) {
 }
 
 #define KERNEL(name) decltype(signature_of(name))::named<name>(#name)
-constexpr Kernel KERNELS[] = {KERNEL(forward_columns), KERNEL(forward_rows), KERNEL(inverse_rows),
-                              KERNEL(inverse_columns), KERNEL(gadget_product)};
+constexpr Kernel KERNELS[] = {
+    KERNEL(forward_limb),
+    KERNEL(forward_top),
+    KERNEL(forward_bottom),
+    KERNEL(forward_bottom_of_division),
+    KERNEL(inverse_limb),
+    KERNEL(inverse_bottom),
+    KERNEL(inverse_top),
+    KERNEL(copy_limbs),
+    KERNEL(add_assign),
+    KERNEL(subtract_assign),
+    KERNEL(negate_words),
+    KERNEL(multiply_words),
+    KERNEL(multiply_accumulate),
+    KERNEL(scale),
+    KERNEL(add_constant),
+    KERNEL(linear_combination),
+    KERNEL(tensor),
+    KERNEL(automorphism_of_values),
+    KERNEL(accumulate_automorphism),
+    KERNEL(automorphism_of_coefficients),
+    KERNEL(monomial_product_of_coefficients),
+    KERNEL(monomial_product_of_values),
+    KERNEL(trace),
+    KERNEL(parity_split),
+    KERNEL(convert_basis),
+    KERNEL(convert_limb),
+    KERNEL(subtract_from_and_scale),
+    KERNEL(gadget_product),
+    KERNEL(find_limbs),
+    KERNEL(hoisted_sums),
+    KERNEL(gather_strided),
+    KERNEL(scatter_strided),
+    KERNEL(module_rows),
+    KERNEL(gather_rows),
+    KERNEL(integer_product),
+};
 #undef KERNEL
 
 constexpr unsigned BARRIERS = __COUNTER__ - COUNTER_BEFORE_KERNELS - 1;

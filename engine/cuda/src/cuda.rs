@@ -1,28 +1,37 @@
-//! The part of the backend contract that has kernels.
+//! The backend's state, and how operands become arguments.
 
-use fhe_ring::{GadgetInput, Operand, Pair, PrimeChain, PrimeIndex, Ring, RingKind, Shape};
+use fhe_ring::{Basis, Operand, PrimeChain, Ring, Shape};
 
 use crate::{
-    CudaError, Device,
+    CudaError, Device, Kernel, Launch,
     launch::{self, MAX_LOG_DEGREE},
     tables::Tables,
 };
 
-/// Ring arithmetic on a device: storage, transforms and the gadget product of [`fhe_ring::Backend`], whose signatures
-/// and contract these methods have. Its other kernels are to come.
+/// Ring arithmetic on a device: an [`fhe_ring::Backend`].
 ///
 /// # Panics
 ///
 /// The contract has no errors, and a device can run out of memory or stop. Methods panic then, with the text of the
 /// [`CudaError`]. They also panic where a buffer has not the words of its shape, which would let a kernel leave it.
 pub struct Cuda<D: Device> {
-    chain: PrimeChain,
-    device: D,
-    tables: Tables<D>,
+    pub(crate) chain: PrimeChain,
+    pub(crate) device: D,
+    pub(crate) tables: Tables<D>,
+}
+
+/// A polynomial on the device: where its words begin, and its primes. Good while the buffer that it was taken from lives.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) address: u64,
+    pub(crate) basis: Basis,
 }
 
 impl<D: Device> Cuda<D> {
     /// Takes over a device.
+    ///
+    /// # Errors
+    /// If the chain serves larger degrees than the kernels do, or the device has no memory for tables.
     pub fn new(chain: PrimeChain, device: D) -> Result<Self, CudaError> {
         if chain.max_log_degree() > MAX_LOG_DEGREE {
             return Err(CudaError::DegreeUnsupported { found: chain.max_log_degree(), required: MAX_LOG_DEGREE });
@@ -31,145 +40,87 @@ impl<D: Device> Cuda<D> {
         Ok(Self { chain, device, tables })
     }
 
-    /// The primes, shared by every ring degree.
-    pub fn primes(&self) -> &PrimeChain {
-        &self.chain
+    /// The device.
+    pub fn device(&self) -> &D {
+        &self.device
     }
 
-    /// A zero polynomial.
-    pub fn zeros(&self, shape: Shape) -> D::Memory {
-        finished(self.device.zeros(shape.words()))
+    /// Memory for a polynomial, content arbitrary.
+    pub(crate) fn allocate(&self, shape: Shape) -> Result<D::Memory, CudaError> {
+        self.device.allocate(shape.words())
     }
 
-    /// A polynomial whose residues `fill` writes (limb-major, reduced).
-    pub fn upload(&self, shape: Shape, fill: &mut dyn FnMut(&mut [u64])) -> D::Memory {
-        let mut words = vec![0; shape.words()];
-        fill(&mut words);
-        finished(self.device.upload(&words))
-    }
-
-    /// The residues, limb-major.
-    pub fn download(&self, source: Operand<'_, D::Memory>) -> Option<Vec<u64>> {
-        Some(finished(self.device.download(source.buffer)))
-    }
-
-    /// Coefficient to evaluation domain, in place. `shape` is the shape before.
-    pub fn forward(&self, buffer: &mut D::Memory, shape: Shape) {
-        finished(self.transform(Direction::Forward, buffer, shape));
-    }
-
-    /// Evaluation to coefficient domain, in place, normalised. `shape` is the shape before.
-    pub fn inverse(&self, buffer: &mut D::Memory, shape: Shape) {
-        finished(self.transform(Direction::Inverse, buffer, shape));
-    }
-
-    /// For every input and both halves `h`: `sum_i digits[i] * rows[i][h] + addends[h]`, evaluation domain, over the
-    /// primes of the digits. Rows may have more primes.
-    pub fn gadget_product(
-        &self,
-        inputs: &[GadgetInput<'_, D::Memory>],
-        rows: &[Pair<'_, D::Memory>],
-    ) -> Vec<[D::Memory; 2]> {
-        let Some(digit) = inputs.iter().find_map(|input| input.digits.first()) else { return Vec::new() };
-        finished(self.gadget_products(digit.shape, inputs, rows))
-    }
-
-    fn transform(&self, direction: Direction, buffer: &mut D::Memory, shape: Shape) -> Result<(), CudaError> {
-        let Shape { ring, basis, .. } = shape;
-        let tables = self.tables.transforms(&self.device, &self.chain, ring)?;
-        let positions = self.tables.positions(&self.device, &self.chain, basis)?;
-        let heaps = match direction {
-            Direction::Forward => &tables.forward,
-            Direction::Inverse => &tables.inverse,
-        };
-        let arguments = [
-            self.address(Operand { buffer, shape }),
-            ring.log_degree.into(),
-            (ring.kind == RingKind::ConjugateInvariant).into(),
-            self.device.address(&positions),
-            self.device.address(&tables.constants),
-            self.device.address(heaps),
-        ];
-        let launches = match direction {
-            Direction::Forward => launch::forward_transform(ring, basis.len(), &arguments),
-            Direction::Inverse => launch::inverse_transform(ring, basis.len(), &arguments),
-        };
-        // SAFETY: the buffer has the words of its shape and is borrowed mutably; positions has an entry for each limb,
-        // and the tables have one for each prime of the chain at this degree.
-        launches.iter().try_for_each(|launch| unsafe { self.device.launch(launch) })
-    }
-
-    fn gadget_products(
-        &self,
-        shape: Shape,
-        inputs: &[GadgetInput<'_, D::Memory>],
-        rows: &[Pair<'_, D::Memory>],
-    ) -> Result<Vec<[D::Memory; 2]>, CudaError> {
-        let same_length = inputs.iter().all(|input| input.digits.len() == rows.len());
-        assert!(same_length, "gadget_product: a row is required for each digit");
-        let targets = (inputs.iter())
-            .map(|_| Ok([self.device.zeros(shape.words())?, self.device.zeros(shape.words())?]))
-            .collect::<Result<Vec<_>, CudaError>>()?;
-        let factors = self.chain.special_product_residues(shape.basis);
-        let (mut products, mut digits, mut key) = (Vec::new(), Vec::new(), Vec::new());
-        for (prime, factor) in shape.basis.indices().zip(factors) {
-            let limb = |operand: Operand<'_, D::Memory>| self.limb_address(operand, shape.ring, prime);
-            for (halves, input) in targets.iter().zip(inputs) {
-                let addends = input.addends.map(|addend| match addend {
-                    Some(addend) if addend.shape.basis.special_count() > 0 => [limb(addend), 1],
-                    Some(addend) if matches!(prime, PrimeIndex::Ciphertext(_)) => [limb(addend), factor],
-                    // The product of the special primes is zero modulo each of them.
-                    _ => [0, 0],
-                });
-                products.extend(halves.each_ref().map(|half| limb(Operand { buffer: half, shape })));
-                products.extend(addends.map(|[address, _]| address));
-                products.extend(addends.map(|[_, factor]| factor));
-                digits.extend(input.digits.iter().map(|&digit| limb(digit)));
-            }
-            key.extend(rows.as_flattened().iter().map(|&half| limb(half)));
-        }
-        let [products, digits, key] = [products, digits, key].map(|words| self.device.upload(&words));
-        let (products, digits, key) = (products?, digits?, key?);
-        let positions = self.tables.positions(&self.device, &self.chain, shape.basis)?;
-        let arguments = vec![
-            self.device.address(&products),
-            self.device.address(&digits),
-            self.device.address(&key),
-            shape.ring.log_degree.into(),
-            inputs.len() as u64,
-            rows.len() as u64,
-            self.device.address(&positions),
-            self.device.address(self.tables.moduli()),
-        ];
-        let launch = launch::gadget_product(shape.ring, shape.basis.len(), arguments);
-        // SAFETY: the tables have for each limb the entries of all inputs and rows; every address in them is null for
-        // an absent addend or that of a whole limb of this degree, and the written ones lead to the fresh targets;
-        // positions has an entry for each limb, moduli one for each prime of the chain.
-        unsafe { self.device.launch(&launch) }?;
-        Ok(targets)
-    }
-
-    /// Where a polynomial begins that has all the words of its shape.
-    fn address(&self, operand: Operand<'_, D::Memory>) -> u64 {
+    /// Where a polynomial lies that has all the words of its shape.
+    pub(crate) fn place(&self, operand: Operand<'_, D::Memory>) -> Place {
         assert_eq!(self.device.words(operand.buffer), operand.shape.words(), "a buffer does not have its shape");
-        self.device.address(operand.buffer)
+        Place { address: self.device.address(operand.buffer), basis: operand.shape.basis }
     }
 
-    /// Where the limb of a prime begins, which an operand in this ring must have.
-    fn limb_address(&self, operand: Operand<'_, D::Memory>, ring: Ring, prime: PrimeIndex) -> u64 {
-        assert_eq!(operand.shape.ring, ring, "the operands of a kernel must live in one ring");
-        let limb = operand.shape.basis.position(prime).expect("checked operations ask for present primes only");
-        self.address(operand) + (limb * ring.degree() * size_of::<u64>()) as u64
+    /// Where a buffer of this shape lies.
+    pub(crate) fn place_of(&self, buffer: &D::Memory, shape: Shape) -> Place {
+        self.place(Operand { buffer, shape })
     }
-}
 
-#[derive(Clone, Copy)]
-enum Direction {
-    Forward,
-    Inverse,
+    /// A table: for each prime of `basis`, which must be in the chain, the position of its limb in a polynomial over
+    /// `within`.
+    pub(crate) fn positions(&self, basis: Basis, within: Basis) -> Result<u64, CudaError> {
+        self.tables.positions(&self.device, basis, within)
+    }
+
+    /// As [`Cuda::positions`], where every prime must be present.
+    pub(crate) fn all_positions(&self, basis: Basis, within: Basis) -> Result<u64, CudaError> {
+        assert!(within.contains(basis), "checked operations ask for present primes only: {basis} of {within}");
+        self.positions(basis, within)
+    }
+
+    /// A table: for each prime of `basis` its position in the chain.
+    pub(crate) fn primes(&self, basis: Basis) -> Result<u64, CudaError> {
+        self.all_positions(basis, self.chain.full_basis())
+    }
+
+    /// A table: the modulus of each prime of the chain.
+    pub(crate) fn moduli(&self) -> u64 {
+        self.tables.moduli(&self.device)
+    }
+
+    /// The two words of a kernel's `Operand`: a polynomial for a result over `basis`.
+    pub(crate) fn operand(&self, operand: Operand<'_, D::Memory>, basis: Basis) -> Result<[u64; 2], CudaError> {
+        let place = self.place(operand);
+        Ok([place.address, self.positions(basis, place.basis)?])
+    }
+
+    /// Runs a kernel that has a thread for each word of limbs over `basis`. The arguments that all of these kernels end
+    /// with are appended: the degree, the primes, the moduli.
+    ///
+    /// # Safety
+    /// As for [`Device::launch`].
+    pub(crate) unsafe fn on_words(
+        &self,
+        kernel: Kernel,
+        ring: Ring,
+        basis: Basis,
+        arguments: &[u64],
+    ) -> Result<(), CudaError> {
+        let common = [u64::from(ring.log_degree), self.primes(basis)?, self.moduli()];
+        let launch = launch::words(kernel, ring, basis.len(), [arguments, &common].concat());
+        // SAFETY: promised by the caller; the appended tables have an entry for each limb and for each prime.
+        unsafe { self.launch(&launch) }
+    }
+
+    /// Runs a kernel, unless it has no blocks.
+    ///
+    /// # Safety
+    /// As for [`Device::launch`].
+    pub(crate) unsafe fn launch(&self, launch: &Launch) -> Result<(), CudaError> {
+        if launch.grid.contains(&0) {
+            return Ok(());
+        }
+        // SAFETY: promised by the caller.
+        unsafe { self.device.launch(launch) }
+    }
 }
 
 /// The result of what the contract does not allow to fail.
-fn finished<T>(result: Result<T, CudaError>) -> T {
+pub(crate) fn finished<T>(result: Result<T, CudaError>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }

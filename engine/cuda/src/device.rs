@@ -10,6 +10,11 @@ pub trait Device: Send + Sync + 'static {
     /// have ended.
     type Memory: Send + Sync;
 
+    /// So many words, content arbitrary.
+    fn allocate(&self, words: usize) -> Result<Self::Memory, CudaError>;
+    /// So many polynomials of so many words each, content arbitrary, one after the other: the second begins where the first
+    /// ends. Each is a memory of its own and may outlive the others.
+    fn allocate_together(&self, count: usize, words: usize) -> Result<Vec<Self::Memory>, CudaError>;
     /// So many words, all zero.
     fn zeros(&self, words: usize) -> Result<Self::Memory, CudaError>;
     /// A copy of words of the host.

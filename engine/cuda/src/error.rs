@@ -16,15 +16,63 @@ pub enum CudaError {
         /// Binary logarithm of the kernels' largest degree.
         required: u32,
     },
-    /// The device gave no memory, or a copy failed.
+    /// There is no library of the NVIDIA driver.
     #[error(
-        "{operation}: the device answered `{found}` when {words} words were required; free memory or use a smaller ring"
+        "driver: no library `libcuda.so.1` was found, but one is required to use a GPU; install NVIDIA's driver (580 or \
+         later), or use the CPU backend"
     )]
-    Memory {
-        /// The operation that needed the words.
+    NoDriver,
+    /// The driver found no device of this number.
+    #[error(
+        "driver: device {required} was required, but the driver answered `{found}`; `nvidia-smi` lists the devices, and \
+         CUDA_VISIBLE_DEVICES may hide some"
+    )]
+    NoDevice {
+        /// The number asked for.
+        required: usize,
+        /// The driver's answer.
+        found: String,
+    },
+    /// The kernels are not compiled for this device yet, and there is no compiler.
+    #[error(
+        "kernels: none are stored for {architecture} in `{cache}`, and no library `libnvrtc.so` was found to compile them; \
+         install NVIDIA's NVRTC 12.8 or later and name its CUDA folder in CUDA_PATH"
+    )]
+    NoCompiler {
+        /// The device's architecture.
+        architecture: String,
+        /// Where compiled kernels are stored.
+        cache: String,
+    },
+    /// The compiler refused the kernels.
+    #[error(
+        "kernels: NVRTC answered `{found}` when code for {architecture} was required; NVRTC 12.8 or later knows every \
+         supported device"
+    )]
+    Compilation {
+        /// The device's architecture.
+        architecture: String,
+        /// The compiler's answer and log.
+        found: String,
+    },
+    /// The device has too little memory.
+    #[error(
+        "memory: {required} bytes were required, and {available} of the device's {total} are available; drop buffers, use \
+         smaller batches or a device with more memory"
+    )]
+    OutOfMemory {
+        /// Bytes asked for.
+        required: u64,
+        /// Bytes that the device has left.
+        available: u64,
+        /// Bytes that it has in all.
+        total: u64,
+    },
+    /// The device failed an operation other than a launch.
+    #[error("{operation}: the device answered `{found}`, but success was required; an earlier launch may have failed")]
+    Device {
+        /// The operation.
         operation: &'static str,
-        /// How many.
-        words: usize,
         /// The device's answer.
         found: String,
     },

@@ -2,34 +2,101 @@
 
 use std::fmt;
 
-use fhe_ring::{Ring, RingKind};
+use fhe_ring::{MatrixShape, Ring};
 
-/// An entry point of `kernels/*.cu`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kernel {
-    /// The fold and the top four layers of a large forward transform.
-    ForwardColumns,
-    /// The layers of a forward transform within rows.
-    ForwardRows,
-    /// The layers of an inverse transform within rows.
-    InverseRows,
-    /// The top four layers, the unfold and the normalisation of a large inverse transform.
-    InverseColumns,
-    /// The inner product of digits with the two halves of a key's rows.
-    GadgetProduct,
+macro_rules! kernels {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// An entry point of `kernels/*.cu`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kernel {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Kernel {
+            /// Every kernel.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its name in the source.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl Kernel {
-    /// Its name in the source.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ForwardColumns => "forward_columns",
-            Self::ForwardRows => "forward_rows",
-            Self::InverseRows => "inverse_rows",
-            Self::InverseColumns => "inverse_columns",
-            Self::GadgetProduct => "gadget_product",
-        }
-    }
+kernels! {
+    /// A forward transform of a small limb.
+    ForwardLimb = "forward_limb",
+    /// The fold and the layers of a large forward transform above rows.
+    ForwardTop = "forward_top",
+    /// The layers of a large forward transform within rows.
+    ForwardBottom = "forward_bottom",
+    /// The same, and the end of a division.
+    ForwardBottomOfDivision = "forward_bottom_of_division",
+    /// An inverse transform of a small limb.
+    InverseLimb = "inverse_limb",
+    /// The layers of a large inverse transform within rows.
+    InverseBottom = "inverse_bottom",
+    /// The layers of a large inverse transform above rows, the unfold and the normalisation.
+    InverseTop = "inverse_top",
+    /// Copies of limbs.
+    CopyLimbs = "copy_limbs",
+    /// A sum, in place.
+    AddAssign = "add_assign",
+    /// A difference, in place.
+    SubtractAssign = "subtract_assign",
+    /// The additive inverse, in place.
+    Negate = "negate_words",
+    /// A product of values.
+    Multiply = "multiply_words",
+    /// A product of values, added.
+    MultiplyAccumulate = "multiply_accumulate",
+    /// A product with a constant for each limb.
+    Scale = "scale",
+    /// A sum with a constant for each limb.
+    AddConstant = "add_constant",
+    /// A sum of polynomials times constants.
+    LinearCombination = "linear_combination",
+    /// The product of two ciphertexts.
+    Tensor = "tensor",
+    /// An automorphism on values.
+    AutomorphismOfValues = "automorphism_of_values",
+    /// An automorphism on values, added.
+    AccumulateAutomorphism = "accumulate_automorphism",
+    /// An automorphism on coefficients.
+    AutomorphismOfCoefficients = "automorphism_of_coefficients",
+    /// A product of coefficients with a monomial.
+    MonomialProductOfCoefficients = "monomial_product_of_coefficients",
+    /// A product of values with a monomial.
+    MonomialProductOfValues = "monomial_product_of_values",
+    /// The trace from the cyclotomic to the conjugate-invariant ring.
+    Trace = "trace",
+    /// The way back, by the parity of exponents.
+    ParitySplit = "parity_split",
+    /// A centred conversion between bases.
+    ConvertBasis = "convert_basis",
+    /// A centred conversion from one prime.
+    ConvertLimb = "convert_limb",
+    /// The end of an exact division.
+    SubtractFromAndScale = "subtract_from_and_scale",
+    /// The inner product of digits with the two halves of a key's rows.
+    GadgetProduct = "gadget_product",
+    /// The limbs of operands.
+    FindLimbs = "find_limbs",
+    /// Sums of rotated ciphertexts times plaintexts.
+    HoistedSums = "hoisted_sums",
+    /// Every so many words.
+    GatherStrided = "gather_strided",
+    /// To every so many words.
+    ScatterStrided = "scatter_strided",
+    /// The module rows of ciphertexts.
+    ModuleRows = "module_rows",
+    /// A polynomial from module rows.
+    GatherRows = "gather_rows",
+    /// A product with an integer matrix.
+    IntegerProduct = "integer_product",
 }
 
 impl fmt::Display for Kernel {
@@ -53,71 +120,145 @@ pub struct Launch {
     pub arguments: Vec<u64>,
 }
 
-/// Binary logarithm of the largest degree that the transforms reach: columns of 16 words times rows of `2^12`.
-pub(crate) const MAX_LOG_DEGREE: u32 = LOG_GROUP + MAX_LOG_ROW;
+/// Binary logarithm of the largest degree that the transforms reach: 256 rows of 256 words.
+pub(crate) const MAX_LOG_DEGREE: u32 = 2 * LOG_ROW;
 
-/// Layers that a thread runs on `2^LOG_GROUP` words in registers, and binary logarithm of a column's length.
-const LOG_GROUP: u32 = 4;
-/// Binary logarithm of the longest row that a block holds in shared memory.
-const MAX_LOG_ROW: u32 = 12;
-const COLUMN_THREADS: usize = 128;
-const GADGET_THREADS: usize = 256;
+/// Binary logarithm of the longest limb that a block holds in shared memory.
+const MAX_LOG_SMALL: u32 = 12;
+/// Words that a thread of a transform has.
+const GROUP_WORDS: usize = 16;
+/// Binary logarithm of a row of a larger limb.
+const LOG_ROW: u32 = 8;
+const BOTTOM_THREADS: usize = 128;
+const TILE_COLUMNS: usize = 16;
+const WORD_THREADS: usize = 256;
+const CONVERSION_THREADS: usize = 128;
+const CONVERSION_TARGETS: usize = 16;
+const HOISTED_SUMS: usize = 4;
+const PRODUCT_ROWS: usize = 8;
+/// Shared memory that every device grants a block.
+const SHARED_BYTES: usize = 48 << 10;
 
-/// The launches of a forward transform of so many limbs, in order; all have the same arguments.
-pub(crate) fn forward_transform(ring: Ring, limbs: usize, arguments: &[u64]) -> Vec<Launch> {
-    let rows = rows(Kernel::ForwardRows, ring, limbs, arguments);
-    match columns(Kernel::ForwardColumns, ring, limbs, arguments) {
-        Some(columns) => vec![columns, rows],
-        None => vec![rows],
-    }
+/// A thread for each word of each limb.
+pub(crate) fn words(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+    tiled(kernel, ring.degree(), limbs, arguments)
 }
 
-/// The launches of an inverse transform of so many limbs, in order; all have the same arguments.
-pub(crate) fn inverse_transform(ring: Ring, limbs: usize, arguments: &[u64]) -> Vec<Launch> {
-    let rows = rows(Kernel::InverseRows, ring, limbs, arguments);
-    match columns(Kernel::InverseColumns, ring, limbs, arguments) {
-        Some(columns) => vec![rows, columns],
-        None => vec![rows],
-    }
+/// A thread for each pair of words of each limb.
+pub(crate) fn pairs(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+    tiled(kernel, ring.degree() / 2, limbs, arguments)
 }
 
-/// The launch of a gadget product over so many limbs.
-pub(crate) fn gadget_product(ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+/// At least so many threads in a row.
+pub(crate) fn line(kernel: Kernel, threads: usize, arguments: Vec<u64>) -> Launch {
+    tiled(kernel, threads.next_multiple_of(WORD_THREADS), 1, arguments)
+}
+
+/// A thread for each coefficient of each group of target primes.
+pub(crate) fn conversion(ring: Ring, sources: usize, targets: usize, arguments: Vec<u64>) -> Launch {
+    let words_of_thread = sources + 1;
+    // A modulus for each target.
+    let fixed = 4 * CONVERSION_TARGETS;
+    let mut block = CONVERSION_THREADS.min(ring.degree());
+    while block > 1 && (block * words_of_thread + fixed) * size_of::<u64>() > SHARED_BYTES {
+        block /= 2;
+    }
     Launch {
-        kernel: Kernel::GadgetProduct,
-        grid: [ring.degree().div_ceil(GADGET_THREADS) as u32, limbs as u32, 1],
-        block: [GADGET_THREADS as u32, 1, 1],
+        kernel: Kernel::ConvertBasis,
+        grid: [(ring.degree() / block) as u32, targets.div_ceil(CONVERSION_TARGETS) as u32, 1],
+        block: [block as u32, 1, 1],
+        shared_bytes: (block * words_of_thread + fixed) * size_of::<u64>(),
+        arguments,
+    }
+}
+
+/// A thread for each limb of each operand.
+pub(crate) fn find_limbs(operands: usize, limbs: usize, arguments: Vec<u64>) -> Launch {
+    tiled(Kernel::FindLimbs, operands.next_multiple_of(WORD_THREADS), limbs, arguments)
+}
+
+/// A thread for each word of each group of sums of each input.
+pub(crate) fn hoisted_sums(ring: Ring, limbs: usize, inputs: usize, sums: usize, arguments: Vec<u64>) -> Launch {
+    let Launch { grid: [blocks, ..], block, .. } = words(Kernel::HoistedSums, ring, limbs, Vec::new());
+    let grid = [blocks * inputs as u32, limbs as u32, sums.div_ceil(HOISTED_SUMS) as u32];
+    Launch { kernel: Kernel::HoistedSums, grid, block, shared_bytes: 0, arguments }
+}
+
+/// A thread for each entry of the larger of two matrices of so many rows.
+pub(crate) fn module_rows(rows: usize, columns: usize, arguments: Vec<u64>) -> Launch {
+    let block = WORD_THREADS.min(columns);
+    Launch {
+        kernel: Kernel::ModuleRows,
+        grid: [rows as u32, columns.div_ceil(block) as u32, 1],
+        block: [block as u32, 1, 1],
         shared_bytes: 0,
         arguments,
     }
 }
 
-/// One block for each row: the whole limb if it fits in shared memory, else one of sixteen.
-fn rows(kernel: Kernel, ring: Ring, limbs: usize, arguments: &[u64]) -> Launch {
-    let log_rows = if ring.log_degree > MAX_LOG_ROW { LOG_GROUP } else { 0 };
-    let words = ring.degree() >> log_rows;
-    let groups = words >> LOG_GROUP;
+/// A thread for each column of each group of rows of the result.
+pub(crate) fn integer_product(result: MatrixShape, arguments: Vec<u64>) -> Launch {
     Launch {
-        kernel,
-        grid: [1 << log_rows, limbs as u32, 1],
-        block: [groups.max(1) as u32, 1, 1],
-        // A word of padding after every group.
-        shared_bytes: (words + groups) * size_of::<u64>(),
-        arguments: arguments.to_vec(),
+        kernel: Kernel::IntegerProduct,
+        grid: [result.columns.div_ceil(WORD_THREADS) as u32, result.rows.div_ceil(PRODUCT_ROWS) as u32, 1],
+        block: [WORD_THREADS as u32, 1, 1],
+        shared_bytes: 0,
+        arguments,
     }
 }
 
-/// One thread for each column of a limb that does not fit in shared memory.
-fn columns(kernel: Kernel, ring: Ring, limbs: usize, arguments: &[u64]) -> Option<Launch> {
-    (ring.log_degree > MAX_LOG_ROW).then(|| Launch {
+/// Whether a transform in this ring takes two launches, the second of which works in place.
+pub(crate) fn is_large(ring: Ring) -> bool {
+    ring.log_degree > MAX_LOG_SMALL
+}
+
+/// A block for each limb, a thread for each group of its words.
+pub(crate) fn small_transform(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+    let groups = ring.degree() / GROUP_WORDS;
+    Launch {
         kernel,
-        grid: [((ring.degree() >> LOG_GROUP) / COLUMN_THREADS) as u32, limbs as u32, 1],
-        block: [COLUMN_THREADS as u32, 1, 1],
-        shared_bytes: match ring.kind {
-            RingKind::Cyclotomic => 0,
-            // For the mirror images that the two columns of a pair exchange.
-            RingKind::ConjugateInvariant => (COLUMN_THREADS << LOG_GROUP) * size_of::<u64>(),
-        },
-        arguments: arguments.to_vec(),
-    })
+        grid: [1, limbs as u32, 1],
+        block: [groups.max(1) as u32, 1, 1],
+        // A word of padding after every group.
+        shared_bytes: (ring.degree() + groups) * size_of::<u64>(),
+        arguments,
+    }
+}
+
+/// A thread for each group of words of a row.
+pub(crate) fn bottom(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+    let words = BOTTOM_THREADS * GROUP_WORDS;
+    Launch {
+        kernel,
+        grid: [(ring.degree() / words) as u32, limbs as u32, 1],
+        block: [BOTTOM_THREADS as u32, 1, 1],
+        // A word of padding after every group, and a multiplier for each thread.
+        shared_bytes: (words + 3 * BOTTOM_THREADS) * size_of::<u64>(),
+        arguments,
+    }
+}
+
+/// A block for each tile of columns, with a thread for each of its rows.
+pub(crate) fn top(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
+    let rows = ring.degree() >> LOG_ROW;
+    Launch {
+        kernel,
+        grid: [((1 << LOG_ROW) / TILE_COLUMNS) as u32, limbs as u32, 1],
+        block: [rows as u32, 1, 1],
+        // And a multiplier for each thread.
+        shared_bytes: rows * (TILE_COLUMNS + 2) * size_of::<u64>(),
+        arguments,
+    }
+}
+
+/// Full blocks that tile `width` threads, a power of two or a multiple of a block, for each limb.
+fn tiled(kernel: Kernel, width: usize, limbs: usize, arguments: Vec<u64>) -> Launch {
+    let block = WORD_THREADS.min(width);
+    Launch {
+        kernel,
+        grid: [(width / block) as u32, limbs as u32, 1],
+        block: [block as u32, 1, 1],
+        shared_bytes: 0,
+        arguments,
+    }
 }

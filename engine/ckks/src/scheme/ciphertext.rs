@@ -20,6 +20,11 @@ impl<B: Backend> SlotCiphertext<B> {
         Self { ciphertext: Arc::new(ciphertext), level, landing }
     }
 
+    /// The ciphertext that holds them.
+    pub fn ciphertext(&self) -> &Ciphertext<B> {
+        &self.ciphertext
+    }
+
     /// What the slots are.
     pub fn packing(&self) -> Packing {
         packing_of(self.ciphertext.shape().ring.kind)

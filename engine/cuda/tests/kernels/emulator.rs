@@ -5,6 +5,7 @@ use std::{
     ffi::{CStr, CString, c_char},
     ptr::NonNull,
     slice,
+    sync::Arc,
 };
 
 use fhe_cuda::{CudaError, Device, Launch};
@@ -47,20 +48,29 @@ pub(crate) fn barrier_count() -> u32 {
 impl Device for Emulator {
     type Memory = GuardedWords;
 
+    /// Words that are no residues: a kernel that reads them before writing leaves wrong results.
+    fn allocate(&self, words: usize) -> Result<GuardedWords, CudaError> {
+        Ok(GuardedWords::filled(words, !0))
+    }
+
+    fn allocate_together(&self, count: usize, words: usize) -> Result<Vec<GuardedWords>, CudaError> {
+        Ok(GuardedWords::filled(count * words, !0).into_parts(count))
+    }
+
     fn zeros(&self, words: usize) -> Result<GuardedWords, CudaError> {
-        Ok(GuardedWords::zeros(words))
+        Ok(GuardedWords::filled(words, 0))
     }
 
     fn upload(&self, words: &[u64]) -> Result<GuardedWords, CudaError> {
-        let memory = GuardedWords::zeros(words.len());
+        let memory = GuardedWords::filled(words.len(), 0);
         // SAFETY: the memory has so many words, and nobody else knows of it yet.
-        unsafe { memory.first.copy_from_nonoverlapping(NonNull::from(words).cast(), words.len()) };
+        unsafe { memory.first().copy_from_nonoverlapping(NonNull::from(words).cast(), words.len()) };
         Ok(memory)
     }
 
     fn download(&self, memory: &GuardedWords) -> Result<Vec<u64>, CudaError> {
         // SAFETY: the memory has so many initialised words, and no launch is running while `memory` is borrowed.
-        Ok(unsafe { slice::from_raw_parts(memory.first.as_ptr(), memory.count) }.to_vec())
+        Ok(unsafe { slice::from_raw_parts(memory.first().as_ptr(), memory.count) }.to_vec())
     }
 
     fn words(&self, memory: &GuardedWords) -> usize {
@@ -68,7 +78,7 @@ impl Device for Emulator {
     }
 
     fn address(&self, memory: &GuardedWords) -> u64 {
-        memory.first.as_ptr().expose_provenance() as u64
+        memory.first().as_ptr().expose_provenance() as u64
     }
 
     unsafe fn launch(&self, launch: &Launch) -> Result<(), CudaError> {
@@ -95,29 +105,53 @@ impl Device for Emulator {
     }
 }
 
-/// Words between two stretches of guard words, in which a kernel that leaves its operands leaves traces.
+/// Words of an allocation.
 pub(crate) struct GuardedWords {
+    allocation: Arc<Allocation>,
+    start: usize,
+    count: usize,
+}
+
+/// Words between two stretches of guard words, in which a kernel that leaves its operands leaves traces.
+struct Allocation {
     first: NonNull<u64>,
     count: usize,
 }
 
 // SAFETY: the words are owned, and whoever writes them borrows them mutably or launches a kernel under the promises of
 // `Device::launch`.
-unsafe impl Send for GuardedWords {}
+unsafe impl Send for Allocation {}
 // SAFETY: as above; through a shared reference words are only read.
-unsafe impl Sync for GuardedWords {}
+unsafe impl Sync for Allocation {}
 
 /// Guard words on either side: 256 bytes keep the alignment that a driver gives.
 const GUARD: usize = 32;
 const GUARD_WORD: u64 = 0xC0DE_C0DE_C0DE_C0DE;
 
 impl GuardedWords {
+    fn filled(count: usize, word: u64) -> Self {
+        Self { allocation: Arc::new(Allocation::filled(count, word)), start: 0, count }
+    }
+
+    /// Parts of one size.
+    fn into_parts(self, parts: usize) -> Vec<Self> {
+        let count = self.count / parts.max(1);
+        (0..parts).map(|i| Self { allocation: Arc::clone(&self.allocation), start: i * count, count }).collect()
+    }
+
+    fn first(&self) -> NonNull<u64> {
+        // SAFETY: the allocation has at least so many words.
+        unsafe { self.allocation.first.add(self.start) }
+    }
+}
+
+impl Allocation {
     fn layout(count: usize) -> Layout {
         let words = Layout::array::<u64>(count + 2 * GUARD).and_then(|layout| layout.align_to(256));
         words.expect("polynomials fit in the address space")
     }
 
-    fn zeros(count: usize) -> Self {
+    fn filled(count: usize, word: u64) -> Self {
         let layout = Self::layout(count);
         // SAFETY: the layout is not empty.
         let start = unsafe { alloc_zeroed(layout) }.cast::<u64>();
@@ -127,12 +161,14 @@ impl GuardedWords {
             for i in (0..GUARD).chain(GUARD + count..2 * GUARD + count) {
                 start.add(i).write(GUARD_WORD);
             }
-            Self { first: start.add(GUARD), count }
+            let first = start.add(GUARD);
+            (0..count).for_each(|i| first.add(i).write(word));
+            Self { first, count }
         }
     }
 }
 
-impl Drop for GuardedWords {
+impl Drop for Allocation {
     fn drop(&mut self) {
         // SAFETY: `first` is GUARD words into an allocation of this layout, all of whose words are initialised.
         let intact = unsafe {

@@ -3,6 +3,7 @@
 //! These tests compile the kernels with the host's C++ compiler, which is `$CXX`, else `c++`. Without one they fail.
 
 mod compiler;
+mod conformance;
 mod emulator;
 mod gadget_product;
 mod inputs;

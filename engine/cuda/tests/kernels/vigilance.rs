@@ -3,12 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fhe_cuda::{CudaError, Device, Kernel, Launch};
-use fhe_ring::{Basis, Ring, Shape};
+use fhe_ring::{Backend, Basis, Operand, Ring, Shape};
 
 use crate::{
     emulator::{Emulator, GuardedWords as Memory, barrier_count},
     gadget_product::{self, Batch},
-    inputs::{Pattern, backends, rings},
+    inputs::{Pattern, assert_equal, backends, rings},
     transforms,
 };
 
@@ -31,6 +31,16 @@ fn compare_all<D: Device>(device: D) {
         pattern: Pattern::Uniform,
     };
     gadget_product::compare(&cpu, &cuda, &batch);
+    let shape = Shape::evaluation(Ring::cyclotomic(8), Basis::prefix(4));
+    let fill = &mut |words: &mut [u64]| Pattern::Uniform(1).fill(shape, words);
+    let (reference, candidate) = (cpu.upload(shape, fill), cuda.upload(shape, fill));
+    let groups = shape.basis.groups_of(2);
+    let expected = cpu.mod_up(Operand { buffer: &reference, shape }, &groups, 2);
+    let found = cuda.mod_up(Operand { buffer: &candidate, shape }, &groups, 2);
+    let lifted = shape.with_basis(shape.basis.with_special(2));
+    for ((_, expected), (number, found)) in expected.iter().zip(&found) {
+        assert_equal((&cpu, expected), (&cuda, found), lifted, &format!("digit {number} of mod_up"));
+    }
 }
 
 /// Why the comparison fails on this device, if it does.
@@ -52,7 +62,7 @@ fn every_barrier_is_needed_and_missed() {
     assert!(barrier_count() > 0);
     for omitted_barrier in 1..=barrier_count() {
         let failure = failure(Emulator { omitted_barrier, ..Emulator::default() });
-        assert!(failure.is_some_and(|reason| reason.contains("transform of")), "barrier {omitted_barrier}");
+        assert!(failure.is_some_and(|reason| reason.contains(", expected ")), "barrier {omitted_barrier}");
     }
 }
 
@@ -61,6 +71,14 @@ struct Tampering(fn(&mut Launch));
 
 impl Device for Tampering {
     type Memory = Memory;
+
+    fn allocate(&self, words: usize) -> Result<Memory, CudaError> {
+        Emulator::default().allocate(words)
+    }
+
+    fn allocate_together(&self, count: usize, words: usize) -> Result<Vec<Memory>, CudaError> {
+        Emulator::default().allocate_together(count, words)
+    }
 
     fn zeros(&self, words: usize) -> Result<Memory, CudaError> {
         Emulator::default().zeros(words)
@@ -108,8 +126,19 @@ fn a_wrong_launch_is_noticed() {
 }
 
 #[test]
-fn errors_name_the_kernel_the_answer_and_a_remedy() {
-    let error = CudaError::Launch { kernel: Kernel::ForwardRows, found: "no".into() };
-    let text = error.to_string();
-    assert!(["forward_rows", "`no`", "kernels/ABI.md"].iter().all(|part| text.contains(part)), "{text}");
+fn errors_name_what_was_found_and_required_and_a_remedy() {
+    let (architecture, found) = (String::from("sm_90"), String::from("no"));
+    let errors: [(CudaError, &[&str]); 6] = [
+        (CudaError::Launch { kernel: Kernel::ForwardLimb, found: found.clone() }, &["forward_limb", "kernels/ABI.md"]),
+        (CudaError::NoDevice { required: 3, found: found.clone() }, &["device 3", "nvidia-smi"]),
+        (CudaError::NoCompiler { architecture: architecture.clone(), cache: "no".into() }, &["sm_90", "CUDA_PATH"]),
+        (CudaError::Compilation { architecture, found: found.clone() }, &["sm_90", "12.8"]),
+        (CudaError::OutOfMemory { required: 80, available: 8, total: 16 }, &["80 bytes", "8 of", "16", "drop buffers"]),
+        (CudaError::Device { operation: "upload", found }, &["upload", "earlier launch"]),
+    ];
+    for (error, parts) in errors {
+        let text = error.to_string();
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        assert!(matches!(error, CudaError::OutOfMemory { .. }) || text.contains("`no`"), "{text}");
+    }
 }

@@ -1,0 +1,101 @@
+//! Memory of a GPU, taken and freed in the order of the stream's work.
+
+use std::{ffi::c_void, sync::Arc};
+
+use cudarc::driver::{CudaContext, CudaSlice, CudaStream, CudaView, DevicePtr, DriverError, result, sys};
+
+use super::Driver;
+use crate::CudaError;
+
+/// Words on a GPU.
+pub struct DriverMemory {
+    /// What they lie in, perhaps with others. One word where there are none: the driver has no empty allocations.
+    allocation: Arc<Allocation>,
+    first: usize,
+    words: usize,
+}
+
+/// An allocation that any thread may free: the last owner may never have used the device.
+struct Allocation(CudaSlice<u64>);
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        // A failure is reported by the context's next operation, as those of freeing are.
+        let context = self.0.context();
+        context.record_err(context.bind_to_thread());
+    }
+}
+
+impl DriverMemory {
+    /// All words of an allocation, or none.
+    pub(super) fn whole(allocation: CudaSlice<u64>, words: usize) -> Self {
+        Self { allocation: Arc::new(Allocation(allocation)), first: 0, words }
+    }
+
+    pub(super) fn words(&self) -> usize {
+        self.words
+    }
+
+    pub(super) fn view(&self) -> CudaView<'_, u64> {
+        self.allocation.0.slice(self.first..self.first + self.words)
+    }
+
+    pub(super) fn address(&self, stream: &CudaStream) -> u64 {
+        self.allocation.0.device_ptr(stream).0 + (self.first * size_of::<u64>()) as u64
+    }
+}
+
+impl Driver {
+    pub(super) fn allocate_words(&self, words: usize) -> Result<CudaSlice<u64>, CudaError> {
+        // SAFETY: any bits are words, and kernels write them before they read them.
+        let take = || unsafe { self.stream.alloc::<u64>(words.max(1)) };
+        take().or_else(|error| {
+            if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+                return Err(self.failure("allocation", error));
+            }
+            // Memory that the pool holds in pieces too small is given back first.
+            self.release_freed().and_then(|()| take()).map_err(|_| self.out_of_memory(words))
+        })
+    }
+
+    pub(super) fn allocate_neighbours(&self, count: usize, words: usize) -> Result<Vec<DriverMemory>, CudaError> {
+        let allocation = Arc::new(Allocation(self.allocate_words(count * words)?));
+        let part = |i| DriverMemory { allocation: Arc::clone(&allocation), first: i * words, words };
+        Ok((0..count).map(part).collect())
+    }
+
+    /// Gives the system back what no buffer uses.
+    fn release_freed(&self) -> Result<(), DriverError> {
+        self.stream.synchronize()?;
+        // SAFETY: the pool is that of a device in use.
+        unsafe { result::mem_pool::trim_to(pool_of(&self.context)?, 0) }
+    }
+
+    fn out_of_memory(&self, words: usize) -> CudaError {
+        let [available, total] = self.memory().unwrap_or_default();
+        CudaError::OutOfMemory { required: (words * size_of::<u64>()) as u64, available, total }
+    }
+}
+
+/// Lets the device's pool keep what is freed, for the next one who asks.
+pub(super) fn keep_freed(context: &Arc<CudaContext>) -> Result<(), DriverError> {
+    if !context.has_async_alloc() {
+        return Ok(());
+    }
+    let pool = pool_of(context)?;
+    let mut threshold = u64::MAX;
+    // SAFETY: the pool is that of a device in use, and the attribute is a 64-bit number.
+    unsafe {
+        result::mem_pool::set_attribute(
+            pool,
+            sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+            (&raw mut threshold).cast::<c_void>(),
+        )
+    }
+}
+
+/// The pool from which a stream's allocations are served.
+fn pool_of(context: &CudaContext) -> Result<sys::CUmemoryPool, DriverError> {
+    // SAFETY: the device is in use.
+    unsafe { result::device::get_default_mem_pool(context.cu_device()) }
+}
