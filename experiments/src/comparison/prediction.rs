@@ -68,8 +68,10 @@ fn meter(parameters: &Parameters) -> Result<Vec<(&'static str, Counts)>, CkksErr
     count("rotate", &|| server.rotate(&operand, Rotation(1)).map(drop))?;
     count("bootstrap-half", &|| server.half_bootstrap(&[&coefficients], levels).map(drop))?;
     count("bootstrap-half-batch4", &|| server.half_bootstrap(&[&coefficients; BATCH], levels).map(drop))?;
-    count("bootstrap-full", &|| bootstrap(&server, &[&lowest], levels).map(drop))?;
-    // The first run encodes the factors that dense slots do not need.
+    // The first run of either encodes factors that the half bootstrap does not need.
+    let full = || bootstrap(&server, &[&lowest], levels).map(drop);
+    full()?;
+    count("bootstrap-full", &full)?;
     let sparse = || sparse_bootstrap(&server, &[&sparse_slots], COPIES, levels).map(drop);
     sparse()?;
     count("bootstrap-sparse", &sparse)?;
