@@ -61,7 +61,7 @@ impl Cpu {
         tables: &'a [Option<Arc<GaloisTable>>],
     ) -> Vec<(PrimeIndex, HoistedLimbs<'a>)> {
         let factors = self.chain.special_product_residues(basis);
-        let of_prime = |(prime, factor): (PrimeIndex, u64)| HoistedLimbs {
+        let of_prime = |prime: PrimeIndex, factor: u64| HoistedLimbs {
             inputs: (inputs.iter())
                 .map(|input| HoistedLimb {
                     digits: input.digits.iter().map(|&digit| limb_of(digit, prime)).collect(),
@@ -78,6 +78,6 @@ impl Cpu {
                 .map(|terms| terms.iter().map(|&(index, factor)| (index, limb_of(factor, prime))).collect())
                 .collect(),
         };
-        basis.indices().zip(factors).map(|(prime, factor)| (prime, of_prime((prime, factor)))).collect()
+        basis.indices().zip(factors).map(|(prime, factor)| (prime, of_prime(prime, factor))).collect()
     }
 }
