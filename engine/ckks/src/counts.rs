@@ -60,4 +60,14 @@ operation_counts! {
     row_packings,
     /// Weights multiplied in integer matrix products.
     matrix_weights,
+    /// Partial SlotsToCoeffs transforms that end in lanes.
+    slots_to_lanes,
+    /// Ciphertexts of lanes separated into even and odd rows.
+    lane_parity_splits,
+    /// Matrices of ciphertexts of lanes that were transposed.
+    lane_transposes,
+    /// Products of two such matrices.
+    lane_products,
+    /// Ciphertexts put together from ciphertexts of lanes.
+    lane_joins,
 }

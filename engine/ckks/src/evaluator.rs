@@ -2,7 +2,7 @@
 
 use fhe_ring::IntegerMatrix;
 
-use crate::{CircuitShape, CkksError, OperationCounts};
+use crate::{CircuitShape, CkksError, OperationCounts, transforms::slot_transform::SlotTransform};
 
 /// Number of rescalings that a slot ciphertext can still take, those of SlotsToCoeffs included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +95,9 @@ pub trait Evaluator: SlotArithmetic {
     fn rotate(&self, a: &Self::Slots, rotation: Rotation) -> Result<Self::Slots, CkksError>;
     /// Several rotations of one ciphertext sharing its decomposition (hoisting).
     fn rotate_hoisted(&self, a: &Self::Slots, rotations: &[Rotation]) -> Result<Vec<Self::Slots>, CkksError>;
+    /// A linear map on real slots of several ciphertexts at one level, by double-hoisted baby and giant steps: the rotations and plaintext products
+    /// of its plan, one level. Given together, they share what the map costs to encode.
+    fn transform(&self, inputs: &[&Self::Slots], map: &SlotTransform) -> Result<Vec<Self::Slots>, CkksError>;
     /// Complex conjugate of complex slots: one key switch. Refused for real ones.
     fn conjugate(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError>;
     /// Multiplies complex slots by the imaginary unit; free. Refused for real ones.

@@ -20,6 +20,7 @@ mod clear;
 mod counts;
 mod error;
 mod evaluator;
+mod lanes;
 pub mod parameters;
 pub mod polynomials;
 mod scheme;
@@ -32,6 +33,9 @@ pub use counts::OperationCounts;
 pub use error::CkksError;
 pub use evaluator::{Client, Copies, Evaluator, Level, Packing, Rotation, SlotArithmetic};
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
+pub use lanes::LaneProducts;
 pub use parameters::{ParameterSet, Parameters};
-pub use scheme::{CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
+pub use scheme::{
+    CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, LaneCiphertext, SlotCiphertext,
+};
 pub use shape::CircuitShape;

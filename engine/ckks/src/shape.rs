@@ -15,6 +15,10 @@ pub struct CircuitShape {
     pub full_scale: f64,
     /// `r`, the largest message of a half bootstrap as a fraction of `q_0`.
     pub message_ratio: f64,
+    /// Degree of the ring of lanes, where encrypted matrices are multiplied.
+    pub lane_degree: usize,
+    /// What products over lanes are divided by, `q_1`.
+    pub lane_divisor: f64,
 }
 
 impl CircuitShape {
@@ -52,6 +56,45 @@ impl CircuitShape {
             found: copies.0.to_string(),
             required: format!("a power of two, at most {most}"),
             remedy: "repeat the values in fewer slots",
+        })
+    }
+
+    /// Ciphertexts of lanes that one ciphertext holds.
+    pub fn lane_group(&self) -> usize {
+        self.degree / self.lane_degree
+    }
+
+    /// Rows of a ciphertext of lanes: with `lanes` complex numbers to a row.
+    pub fn lane_rows(&self, lanes: usize) -> usize {
+        self.lane_degree / (2 * lanes)
+    }
+
+    /// Level from which slots become lanes, one above that of SlotsToCoeffs: they end at `q_0 q_1`.
+    pub fn slots_to_lanes_level(&self) -> usize {
+        self.slots_to_coefficients_levels + 1
+    }
+
+    /// The complex slot of a lane of a row of a ciphertext of lanes: `lane + lanes * bit_reverse(row * group + ciphertext)`.
+    pub fn slot_of_lane(&self, lanes: usize, ciphertext: usize, row: usize, lane: usize) -> usize {
+        let rows = self.lane_rows(lanes) * self.lane_group();
+        lane + lanes * Self::reversed(row * self.lane_group() + ciphertext, rows)
+    }
+
+    /// Refuses lanes that are no power of two, or so many or few that a transform would have nothing to do.
+    ///
+    /// # Errors
+    /// [`CkksError::Precondition`] naming the operation.
+    pub fn check_lanes(&self, operation: &'static str, lanes: usize) -> Result<(), CkksError> {
+        let most = (self.lane_degree / 4).min((self.degree / 2) >> self.slots_to_coefficients_levels);
+        if lanes.is_power_of_two() && lanes <= most {
+            return Ok(());
+        }
+        Err(CkksError::Precondition {
+            operation,
+            operand: "lanes",
+            found: lanes.to_string(),
+            required: format!("a power of two, at most {most}"),
+            remedy: "use blocks of more tokens",
         })
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use fhe_ring::{Backend, Basis, GaloisElement, Poly, RingKind, Seed};
 
-use crate::SecretId;
+use crate::{Parameters, SecretId};
 
 /// Which half of the exponents: `p(X) = even(X^2) + X odd(X^2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ impl Part {
 /// Which switching key.
 ///
 /// The secrets: `s` of the cyclotomic main ring, `t` of the conjugate-invariant ring of the same degree, the sparse `e` of ModRaise,
-/// `s'` of the small ring.
+/// `s'` of the small ring, `l` of the ring of lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyId {
     /// `s^2 -> s`, or `t^2 -> t`.
@@ -63,6 +63,14 @@ pub enum KeyId {
         /// Index of the stride.
         block: usize,
     },
+    /// `s -> l(X^g)`, ring switching to the ring of lanes.
+    LaneSwitch,
+    /// `g(l) -> l`, in the ring of lanes: there the automorphism comes before the switch.
+    LaneGalois(GaloisElement),
+    /// `g(l) l -> l`, in the ring of lanes: a transposition and the relinearisation that follows it, in one.
+    LaneRelinearisation(GaloisElement),
+    /// `l(X^g) -> s`, from the ring of lanes back to the main one.
+    LaneReturn,
 }
 
 impl KeyId {
@@ -77,10 +85,12 @@ impl KeyId {
             Self::ToComplex(..) => "real to complex slots",
             Self::RingSwitch => "ring switching",
             Self::Packing { .. } => "packing of module rows",
+            Self::LaneSwitch | Self::LaneReturn => "ring switching to lanes and back",
+            Self::LaneGalois(_) | Self::LaneRelinearisation(_) => "products over lanes",
         }
     }
 
-    /// The ring that the key lives in.
+    /// The kind of ring that the key lives in; [`Parameters::key_ring`] knows its degree.
     pub fn ring(&self) -> RingKind {
         match self {
             Self::Relinearisation(ring) | Self::Galois(ring, _) => *ring,
@@ -94,6 +104,7 @@ impl KeyId {
         match self {
             Self::DenseToEphemeral => SecretId::Ephemeral,
             Self::RingSwitch => SecretId::Small,
+            Self::LaneSwitch | Self::LaneGalois(_) | Self::LaneRelinearisation(_) => SecretId::Lanes,
             _ => match self.ring() {
                 RingKind::Cyclotomic => SecretId::Dense,
                 RingKind::ConjugateInvariant => SecretId::Real,
@@ -124,6 +135,10 @@ impl fmt::Display for KeyId {
             }
             Self::RingSwitch => write!(f, "ring-switching key"),
             Self::Packing { tokens, block } => write!(f, "packing key {block} for rows of {tokens}"),
+            Self::LaneSwitch => write!(f, "ring-switching key to lanes"),
+            Self::LaneGalois(g) => write!(f, "Galois key X -> X^{} of lanes", g.exponent()),
+            Self::LaneRelinearisation(g) => write!(f, "relinearisation key of lanes after X -> X^{}", g.exponent()),
+            Self::LaneReturn => write!(f, "ring-switching key from lanes"),
         }
     }
 }
@@ -218,9 +233,9 @@ impl KeyRequests {
         self.shapes.is_empty()
     }
 
-    /// Bytes of all keys once expanded at the given degree.
-    pub fn bytes(&self, degree: usize) -> usize {
-        self.shapes.values().map(|s| 8 * s.words(degree)).sum()
+    /// Bytes of all keys once expanded.
+    pub fn bytes(&self, parameters: &Parameters) -> usize {
+        self.iter().map(|(id, shape)| 8 * shape.words(parameters.key_ring(id).degree())).sum()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod client;
 mod error;
 mod key_store;
 mod keys;
+mod lanes;
 mod modules;
 mod parameters;
 mod raising;

@@ -31,6 +31,8 @@ pub enum SecretId {
     Ephemeral,
     /// The dense ternary secret of the small ring of plaintext-ciphertext products.
     Small,
+    /// The dense ternary secret of the ring of lanes, where ciphertexts are multiplied as matrices.
+    Lanes,
 }
 
 /// Where fewer special primes suffice.
@@ -60,6 +62,8 @@ pub struct ParametersSpec {
     pub ephemeral_weight: usize,
     /// `log2` of the degree of the small ring of plaintext-ciphertext products.
     pub small_log_degree: u32,
+    /// `log2` of the degree of the ring of lanes, where ciphertexts are multiplied as matrices.
+    pub lane_log_degree: u32,
     /// Accept keys below 128 bits (small test rings).
     pub insecure: bool,
 }
@@ -118,11 +122,12 @@ impl Parameters {
                 );
             }
         }
-        if spec.log_degree > spec.chain.max_log_degree() || spec.small_log_degree >= spec.log_degree {
+        let smaller = spec.small_log_degree.max(spec.lane_log_degree);
+        if spec.log_degree > spec.chain.max_log_degree() || smaller >= spec.log_degree || spec.lane_log_degree < 2 {
             return refuse(
                 "degrees",
-                format!("2^{} and 2^{}", spec.log_degree, spec.small_log_degree),
-                format!("small < main <= 2^{}", spec.chain.max_log_degree()),
+                format!("2^{}, 2^{} and 2^{}", spec.log_degree, spec.small_log_degree, spec.lane_log_degree),
+                format!("small and lanes < main <= 2^{}, lanes >= 2^2", spec.chain.max_log_degree()),
                 "choose a smaller ring or primes congruent to 1 modulo a higher power of two",
             );
         }
@@ -168,6 +173,19 @@ impl Parameters {
         Ring::cyclotomic(self.spec.small_log_degree)
     }
 
+    /// The ring of lanes, where ciphertexts are multiplied as matrices.
+    pub fn lane_ring(&self) -> Ring {
+        Ring::cyclotomic(self.spec.lane_log_degree)
+    }
+
+    /// The ring that a key lives in.
+    pub fn key_ring(&self, id: &KeyId) -> Ring {
+        match id {
+            KeyId::LaneGalois(_) | KeyId::LaneRelinearisation(_) => self.lane_ring(),
+            _ => self.ring_of(id.ring()),
+        }
+    }
+
     /// Ring and distribution of a secret.
     pub fn secret(&self, id: SecretId) -> (Ring, Distribution) {
         match id {
@@ -175,6 +193,7 @@ impl Parameters {
             SecretId::Real => (self.real_ring(), Distribution::Ternary),
             SecretId::Ephemeral => (self.ring(), Distribution::Sparse(self.spec.ephemeral_weight)),
             SecretId::Small => (self.small_ring(), Distribution::Ternary),
+            SecretId::Lanes => (self.lane_ring(), Distribution::Ternary),
         }
     }
 
@@ -240,12 +259,13 @@ impl Parameters {
 
 fn fingerprint(spec: &ParametersSpec) -> Fingerprint {
     let mut hash = blake3::Hasher::new();
-    hash.update(b"fhe-llama parameters 2");
+    hash.update(b"fhe-llama parameters 3");
     let mut number = |x: u64| {
         hash.update(&x.to_le_bytes());
     };
     number(spec.log_degree.into());
     number(spec.small_log_degree.into());
+    number(spec.lane_log_degree.into());
     number(spec.gadget_groups.len() as u64);
     for group in &spec.gadget_groups {
         number(group.ciphertext_indices().fold(0, |mask, index| mask | 1 << index));

@@ -106,7 +106,6 @@ impl<B: Backend> KeySwitcher<B> {
         b: Poly<B>,
         terms: impl IntoIterator<Item = (Poly<B>, KeyId)>,
     ) -> Result<Ciphertext<B>, RlweError> {
-        let backend = self.backend();
         let basis = Basis::prefix(1);
         if b.shape().basis != basis {
             return Err(RlweError::Precondition {
@@ -117,10 +116,22 @@ impl<B: Backend> KeySwitcher<B> {
                 remedy: "rescale it to the lowest level first",
             });
         }
-        let extended = basis.with_special(LOWEST_SPECIAL);
-        let b = b.into_evaluation(backend);
+        self.switch_whole([Some(b), None], terms, LOWEST_SPECIAL)
+    }
+
+    /// `(b, a) + sum_i a_i * key_i` with keys of one row and one division; evaluation domain out. The key's argument is a small polynomial
+    /// if the special primes outweigh the ciphertext's by some bits.
+    pub(crate) fn switch_whole(
+        &self,
+        addends: [Option<Poly<B>>; 2],
+        terms: impl IntoIterator<Item = (Poly<B>, KeyId)>,
+        special: usize,
+    ) -> Result<Ciphertext<B>, RlweError> {
+        let backend = self.backend();
+        let addends = addends.map(|addend| addend.map(|poly| poly.into_evaluation(backend)));
         let (mut digits, mut keys) = (Vec::new(), Vec::new());
         for (a, id) in terms {
+            let extended = a.shape().basis.with_special(special);
             let digit = a.into_coefficient(backend).raise(backend, extended)?;
             keys.push(self.key(id, digit.shape())?);
             digits.push(digit);
@@ -128,8 +139,8 @@ impl<B: Backend> KeySwitcher<B> {
         let digits = Digits::separate(digits)?;
         let rows: Vec<_> = keys.iter().flat_map(|key| &key.rows).collect();
         self.count_switches(1);
-        let batch = [GadgetFactor { digits: &digits, addends: [Some(&b), None] }];
-        let switched = gadget_product(backend, &batch, &rows)?;
+        let [b, a] = addends.each_ref().map(Option::as_ref);
+        let switched = gadget_product(backend, &[GadgetFactor { digits: &digits, addends: [b, a] }], &rows)?;
         self.mod_down(&switched[0], false)
     }
 }

@@ -13,6 +13,8 @@ pub(crate) fn shape(log_degree: u32) -> CircuitShape {
         slots_to_coefficients_levels: 3,
         full_scale: (1_u64 << 42) as f64,
         message_ratio: 1.0 / 256.0,
+        lane_degree: 1 << (log_degree - 3),
+        lane_divisor: (1_u64 << 42) as f64,
     }
 }
 

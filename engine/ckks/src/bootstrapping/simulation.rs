@@ -72,6 +72,8 @@ impl PrecisionSimulation {
             slots_to_coefficients_levels: 0,
             full_scale: 1.0,
             message_ratio,
+            lane_degree: self.coefficients,
+            lane_divisor: 1.0,
         };
         let sine_levels = SlotSimulator::new(shape(sine.levels()), self.sine_noise, self.seed + 1);
         let reduced = evaluate_sine(&sine_levels, &sine_levels.slots(arguments.collect(), sine.levels()), &sine)?;

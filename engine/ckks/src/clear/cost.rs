@@ -15,6 +15,11 @@ pub trait BootstrapCost: Send + Sync {
     /// # Errors
     /// If it cannot be planned.
     fn slots_to_coefficients(&self, packing: Packing, copies: Copies) -> Result<OperationCounts, CkksError>;
+    /// Everything that real slots take to become so many lanes, that step itself included.
+    ///
+    /// # Errors
+    /// If it cannot be planned.
+    fn slots_to_lanes(&self, lanes: usize) -> Result<OperationCounts, CkksError>;
 }
 
 /// Counts the transforms themselves and nothing inside.
@@ -25,5 +30,9 @@ impl BootstrapCost for () {
 
     fn slots_to_coefficients(&self, _: Packing, _: Copies) -> Result<OperationCounts, CkksError> {
         Ok(OperationCounts { slots_to_coefficients: 1, ..OperationCounts::default() })
+    }
+
+    fn slots_to_lanes(&self, _: usize) -> Result<OperationCounts, CkksError> {
+        Ok(OperationCounts { slots_to_lanes: 1, ..OperationCounts::default() })
     }
 }

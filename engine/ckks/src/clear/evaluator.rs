@@ -9,10 +9,11 @@ use rayon::prelude::*;
 use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, noise::REAL_TO_COMPLEX, refuse};
 use crate::{
     CircuitShape, CkksError, Client, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic,
+    transforms::slot_transform::SlotTransform,
 };
 
 /// Units agree if their ratio differs from 1 by no more than this.
-const UNIT_TOLERANCE: f64 = 1.0 / (1_u64 << 30) as f64;
+pub(super) const UNIT_TOLERANCE: f64 = 1.0 / (1_u64 << 30) as f64;
 
 impl Clear {
     /// Both operands at the lower of their levels.
@@ -68,7 +69,7 @@ impl Clear {
         Ok(first.with(vec![Complex64::ZERO; first.values.len()], level))
     }
 
-    fn check_packing(&self, operation: &'static str, x: &ClearSlots, required: Packing) -> Result<(), CkksError> {
+    pub(super) fn check_packing(&self, operation: &'static str, x: &ClearSlots, required: Packing) -> Result<(), CkksError> {
         if x.packing == required {
             return Ok(());
         }
@@ -175,6 +176,24 @@ impl Evaluator for Clear {
 
     fn rotate_hoisted(&self, a: &ClearSlots, rotations: &[Rotation]) -> Result<Vec<ClearSlots>, CkksError> {
         Ok(rotations.iter().map(|&rotation| self.rotated(a, rotation)).collect())
+    }
+
+    fn transform(&self, inputs: &[&ClearSlots], map: &SlotTransform) -> Result<Vec<ClearSlots>, CkksError> {
+        const OPERATION: &str = "transform";
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let level = self.meet(OPERATION, inputs.iter().copied())?.level;
+        let below = self.below(OPERATION, level)?;
+        let image = |input: &&ClearSlots| {
+            self.check_packing(OPERATION, input, Packing::Real)?;
+            let input = self.lower(input, level)?;
+            Ok(self.rescaled(input.with(map.matrix().apply(&input.values)?, below), |counts| {
+                counts.rotations += map.plan().rotations() as u64;
+                counts.plaintext_products += map.matrix().diagonal_count() as u64;
+            }))
+        };
+        inputs.iter().map(image).collect()
     }
 
     fn conjugate(&self, a: &ClearSlots) -> Result<ClearSlots, CkksError> {

@@ -12,6 +12,7 @@
 
 mod cost;
 mod evaluator;
+mod lanes;
 mod noise;
 mod values;
 
@@ -19,7 +20,7 @@ use std::sync::Mutex;
 
 pub use cost::BootstrapCost;
 pub use noise::NoiseModel;
-pub use values::{ClearCoefficients, ClearRows, ClearSlots};
+pub use values::{ClearCoefficients, ClearLanes, ClearRows, ClearSlots};
 
 use crate::{CircuitShape, CkksError, Level, OperationCounts};
 use noise::NoiseSource;

@@ -19,6 +19,10 @@ pub struct NoiseModel {
     pub module_rows: f64,
     /// Per integer coefficient after packing rows back.
     pub pack_rows: f64,
+    /// Per integer coefficient of a factor over lanes, from SlotsToCoeffs and ring switching.
+    pub slots_to_lanes: f64,
+    /// Per integer coefficient of a product over lanes.
+    pub lane_product: f64,
     /// Per real slot after every rescaling; `2^-1.5` times that for either part of a complex slot.
     pub rescaling: f64,
 }
@@ -36,6 +40,8 @@ impl NoiseModel {
             self.encryption,
             self.module_rows,
             self.pack_rows,
+            self.slots_to_lanes,
+            self.lane_product,
             self.rescaling,
         ];
         if sigmas.iter().all(|sigma| sigma.is_finite() && *sigma >= 0.0) {

@@ -33,6 +33,8 @@ fn shape() -> CircuitShape {
         slots_to_coefficients_levels: 2,
         full_scale: 2_f64.powi(42),
         message_ratio: 2_f64.powi(-8),
+        lane_degree: DEGREE / 2,
+        lane_divisor: 2_f64.powi(42),
     }
 }
 

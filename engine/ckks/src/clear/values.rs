@@ -46,6 +46,22 @@ impl ClearCoefficients {
     }
 }
 
+/// Rows of lanes: integers in the order of coefficients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClearLanes {
+    pub(super) integers: Vec<f64>,
+    pub(super) unit: f64,
+    /// Whether a product divided by `q_1` already.
+    pub(super) divided: bool,
+}
+
+impl ClearLanes {
+    /// The integer in each coefficient, as exact as `f64` holds it.
+    pub fn integers(&self) -> &[f64] {
+        &self.integers
+    }
+}
+
 /// Module rows: a dense matrix of integers, rows x tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClearRows {

@@ -54,7 +54,7 @@ impl Parameters {
     pub fn new(set: ParameterSet) -> Result<Self, CkksError> {
         set.validate()?;
         let (chain, scales) = chain::choose_primes(&set)?;
-        let base = chain.ciphertext_primes()[0].value() as f64;
+        let [base, divisor] = [0, 1].map(|index| chain.ciphertext_primes()[index].value() as f64);
         let rlwe = RlweParameters::new(ParametersSpec {
             name: set.name.to_owned(),
             log_degree: set.log_degree,
@@ -63,6 +63,7 @@ impl Parameters {
             low_region: Some(set.low_region()),
             ephemeral_weight: set.ephemeral_weight,
             small_log_degree: set.small_log_degree,
+            lane_log_degree: set.lane_log_degree,
             insecure: set.insecure,
         })?;
         let everything = rlwe.ciphertext_basis().with_special(set.special_primes);
@@ -76,6 +77,8 @@ impl Parameters {
             slots_to_coefficients_levels: set.slots_to_coefficients.len(),
             full_scale: message_ratio * base,
             message_ratio,
+            lane_degree: 1 << set.lane_log_degree,
+            lane_divisor: divisor,
         };
         Ok(Self { set: Arc::new(set), rlwe, shape, scales: Arc::new(scales) })
     }

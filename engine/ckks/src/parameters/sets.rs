@@ -25,6 +25,8 @@ pub struct ParameterSet {
     pub log_degree: u32,
     /// `log2` of the small ring's degree.
     pub small_log_degree: u32,
+    /// `log2` of the degree of the ring of lanes.
+    pub lane_log_degree: u32,
     /// Bits of `q_0`.
     pub base_bits: u32,
     /// Bits of each compute and SlotsToCoeffs prime.
@@ -69,6 +71,7 @@ pub const N16_LLAMA: ParameterSet = ParameterSet {
     name: "n16-llama",
     log_degree: 16,
     small_log_degree: 12,
+    lane_log_degree: 13,
     base_bits: 50,
     compute_bits: 42,
     compute_levels: 14,
@@ -93,6 +96,7 @@ pub const N11_TOY: ParameterSet = ParameterSet {
     name: "n11-toy",
     log_degree: 11,
     small_log_degree: 8,
+    lane_log_degree: 8,
     raise_layers: 3,
     coefficients_to_slots: &[3, 2, 2],
     slots_to_coefficients: &[3, 3, 4],
@@ -105,6 +109,7 @@ pub const N13_TOY: ParameterSet = ParameterSet {
     name: "n13-toy",
     log_degree: 13,
     small_log_degree: 10,
+    lane_log_degree: 10,
     raise_layers: 3,
     coefficients_to_slots: &[3, 3, 3],
     slots_to_coefficients: &[4, 4, 4],

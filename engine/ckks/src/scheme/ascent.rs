@@ -59,6 +59,7 @@ impl<B: Backend> AscentEncoder<'_, B> {
         let encoding = |index: usize| Encoding {
             basis: self.parameters.basis(Level(top - index), Some(Level(shape.top_level()))),
             scale: gain * self.parameters.prime(top - index),
+            packing: Packing::Complex,
         };
         Ok(Ascent {
             raise: match reused(raise) {

@@ -63,6 +63,24 @@ impl<B: Backend> Clone for CoefficientCiphertext<B> {
     }
 }
 
+/// Rows of lanes with numbers `value * unit`, under the secret of lanes, coefficient or evaluation domain.
+pub struct LaneCiphertext<B: Backend> {
+    pub(super) ciphertext: Arc<Ciphertext<B>>,
+    pub(super) unit: f64,
+}
+
+impl<B: Backend> LaneCiphertext<B> {
+    pub(super) fn new(ciphertext: Ciphertext<B>, unit: f64) -> Self {
+        Self { ciphertext: Arc::new(ciphertext), unit }
+    }
+}
+
+impl<B: Backend> Clone for LaneCiphertext<B> {
+    fn clone(&self) -> Self {
+        Self { ciphertext: Arc::clone(&self.ciphertext), unit: self.unit }
+    }
+}
+
 /// Module rows with entries `value * unit`.
 pub struct EncryptedRows<B: Backend> {
     pub(super) rows: ModuleRows<B>,

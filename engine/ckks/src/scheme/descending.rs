@@ -1,4 +1,5 @@
-//! SlotsToCoeffs: from slots at the bottom of the compute region to coefficients at `q_0`.
+//! SlotsToCoeffs: from slots at the bottom of the compute region to coefficients at `q_0`; and the part of it that stops at lanes, at
+//! `q_0 q_1`.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +7,7 @@ use std::{
 };
 
 use fhe_ring::Backend;
-use fhe_rlwe::KeySwitcher;
+use fhe_rlwe::{Ciphertext, KeySwitcher};
 
 use super::{
     CkksServer, CoefficientCiphertext, SlotCiphertext,
@@ -22,15 +23,34 @@ use crate::{
 /// Least scale at which the last factor is encoded: its entries of size one keep 16 bits.
 const LEAST_FACTOR_SCALE: f64 = (1u64 << 16) as f64;
 
-/// Encoded factors of SlotsToCoeffs by the copies of their slots; those of more than one made when first needed.
-pub(super) struct DescendingTables<B: Backend>(Mutex<BTreeMap<Copies, Arc<Descent<B>>>>);
+/// Where slots are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Destination {
+    /// Coefficients at `q_0`, from slots in copies.
+    Coefficients(Copies),
+    /// Rows of so many lanes at `q_0 q_1`: all stages but those that act inside the lanes.
+    Lanes(usize),
+}
+
+impl Destination {
+    /// The level that is left.
+    fn level(self) -> Level {
+        match self {
+            Self::Coefficients(_) => Level(0),
+            Self::Lanes(_) => Level(1),
+        }
+    }
+}
+
+/// Encoded factors by destination; those for anything but dense slots to coefficients made when first needed.
+pub(super) struct DescendingTables<B: Backend>(Mutex<BTreeMap<Destination, Arc<Descent<B>>>>);
 
 /// The last factor encoded for one output unit.
 type LastFactor<B> = Option<(f64, Arc<EncodedTransform<B>>)>;
 
 /// The factors of SlotsToCoeffs.
 struct Descent<B: Backend> {
-    copies: Copies,
+    destination: Destination,
     /// The first factor, from real slots.
     first: FromRealTransform<B>,
     /// The first factor, from complex slots; made when first needed.
@@ -42,8 +62,9 @@ struct Descent<B: Backend> {
 }
 
 /// Plaintext scale of the last factor, which lands on the output unit.
-fn last_factor_scale(parameters: &Parameters, unit: f64) -> f64 {
-    unit * parameters.prime(1) / parameters.scale(Level(1), None)
+fn last_factor_scale(parameters: &Parameters, destination: Destination, unit: f64) -> f64 {
+    let Level(above) = Level(destination.level().0 + 1);
+    unit * parameters.prime(above) / parameters.scale(Level(above), None)
 }
 
 /// A factor and the level where it is applied.
@@ -52,11 +73,15 @@ struct LevelledFactor {
     level: Level,
 }
 
-fn factors(parameters: &Parameters, copies: Copies) -> Result<Vec<LevelledFactor>, CkksError> {
+fn factors(parameters: &Parameters, destination: Destination) -> Result<Vec<LevelledFactor>, CkksError> {
     let shape = parameters.shape();
     let layers = parameters.set().slots_to_coefficients;
-    let factors = BootstrapFactor::descending(shape.slots(Packing::Complex), copies, layers)?;
-    let level = |index| Level(shape.slots_to_coefficients_levels - index);
+    let slots = shape.slots(Packing::Complex);
+    let factors = match destination {
+        Destination::Coefficients(copies) => BootstrapFactor::descending(slots, copies, layers)?,
+        Destination::Lanes(lanes) => BootstrapFactor::to_lanes(slots, lanes, layers.len())?,
+    };
+    let level = |index| Level(destination.level().0 + shape.slots_to_coefficients_levels - index);
     Ok(factors.into_iter().enumerate().map(|(i, factor)| LevelledFactor { factor, level: level(i) }).collect())
 }
 
@@ -69,7 +94,7 @@ fn encode<B: Backend>(
 ) -> Result<EncodedTransform<B>, CkksError> {
     let slots = parameters.shape().slots(Packing::Complex);
     let plan = BabyGiantPlan::new(slots, factor.offsets()?, ROTATION_COST)?;
-    let encoding = Encoding { basis: parameters.basis(*level, None), scale };
+    let encoding = Encoding { basis: parameters.basis(*level, None), scale, packing: Packing::Complex };
     EncodedTransform::new(switcher, encoder, plan, || factor.descent(), encoding)
 }
 
@@ -79,8 +104,9 @@ impl<B: Backend> DescendingTables<B> {
         parameters: &Parameters,
         encoder: &Encoder,
     ) -> Result<Self, CkksError> {
-        let dense = Descent::new(switcher, parameters, encoder, Copies::ONE)?;
-        Ok(Self(Mutex::new(BTreeMap::from([(Copies::ONE, Arc::new(dense))]))))
+        let destination = Destination::Coefficients(Copies::ONE);
+        let dense = Descent::new(switcher, parameters, encoder, destination)?;
+        Ok(Self(Mutex::new(BTreeMap::from([(destination, Arc::new(dense))]))))
     }
 
     /// Words of all factors that are encoded now.
@@ -88,14 +114,14 @@ impl<B: Backend> DescendingTables<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|descent| descent.words()).sum()
     }
 
-    fn of(&self, copies: Copies, server: &CkksServer<B>) -> Result<Arc<Descent<B>>, CkksError> {
+    fn of(&self, destination: Destination, server: &CkksServer<B>) -> Result<Arc<Descent<B>>, CkksError> {
         // Factors are whole before they are inserted.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(descent) = known.get(&copies) {
+        if let Some(descent) = known.get(&destination) {
             return Ok(Arc::clone(descent));
         }
-        let descent = Arc::new(Descent::new(&server.switcher, &server.parameters, &server.encoder, copies)?);
-        known.insert(copies, Arc::clone(&descent));
+        let descent = Arc::new(Descent::new(&server.switcher, &server.parameters, &server.encoder, destination)?);
+        known.insert(destination, Arc::clone(&descent));
         Ok(descent)
     }
 }
@@ -105,20 +131,21 @@ impl<B: Backend> Descent<B> {
         switcher: &KeySwitcher<B>,
         parameters: &Parameters,
         encoder: &Encoder,
-        copies: Copies,
+        destination: Destination,
     ) -> Result<Self, CkksError> {
-        let factors = factors(parameters, copies)?;
+        let factors = factors(parameters, destination)?;
         let scale = |factor: &LevelledFactor| parameters.scale(factor.level, None);
         let [first, between @ .., _] = factors.as_slice() else {
             unreachable!("a validated set has two factors or more");
         };
-        let encoding = Encoding { basis: parameters.basis(first.level, None), scale: scale(first) };
+        let basis = parameters.basis(first.level, None);
+        let encoding = Encoding { basis, scale: scale(first), packing: Packing::Complex };
         let (offsets, matrix) = (first.factor.offsets()?, || first.factor.descent());
         let first = FromRealTransform::new(switcher, encoder, offsets, matrix, encoding)?;
         let factors = (between.iter())
             .map(|factor| encode(switcher, parameters, encoder, factor, scale(factor)))
             .collect::<Result<_, CkksError>>()?;
-        Ok(Self { copies, first, first_of_complex: OnceLock::new(), factors, last: Mutex::default() })
+        Ok(Self { destination, first, first_of_complex: OnceLock::new(), factors, last: Mutex::default() })
     }
 
     /// Words of all factors that are encoded now.
@@ -135,7 +162,7 @@ impl<B: Backend> Descent<B> {
             return Ok(map);
         }
         let parameters = &server.parameters;
-        let first = factors(parameters, self.copies)?.remove(0);
+        let first = factors(parameters, self.destination)?.remove(0);
         let scale = parameters.scale(first.level, None);
         let map = encode(&server.switcher, parameters, &server.encoder, &first, scale)?;
         Ok(self.first_of_complex.get_or_init(|| map))
@@ -148,8 +175,8 @@ impl<B: Backend> Descent<B> {
         }
         let parameters = &server.parameters;
         let last =
-            factors(parameters, self.copies)?.pop().unwrap_or_else(|| unreachable!("a validated set has factors"));
-        let scale = last_factor_scale(parameters, unit);
+            factors(parameters, self.destination)?.pop().unwrap_or_else(|| unreachable!("a validated set has factors"));
+        let scale = last_factor_scale(parameters, self.destination, unit);
         let factor = Arc::new(encode(&server.switcher, parameters, &server.encoder, &last, scale)?);
         *cached = Some((unit, Arc::clone(&factor)));
         Ok(factor)
@@ -164,39 +191,55 @@ impl<B: Backend> CkksServer<B> {
         copies: Copies,
         unit: f64,
     ) -> Result<CoefficientCiphertext<B>, CkksError> {
-        self.parameters.shape().check_copies("slots_to_coefficients", copies)?;
+        const OPERATION: &str = "slots_to_coefficients";
+        self.parameters.shape().check_copies(OPERATION, copies)?;
+        let coefficients = self.descend_to(OPERATION, &[slots], Destination::Coefficients(copies), unit)?.remove(0);
+        self.count(|c| c.slots_to_coefficients += 1);
+        Ok(CoefficientCiphertext::new(coefficients, unit))
+    }
+
+    /// All factors on the way to a destination, for slots of one packing.
+    pub(super) fn descend_to(
+        &self,
+        operation: &'static str,
+        inputs: &[&SlotCiphertext<B>],
+        destination: Destination,
+        unit: f64,
+    ) -> Result<Vec<Ciphertext<B>>, CkksError> {
         if !(unit.is_finite() && unit > 0.0) {
             return Err(CkksError::Precondition {
-                operation: "slots_to_coefficients",
+                operation,
                 operand: "unit",
                 found: unit.to_string(),
                 required: "positive and finite".into(),
                 remedy: "derive the unit from calibrated ranges",
             });
         }
-        let precision = last_factor_scale(&self.parameters, unit);
+        let precision = last_factor_scale(&self.parameters, destination, unit);
         if precision < LEAST_FACTOR_SCALE {
             return Err(CkksError::Precondition {
-                operation: "slots_to_coefficients",
+                operation,
                 operand: "unit",
                 found: format!("2^{:.1}, which encodes the last factor at 2^{:.1}", unit.log2(), precision.log2()),
                 required: format!("an encoding at 2^{:.0} or more", LEAST_FACTOR_SCALE.log2()),
                 remedy: "use a larger unit; the product that follows would see mostly rounding errors",
             });
         }
-        let descent = self.descending.of(copies, self)?;
-        let start = Level(self.parameters.shape().slots_to_coefficients_levels);
-        let packing = slots.packing();
-        let slots = [self.restrict(&self.lower_slots(slots, start)?, start)?];
+        let descent = self.descending.of(destination, self)?;
+        let Some(first) = inputs.first() else { return Ok(Vec::new()) };
+        let packing = first.packing();
+        let start = Level(destination.level().0 + self.parameters.shape().slots_to_coefficients_levels);
+        let lowered = (inputs.iter())
+            .map(|slots| self.restrict(&self.lower_slots(slots, start)?, start))
+            .collect::<Result<Vec<_>, CkksError>>()?;
         let mut batch = match packing {
-            Packing::Real => self.transform_from_real(&slots, &descent.first)?,
-            Packing::Complex => self.transform(&slots, descent.first_of_complex(self)?)?,
+            Packing::Real => self.transform_from_real(&lowered, &descent.first)?,
+            Packing::Complex => self.transform(&lowered, descent.first_of_complex(self)?)?,
         };
+        drop(lowered);
         for factor in &descent.factors {
             batch = self.transform(&batch, factor)?;
         }
-        let last = descent.last(self, unit)?;
-        self.count(|c| c.slots_to_coefficients += 1);
-        Ok(CoefficientCiphertext::new(self.transform(&batch, &last)?.remove(0), unit))
+        self.transform(&batch, descent.last(self, unit)?.as_ref())
     }
 }

@@ -3,7 +3,10 @@
 use fhe_ring::{Backend, IntegerMatrix};
 
 use super::{CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
-use crate::{CircuitShape, CkksError, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic};
+use crate::{
+    CircuitShape, CkksError, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic,
+    transforms::slot_transform::SlotTransform,
+};
 
 impl<B: Backend> SlotArithmetic for CkksServer<B> {
     type Slots = SlotCiphertext<B>;
@@ -71,6 +74,10 @@ impl<B: Backend> Evaluator for CkksServer<B> {
 
     fn rotate_hoisted(&self, a: &Self::Slots, rotations: &[Rotation]) -> Result<Vec<Self::Slots>, CkksError> {
         self.rotate_slots(a, rotations)
+    }
+
+    fn transform(&self, inputs: &[&Self::Slots], map: &SlotTransform) -> Result<Vec<Self::Slots>, CkksError> {
+        self.transform_slots(inputs, map)
     }
 
     fn conjugate(&self, a: &Self::Slots) -> Result<Self::Slots, CkksError> {

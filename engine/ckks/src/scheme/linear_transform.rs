@@ -1,4 +1,4 @@
-//! Linear maps on complex slots by double-hoisted baby and giant steps, for batches of ciphertexts.
+//! Linear maps on slots by double-hoisted baby and giant steps, for batches of ciphertexts.
 //!
 //! The baby rotations share one decomposition, stay over the special primes and are never stored; only the `a` half is divided before
 //! each giant rotation, and everything once at the end together with the rescaling (Bossuat et al., Eurocrypt 2021,
@@ -29,6 +29,8 @@ pub(super) struct Encoding {
     pub(super) basis: Basis,
     /// The plaintext scale.
     pub(super) scale: f64,
+    /// The slots that the map meets.
+    pub(super) packing: Packing,
 }
 
 /// Encodes the diagonals of `matrix`, which is missing without data.
@@ -40,7 +42,14 @@ pub(super) fn encode_diagonals<B: Backend>(
     encoding: Encoding,
 ) -> Result<EncodedDiagonals<B>, CkksError> {
     let basis = encoding.basis.with_special(switcher.parameters().special_for(encoding.basis));
-    let encode = |slots: &[Complex64]| encoder.complex(switcher.backend(), basis, slots, encoding.scale);
+    let encode = |slots: &[Complex64]| match encoding.packing {
+        Packing::Complex => encoder.complex(switcher.backend(), basis, slots, encoding.scale),
+        Packing::Real if slots.is_empty() => encoder.integers(switcher.backend(), Packing::Real, basis, &[]),
+        Packing::Real => {
+            let slots: Vec<f64> = slots.iter().map(|slot| slot.re).collect();
+            encoder.real(switcher.backend(), Packing::Real, basis, &slots, encoding.scale)
+        }
+    };
     plan.giants
         .iter()
         .map(|giant| match matrix {
@@ -63,6 +72,7 @@ pub(super) fn words_of<B: Backend>(diagonals: &EncodedDiagonals<B>) -> usize {
 pub(super) struct EncodedTransform<B: Backend> {
     pub(super) plan: BabyGiantPlan,
     diagonals: EncodedDiagonals<B>,
+    packing: Packing,
 }
 
 impl<B: Backend> EncodedTransform<B> {
@@ -76,7 +86,7 @@ impl<B: Backend> EncodedTransform<B> {
     ) -> Result<Self, CkksError> {
         let matrix = if B::HOLDS_DATA { Some(matrix()?) } else { None };
         let diagonals = encode_diagonals(switcher, encoder, &plan, matrix.as_ref(), encoding)?;
-        Ok(Self { plan, diagonals })
+        Ok(Self { plan, diagonals, packing: encoding.packing })
     }
 
     /// Words of the diagonals.
@@ -92,8 +102,8 @@ impl<B: Backend> CkksServer<B> {
         batch: &[Ciphertext<B>],
         map: &EncodedTransform<B>,
     ) -> Result<Vec<Ciphertext<B>>, CkksError> {
-        let sums = self.inner_sums(batch, &map.plan, &[&map.diagonals])?;
-        let totals = self.giant_steps(sums, &map.plan)?;
+        let sums = self.inner_sums(batch, map.packing, &map.plan, &[&map.diagonals])?;
+        let totals = self.giant_steps(sums, map.packing, &map.plan)?;
         self.count(|c| c.rescalings += batch.len() as u64);
         totals.iter().map(|total| Ok(self.switcher.mod_down(total, true)?)).collect()
     }
@@ -102,13 +112,14 @@ impl<B: Backend> CkksServer<B> {
     pub(super) fn inner_sums(
         &self,
         batch: &[Ciphertext<B>],
+        packing: Packing,
         plan: &BabyGiantPlan,
         maps: &[&EncodedDiagonals<B>],
     ) -> Result<Vec<Vec<Extended<B>>>, CkksError> {
         let digits: Vec<Digits<B>> = batch.iter().map(|x| self.switcher.decompose(x.a())).collect::<Result<_, _>>()?;
         let inputs: Vec<_> =
             batch.iter().zip(&digits).map(|(ciphertext, digits)| Rotated { ciphertext, digits }).collect();
-        let elements: Vec<_> = plan.babies.iter().map(|&baby| self.galois(Packing::Complex, baby)).collect();
+        let elements: Vec<_> = plan.babies.iter().map(|&baby| self.galois(packing, baby)).collect();
         let sums: Vec<Vec<_>> = (maps.iter().copied().flatten())
             .map(|terms| terms.iter().map(|(baby, plain)| (*baby, plain)).collect())
             .collect();
@@ -124,6 +135,7 @@ impl<B: Backend> CkksServer<B> {
     pub(super) fn giant_steps(
         &self,
         sums: Vec<Vec<Extended<B>>>,
+        packing: Packing,
         plan: &BabyGiantPlan,
     ) -> Result<Vec<Extended<B>>, CkksError> {
         let mut steps: Vec<_> = plan.giants.iter().zip(sums).collect();
@@ -142,7 +154,7 @@ impl<B: Backend> CkksServer<B> {
                             none.insert(zeros.collect::<Result<_, _>>()?)
                         }
                     };
-                    let element = self.galois(Packing::Complex, giant.rotation);
+                    let element = self.galois(packing, giant.rotation);
                     self.switcher.accumulate_automorphisms(totals, sums, element)?;
                     self.count(|c| c.rotations += batch);
                 }

@@ -8,6 +8,7 @@ mod coefficients;
 mod descending;
 mod encoder;
 mod evaluator;
+mod lanes;
 mod linear_transform;
 mod packing;
 mod reference;
@@ -15,6 +16,6 @@ mod server;
 mod slots;
 mod together;
 
-pub use ciphertext::{CoefficientCiphertext, EncryptedRows, SlotCiphertext};
+pub use ciphertext::{CoefficientCiphertext, EncryptedRows, LaneCiphertext, SlotCiphertext};
 pub use client::CkksClient;
 pub use server::CkksServer;

@@ -102,9 +102,9 @@ impl<B: Backend> CkksServer<B> {
         map: &ToRealTransform<B>,
     ) -> Result<Vec<Ciphertext<B>>, CkksError> {
         let [even, odd] = &map.parts;
-        let mut sums = self.inner_sums(batch, &map.plan, &[even, odd])?;
-        let odd = self.giant_steps(sums.split_off(even.len()), &map.plan)?;
-        let even = self.giant_steps(sums, &map.plan)?;
+        let mut sums = self.inner_sums(batch, Packing::Complex, &map.plan, &[even, odd])?;
+        let odd = self.giant_steps(sums.split_off(even.len()), Packing::Complex, &map.plan)?;
+        let even = self.giant_steps(sums, Packing::Complex, &map.plan)?;
         self.count(|c| {
             c.packing_conversions += batch.len() as u64;
             c.rescalings += batch.len() as u64;
@@ -235,6 +235,6 @@ impl<B: Backend> CkksServer<B> {
         }
         let below = self.rescalable(operation, x.level, x.landing)?;
         let scale = self.accumulated_scale(below, x.landing) / self.scale_of(x) / gain;
-        Ok((below, Encoding { basis: x.ciphertext.basis(), scale }))
+        Ok((below, Encoding { basis: x.ciphertext.basis(), scale, packing: Packing::Complex }))
     }
 }

@@ -47,6 +47,7 @@ impl<B: Backend> CkksServer<B> {
         let encoding = Encoding {
             basis: self.parameters.basis(level, Some(landing)),
             scale: gain * self.parameters.prime(divided),
+            packing: Packing::Complex,
         };
         let matrix = || inverse_embedding_stages(slots, stages);
         let last = EncodedTransform::new(&self.switcher, &self.encoder, plan, matrix, encoding)?;

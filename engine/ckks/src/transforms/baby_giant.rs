@@ -151,8 +151,11 @@ impl BabyGiantPlan {
 fn splits(units: &[i64]) -> impl Iterator<Item = (i64, i64)> + use<> {
     let lowest = units.iter().min().copied().unwrap_or(0);
     let span = units.iter().max().map_or(0, |highest| highest - lowest + 1);
-    // Long spans are searched at two starts only: the first baby is the identity, or the babies are centred.
-    (1..=span).flat_map(move |width| {
+    // Long spans are searched at two starts only: the first baby is the identity, or the babies are centred. The longest are those of
+    // offsets near opposite slots, for which widths that divide both into whole giants serve.
+    const LONGEST: i64 = 1 << 12;
+    let searched = move |width: &i64| span <= LONGEST || (*width as u64).is_power_of_two();
+    (1..=span).filter(searched).flat_map(move |width| {
         let step = if span <= 128 { 1 } else { (width / 2).max(1) };
         (0..width).step_by(step as usize).map(move |shift| (width, -shift))
     })

@@ -52,6 +52,24 @@ impl BootstrapFactor {
         Ok(ranges.into_iter().map(|stages| Self { slots, copies, stages }).collect())
     }
 
+    /// The factors of SlotsToCoeffs without the stages inside rows of so many lanes: `count` of them, from the smallest distances up. The first
+    /// one, which may have to start from real slots and then takes every rotation by itself, is the smallest.
+    ///
+    /// # Errors
+    /// If `slots` is not a power of two, or a factor would be empty.
+    pub fn to_lanes(slots: usize, lanes: usize, count: usize) -> Result<Vec<Self>, CkksError> {
+        let inside = lanes.trailing_zeros() as usize;
+        let stages = (slots / lanes).trailing_zeros() as usize;
+        let first = (stages / 4).max(1);
+        let ends = (1..count).map(|i| first + i * (stages - first) / (count - 1));
+        let groups: Vec<usize> = (std::iter::once(first).chain(ends))
+            .scan(0, |start, end| Some(end - std::mem::replace(start, end)))
+            .collect();
+        let ranges = stage_ranges("SlotsToLanes", slots / lanes, &groups)?;
+        let shifted = |stages: Range<usize>| inside + stages.start..inside + stages.end;
+        Ok(ranges.into_iter().map(|stages| Self { slots, copies: Copies::ONE, stages: shifted(stages) }).collect())
+    }
+
     /// Binary logarithm of the number of values.
     fn log_values(&self) -> usize {
         (self.slots / self.copies.0).trailing_zeros() as usize
@@ -203,8 +221,27 @@ mod tests {
         assert_eq!(counts, [15, 15, 16]);
     }
 
+    /// Slots are what the remaining stages make of lanes, and lanes what the first ones make of coefficients.
+    #[test]
+    fn descent_to_lanes_leaves_out_the_stages_inside_them() {
+        let values = vector(SLOTS);
+        for lanes in [1, 2, 8] {
+            let factors = BootstrapFactor::to_lanes(SLOTS, lanes, 3).unwrap();
+            assert_eq!(factors.len(), 3);
+            let matrices: Vec<_> = factors.iter().map(|factor| factor.descent().unwrap()).collect();
+            for (factor, matrix) in factors.iter().zip(&matrices) {
+                assert_eq!(matrix.offsets().collect::<Vec<_>>(), factor.offsets().unwrap());
+            }
+            let inside = embedding_stages(SLOTS, 0..lanes.trailing_zeros() as usize).unwrap();
+            let found = applied(&matrices, &inside.apply(&values).unwrap());
+            let all = embedding_stages(SLOTS, 0..6).unwrap();
+            assert!(distance(&found, &all.apply(&values).unwrap()) < 1e-12, "{lanes} lanes");
+        }
+    }
+
     #[test]
     fn rejects_layers_that_do_not_fit() {
+        assert!(BootstrapFactor::to_lanes(SLOTS, 32, 3).is_err());
         assert!(BootstrapFactor::ascending(SLOTS, Copies::ONE, &[2, 2]).is_err());
         assert!(BootstrapFactor::descending(SLOTS, Copies::ONE, &[2, 2]).is_err());
         assert!(BootstrapFactor::descending(SLOTS, Copies(16), &[2, 2, 2]).is_err());

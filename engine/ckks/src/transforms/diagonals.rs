@@ -83,6 +83,30 @@ impl DiagonalMatrix {
             .try_fold(joined, |sum, (offset, diagonal)| sum.with_diagonal(offset % period, diagonal))
     }
 
+    /// The same map on parts: twice as many slots, real parts in the first half and imaginary ones in the second. All entries are real.
+    pub fn on_parts(&self) -> Result<Self, CkksError> {
+        let (half, slots) = (self.slots, 2 * self.slots);
+        let mut parts = Self::zero(slots)?;
+        for (offset, diagonal) in &self.diagonals {
+            for (row, entry) in diagonal.iter().enumerate() {
+                let from = (row + offset) % half;
+                let (straight, crossed) = ((from + slots - row) % slots, (from + slots + half - row) % slots);
+                for (offset, row, part) in [
+                    (straight, row, entry.re),
+                    (straight, row + half, entry.re),
+                    (crossed, row, -entry.im),
+                    (crossed, row + half, entry.im),
+                ] {
+                    if part != 0.0 {
+                        let zeros = || vec![Complex64::ZERO; slots];
+                        parts.diagonals.entry(offset).or_insert_with(zeros)[row] += part;
+                    }
+                }
+            }
+        }
+        Ok(parts)
+    }
+
     /// The map followed by a factor for each slot of the result.
     pub fn with_row_factors(mut self, factors: &[Complex64]) -> Result<Self, CkksError> {
         check_length("DiagonalMatrix::with_row_factors", "factors", factors.len(), self.slots)?;

@@ -6,4 +6,6 @@ pub mod bootstrap_factor;
 pub mod coefficients_slots;
 pub mod diagonals;
 pub mod embedding;
+pub mod lanes;
 pub mod real_slots;
+pub mod slot_transform;

@@ -15,6 +15,8 @@ pub(crate) fn shape(degree: usize) -> CircuitShape {
         slots_to_coefficients_levels: 3,
         full_scale: (1_u64 << 42) as f64,
         message_ratio: 1.0 / 256.0,
+        lane_degree: degree / 8,
+        lane_divisor: (1_u64 << 42) as f64,
     }
 }
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::parts;
 use crate::{KeyId, Parameters, RlweError, SecretId, security::Distribution};
 
-/// The four secrets of a client and the seed of its randomness. Zeroized on drop, never printed.
+/// The five secrets of a client and the seed of its randomness. Zeroized on drop, never printed.
 pub struct ClientSecrets {
     parameters: Parameters,
     dense: Zeroizing<Vec<i8>>,
@@ -16,6 +16,7 @@ pub struct ClientSecrets {
     real: Zeroizing<Vec<i8>>,
     ephemeral: Zeroizing<Vec<i8>>,
     small: Zeroizing<Vec<i8>>,
+    lanes: Zeroizing<Vec<i8>>,
     randomness: Seed,
 }
 
@@ -38,7 +39,12 @@ impl<B: Backend> SecretPoly<'_, B> {
 
     /// The square, likewise overwritten when dropped.
     pub(super) fn square(&self) -> Result<Self, RlweError> {
-        Ok(Self { backend: self.backend, poly: self.poly.multiply(self.backend, &self.poly)? })
+        self.multiplied(self)
+    }
+
+    /// The product, likewise overwritten when dropped.
+    pub(super) fn multiplied(&self, other: &Self) -> Result<Self, RlweError> {
+        Ok(Self { backend: self.backend, poly: self.poly.multiply(self.backend, &other.poly)? })
     }
 
     pub(super) fn poly_mut(&mut self) -> &mut Poly<B> {
@@ -79,6 +85,7 @@ impl ClientSecrets {
             real: draw(SecretId::Real, "real secret")?,
             ephemeral: draw(SecretId::Ephemeral, "ephemeral secret")?,
             small: draw(SecretId::Small, "small secret")?,
+            lanes: draw(SecretId::Lanes, "secret of lanes")?,
             randomness: seed.derive("client randomness", 0),
         })
     }
@@ -114,11 +121,11 @@ impl ClientSecrets {
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring_of(id.ring());
+        let ring = self.parameters.key_ring(id);
         let coefficients = match *id {
             KeyId::Relinearisation(kind) => return self.main(backend, kind, basis)?.square(),
             KeyId::Galois(kind, _) => return self.main(backend, kind, basis),
-            KeyId::DenseToEphemeral | KeyId::RingSwitch => wide(&self.dense),
+            KeyId::DenseToEphemeral | KeyId::RingSwitch | KeyId::LaneSwitch => wide(&self.dense),
             KeyId::Raise(element) => wide(&automorphism(&self.ephemeral, ring, element)),
             KeyId::ToReal(part) => parts::doubled_part(&self.dense, part),
             KeyId::ToComplex(parity, _) => parts::parity_part(&self.real, parity),
@@ -132,6 +139,12 @@ impl ClientSecrets {
                 }
                 spread
             }
+            KeyId::LaneGalois(element) => wide(&automorphism(&self.lanes, ring, element)),
+            KeyId::LaneRelinearisation(element) => {
+                let rotated = lift(backend, ring, basis, &wide(&automorphism(&self.lanes, ring, element)))?;
+                return lift(backend, ring, basis, &wide(&self.lanes))?.multiplied(&rotated);
+            }
+            KeyId::LaneReturn => spread(&self.lanes, ring),
         };
         lift(backend, ring, basis, &coefficients)
     }
@@ -143,11 +156,13 @@ impl ClientSecrets {
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring_of(id.ring());
+        let ring = self.parameters.key_ring(id);
         match *id {
-            KeyId::Relinearisation(_) | KeyId::Raise(_) | KeyId::ToReal(_) | KeyId::Packing { .. } => {
-                self.main(backend, id.ring(), basis)
-            }
+            KeyId::Relinearisation(_)
+            | KeyId::Raise(_)
+            | KeyId::ToReal(_)
+            | KeyId::Packing { .. }
+            | KeyId::LaneReturn => self.main(backend, id.ring(), basis),
             KeyId::Galois(kind, element) => {
                 let mut secret = self.main(backend, kind, basis)?;
                 let rotated = secret.poly().automorphism(backend, element.inverse(ring))?;
@@ -158,20 +173,23 @@ impl ClientSecrets {
                 lift(backend, ring, basis, &wide(&automorphism(&self.dense, ring, element.inverse(ring))))
             }
             KeyId::DenseToEphemeral => lift(backend, ring, basis, &wide(&self.ephemeral)),
-            KeyId::RingSwitch => {
-                let spacing = ring.degree() / self.small.len();
-                let mut spread = Zeroizing::new(vec![0; ring.degree()]);
-                for (i, &coefficient) in self.small.iter().enumerate() {
-                    spread[spacing * i] = coefficient.into();
-                }
-                lift(backend, ring, basis, &spread)
-            }
+            KeyId::RingSwitch => lift(backend, ring, basis, &spread(&self.small, ring)),
+            KeyId::LaneSwitch => lift(backend, ring, basis, &spread(&self.lanes, ring)),
+            KeyId::LaneGalois(_) | KeyId::LaneRelinearisation(_) => lift(backend, ring, basis, &wide(&self.lanes)),
         }
     }
 }
 
 fn wide(coefficients: &[i8]) -> Zeroizing<Vec<i64>> {
     Zeroizing::new(coefficients.iter().map(|&c| c.into()).collect())
+}
+
+/// `s(X^g)` in a ring whose degree is `g` times that of the secret's.
+fn spread(secret: &[i8], ring: Ring) -> Zeroizing<Vec<i64>> {
+    let spacing = ring.degree() / secret.len();
+    let mut spread = Zeroizing::new(vec![0; ring.degree()]);
+    spread.iter_mut().step_by(spacing).zip(secret).for_each(|(spread, &coefficient)| *spread = coefficient.into());
+    spread
 }
 
 fn lift<'a, B: Backend>(

@@ -48,9 +48,9 @@ fn halves_bytes(shape: Shape, form: CiphertextForm, parameters: &Parameters) -> 
 }
 
 fn check(shape: Shape, form: CiphertextForm, parameters: &Parameters) -> Result<(), RlweError> {
-    let degrees = [parameters.ring().log_degree, parameters.small_ring().log_degree];
+    let degrees = [parameters.ring(), parameters.small_ring(), parameters.lane_ring()].map(|ring| ring.log_degree);
     if !degrees.contains(&shape.ring.log_degree) {
-        let required = format!("2^{} or 2^{}", degrees[0], degrees[1]);
+        let required = format!("2^{}, 2^{} or 2^{}", degrees[0], degrees[1], degrees[2]);
         return refused("ring degree", format!("2^{}", shape.ring.log_degree), required, SENDER_AT_FAULT);
     }
     if form == CiphertextForm::Seeded && shape.domain != Domain::Evaluation {

@@ -10,6 +10,8 @@ use fhe_rlwe::{Ciphertext, KeyStore, KeySwitcher, Parameters, ParametersSpec, cl
 
 pub const LOG_DEGREE: u32 = 8;
 pub const SMALL_LOG_DEGREE: u32 = 5;
+pub const LANE_LOG_DEGREE: u32 = 6;
+pub const LANE_DEGREE: usize = 1 << LANE_LOG_DEGREE;
 
 /// Seven ciphertext primes in groups of three, three special primes, all of 50 bits.
 pub fn specification() -> ParametersSpec {
@@ -23,6 +25,7 @@ pub fn specification() -> ParametersSpec {
         low_region: None,
         ephemeral_weight: 32,
         small_log_degree: SMALL_LOG_DEGREE,
+        lane_log_degree: LANE_LOG_DEGREE,
         insecure: true,
     }
 }

@@ -4,6 +4,7 @@ mod batches;
 #[path = "../common/mod.rs"]
 mod common;
 mod keys;
+mod lanes;
 mod low_region;
 mod modules;
 mod parameters;

@@ -79,6 +79,8 @@ fn rejects_a_single_special_prime() {
 #[test]
 fn rejects_degrees_and_weights_out_of_range() {
     assert_eq!(refusal(|spec| spec.small_log_degree = LOG_DEGREE).0, "degrees");
+    assert_eq!(refusal(|spec| spec.lane_log_degree = LOG_DEGREE).0, "degrees");
+    assert_eq!(refusal(|spec| spec.lane_log_degree = 1).0, "degrees");
     assert_eq!(refusal(|spec| spec.log_degree = LOG_DEGREE + 1).0, "degrees");
     assert_eq!(refusal(|spec| spec.ephemeral_weight = 0).0, "ephemeral weight");
     assert_eq!(refusal(|spec| spec.ephemeral_weight = 257).0, "ephemeral weight");
@@ -86,7 +88,7 @@ fn rejects_degrees_and_weights_out_of_range() {
 
 #[test]
 fn fingerprints_tell_apart_whatever_keys_depend_on() {
-    let changes: [fn(&mut ParametersSpec); 7] = [
+    let changes: [fn(&mut ParametersSpec); 8] = [
         |_| (),
         |spec| spec.gadget_groups = Basis::prefix(7).groups_of(2),
         |spec| spec.gadget_groups.swap(0, 1),
@@ -94,6 +96,7 @@ fn fingerprints_tell_apart_whatever_keys_depend_on() {
         |spec| spec.low_region = Some(LowRegion { primes: 1, special: 3 }),
         |spec| spec.ephemeral_weight = 16,
         |spec| spec.small_log_degree = 4,
+        |spec| spec.lane_log_degree = 4,
     ];
     let fingerprint = |change: fn(&mut ParametersSpec)| {
         let mut specification = specification();

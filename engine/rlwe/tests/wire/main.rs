@@ -39,6 +39,7 @@ fn specification(insecure: bool, group_width: usize) -> ParametersSpec {
         low_region: None,
         ephemeral_weight: 32,
         small_log_degree: common::SMALL_LOG_DEGREE,
+        lane_log_degree: common::LANE_LOG_DEGREE,
         insecure,
     }
 }

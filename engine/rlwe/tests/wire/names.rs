@@ -19,6 +19,7 @@ fn names(parameters: &Parameters) -> Vec<(KeyId, [u64; 3])> {
     let real = GaloisElement::rotation(parameters.real_ring(), 200);
     assert!(real.exponent() > 2 * DEGREE as u64, "an exponent that only the ring of real slots has");
     let packing = KeyId::Packing { tokens: 8, block: 3 };
+    let lanes = GaloisElement::rotation(parameters.lane_ring(), 3);
     vec![
         (KeyId::Relinearisation(RINGS[0]), [1, 0, 0]),
         (KeyId::Relinearisation(RINGS[1]), [1, 0, 1]),
@@ -32,6 +33,10 @@ fn names(parameters: &Parameters) -> Vec<(KeyId, [u64; 3])> {
         (KeyId::ToReal(Part::Imaginary), [7, 0, 1]),
         (KeyId::ToComplex(Parity::Even, complex), [8, complex.exponent(), 0]),
         (KeyId::ToComplex(Parity::Odd, complex), [8, complex.exponent(), 1]),
+        (KeyId::LaneSwitch, [9, 0, 0]),
+        (KeyId::LaneGalois(lanes), [10, lanes.exponent(), 0]),
+        (KeyId::LaneRelinearisation(lanes), [11, lanes.exponent(), 0]),
+        (KeyId::LaneReturn, [12, 0, 0]),
     ]
 }
 
@@ -152,4 +157,6 @@ fn rejects_writing_exponents_of_another_ring() {
     assert_eq!(refusal(size(KeyId::Galois(RINGS[0], element))).0, "Galois exponent");
     assert_eq!(refusal(size(KeyId::Raise(element))).0, "Galois exponent");
     assert_eq!(refusal(size(KeyId::ToComplex(Parity::Odd, element))).0, "Galois exponent");
+    assert_eq!(refusal(size(KeyId::LaneGalois(element))).0, "Galois exponent");
+    assert_eq!(refusal(size(KeyId::LaneRelinearisation(element))).0, "Galois exponent");
 }

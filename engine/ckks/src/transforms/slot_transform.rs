@@ -1,0 +1,115 @@
+//! A linear map on the real slots, with the rotations that evaluate it.
+
+use num_complex::Complex64;
+
+use crate::{
+    CkksError,
+    transforms::{
+        baby_giant::{BabyGiantPlan, RotationCost},
+        diagonals::DiagonalMatrix,
+    },
+};
+
+/// A giant rotation, which decomposes and divides once more, in hoisted ones.
+const ROTATION_COST: RotationCost = RotationCost { hoisted: 1.0, giant: 2.5 };
+
+/// A linear map on all real slots of a ciphertext; they lie on one cycle of rotations. Evaluated by
+/// [`crate::Evaluator::transform`] at the cost of one level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlotTransform {
+    matrix: DiagonalMatrix,
+    plan: BabyGiantPlan,
+}
+
+impl SlotTransform {
+    /// Plans the rotations of a matrix with real entries.
+    ///
+    /// # Errors
+    /// If the matrix has no diagonal, or an entry with an imaginary part.
+    pub fn new(matrix: DiagonalMatrix) -> Result<Self, CkksError> {
+        let entries = |offset: usize| matrix.diagonal(offset).unwrap_or_default();
+        if let Some(offset) = matrix.offsets().find(|&offset| entries(offset).iter().any(|entry| entry.im != 0.0)) {
+            return Err(CkksError::Precondition {
+                operation: "SlotTransform::new",
+                operand: "matrix",
+                found: format!("imaginary entries on diagonal {offset}"),
+                required: "real entries".into(),
+                remedy: "map real and imaginary parts with DiagonalMatrix::on_parts",
+            });
+        }
+        let plan = BabyGiantPlan::new(matrix.slots(), matrix.offsets(), ROTATION_COST)?;
+        Ok(Self { matrix, plan })
+    }
+
+    /// The map that brings to slot `j` what is in slot `source(j)`.
+    ///
+    /// # Errors
+    /// Unless `slots` is a power of two and every source is below it.
+    pub fn gather(slots: usize, source: impl Fn(usize) -> usize) -> Result<Self, CkksError> {
+        let mut diagonals = std::collections::BTreeMap::new();
+        for slot in 0..slots {
+            let from = source(slot);
+            if from >= slots {
+                return Err(CkksError::Precondition {
+                    operation: "SlotTransform::gather",
+                    operand: "source",
+                    found: format!("{from} for slot {slot}"),
+                    required: format!("below {slots}"),
+                    remedy: "gather within one ciphertext",
+                });
+            }
+            let offset = (from + slots - slot) % slots;
+            diagonals.entry(offset).or_insert_with(|| vec![Complex64::ZERO; slots])[slot] = Complex64::ONE;
+        }
+        let matrix = (diagonals.into_iter())
+            .try_fold(DiagonalMatrix::zero(slots)?, |matrix, (offset, diagonal)| matrix.with_diagonal(offset, diagonal))?;
+        Self::new(matrix)
+    }
+
+    /// The map by its diagonals.
+    pub fn matrix(&self) -> &DiagonalMatrix {
+        &self.matrix
+    }
+
+    /// The rotations that evaluate it.
+    pub fn plan(&self) -> &BabyGiantPlan {
+        &self.plan
+    }
+
+    /// Number of slots.
+    pub fn slots(&self) -> usize {
+        self.matrix.slots()
+    }
+
+    /// The image of real slots, by the definition.
+    ///
+    /// # Errors
+    /// If their number is another one.
+    pub fn apply(&self, slots: &[f64]) -> Result<Vec<f64>, CkksError> {
+        let slots: Vec<_> = slots.iter().map(|&slot| slot.into()).collect();
+        Ok(self.matrix.apply(&slots)?.into_iter().map(|image: Complex64| image.re).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gathering_brings_each_slot_its_source() {
+        let slots: Vec<f64> = (0..16).map(f64::from).collect();
+        let map = SlotTransform::gather(16, |slot| slot ^ 5).unwrap();
+        let expected: Vec<f64> = (0..16).map(|slot| f64::from(slot ^ 5)).collect();
+        assert_eq!(map.apply(&slots).unwrap(), expected);
+    }
+
+    #[test]
+    fn rejects_imaginary_entries_and_sources_outside() {
+        let turned = DiagonalMatrix::identity(8).unwrap().scaled(Complex64::I);
+        assert!(SlotTransform::new(turned).unwrap_err().to_string().contains("imaginary"));
+        assert!(SlotTransform::new(DiagonalMatrix::zero(8).unwrap()).is_err());
+        assert!(SlotTransform::gather(8, |slot| slot + 1).is_err());
+        assert!(SlotTransform::gather(12, |slot| slot).is_err());
+        assert!(SlotTransform::gather(8, |slot| slot).unwrap().apply(&[0.0; 4]).is_err());
+    }
+}

@@ -1,0 +1,340 @@
+//! Products of matrices both of which are encrypted, over slots-in-coefficients.
+//!
+//! A polynomial of the ring of lanes, of degree `n = d k`, is `sum_(i < d) X^i m_i(X^d)`: `d` **rows**, elements of
+//! `R_k = Z[Y]/(Y^k + 1)` with `Y = X^d`, whose `k/2` complex slots are **lanes**. Rows multiply lane by lane, so a matrix over `R_k` is as many
+//! complex matrices, one per lane, multiplied by one sequence of operations. A list of ciphertexts encrypts a matrix `M`
+//!
+//! * **by columns**: ciphertext `j` holds `sum_i X^i M_ij`, with parts `M = B + S A`, or
+//! * **by rows**: ciphertext `i` holds `sum_j X^j M_ij`, with parts `M = B + A S^T`,
+//!
+//! where `S` multiplies by the secret. A left factor by columns and a right one by rows are both numbered by what the product contracts, and the
+//! four plain products of their parts give
+//!
+//! ```text
+//! M M' = (C00 + C01 S^T) + S (C10 + C11 S^T)
+//! ```
+//!
+//! two encryptions by rows. Transposed to columns, the second one is multiplied by the secret once more; transposition and
+//! relinearisation share one sequence of switches. (Cheon, Kang and Lee, "Fast Batch Matrix Multiplication in Ciphertexts", ePrint
+//! 2025/1957; transposes of ciphertexts after Park, Eurocrypt 2025.)
+//!
+//! Factors stand at `q_0 q_1`, products at `q_0`. No key here exceeds `q_0 q_1` and two special primes: what the smaller degree allows.
+
+use fhe_ring::{Backend, Basis, Domain, GaloisElement, Poly, lane_products};
+use rayon::prelude::*;
+
+use crate::{Ciphertext, KeyId, KeySwitcher, RlweError};
+
+/// Ciphertext primes of a factor.
+const FACTOR_PRIMES: usize = 2;
+/// Special primes of switches of factors.
+const FACTOR_SPECIAL: usize = 2;
+
+/// Both halves of a ciphertext, on its way through a transposition.
+type Halves<B> = [Poly<B>; 2];
+
+impl<B: Backend> KeySwitcher<B> {
+    /// Ring switching of a ciphertext of the main ring at `q_0 q_1`: `g = N/n` ciphertexts of the ring of lanes. With the same number of lanes,
+    /// row `I` of the argument is row `I div g` of ciphertext `I mod g`. One key switch; coefficient domain out.
+    ///
+    /// # Errors
+    /// [`RlweError::MissingKey`], or if the input has other primes.
+    pub fn split_lanes(&self, input: &Ciphertext<B>) -> Result<Vec<Ciphertext<B>>, RlweError> {
+        let backend = self.backend();
+        require("split_lanes", input, Basis::prefix(FACTOR_PRIMES))?;
+        let group = self.parameters().ring().degree() / self.parameters().lane_ring().degree();
+        let [b, a] = input.halves().map(|half| half.duplicate(backend));
+        let switched = self.switch_whole([Some(b), None], [(a, KeyId::LaneSwitch)], FACTOR_SPECIAL)?;
+        let switched = switched.into_domain(backend, Domain::Coefficient);
+        let [b, a] = switched.halves().map(|half| half.stride_split(backend, group));
+        b?.into_iter().zip(a?).map(|(b, a)| Ciphertext::new(b, a)).collect()
+    }
+
+    /// The inverse at `q_0`: as many ciphertexts of the ring of lanes as one of the main ring holds, fewer are filled up with zeros. One key switch;
+    /// evaluation domain out.
+    ///
+    /// # Errors
+    /// [`RlweError::MissingKey`]; no input, too many, or inputs with other primes.
+    pub fn join_lanes(&self, parts: &[Ciphertext<B>]) -> Result<Ciphertext<B>, RlweError> {
+        let backend = self.backend();
+        let group = self.parameters().ring().degree() / self.parameters().lane_ring().degree();
+        let Some(first) = parts.first().filter(|_| parts.len() <= group) else {
+            return Err(number_refused("join_lanes", parts.len(), format!("1 to {group}")));
+        };
+        for part in parts {
+            require("join_lanes", part, Basis::prefix(1))?;
+        }
+        let coefficient = first.shape().with_domain(Domain::Coefficient);
+        let [b, a] = [0, 1].map(|half| -> Result<Poly<B>, RlweError> {
+            let mut halves: Vec<_> =
+                parts.iter().map(|part| part.halves()[half].duplicate(backend).into_coefficient(backend)).collect();
+            while halves.len() < group {
+                halves.push(Poly::zeros(backend, coefficient)?);
+            }
+            Ok(Poly::stride_merge(backend, &halves)?)
+        });
+        self.switch_lowest_sum(b?, [(a?, KeyId::LaneReturn)])
+    }
+
+    /// The even and the odd rows of a ciphertext, both in even rows, the others zero: what was put together as `even + X odd`. One key
+    /// switch; evaluation domain out.
+    ///
+    /// # Errors
+    /// As [`KeySwitcher::split_lanes`].
+    pub fn split_row_parity(&self, ciphertext: &Ciphertext<B>) -> Result<[Ciphertext<B>; 2], RlweError> {
+        let backend = self.backend();
+        require("split_row_parity", ciphertext, Basis::prefix(FACTOR_PRIMES))?;
+        let degree = self.parameters().lane_ring().degree();
+        // X -> -X
+        let element = self.lane_element(degree as u64 + 1);
+        let [b, a] = self.scaled_halves(ciphertext, 2)?;
+        let [turned_b, turned_a] = [b.automorphism(backend, element)?, a.automorphism(backend, element)?];
+        let turned =
+            self.switch_whole([Some(turned_b), None], [(turned_a, KeyId::LaneGalois(element))], FACTOR_SPECIAL)?;
+        let half = Ciphertext::new(b.into_evaluation(backend), a.into_evaluation(backend))?;
+        let [even, odd] = butterfly(backend, half.into_halves(), turned.halves())?;
+        let odd = shifted(backend, &odd, -1)?;
+        let [even, odd] = [even, odd].map(|[b, a]| Ciphertext::new(b, a));
+        Ok([even?, odd?])
+    }
+
+    /// From an encryption by rows to one by columns, or back: the first `count` ciphertexts of the transposed `rows x rows` matrix. Missing
+    /// inputs are zero. `rows - 1` key switches with as many keys; evaluation domain out.
+    ///
+    /// # Errors
+    /// [`RlweError::MissingKey`]; more inputs or outputs than rows, rows that do not divide the degree, inputs with other primes.
+    pub fn transpose_lanes(
+        &self,
+        inputs: &[&Ciphertext<B>],
+        rows: usize,
+        count: usize,
+    ) -> Result<Vec<Ciphertext<B>>, RlweError> {
+        const OPERATION: &str = "transpose_lanes";
+        self.check_rows(OPERATION, rows)?;
+        if inputs.is_empty() || inputs.len().max(count) > rows {
+            return Err(number_refused(OPERATION, inputs.len().max(count), format!("1 to {rows}")));
+        }
+        for input in inputs {
+            require(OPERATION, input, Basis::prefix(FACTOR_PRIMES))?;
+        }
+        let halves = (inputs.iter())
+            .map(|input| self.scaled_halves(input, rows))
+            .collect::<Result<Vec<_>, RlweError>>()?;
+        let turned = self.turn_rows(halves, rows)?;
+        let switched = each::<B, _, _>(turned, |index, [b, a]| {
+            let element = self.row_element(index, rows);
+            if element == GaloisElement::IDENTITY {
+                return Ok([b, a].map(|half| half.into_evaluation(self.backend())));
+            }
+            let terms = [(a, KeyId::LaneGalois(element))];
+            Ok(self.switch_whole([Some(b), None], terms, FACTOR_SPECIAL)?.into_halves())
+        })?;
+        self.columns(switched, count)
+    }
+
+    /// The product of a matrix by columns (`left`) with one by rows (`right`), as many ciphertexts each: the first `count` columns of the result, by columns,
+    /// divided by `q_1`. `2 rows - 1` key switches with `rows` divisions; evaluation domain out, at `q_0`.
+    ///
+    /// # Errors
+    /// As [`KeySwitcher::transpose_lanes`]; factors of different lengths.
+    pub fn multiply_lanes(
+        &self,
+        left: &[&Ciphertext<B>],
+        right: &[&Ciphertext<B>],
+        rows: usize,
+        count: usize,
+    ) -> Result<Vec<Ciphertext<B>>, RlweError> {
+        const OPERATION: &str = "multiply_lanes";
+        let backend = self.backend();
+        self.check_rows(OPERATION, rows)?;
+        if left.is_empty() || left.len() != right.len() {
+            return Err(number_refused(OPERATION, right.len(), format!("{} as on the left", left.len().max(1))));
+        }
+        if count > rows {
+            return Err(number_refused(OPERATION, count, format!("at most {rows}")));
+        }
+        for factor in left.iter().chain(right) {
+            require(OPERATION, factor, Basis::prefix(FACTOR_PRIMES))?;
+        }
+        let coefficients = |factors: &[&Ciphertext<B>]| -> Vec<Ciphertext<B>> {
+            factors.iter().map(|x| x.duplicate(backend).into_domain(backend, Domain::Coefficient)).collect()
+        };
+        let products = {
+            let factors = [coefficients(left), coefficients(right)];
+            let [left, right] = factors.each_ref().map(|list| list.iter().map(Ciphertext::halves).collect::<Vec<_>>());
+            lane_products(backend, &left, &right, rows)?
+        };
+        let (mut inner, mut outer) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        for [first, second] in products {
+            inner.push(self.scaled(first, rows)?);
+            outer.push(self.scaled(second, rows)?);
+        }
+        let (inner, outer) = (self.turn_rows(inner, rows)?, self.turn_rows(outer, rows)?);
+        let pairs = inner.into_iter().zip(outer).collect();
+        let switched = each::<B, _, _>(pairs, |index, ([b, a], [outer_b, outer_a])| {
+            let element = self.row_element(index, rows);
+            let relinearised = (outer_a, KeyId::LaneRelinearisation(element));
+            let mut sum = outer_b;
+            let switched = if element == GaloisElement::IDENTITY {
+                sum.add_assign(backend, &a)?;
+                self.switch_whole([Some(b), Some(sum)], [relinearised], FACTOR_SPECIAL)
+            } else {
+                let terms = [(a, KeyId::LaneGalois(element)), relinearised];
+                self.switch_whole([Some(b), Some(sum)], terms, FACTOR_SPECIAL)
+            };
+            Ok(switched?.into_halves())
+        })?;
+        let columns = self.columns(switched, count)?;
+        each::<B, _, _>(columns, |_, column| column.map(|half| half.rescale(backend)))
+    }
+
+    /// The first half of a transposition: `sigma_u` of the transform over the ciphertexts, for `u^-1` of every `u`; coefficient domain. The inputs carry
+    /// the factor `1/rows` already: after a switch it would blow up its noise.
+    fn turn_rows(&self, inputs: Vec<Halves<B>>, rows: usize) -> Result<Vec<Halves<B>>, RlweError> {
+        let backend = self.backend();
+        let mut inputs = each::<B, _, _>(inputs, |index, halves| shifted(backend, &halves, index as i64))?;
+        while inputs.len() < rows {
+            let shape = inputs[0][0].shape();
+            inputs.push([Poly::zeros(backend, shape)?, Poly::zeros(backend, shape)?]);
+        }
+        let transformed = transform(backend, inputs, 1)?;
+        each::<B, _, _>((0..rows).collect(), |_, index| {
+            let element = self.row_element(index, rows);
+            let [b, a] = &transformed[self.inverse_index(element, rows)];
+            Ok([b.automorphism(backend, element)?, a.automorphism(backend, element)?])
+        })
+    }
+
+    /// The second half of a transposition, after the key switches.
+    fn columns(&self, switched: Vec<Halves<B>>, count: usize) -> Result<Vec<Ciphertext<B>>, RlweError> {
+        let backend = self.backend();
+        let mut transformed = transform(backend, switched, -1)?;
+        transformed.truncate(count);
+        each::<B, _, _>(transformed, |index, halves| {
+            let [b, a] = shifted(backend, &halves, -(index as i64))?;
+            Ciphertext::new(b, a)
+        })
+    }
+
+    /// The automorphism number `index` of those that fix `R_k`: `X -> X^(2 k index + 1)`.
+    fn row_element(&self, index: usize, rows: usize) -> GaloisElement {
+        let step = 2 * self.parameters().lane_ring().degree() / rows;
+        self.lane_element((step * index + 1) as u64)
+    }
+
+    /// The number of the inverse of such an automorphism.
+    fn inverse_index(&self, element: GaloisElement, rows: usize) -> usize {
+        let ring = self.parameters().lane_ring();
+        (element.inverse(ring).exponent() as usize - 1) / (2 * ring.degree() / rows)
+    }
+
+    fn lane_element(&self, exponent: u64) -> GaloisElement {
+        GaloisElement::from_exponent(self.parameters().lane_ring(), exponent)
+            .unwrap_or_else(|| unreachable!("odd exponents only"))
+    }
+
+    /// Both halves, divided by a power of two, in the coefficient domain.
+    fn scaled_halves(&self, ciphertext: &Ciphertext<B>, divisor: usize) -> Result<Halves<B>, RlweError> {
+        let backend = self.backend();
+        self.scaled(ciphertext.halves().map(|half| half.duplicate(backend).into_coefficient(backend)), divisor)
+    }
+
+    fn scaled(&self, mut halves: Halves<B>, divisor: usize) -> Result<Halves<B>, RlweError> {
+        // Powers of two have inverses modulo odd primes.
+        let inverses: Vec<u64> = (self.parameters().chain().moduli(halves[0].shape().basis))
+            .map(|modulus| modulus.inverse(modulus.reduce(divisor as u64)).unwrap_or_default())
+            .collect();
+        for half in &mut halves {
+            half.scale_residues(self.backend(), &inverses)?;
+        }
+        Ok(halves)
+    }
+
+    fn check_rows(&self, operation: &'static str, rows: usize) -> Result<(), RlweError> {
+        let most = self.parameters().lane_ring().degree() / 2;
+        if rows.is_power_of_two() && rows <= most {
+            return Ok(());
+        }
+        Err(RlweError::Precondition {
+            operation,
+            operand: "rows",
+            found: rows.to_string(),
+            required: format!("a power of two up to {most}"),
+            remedy: "pad the matrices",
+        })
+    }
+}
+
+/// An operation on every element, on several threads where there is data: without, the order of allocations must not be a matter of
+/// chance.
+fn each<B: Backend, T: Send, U: Send>(
+    items: Vec<T>,
+    operation: impl Fn(usize, T) -> Result<U, RlweError> + Sync,
+) -> Result<Vec<U>, RlweError> {
+    if B::HOLDS_DATA {
+        return items.into_par_iter().enumerate().map(|(index, item)| operation(index, item)).collect();
+    }
+    items.into_iter().enumerate().map(|(index, item)| operation(index, item)).collect()
+}
+
+fn require<B: Backend>(operation: &'static str, ciphertext: &Ciphertext<B>, basis: Basis) -> Result<(), RlweError> {
+    if ciphertext.basis() == basis {
+        return Ok(());
+    }
+    Err(RlweError::Precondition {
+        operation,
+        operand: "ciphertext",
+        found: format!("at {}", ciphertext.basis()),
+        required: format!("at {basis}"),
+        remedy: "bring it to this level first",
+    })
+}
+
+fn number_refused(operation: &'static str, found: usize, required: String) -> RlweError {
+    RlweError::Precondition {
+        operation,
+        operand: "number of ciphertexts",
+        found: found.to_string(),
+        required,
+        remedy: "give as many ciphertexts as the matrices have rows",
+    }
+}
+
+/// `X^exponent` times both halves.
+fn shifted<B: Backend>(backend: &B, halves: &Halves<B>, exponent: i64) -> Result<Halves<B>, RlweError> {
+    let order = 2 * halves[0].shape().ring.degree() as i64;
+    let exponent = exponent.rem_euclid(order) as usize;
+    let [b, a] = halves.each_ref().map(|half| half.multiply_monomial(backend, exponent));
+    Ok([b?, a?])
+}
+
+/// Sum and difference.
+fn butterfly<B: Backend>(backend: &B, left: Halves<B>, right: [&Poly<B>; 2]) -> Result<[Halves<B>; 2], RlweError> {
+    let mut sum = left.each_ref().map(|half| half.duplicate(backend));
+    let mut difference = left;
+    for ((sum, difference), right) in sum.iter_mut().zip(&mut difference).zip(right) {
+        sum.add_assign(backend, right)?;
+        difference.subtract_assign(backend, right)?;
+    }
+    Ok([sum, difference])
+}
+
+/// `u_t = sum_i X^(+-2 k t i) v_i` over ciphertexts, `2 k` twice the degree by their number: the transform of which monomials are the roots, so that it
+/// multiplies nothing.
+fn transform<B: Backend>(backend: &B, values: Vec<Halves<B>>, sign: i64) -> Result<Vec<Halves<B>>, RlweError> {
+    let count = values.len();
+    if count == 1 {
+        return Ok(values);
+    }
+    let step = sign * 2 * values[0][0].shape().ring.degree() as i64 / count as i64;
+    let (mut even, mut odd) = (Vec::with_capacity(count / 2), Vec::with_capacity(count / 2));
+    for (index, value) in values.into_iter().enumerate() {
+        if index % 2 == 0 { even.push(value) } else { odd.push(value) }
+    }
+    let (even, odd) = (transform(backend, even, sign)?, transform(backend, odd, sign)?);
+    let pairs = each::<B, _, _>(even.into_iter().zip(odd).collect(), |t, (even, odd)| {
+        butterfly(backend, even, shifted(backend, &odd, step * t as i64)?.each_ref())
+    })?;
+    let (sums, differences): (Vec<_>, Vec<_>) = pairs.into_iter().map(|[sum, difference]| (sum, difference)).unzip();
+    Ok(sums.into_iter().chain(differences).collect())
+}
