@@ -11,6 +11,7 @@
 #include "../element_wise.cu"
 #include "../gadget_product.cu"
 #include "../hoisted_sums.cu"
+#include "../lanes.cu"
 #include "../large_transforms_bottom.cu"
 #include "../large_transforms_top.cu"
 #include "../modules.cu"
@@ -84,6 +85,9 @@ constexpr Kernel KERNELS[] = {
     KERNEL(gadget_product),
     KERNEL(find_limbs),
     KERNEL(hoisted_sums),
+    KERNEL(forward_lanes),
+    KERNEL(inverse_lanes),
+    KERNEL(lane_products),
     KERNEL(gather_strided),
     KERNEL(scatter_strided),
     KERNEL(module_rows),

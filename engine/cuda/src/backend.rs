@@ -160,6 +160,16 @@ impl<D: Device> Backend for Cuda<D> {
         finished(self.merge_by_stride(parts))
     }
 
+    fn lane_products(
+        &self,
+        left: &[Pair<'_, D::Memory>],
+        right: &[Pair<'_, D::Memory>],
+        rows: usize,
+    ) -> Vec<[[D::Memory; 2]; 2]> {
+        let Some([half, _]) = left.first() else { return Vec::new() };
+        finished(self.multiply_lanes(half.shape, left, right, rows))
+    }
+
     fn module_rows(&self, ciphertexts: &[[Operand<'_, D::Memory>; 2]], group: usize, tokens: usize) -> [D::Memory; 2] {
         finished(self.stack_module_rows(ciphertexts, group, tokens))
     }

@@ -87,6 +87,12 @@ kernels! {
     FindLimbs = "find_limbs",
     /// Sums of rotated ciphertexts times plaintexts.
     HoistedSums = "hoisted_sums",
+    /// Layers of a forward transform of rows over a subring.
+    ForwardLanes = "forward_lanes",
+    /// Layers of an inverse transform of rows over a subring.
+    InverseLanes = "inverse_lanes",
+    /// Matrix products of ciphertexts at the points of a subring.
+    LaneProducts = "lane_products",
     /// Every so many words.
     GatherStrided = "gather_strided",
     /// To every so many words.
@@ -125,8 +131,10 @@ pub(crate) const MAX_LOG_DEGREE: u32 = 2 * LOG_ROW;
 
 /// Binary logarithm of the longest limb that a block holds in shared memory.
 const MAX_LOG_SMALL: u32 = 12;
+/// Layers that a thread of a transform runs before words change hands.
+pub(crate) const GROUP: u32 = 4;
 /// Words that a thread of a transform has.
-const GROUP_WORDS: usize = 16;
+const GROUP_WORDS: usize = 1 << GROUP;
 /// Binary logarithm of a row of a larger limb.
 const LOG_ROW: u32 = 8;
 const BOTTOM_THREADS: usize = 128;
@@ -182,6 +190,25 @@ pub(crate) fn hoisted_sums(ring: Ring, limbs: usize, inputs: usize, sums: usize,
     let Launch { grid: [blocks, ..], block, .. } = words(Kernel::HoistedSums, ring, limbs, Vec::new());
     let grid = [blocks * inputs as u32, limbs as u32, sums.div_ceil(HOISTED_SUMS) as u32];
     Launch { kernel: Kernel::HoistedSums, grid, block, shared_bytes: 0, arguments }
+}
+
+/// A thread for each meeting of `2^layers` words of each limb of so many polynomials.
+pub(crate) fn lanes(
+    kernel: Kernel,
+    ring: Ring,
+    layers: u32,
+    limbs: usize,
+    polynomials: usize,
+    arguments: Vec<u64>,
+) -> Launch {
+    let mut launch = tiled(kernel, ring.degree() >> layers, limbs, arguments);
+    launch.grid[0] *= polynomials as u32;
+    launch
+}
+
+/// A thread for each word of each limb of so many rows of a product.
+pub(crate) fn lane_products(ring: Ring, limbs: usize, rows: usize, arguments: Vec<u64>) -> Launch {
+    lanes(Kernel::LaneProducts, ring, 0, limbs, rows, arguments)
 }
 
 /// A thread for each entry of the larger of two matrices of so many rows.

@@ -44,6 +44,7 @@ mod driver;
 mod element_wise;
 mod error;
 mod gadget;
+mod lanes;
 mod launch;
 mod modules;
 mod permutation;

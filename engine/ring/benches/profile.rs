@@ -41,6 +41,7 @@ fn main() {
         key_switching(&backend, batch, &mut samples);
     }
     integer_product(&backend, &mut samples);
+    lane_products(&backend, &mut samples);
 
     let threads = rayon::current_num_threads() as u32;
     let profile = fit(&samples, threads, memory_bandwidth());
@@ -54,6 +55,7 @@ fn main() {
         ("limb of element-wise words", profile.elementwise_word * limb),
         ("limb of copied words", profile.copied_word * limb),
         ("limb of integer-product MACs", profile.integer_mac * limb),
+        ("limb of lane-product MACs", profile.lane_mac * limb),
     ] {
         println!("{:8.2} us per {name}", seconds * 1e6);
     }
@@ -181,6 +183,16 @@ fn integer_product(backend: &Machine, samples: &mut Vec<Sample>) {
     time(backend, samples, "integer_product", || drop(backend.integer_product(&weights, &matrix, shape)));
 }
 
+/// Two matrices of 128 x 128 in each of 32 lanes.
+fn lane_products(backend: &Machine, samples: &mut Vec<Sample>) {
+    const ROWS: usize = 128;
+    let shape = Shape::coefficient(Ring::cyclotomic(13), Basis::prefix(2));
+    let halves: Vec<_> = (0..4 * ROWS as u64).map(|seed| fill(backend, shape, seed)).collect();
+    let pairs: Vec<_> = halves.chunks(2).map(|pair| [0, 1].map(|half| operand(&pair[half], shape))).collect();
+    let (left, right) = pairs.split_at(ROWS);
+    time(backend, samples, "lane_products", || drop(backend.lane_products(left, right, ROWS)));
+}
+
 /// Bytes per second that all threads together read from memory.
 fn memory_bandwidth() -> f64 {
     let words: Vec<u64> = vec![1; 1 << 27];
@@ -196,7 +208,7 @@ fn memory_bandwidth() -> f64 {
 
 /// Non-negative constants of the arithmetic, by coordinate descent on the squares of relative errors, beside the bandwidth.
 fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile {
-    const CONSTANTS: usize = 7;
+    const CONSTANTS: usize = 8;
     let rows: Vec<([f64; CONSTANTS], f64)> = (samples.iter())
         .map(|Sample { counts, seconds, .. }| {
             let amounts = [
@@ -207,6 +219,7 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
                 counts.elementwise_words,
                 counts.copied_words,
                 counts.integer_product_macs,
+                counts.lane_product_macs,
             ];
             let moved = counts.moved_bytes() as f64 / memory_bandwidth;
             (amounts.map(|amount| amount as f64 / f64::from(threads) / seconds), 1.0 - moved / seconds)
@@ -225,7 +238,7 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
             constants[index] = (gradient / curvature).max(0.0);
         }
     }
-    let [butterfly, base_conversion_mac, gadget_mac, product_mac, elementwise_word, copied_word, integer_mac] =
+    let [butterfly, base_conversion_mac, gadget_mac, product_mac, elementwise_word, copied_word, integer_mac, lane_mac] =
         constants;
     DeviceProfile {
         name: "this machine",
@@ -237,6 +250,7 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
         elementwise_word,
         copied_word,
         integer_mac,
+        lane_mac,
         encoded_byte: 0.0,
         memory_bandwidth,
     }

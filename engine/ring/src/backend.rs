@@ -124,12 +124,28 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// one prime the representative is exact, from several as in [`Backend::mod_up`].
     fn raise(&self, source: Operand<'_, Self::Buffer>, target: Shape) -> Self::Buffer;
 
-    // --- strided maps and modules (coefficient domain, one prime) ------------------------------------------------
+    // --- over a subring (coefficient domain, no special primes) --------------------------------------------------
 
     /// `p(X) = sum_j X^j p_j(X^parts)`: the `parts` polynomials `p_j` of the subring.
     fn stride_split(&self, source: Operand<'_, Self::Buffer>, parts: usize) -> Vec<Self::Buffer>;
     /// Inverse of [`Backend::stride_split`].
     fn stride_merge(&self, parts: &[Operand<'_, Self::Buffer>]) -> Self::Buffer;
+    /// Matrix products of ciphertexts `(b, a)` over the subring of the powers of `Y = X^rows`. With the row `i` of a polynomial,
+    /// `p[i]` in `p(X) = sum_i X^i p[i](X^rows)`, the result's entry `i` holds for every half `x` of the left and `y` of the right
+    /// ciphertexts, at `[x][y]`,
+    ///
+    /// ```text
+    /// sum_j X^j C_ij(X^rows)        C_ij = sum_c left_c[x][i] * right_c[y][j]
+    /// ```
+    fn lane_products(
+        &self,
+        left: &[Pair<'_, Self::Buffer>],
+        right: &[Pair<'_, Self::Buffer>],
+        rows: usize,
+    ) -> Vec<[[Self::Buffer; 2]; 2]>;
+
+    // --- modules (coefficient domain, prime `q_0`) ---------------------------------------------------------------
+
     /// Module rows of RLWE ciphertexts `(b, a)` of a small ring of degree `n`, given in groups of `group` that are
     /// the stride split of one big ciphertext. With rank `k = n / tokens`: row `C*group*k + j + group*i` is row `i` of
     /// ciphertext `j` of group `C`; `B[row]` has `tokens` columns (`b[i::k]`), `A[row]` has `n` columns, blocks

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Backend, Basis, Counts, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism,
     MatrixShape, Operand, Pair, PrimeChain, Ring, Shape, Tracked,
-    counts::{gadget_counts, hoisted_counts},
+    counts::{gadget_counts, hoisted_counts, lane_counts},
     ledger::Ledger,
 };
 
@@ -251,6 +251,21 @@ impl<B: Backend> Backend for Counting<B> {
         self.ledger.record(Counts::copy(words));
         let parts: Vec<_> = parts.iter().map(|part| part.untracked()).collect();
         self.track(self.inner.stride_merge(&parts), words)
+    }
+
+    fn lane_products(
+        &self,
+        left: &[Pair<'_, Self::Buffer>],
+        right: &[Pair<'_, Self::Buffer>],
+        rows: usize,
+    ) -> Vec<[[Self::Buffer; 2]; 2]> {
+        self.ledger.record(lane_counts(left, rows));
+        let words = left.first().map_or(0, |[half, _]| half.shape.words());
+        let [left, right] =
+            [left, right].map(|pairs| pairs.iter().map(|pair| pair.map(Operand::untracked)).collect::<Vec<_>>());
+        let products = self.inner.lane_products(&left, &right, rows);
+        let track = |halves: [B::Buffer; 2]| halves.map(|half| self.track(half, words));
+        products.into_iter().map(|parts| parts.map(track)).collect()
     }
 
     fn module_rows(

@@ -7,7 +7,7 @@
 
 use std::ops::{Add, AddAssign, Sub};
 
-use crate::{Basis, Domain, GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, MatrixShape, Shape};
+use crate::{Basis, Domain, GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, MatrixShape, Pair, Shape};
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -34,7 +34,8 @@ counts! {
     forward_transforms,
     /// Limbs transformed from values to coefficients, likewise.
     inverse_transforms,
-    /// Butterflies of all transforms: `N/2 log2 N` each, so that transforms of different degrees can be added.
+    /// Butterflies of all transforms: `N/2 log2 N` each, so that transforms of different degrees can be added; over a subring of
+    /// degree `k` only `N/2 log2 k`.
     butterflies,
     /// MACs of base conversions: source words times target limbs.
     base_conversion_macs,
@@ -62,6 +63,8 @@ counts! {
     automorphism_limbs,
     /// MACs of integer matrix products.
     integer_product_macs,
+    /// MACs of matrix products of ciphertexts over a subring, at its points.
+    lane_product_macs,
     /// Bytes of switching keys read.
     key_bytes,
     /// Bytes of stored factors, plaintexts mostly, read by multiply-accumulate.
@@ -92,7 +95,12 @@ impl Counts {
     }
 
     fn transforms_at(shape: Shape, forward: usize, inverse: usize) -> Self {
-        let butterflies = (shape.ring.degree() / 2) * shape.ring.log_degree as usize;
+        Self::transforms_of_layers(shape, shape.ring.log_degree as usize, forward, inverse)
+    }
+
+    /// Transforms of so many layers of butterflies.
+    fn transforms_of_layers(shape: Shape, layers: usize, forward: usize, inverse: usize) -> Self {
+        let butterflies = (shape.ring.degree() / 2) * layers;
         Self {
             forward_transforms: forward as u64,
             inverse_transforms: inverse as u64,
@@ -250,6 +258,19 @@ impl Counts {
             ..Self::default()
         }
     }
+
+    /// Matrix products of so many pairs of ciphertexts with halves of `shape`, in so many rows over a subring: four products of
+    /// matrices at each of its points, between transforms of the halves and of the results.
+    pub fn lane_products(shape: Shape, rows: usize, pairs: usize) -> Self {
+        let limbs = shape.basis.len();
+        let layers = (shape.ring.degree() / rows).ilog2() as usize;
+        let (halves, results) = (4 * pairs * limbs, 4 * rows * limbs);
+        Self {
+            lane_product_macs: (4 * pairs * rows * shape.words()) as u64,
+            ..Self::transforms_of_layers(shape, layers, halves, results)
+        }
+        .moving(shape, halves + results)
+    }
 }
 
 /// The work of a gadget product with these operands.
@@ -273,6 +294,11 @@ pub(crate) fn hoisted_counts<T>(
     input.digits.first().map_or(Counts::default(), |digit| {
         Counts::hoisted_sums(digit.shape, input.digits.len(), inputs.len(), keyed, sums.len(), factors)
     })
+}
+
+/// The work of matrix products of these ciphertexts.
+pub(crate) fn lane_counts<T>(left: &[Pair<'_, T>], rows: usize) -> Counts {
+    left.first().map_or(Counts::default(), |[half, _]| Counts::lane_products(half.shape, rows, left.len()))
 }
 
 impl AddAssign for Counts {

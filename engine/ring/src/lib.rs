@@ -93,7 +93,7 @@ pub use meter::Meter;
 pub use modulus::Modulus;
 pub use operands::{GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, Operand, Pair};
 pub use ops::{
-    Digits, GadgetFactor, HoistedFactor, KeyedRotation, ResidueMatrix, gadget_product, hoisted_sums,
+    Digits, GadgetFactor, HoistedFactor, KeyedRotation, ResidueMatrix, gadget_product, hoisted_sums, lane_products,
     linear_combination, module_rows, tensor,
 };
 pub use poly::{Domain, Poly, Shape};

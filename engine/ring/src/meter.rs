@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Allocation, Backend, Basis, Counts, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix,
     KeyedAutomorphism, MatrixShape, Operand, Pair, PrimeChain, Ring, Shape,
-    counts::{gadget_counts, hoisted_counts},
+    counts::{gadget_counts, hoisted_counts, lane_counts},
     ledger::Ledger,
 };
 
@@ -204,6 +204,18 @@ impl Backend for Meter {
     fn stride_merge(&self, parts: &[Operand<'_, Allocation>]) -> Allocation {
         let words = parts.iter().map(|part| part.shape.words()).sum();
         self.produce(Counts::copy(words), words)
+    }
+
+    fn lane_products(
+        &self,
+        left: &[Pair<'_, Allocation>],
+        _right: &[Pair<'_, Allocation>],
+        rows: usize,
+    ) -> Vec<[[Allocation; 2]; 2]> {
+        self.ledger.record(lane_counts(left, rows));
+        let Some([half, _]) = left.first() else { return Vec::new() };
+        let words = half.shape.words();
+        (0..rows).map(|_| [0; 2].map(|_| [0; 2].map(|_| self.ledger.allocate(words)))).collect()
     }
 
     fn module_rows(

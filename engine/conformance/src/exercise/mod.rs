@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod key_switching;
+mod lanes;
 mod modules;
 mod moduli;
 mod rings;
@@ -24,6 +25,8 @@ pub fn exercise<B: Backend>(backend: &B, case: &Case) -> Transcript {
     key_switching::sums_of_rotations(backend, case, &mut transcript);
     moduli::divisions(backend, case, &mut transcript);
     moduli::raises(backend, case, &mut transcript);
+    lanes::strided_maps(backend, case, &mut transcript);
+    lanes::matrix_products(backend, case, &mut transcript);
     transcript
 }
 

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod base_conversion;
 mod key_switching;
+mod lanes;
 mod modules;
 mod rings;
 
@@ -26,6 +27,7 @@ pub fn hold<B: Backend>(backend: &B) {
         rings::check(backend, case);
         base_conversion::check(backend, case);
         key_switching::check(backend, case);
+        lanes::check(backend, case);
     }
     for pattern in Pattern::ALL {
         modules::check(backend, pattern);

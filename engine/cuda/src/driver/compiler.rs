@@ -28,6 +28,7 @@ sources! {
     "element_wise.cu",
     "gadget_product.cu",
     "hoisted_sums.cu",
+    "lanes.cu",
     "large_transforms.cuh",
     "large_transforms_bottom.cu",
     "large_transforms_top.cu",

@@ -8,6 +8,7 @@ mod element_wise;
 mod gadget;
 mod hoisted;
 mod integer_product;
+mod lane_products;
 mod limb;
 mod mod_down;
 mod mod_up;
@@ -213,6 +214,10 @@ impl Backend for Cpu {
 
     fn stride_merge(&self, parts: &[Operand<'_, Words>]) -> Words {
         self.merge_by_stride(parts)
+    }
+
+    fn lane_products(&self, left: &[Pair<'_, Words>], right: &[Pair<'_, Words>], rows: usize) -> Vec<[[Words; 2]; 2]> {
+        self.multiply_lanes(left, right, rows)
     }
 
     fn module_rows(&self, ciphertexts: &[[Operand<'_, Words>; 2]], group: usize, tokens: usize) -> [Words; 2] {

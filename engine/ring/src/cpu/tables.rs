@@ -8,14 +8,16 @@ use std::{
 
 use super::{base_conversion::BaseConversion, limb::parity::EvenPoints};
 use crate::{
-    Basis, GaloisElement, InstructionSet, PrimeChain, PrimeIndex, Ring, galois_table::GaloisTable,
-    ntt::NumberTheoreticTransform,
+    Basis, GaloisElement, InstructionSet, PrimeChain, PrimeIndex, Ring,
+    galois_table::GaloisTable,
+    ntt::{LaneTransform, NumberTheoreticTransform},
 };
 
 /// Everything that a backend's kernels look up.
 #[derive(Default)]
 pub(super) struct Tables {
     transforms: Cache<Ring, Transforms>,
+    lane_transforms: Cache<(u32, PrimeIndex), LaneTransform>,
     conversions: Cache<(Basis, Basis), BaseConversion>,
     automorphisms: Cache<(Ring, GaloisElement), GaloisTable>,
     even_points: Cache<(u32, PrimeIndex), EvenPoints>,
@@ -30,6 +32,20 @@ impl Tables {
             chain: chain.clone(),
             ciphertext: chain.ciphertext_primes().iter().map(|_| OnceLock::new()).collect(),
             special: chain.special_primes().iter().map(|_| OnceLock::new()).collect(),
+        })
+    }
+
+    /// The transform over the subring of degree `2^log_points` modulo one prime.
+    pub(super) fn lane_transform(
+        &self,
+        chain: &PrimeChain,
+        instructions: InstructionSet,
+        log_points: u32,
+        prime: PrimeIndex,
+    ) -> Arc<LaneTransform> {
+        self.lane_transforms.get((log_points, prime), || {
+            LaneTransform::new(log_points, chain.modulus(prime), instructions)
+                .expect("checked operations refuse rings beyond the chain's largest degree")
         })
     }
 

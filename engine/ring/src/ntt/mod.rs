@@ -6,11 +6,13 @@
 
 #[cfg(target_arch = "x86_64")]
 mod ifma;
+mod lanes;
 mod scalar;
 mod tables;
 
 pub use tables::{Twiddles, root_exponent, root_index};
 
+pub(crate) use lanes::LaneTransform;
 pub(crate) use tables::bit_reverse;
 
 #[cfg(target_arch = "x86_64")]

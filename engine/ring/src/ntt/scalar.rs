@@ -16,6 +16,9 @@ impl Multipliers {
 }
 
 /// The tables of the portable transform of one ring modulo one prime.
+///
+/// The words may be any multiple of the ring's degree: then a transform ends where the heap of nodes does, and each coefficient and
+/// value is a row of as many neighbouring words.
 pub(super) struct ScalarTransform {
     modulus: Modulus,
     forward: Multipliers,
@@ -45,7 +48,7 @@ impl ScalarTransform {
     pub(super) fn forward(&self, words: &mut [u64]) {
         let (p, m) = (self.modulus.value(), &self.modulus);
         let mut nodes = 1;
-        while nodes < words.len() {
+        while nodes < self.forward.values.len() {
             let half = words.len() / nodes / 2;
             for (k, node) in words.chunks_exact_mut(2 * half).enumerate() {
                 let (w, quotient) = (self.forward.values[nodes + k], self.forward.quotients[nodes + k]);
@@ -66,7 +69,7 @@ impl ScalarTransform {
     /// Residues of `0..p` in and out, multiplied by the normalisation.
     pub(super) fn inverse(&self, words: &mut [u64]) {
         let (p, m) = (self.modulus.value(), &self.modulus);
-        let mut nodes = words.len() / 2;
+        let mut nodes = self.inverse.values.len() / 2;
         while nodes > 0 {
             let half = words.len() / nodes / 2;
             for (k, node) in words.chunks_exact_mut(2 * half).enumerate() {

@@ -141,15 +141,6 @@ impl Check {
         Err(self.primes_unsupported(operand, found, required, "start from a higher level"))
     }
 
-    /// Exactly one ciphertext prime and no special one.
-    pub(super) fn single_prime(self, operand: &'static str, found: Basis) -> Result<(), RingError> {
-        if found.ciphertext_count() == 1 && found.special_count() == 0 {
-            return Ok(());
-        }
-        let remedy = "divide by or restrict away the other primes first";
-        Err(self.primes_unsupported(operand, found, "exactly one ciphertext prime and no special prime", remedy))
-    }
-
     pub(super) fn primes_unsupported(
         self,
         operand: &'static str,

@@ -11,10 +11,12 @@
 //! * `key_switching`: digits, the gadget product, sums of rotations.
 //! * `moduli`: divisions by primes, the raise.
 //! * `modules`: strided maps and matrices of module rows.
+//! * `lanes`: matrix products of ciphertexts over a subring.
 
 mod arithmetic;
 mod checks;
 mod key_switching;
+mod lanes;
 mod modules;
 mod moduli;
 mod rings;
@@ -22,4 +24,5 @@ mod storage;
 
 pub use arithmetic::{linear_combination, tensor};
 pub use key_switching::{Digits, GadgetFactor, HoistedFactor, KeyedRotation, gadget_product, hoisted_sums};
+pub use lanes::lane_products;
 pub use modules::{ResidueMatrix, module_rows};

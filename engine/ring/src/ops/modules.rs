@@ -1,12 +1,12 @@
-//! Strided maps between a ring and its subrings, and matrices of module rows. All in the coefficient domain, modulo a
-//! single prime; all plain gathers that need no key and add no noise (MLWE views of RLWE ciphertexts).
+//! Strided maps between a ring and its subrings, and matrices of module rows. All in the coefficient domain, without special
+//! primes, matrices modulo `q_0`; all plain gathers that need no key and add no noise (MLWE views of RLWE ciphertexts).
 
 use super::checks::Check;
 use crate::{Backend, Basis, Domain, IntegerMatrix, MatrixShape, Poly, Ring, RingError, Shape};
 
 impl<B: Backend> Poly<B> {
     /// `p(X) = sum_j X^j p_j(X^parts)`: the `parts` polynomials `p_j` of the subring. Cyclotomic ring, coefficient
-    /// domain, one prime.
+    /// domain, no special primes.
     pub fn stride_split(&self, backend: &B, parts: usize) -> Result<Vec<Self>, RingError> {
         let check = Check("stride_split");
         let shape = self.shape();
@@ -36,10 +36,11 @@ impl<B: Backend> Poly<B> {
     }
 }
 
-fn strided(check: Check, operand: &'static str, shape: Shape) -> Result<(), RingError> {
+/// What strided maps and products over a subring ask of a polynomial.
+pub(super) fn strided(check: Check, operand: &'static str, shape: Shape) -> Result<(), RingError> {
     check.cyclotomic(operand, shape.ring)?;
     check.domain(operand, shape.domain, Domain::Coefficient)?;
-    check.single_prime(operand, shape.basis)
+    check.no_special_primes(operand, shape.basis)
 }
 
 /// A matrix of residues modulo `q_0`, row-major, held by a backend.
