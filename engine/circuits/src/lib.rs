@@ -4,7 +4,8 @@
 //!
 //! * [`matrix_product`]: public weights times encrypted tensors, at the lowest modulus, by plain matrix products on
 //!   module rows (Bae, Cheon, Hanrot, Park and Stehlé, CRYPTO 2024);
-//! * [`attention`]: products of two encrypted tensors, over slots;
+//! * [`lane_attention`]: products of two encrypted tensors, all heads at once, in the lanes of small ciphertexts (Cheon, Kang and Lee,
+//!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks;
 //! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
 //!
@@ -25,6 +26,7 @@ pub mod attention;
 pub mod crossing;
 mod error;
 mod interval;
+pub mod lane_attention;
 pub mod layout;
 pub mod matrix_product;
 pub mod rms_norm;
@@ -36,6 +38,7 @@ pub use attention::{RotaryAngles, ScoreMap, SlotAttention};
 pub use crossing::Distortion;
 pub use error::{CircuitError, Result};
 pub use interval::Interval;
+pub use lane_attention::{LaneAttention, LaneLayout};
 pub use layout::{Layout, Place, RowModule};
 pub use matrix_product::{QuantisedMatrix, split_rows};
 pub use rms_norm::RmsNorm;

@@ -6,7 +6,7 @@
 //! per factor of two. Each doubling may look forwards or backwards, so a window may reach as far to either side as its
 //! length allows, at the same number of rotations.
 
-use fhe_ckks::Evaluator;
+use fhe_ckks::{Evaluator, Rotation};
 
 use crate::error::Result;
 use crate::layout::RowModule;
@@ -25,9 +25,19 @@ pub(crate) struct Window {
 impl Window {
     /// Row `i` of the result is the sum of rows `i + stride * k` of the argument for `-before <= k < length - before`. No
     /// level; `log2(length)` rotations.
-    pub(crate) fn sum<E: Evaluator>(self, e: &E, module: RowModule, mut x: E::Slots) -> Result<E::Slots> {
+    pub(crate) fn sum<E: Evaluator>(self, e: &E, module: RowModule, x: E::Slots) -> Result<E::Slots> {
+        self.sum_by(e, |rows| module.rotate_rows(rows), x)
+    }
+
+    /// The same with rows of another length: `rotation` says how to reach so many of them further.
+    pub(crate) fn sum_by<E: Evaluator>(
+        self,
+        e: &E,
+        rotation: impl Fn(i64) -> Rotation,
+        mut x: E::Slots,
+    ) -> Result<E::Slots> {
         for rows in self.doublings() {
-            x = e.add(&x, &e.rotate(&x, module.rotate_rows(rows))?)?;
+            x = e.add(&x, &e.rotate(&x, rotation(rows))?)?;
         }
         Ok(x)
     }

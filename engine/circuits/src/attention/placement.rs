@@ -21,8 +21,19 @@ impl RotaryAngles {
         Self { frequencies: (0..head_dim / 2).map(frequency).collect(), positions }
     }
 
-    fn angle(&self, position: usize, pair: usize) -> f64 {
+    pub(crate) fn angle(&self, position: usize, pair: usize) -> f64 {
         self.positions[position] as f64 * self.frequencies[pair]
+    }
+
+    /// Refuses angles for another block or head.
+    pub(crate) fn check(&self, tokens: usize, head_dim: usize) -> Result<()> {
+        let (found, required) = ((self.positions.len(), self.frequencies.len()), (tokens, head_dim / 2));
+        if found == required {
+            return Ok(());
+        }
+        let remedy = "make the angles for this block and head";
+        let (found, required) = (format!("{found:?}"), format!("{required:?}"));
+        Err(refuse("rotary positions", "positions and channel pairs", found, required, remedy))
     }
 }
 
@@ -94,14 +105,7 @@ impl SlotAttention {
     }
 
     fn check_angles(&self, angles: &RotaryAngles) -> Result<()> {
-        let found = (angles.positions.len(), angles.frequencies.len());
-        let required = (self.heads.module().tokens(), self.heads.head_dim() / 2);
-        if found == required {
-            return Ok(());
-        }
-        let remedy = "make the angles for this block and head";
-        let (found, required) = (format!("{found:?}"), format!("{required:?}"));
-        Err(refuse("rotary positions", "positions and channel pairs", found, required, remedy))
+        angles.check(self.heads.module().tokens(), self.heads.head_dim())
     }
 
     fn check_ciphertexts(&self, found: usize) -> Result<()> {

@@ -24,6 +24,10 @@ impl BootstrapCost for Plan {
         let rotations = if packing == Packing::Real { 6 } else { 4 } - copies.0 as u64;
         Ok(OperationCounts { slots_to_coefficients: 1, rotations, rescalings: 3, ..OperationCounts::default() })
     }
+
+    fn slots_to_lanes(&self, lanes: usize) -> Result<OperationCounts, CkksError> {
+        Ok(OperationCounts { slots_to_lanes: 1, rotations: lanes as u64, ..OperationCounts::default() })
+    }
 }
 
 fn shape() -> CircuitShape {

@@ -19,10 +19,6 @@ fn strides(big: &[i64]) -> Vec<Plain> {
     (0..GROUP).map(|j| big.iter().skip(j).step_by(GROUP).copied().collect()).collect()
 }
 
-fn merged(parts: &[Plain]) -> Plain {
-    (0..DEGREE).map(|i| parts.get(i % GROUP).map_or(0, |part| part[i / GROUP])).collect()
-}
-
 /// Big ciphertexts at `q_0 q_1` with entries below the bound, split; and what they hold.
 fn factors(
     instance: &Instance,
@@ -112,7 +108,7 @@ fn parity_of_rows_separates_what_was_added_up() {
 #[test]
 fn transposition_exchanges_rows_and_ciphertexts() {
     let instance = Instance::new(43);
-    for (rows, inputs, count) in [(4, 4, 4), (8, 8, 8), (8, 3, 8), (16, 8, 5), (1, 1, 1)] {
+    for (rows, inputs, count) in [(4, 4usize, 4), (8, 8, 8), (8, 3, 8), (16, 8, 5), (1, 1, 1usize)] {
         let (found, plain) = instance.with_keys(|server| {
             let (split, plain) = factors(&instance, server, (inputs.div_ceil(GROUP), 1 << 30), 7);
             let inputs: Vec<_> = split.iter().take(inputs).collect();
@@ -137,7 +133,7 @@ fn transposition_exchanges_rows_and_ciphertexts() {
 fn products_are_those_of_matrices_lane_by_lane() {
     let instance = Instance::new(44);
     let q1 = i128::from(instance.parameters.chain().ciphertext_primes()[1].value());
-    for (rows, contracted, count) in [(8, 8, 8), (8, 3, 8), (16, 8, 7), (4, 13, 4), (1, 2, 1)] {
+    for (rows, contracted, count) in [(8, 8, 8), (8, 3, 8), (16, 8, 7), (4, 13, 4), (1, 2usize, 1)] {
         let (found, left, right) = instance.with_keys(|server| {
             let number = contracted.div_ceil(GROUP);
             let (left, left_plain) = factors(&instance, server, (number, 1 << 45), 11);

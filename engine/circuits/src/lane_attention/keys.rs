@@ -1,0 +1,132 @@
+//! Keys and values: from dense ciphertexts to copies for the query heads that share them.
+
+use std::collections::BTreeMap;
+
+use fhe_ckks::{Evaluator, Rotation};
+
+use super::LaneAttention;
+use super::layout::KeyCopy;
+use crate::attention::RotaryAngles;
+use crate::error::{Result, refuse};
+use crate::window::Window;
+
+/// Sources by ciphertext and slots between source and target, each with what it is multiplied by.
+type Terms = BTreeMap<(usize, i64), Vec<f64>>;
+
+impl LaneAttention {
+    /// Keys with rotary positions, multiplied by `factor`, repeated for the query heads that share them, in the order of factors. Corrected slots in
+    /// the layout [`LaneLayout::keys`](super::LaneLayout::keys) in; [`LaneAttention::KEY_LEVELS`] levels.
+    ///
+    /// # Errors
+    /// If the projection or the positions have another size; those of the evaluator.
+    pub fn place_keys<E: Evaluator>(
+        &self,
+        e: &E,
+        angles: &RotaryAngles,
+        projection: &[E::Slots],
+        factor: f64,
+    ) -> Result<Vec<E::Slots>> {
+        self.layout.module();
+        angles.check(self.layout.module().tokens(), self.layout.head_dim())?;
+        self.place_copies(e, projection, Some(angles), factor)
+    }
+
+    /// Values, likewise without positions.
+    ///
+    /// # Errors
+    /// As [`LaneAttention::place_keys`].
+    pub fn place_values<E: Evaluator>(&self, e: &E, projection: &[E::Slots], factor: f64) -> Result<Vec<E::Slots>> {
+        self.place_copies(e, projection, None, factor)
+    }
+
+    fn place_copies<E: Evaluator>(
+        &self,
+        e: &E,
+        projection: &[E::Slots],
+        angles: Option<&RotaryAngles>,
+        factor: f64,
+    ) -> Result<Vec<E::Slots>> {
+        let required = self.layout.key_sets() * self.layout.key_ciphertexts();
+        if projection.len() != required {
+            let remedy = "use the layout of the keys";
+            return Err(refuse("place_keys", "ciphertexts", projection.len(), required, remedy));
+        }
+        let exchanged = self.exchange(e, projection)?;
+        let mut copies = Vec::new();
+        for (set, dense) in exchanged.chunks(self.layout.key_ciphertexts()).enumerate() {
+            for copy in self.layout.key_copies() {
+                copies.push(self.copied(e, set, dense, copy, (angles, factor))?);
+            }
+        }
+        Ok(copies)
+    }
+
+    fn copied<E: Evaluator>(
+        &self,
+        e: &E,
+        set: usize,
+        dense: &[E::Slots],
+        copy: KeyCopy,
+        (angles, factor): (Option<&RotaryAngles>, f64),
+    ) -> Result<E::Slots> {
+        let layout = &self.layout;
+        let mut sum: Option<E::Slots> = None;
+        for half in 0..2 {
+            let terms = self.half_terms(set, copy, half, (angles, factor));
+            let rotated = (terms.keys())
+                .map(|&(source, slots)| Ok(e.rotate(&dense[source], Rotation(slots))?))
+                .collect::<Result<Vec<_>>>()?;
+            let terms: Vec<_> = rotated.iter().zip(terms.values().map(Vec::as_slice)).collect();
+            let part = e.plain_combination(&terms)?;
+            let moved = e.rotate(&part, Rotation(layout.half_rotation(half, copy.parity)))?;
+            sum = Some(match sum {
+                None => moved,
+                Some(sum) => e.add(&sum, &moved)?,
+            });
+        }
+        let Some(sum) = sum else { unreachable!("a block has two halves") };
+        // Every lane of a place looks at all places around it, of which only this one is not zero.
+        let copies = layout.copies();
+        let window = Window { stride: layout.key_lanes(), length: copies, before: copies - 1 - copy.place };
+        window.sum_by(e, Rotation, sum)
+    }
+
+    /// What tokens of one half of the slots of a copy, still in their place and half, are made of.
+    fn half_terms(
+        &self,
+        set: usize,
+        copy: KeyCopy,
+        half: usize,
+        (angles, factor): (Option<&RotaryAngles>, f64),
+    ) -> Terms {
+        let (layout, module) = (&self.layout, self.layout.module());
+        let pairs = layout.head_dim() / 2;
+        let mut terms = Terms::new();
+        let mut add = |source: (usize, i64), slot: usize, value: f64| {
+            terms.entry(source).or_insert_with(|| vec![0.0; module.slots()])[slot] += value;
+        };
+        for channel in layout.channels_of(copy) {
+            let first = channel < pairs;
+            let partner = if first { channel + pairs } else { channel - pairs };
+            let (partner_source, partner_place) = layout.key_place(partner);
+            for (_, lane) in layout.keys_of_set(set) {
+                let slot_of = |channel, place, slot_token| {
+                    layout.slot(half, channel, slot_token, place * layout.key_lanes() + lane)
+                };
+                for slot_token in 0..module.half_tokens() {
+                    let slot = slot_of(channel, copy.place, slot_token);
+                    let Some(angles) = angles else {
+                        add((copy.source, 0), slot, factor);
+                        continue;
+                    };
+                    let (sine, cosine) =
+                        angles.angle(half * module.half_tokens() + slot_token, channel % pairs).sin_cos();
+                    let turned = slot_of(partner, partner_place, slot_token) as i64 - slot as i64;
+                    add((copy.source, 0), slot, factor * cosine);
+                    add((partner_source, turned), slot, factor * if first { -sine } else { sine });
+                }
+            }
+        }
+        terms
+    }
+}

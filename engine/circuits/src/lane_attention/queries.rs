@@ -1,0 +1,77 @@
+//! Queries: rotary positions and the exchange.
+
+use std::collections::BTreeMap;
+
+use fhe_ckks::{Evaluator, Rotation};
+
+use super::LaneAttention;
+use crate::attention::RotaryAngles;
+use crate::error::{Result, refuse};
+
+impl LaneAttention {
+    /// Queries with rotary positions, multiplied by `factor`, in the order of factors. Corrected slots in the layout
+    /// [`LaneLayout::queries`](super::LaneLayout::queries) in; [`LaneAttention::QUERY_LEVELS`] levels.
+    ///
+    /// The two channels of a pair lie in different ciphertexts as soon as half a head's fill one, and positions then take no rotation.
+    ///
+    /// # Errors
+    /// If the projection or the positions have another size; those of the evaluator.
+    pub fn place_queries<E: Evaluator>(
+        &self,
+        e: &E,
+        angles: &RotaryAngles,
+        projection: &[E::Slots],
+        factor: f64,
+    ) -> Result<Vec<E::Slots>> {
+        let layout = &self.layout;
+        angles.check(layout.module().tokens(), layout.head_dim())?;
+        let required = layout.sets() * layout.query_ciphertexts();
+        if projection.len() != required {
+            let remedy = "use the layout of the queries";
+            return Err(refuse("place_queries", "ciphertexts", projection.len(), required, remedy));
+        }
+        let turned = (0..required)
+            .map(|ciphertext| self.turned_queries(e, angles, projection, factor, ciphertext))
+            .collect::<Result<Vec<_>>>()?;
+        self.exchange(e, &turned)
+    }
+
+    fn turned_queries<E: Evaluator>(
+        &self,
+        e: &E,
+        angles: &RotaryAngles,
+        projection: &[E::Slots],
+        factor: f64,
+        ciphertext: usize,
+    ) -> Result<E::Slots> {
+        let (layout, module) = (&self.layout, self.layout.module());
+        let pairs = layout.head_dim() / 2;
+        // By source ciphertext and rows between source and target.
+        let mut terms: BTreeMap<(usize, i64), Vec<f64>> = BTreeMap::new();
+        for (head, _) in layout.heads_of_set(ciphertext / layout.query_ciphertexts()) {
+            for channel in 0..layout.head_dim() {
+                let place = layout.query_place(head, channel);
+                if place.ciphertext != ciphertext {
+                    continue;
+                }
+                let first = channel < pairs;
+                let partner = layout.query_place(head, if first { channel + pairs } else { channel - pairs });
+                let rows = partner.slot_row as i64 - place.slot_row as i64;
+                for position in 0..module.tokens() {
+                    let (half, slot_token) = module.half_and_token(position);
+                    let slot = module.slot(half, place.slot_row, slot_token);
+                    let (sine, cosine) = angles.angle(position, channel % pairs).sin_cos();
+                    let sine = if first { -sine } else { sine };
+                    for (source, value) in [((ciphertext, 0), cosine), ((partner.ciphertext, rows), sine)] {
+                        terms.entry(source).or_insert_with(|| vec![0.0; module.slots()])[slot] += factor * value;
+                    }
+                }
+            }
+        }
+        let rotated = (terms.keys())
+            .map(|&(source, rows)| Ok(e.rotate(&projection[source], Rotation(module.rotate_rows(rows).0))?))
+            .collect::<Result<Vec<_>>>()?;
+        let terms: Vec<_> = rotated.iter().zip(terms.values().map(Vec::as_slice)).collect();
+        Ok(e.plain_combination(&terms)?)
+    }
+}
