@@ -183,5 +183,31 @@ fn integer_product(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, transforms, base_conversion, gadget_product, hoisted_sums, element_wise, integer_product);
+/// Two matrices of 128 x 128 in each of 32 lanes: a product of attention, at two primes.
+fn lane_products(c: &mut Criterion) {
+    const ROWS: usize = 128;
+    let mut group = c.benchmark_group("lane-products");
+    group.sample_size(20);
+    let [large, small] = [50, 42].map(|bits| primes_below(1 << bits, 4 << 13).next().expect("there are many"));
+    let backend = Cpu::new(PrimeChain::new(vec![large, small], vec![], 13).expect("two primes are a chain"));
+    let shape = Shape::coefficient(Ring::cyclotomic(13), Basis::prefix(2));
+    let halves: Vec<_> = (0..4 * ROWS as u64).map(|seed| fill(&backend, shape, seed)).collect();
+    let pairs: Vec<Pair<'_, _>> =
+        halves.chunks(2).map(|pair| [0, 1].map(|half| Operand { buffer: &pair[half], shape })).collect();
+    let (left, right) = pairs.split_at(ROWS);
+    group.throughput(Throughput::Elements((2 * 4 * 64 * ROWS * ROWS * ROWS) as u64));
+    group.bench_function("128x128x128/64-points/2-primes", |b| b.iter(|| backend.lane_products(left, right, ROWS)));
+    group.finish();
+}
+
+criterion_group!(
+    benches,
+    transforms,
+    base_conversion,
+    gadget_product,
+    hoisted_sums,
+    element_wise,
+    integer_product,
+    lane_products
+);
 criterion_main!(benches);

@@ -2,7 +2,7 @@
 
 use fhe_ring::{
     Basis, Counting, Counts, DeviceProfile, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, Meter, Poly,
-    PrimeChain, Ring, Shape, gadget_product, hoisted_sums, primes::primes_below,
+    PrimeChain, Ring, Shape, gadget_product, hoisted_sums, lane_products, primes::primes_below,
 };
 
 const N: u64 = 1 << 16;
@@ -95,6 +95,21 @@ fn a_batch_reads_keys_and_factors_once() {
     assert_eq!(counts.key_bytes, 2 * 2 * 2 * LIMBS * N * 8);
     assert_eq!((counts.product_macs, counts.plaintext_bytes), (3 * 4 * 2 * LIMBS * N, 4 * LIMBS * N * 8));
     assert_eq!((counts.automorphisms, counts.automorphism_limbs), (3 * 2 * 2, 3 * 2 * 2 * LIMBS));
+}
+
+/// Four products of 128 x 128 matrices at 64 points, and transforms of six layers.
+#[test]
+fn lane_products_cost_what_matrices_and_short_transforms_do() {
+    let meter = meter(2, 0);
+    let poly = Poly::zeros(&meter, Shape::coefficient(Ring::cyclotomic(13), Basis::prefix(2))).unwrap();
+    let before = meter.counts();
+    let products = lane_products(&meter, &[[&poly; 2]; 100], &[[&poly; 2]; 100], 128).unwrap();
+    let counts = meter.counts() - before;
+    assert_eq!(products.len(), 128);
+    assert_eq!(counts.lane_product_macs, 2 * 4 * 64 * 128 * 100 * 128);
+    assert_eq!((counts.forward_transforms, counts.inverse_transforms), (2 * 4 * 100, 2 * 4 * 128));
+    assert_eq!(counts.butterflies, counts.transforms() * (8192 / 2) * 6);
+    assert_eq!(counts.polynomial_bytes, (4 * 100 + 4 * 128) * 2 * 8192 * 8);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! A sum is kept in two halves: multiply-add adds the low 52 bits of a product to one and the high 52 bits to the other.
 //! It can be reduced while it is below `2^104`. For primes of 50 bits that is as little as sixteen products
-//! ([`WideReduction::capacity`]): who adds more reduces in between and goes on from the residue.
+//! ([`WideReduction::capacity`]): who adds more reduces in between and goes on from the residue, or folds what is above once at the
+//! end ([`WideReduction::reduce_long`]).
 
 use std::arch::x86_64::*;
 
@@ -74,19 +75,46 @@ impl WideReduction {
         1 << (104 - Modulus::MAX_BITS - modulus.bits()).min(11)
     }
 
+    /// How many products of factors below `2^52` [`WideReduction::reduce_long`] takes, after a residue: both halves stay below `2^64`.
+    pub(crate) const LONG_CAPACITY: usize = 1 << 11;
+
     /// The residue in `0..p` of a sum below `2^104`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(crate) fn reduce(&self, sum: WideSum) -> __m512i {
+        let high = _mm512_add_epi64(sum.high, _mm512_srli_epi64::<52>(sum.low));
+        self.join(self.reduce_high(high), sum.low)
+    }
+
+    /// The residue in `0..p` of a sum of up to [`WideReduction::LONG_CAPACITY`] products.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub(crate) fn reduce_long(&self, sum: WideSum) -> __m512i {
+        let high = _mm512_add_epi64(sum.high, _mm512_srli_epi64::<52>(sum.low));
+        // What exceeds 52 bits of the high half is worth 2^52 times as much; both parts are below 2p.
+        let excess = self.lanes.multiply_lazy(_mm512_srli_epi64::<52>(high), self.carry);
+        let high = self.reduce_high(_mm512_and_si512(high, self.lanes.mask));
+        self.join(_mm512_add_epi64(high, excess), sum.low)
+    }
+
+    /// From `high < 2^52` to `0..2p`, by Barrett.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn reduce_high(&self, high: __m512i) -> __m512i {
+        let zero = _mm512_setzero_si512();
+        let quotient = _mm512_madd52hi_epu64(zero, high, self.unit);
+        _mm512_sub_epi64(high, _mm512_madd52lo_epu64(zero, quotient, self.lanes.p))
+    }
+
+    /// The residue of `high 2^52 + low` for `high < 4p`; bits of `low` above the 52nd are ignored.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn join(&self, high: __m512i, low: __m512i) -> __m512i {
         let Lanes { p, double, negated, mask } = self.lanes;
         let zero = _mm512_setzero_si512();
-        let high = _mm512_add_epi64(sum.high, _mm512_srli_epi64::<52>(sum.low));
-        let low = _mm512_and_si512(sum.low, mask);
-        // Barrett: 0 <= high - q p < 2p.
-        let quotient = _mm512_madd52hi_epu64(zero, high, self.unit);
-        let high = _mm512_sub_epi64(high, _mm512_madd52lo_epu64(zero, quotient, p));
-        // high 2^52 + low as one Shoup product and one Barrett reduction with a common correction: each estimate of
-        // a quotient is too small by less than 1 + x/2^52, so the remainder is below (3/2 + 2) p < 2^52.
+        let low = _mm512_and_si512(low, mask);
+        // One Shoup product and one Barrett reduction with a common correction: each estimate of a quotient is too small by
+        // less than 1 + x/2^52, so the remainder is below (2 + 2) p < 2^52.
         let quotient = _mm512_madd52hi_epu64(_mm512_madd52hi_epu64(zero, high, self.carry.quotient), low, self.unit);
         let remainder = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(low, high, self.carry.value), quotient, negated);
         reduce_once(reduce_once(_mm512_and_si512(remainder, mask), double), p)
@@ -112,6 +140,32 @@ mod tests {
         let mut sum = WideSum::from(_mm512_set1_epi64(start as i64));
         (0..count).for_each(|_| sum.add_product(_mm512_set1_epi64(a as i64), _mm512_set1_epi64(b as i64)));
         _mm_cvtsi128_si64(_mm512_castsi512_si128(WideReduction::new(modulus).reduce(sum))) as u64
+    }
+
+    #[test]
+    fn long_sums_hold_as_many_of_the_largest_products_as_their_capacity_says() {
+        if InstructionSet::detect() != InstructionSet::Avx512Ifma {
+            return;
+        }
+        #[target_feature(enable = "avx512f,avx512ifma")]
+        fn sum_of_products(modulus: &Modulus, start: u64, factor: u64, count: usize) -> u64 {
+            let mut sum = WideSum::from(_mm512_set1_epi64(start as i64));
+            let factor = _mm512_set1_epi64(factor as i64);
+            (0..count).for_each(|_| sum.add_product(factor, factor));
+            _mm_cvtsi128_si64(_mm512_castsi512_si128(WideReduction::new(modulus).reduce_long(sum))) as u64
+        }
+        for bits in [50, 49, 43, 42, 30, 20] {
+            let modulus = Modulus::new(primes_below(1 << bits, 8).next().unwrap()).unwrap();
+            let (residue, word) = (modulus.value() - 1, (1 << 52) - 1);
+            for (start, factor) in [(0, word), (residue, word), (residue, residue), (0, word - 12345)] {
+                for count in [0, 1, 15, 16, 17, 128, 1000, WideReduction::LONG_CAPACITY] {
+                    let expected = modulus.reduce_u128(start as u128 + factor as u128 * factor as u128 * count as u128);
+                    // SAFETY: the instructions are there.
+                    let found = unsafe { sum_of_products(&modulus, start, factor, count) };
+                    assert_eq!(found, expected, "{count} squares of {factor} modulo {modulus}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ macro_rules! refused {
 
 mod arithmetic;
 mod key_switching;
+mod lanes;
 mod modules;
 mod moduli;
 mod rings;

@@ -5,19 +5,21 @@
 //! the points is transformed back. All halves are stacked: the left matrix has `2 rows` rows, the `b` and then the `a` halves, the
 //! right one as many columns.
 
+#[cfg(target_arch = "x86_64")]
+mod ifma;
 mod portable;
 
 use rayon::prelude::*;
 
 use super::{Cpu, words::Words};
-use crate::{Modulus, Pair, Shape};
+use crate::{InstructionSet, Modulus, Pair, Shape};
 
 /// Fewest rows of the left matrix in a parallel task.
 const ROWS: usize = 8;
 /// Tasks for each thread, if there are rows enough.
 const TASKS: usize = 4;
 
-/// The values of all operands at one point of the subring.
+/// The values of all operands at one point of the subring, any words below `2^52`.
 #[derive(Clone, Copy)]
 struct Point<'a> {
     modulus: &'a Modulus,
@@ -31,7 +33,7 @@ struct Point<'a> {
 }
 
 impl<'a> Point<'a> {
-    /// Number of pairs of ciphertexts.
+    /// Number of left ciphertexts, and of right ones.
     fn pairs(self) -> usize {
         self.values.len() / self.degree / 4
     }
@@ -78,11 +80,20 @@ impl Cpu {
                 values.copy_from_slice(&half[words.clone()]);
                 transform.forward(values);
             });
-            matrices.par_chunks_exact_mut(share * 2 * rows).enumerate().for_each(|(task, block)| {
+            let blocks = matrices.par_chunks_exact_mut(share * 2 * rows).enumerate().map(|(task, block)| {
                 let (point, first) = (task * share / (2 * rows), task * share % (2 * rows));
-                let point = Point { modulus, values: &values, degree, rows, start: point * rows };
-                portable::multiply(point, first, block);
+                (Point { modulus, values: &values, degree, rows, start: point * rows }, first, block)
             });
+            match self.instructions {
+                #[cfg(target_arch = "x86_64")]
+                InstructionSet::Avx512Ifma if rows.is_multiple_of(ifma::WIDTH) => {
+                    blocks.for_each_init(ifma::Packed::default, |packed, (point, first, block)| {
+                        // SAFETY: a backend takes this instruction set only after detecting its features.
+                        unsafe { packed.multiply(point, first, block) }
+                    });
+                }
+                _ => blocks.for_each(|(point, first, block)| portable::multiply(point, first, block)),
+            }
             products.as_flattened_mut().as_flattened_mut().par_iter_mut().enumerate().for_each(|(number, product)| {
                 let product = &mut product[words.clone()];
                 let (i, left_half, right_half) = (number / 4, number / 2 % 2, number % 2);

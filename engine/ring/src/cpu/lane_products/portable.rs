@@ -10,7 +10,7 @@ pub(super) fn multiply(point: Point<'_>, first: usize, block: &mut [u64]) {
         sums.fill(0);
         let (half, i) = (row / rows, row % rows);
         for pair in 0..point.pairs() {
-            // Products are below 2^100, so that a sum has room for 2^28.
+            // Products are below 2^104, so that a sum has room for 2^24.
             let left = point.left(pair, half)[i] as u128;
             for (sums, right_half) in sums.chunks_exact_mut(rows).zip(0..) {
                 let right = point.right(pair, right_half);

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::{
     IfmaTransform, LEAF, LOG_LEAF,
-    passes::{consecutive, halves, joined, layer, leaf_layers, pass, pass_layers},
+    passes::{consecutive, forward_butterfly, halves, joined, layer, leaf_layers, pass, pass_layers},
     tables::{Derivation, Leaf},
 };
 use crate::lanes::{Factor, LaneFactor, Lanes, WideReduction, load, reduce_once, store, transpose};
@@ -83,14 +83,7 @@ impl<'a, const REDUCE: bool> Forward<'a, REDUCE> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn butterfly(&self, x: __m512i, y: __m512i, factor: LaneFactor) -> (__m512i, __m512i) {
-        let Lanes { double, negated, mask, .. } = self.lanes;
-        let x = if REDUCE { reduce_once(x, double) } else { x };
-        // With y w = quotient p + r: x + r, accumulated modulo 2^52, and x - r + 2p as 2x + 2p - (x + r).
-        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), y, factor.quotient);
-        let sum = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(x, y, factor.value), quotient, negated);
-        let sum = if REDUCE { _mm512_and_si512(sum, mask) } else { sum };
-        let twice = _mm512_add_epi64(_mm512_add_epi64(x, x), double);
-        (sum, _mm512_sub_epi64(twice, sum))
+        forward_butterfly::<REDUCE>(&self.lanes, x, y, factor)
     }
 
     /// As `butterfly`, with a factor below `p` in Montgomery form.

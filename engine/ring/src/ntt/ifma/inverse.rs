@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::{
     IfmaTransform, LEAF, LOG_LEAF, ROOT,
-    passes::{consecutive, halves, joined, layer, leaf_layers, pass, pass_layers},
+    passes::{consecutive, halves, inverse_butterfly, joined, layer, leaf_layers, pass, pass_layers},
     tables::{Derivation, Leaf},
 };
 use crate::{
@@ -95,14 +95,7 @@ impl<'a, const REDUCE: bool> Inverse<'a, REDUCE> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn butterfly(&self, x: __m512i, y: __m512i, factor: LaneFactor) -> (__m512i, __m512i) {
-        let Lanes { double, negated, mask, .. } = self.lanes;
-        let sum = _mm512_add_epi64(x, y);
-        let sum = if REDUCE { reduce_once(sum, double) } else { sum };
-        let difference = _mm512_sub_epi64(_mm512_add_epi64(x, self.offset), y);
-        let zero = _mm512_setzero_si512();
-        let quotient = _mm512_madd52hi_epu64(zero, difference, factor.quotient);
-        let product = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(zero, difference, factor.value), quotient, negated);
-        (sum, if REDUCE { _mm512_and_si512(product, mask) } else { product })
+        inverse_butterfly::<REDUCE>(&self.lanes, self.offset, x, y, factor)
     }
 
     /// As `butterfly`, with a factor below `p` in Montgomery form.

@@ -13,6 +13,7 @@
 
 mod forward;
 mod inverse;
+mod lanes;
 mod passes;
 mod tables;
 
@@ -23,6 +24,8 @@ use crate::{
     Modulus,
     lanes::{Factor, LaneFactor, Lanes, load, store},
 };
+pub(super) use lanes::IfmaLaneTransform;
+
 use forward::Forward;
 use inverse::{Inverse, unreduced_layers};
 use tables::Direction;

@@ -2,7 +2,9 @@
 //!
 //! Macros, because a function call would put the vectors into memory.
 
-use std::arch::x86_64::__m512i;
+use std::arch::x86_64::*;
+
+use crate::lanes::{LaneFactor, Lanes, reduce_once};
 
 /// Layers of the first pass over a node with `layers` layers above the leaves: three, whose eight rows, a power of two apart, fit into
 /// one set of a first-level cache of eight ways; four where they finish a small node.
@@ -11,6 +13,46 @@ pub(super) const fn pass_layers(layers: u32) -> u32 {
         1..=4 => layers,
         _ => 3,
     }
+}
+
+/// `x + y w` and `x - y w + 2p`. `REDUCE`: both below `4p`, as `x` and `y` are; otherwise `2p` more than those.
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn forward_butterfly<const REDUCE: bool>(
+    lanes: &Lanes,
+    x: __m512i,
+    y: __m512i,
+    factor: LaneFactor,
+) -> (__m512i, __m512i) {
+    let &Lanes { double, negated, mask, .. } = lanes;
+    let x = if REDUCE { reduce_once(x, double) } else { x };
+    // With y w = quotient p + r: x + r, accumulated modulo 2^52, and x - r + 2p as 2x + 2p - (x + r).
+    let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), y, factor.quotient);
+    let sum = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(x, y, factor.value), quotient, negated);
+    let sum = if REDUCE { _mm512_and_si512(sum, mask) } else { sum };
+    let twice = _mm512_add_epi64(_mm512_add_epi64(x, x), double);
+    (sum, _mm512_sub_epi64(twice, sum))
+}
+
+/// `x + y` and `(x - y) w`, for `y` at most `offset`, a multiple of `p`. `REDUCE`: both below `2p`, as `x` and `y` are; otherwise the bound
+/// of the sum doubles.
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn inverse_butterfly<const REDUCE: bool>(
+    lanes: &Lanes,
+    offset: __m512i,
+    x: __m512i,
+    y: __m512i,
+    factor: LaneFactor,
+) -> (__m512i, __m512i) {
+    let &Lanes { double, negated, mask, .. } = lanes;
+    let sum = _mm512_add_epi64(x, y);
+    let sum = if REDUCE { reduce_once(sum, double) } else { sum };
+    let difference = _mm512_sub_epi64(_mm512_add_epi64(x, offset), y);
+    let zero = _mm512_setzero_si512();
+    let quotient = _mm512_madd52hi_epu64(zero, difference, factor.quotient);
+    let product = _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(zero, difference, factor.value), quotient, negated);
+    (sum, if REDUCE { _mm512_and_si512(product, mask) } else { product })
 }
 
 /// One layer of butterflies on `$radix` vectors, pairs `$half` apart, with the factors of consecutive nodes.
