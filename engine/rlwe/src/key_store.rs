@@ -41,7 +41,7 @@ impl<B: Backend> KeyStore<B> {
     /// Bytes of all keys held.
     pub fn bytes(&self, parameters: &Parameters) -> usize {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.values().map(|key| 8 * key.shape.words(parameters.key_ring(&key.id).degree())).sum()
+        keys.values().map(|key| 8 * key.shape.words(parameters.ring_of_key(&key.id).degree())).sum()
     }
 
     /// Every key held, in the order of names.

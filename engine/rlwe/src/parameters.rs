@@ -179,7 +179,7 @@ impl Parameters {
     }
 
     /// The ring that a key lives in.
-    pub fn key_ring(&self, id: &KeyId) -> Ring {
+    pub fn ring_of_key(&self, id: &KeyId) -> Ring {
         match id {
             KeyId::LaneGalois(_) | KeyId::LaneRelinearisation(_) => self.lane_ring(),
             _ => self.ring_of(id.ring()),

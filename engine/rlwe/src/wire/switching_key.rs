@@ -22,7 +22,7 @@ pub(super) fn rows_bytes(id: &KeyId, shape: &KeyShape, parameters: &Parameters) 
 }
 
 fn row_shape(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Shape {
-    Shape::evaluation(parameters.key_ring(id), shape.basis())
+    Shape::evaluation(parameters.ring_of_key(id), shape.basis())
 }
 
 /// Refuses a key that no circuit under these parameters could use, or that the security table forbids.
@@ -58,7 +58,7 @@ fn check_name(id: &KeyId, parameters: &Parameters) -> Result<(), RlweError> {
         | KeyId::Raise(element)
         | KeyId::ToComplex(_, element)
         | KeyId::LaneGalois(element)
-        | KeyId::LaneRelinearisation(element) => exponent(element, parameters.key_ring(id)),
+        | KeyId::LaneRelinearisation(element) => exponent(element, parameters.ring_of_key(id)),
         KeyId::Packing { tokens, .. } if !tokens.is_power_of_two() || tokens > small => {
             let required = format!("a power of two up to {small}");
             refused("packing tokens", tokens.to_string(), required, SENDER_AT_FAULT)
