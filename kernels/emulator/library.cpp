@@ -17,6 +17,7 @@
 #include "../permutation.cu"
 #include "../real_parts.cu"
 #include "../small_transforms.cu"
+#include "../weights.cu"
 
 namespace emulator {
 
@@ -89,6 +90,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(module_rows),
     KERNEL(gather_rows),
     KERNEL(integer_product),
+    KERNEL(weight_polynomials),
 };
 #undef KERNEL
 

@@ -33,5 +33,5 @@ pub use error::CkksError;
 pub use evaluator::{Client, Copies, Evaluator, Level, Packing, Rotation, SlotArithmetic};
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
 pub use parameters::{ParameterSet, Parameters};
-pub use scheme::{CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
+pub use scheme::{CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, SlotCiphertext};
 pub use shape::CircuitShape;

@@ -39,9 +39,9 @@ impl<B: Backend> KeyStore<B> {
     }
 
     /// Bytes of all keys held.
-    pub fn bytes(&self, degree: usize) -> usize {
+    pub fn bytes(&self) -> usize {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.values().map(|key| 8 * key.shape.words(degree)).sum()
+        keys.values().flat_map(|key| &key.rows).flatten().map(|half| 8 * half.shape().words()).sum()
     }
 
     /// Every key held, in the order of names.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use fhe_ring::{Backend, Basis, GaloisElement, Poly, RingKind, Seed};
 
-use crate::SecretId;
+use crate::{Parameters, SecretId};
 
 /// Which half of the exponents: `p(X) = even(X^2) + X odd(X^2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +63,8 @@ pub enum KeyId {
         /// Index of the stride.
         block: usize,
     },
+    /// `s' -> g^-1(s')` in the small ring, for packing the products of a vector: as [`KeyId::Galois`].
+    SmallGalois(GaloisElement),
 }
 
 impl KeyId {
@@ -77,10 +79,11 @@ impl KeyId {
             Self::ToComplex(..) => "real to complex slots",
             Self::RingSwitch => "ring switching",
             Self::Packing { .. } => "packing of module rows",
+            Self::SmallGalois(_) => "packing of products with a vector",
         }
     }
 
-    /// The ring that the key lives in.
+    /// The kind of the ring that the key lives in; [`Parameters::ring_of_key`] knows its degree.
     pub fn ring(&self) -> RingKind {
         match self {
             Self::Relinearisation(ring) | Self::Galois(ring, _) => *ring,
@@ -93,7 +96,7 @@ impl KeyId {
     pub fn target(&self) -> SecretId {
         match self {
             Self::DenseToEphemeral => SecretId::Ephemeral,
-            Self::RingSwitch => SecretId::Small,
+            Self::RingSwitch | Self::SmallGalois(_) => SecretId::Small,
             _ => match self.ring() {
                 RingKind::Cyclotomic => SecretId::Dense,
                 RingKind::ConjugateInvariant => SecretId::Real,
@@ -124,6 +127,7 @@ impl fmt::Display for KeyId {
             }
             Self::RingSwitch => write!(f, "ring-switching key"),
             Self::Packing { tokens, block } => write!(f, "packing key {block} for rows of {tokens}"),
+            Self::SmallGalois(g) => write!(f, "Galois key X -> X^{} of the small ring", g.exponent()),
         }
     }
 }
@@ -218,9 +222,9 @@ impl KeyRequests {
         self.shapes.is_empty()
     }
 
-    /// Bytes of all keys once expanded at the given degree.
-    pub fn bytes(&self, degree: usize) -> usize {
-        self.shapes.values().map(|s| 8 * s.words(degree)).sum()
+    /// Bytes of all keys once expanded.
+    pub fn bytes(&self, parameters: &Parameters) -> usize {
+        self.iter().map(|(id, shape)| 8 * shape.words(parameters.ring_of_key(id).degree())).sum()
     }
 }
 

@@ -163,6 +163,14 @@ impl Parameters {
         Ring { kind, log_degree: self.spec.log_degree }
     }
 
+    /// The ring that a key lives in.
+    pub fn ring_of_key(&self, id: &KeyId) -> Ring {
+        match id {
+            KeyId::SmallGalois(_) => self.small_ring(),
+            _ => self.ring_of(id.ring()),
+        }
+    }
+
     /// The small ring of plaintext-ciphertext products.
     pub fn small_ring(&self) -> Ring {
         Ring::cyclotomic(self.spec.small_log_degree)

@@ -6,13 +6,13 @@ use fhe_ring::IntegerMatrix;
 use num_complex::Complex64;
 use rayon::prelude::*;
 
-use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, noise::REAL_TO_COMPLEX, refuse};
+use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, ClearVector, noise::REAL_TO_COMPLEX, refuse};
 use crate::{
     CircuitShape, CkksError, Client, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic,
 };
 
 /// Units agree if their ratio differs from 1 by no more than this.
-const UNIT_TOLERANCE: f64 = 1.0 / (1_u64 << 30) as f64;
+pub(super) const UNIT_TOLERANCE: f64 = 1.0 / (1_u64 << 30) as f64;
 
 impl Clear {
     /// Both operands at the lower of their levels.
@@ -149,6 +149,7 @@ impl SlotArithmetic for Clear {
 impl Evaluator for Clear {
     type Coefficients = ClearCoefficients;
     type Rows = ClearRows;
+    type VectorParts = ClearVector;
 
     fn packing(&self, x: &ClearSlots) -> Packing {
         x.packing
@@ -384,6 +385,24 @@ impl Evaluator for Clear {
             self.coefficients("pack_rows", integers, rows.unit)
         };
         rows.entries.chunks(degree).map(pack).collect()
+    }
+
+    fn split_vector(
+        &self,
+        inputs: &[&ClearCoefficients],
+        block: usize,
+        parts: usize,
+    ) -> Result<ClearVector, CkksError> {
+        self.split_parts(inputs, block, parts)
+    }
+
+    fn vector_products(
+        &self,
+        weights: &[IntegerMatrix],
+        scale: f64,
+        vector: &ClearVector,
+    ) -> Result<Vec<ClearCoefficients>, CkksError> {
+        self.multiply_vector(weights, scale, vector)
     }
 }
 

@@ -11,7 +11,7 @@ type Coefficients<B> = CoefficientCiphertext<B>;
 /// Largest relative difference of two units that are meant to be the same.
 const UNIT_TOLERANCE: f64 = 1.0 / (1u64 << 30) as f64;
 
-fn same_unit(operation: &'static str, found: f64, required: f64) -> Result<(), CkksError> {
+pub(super) fn same_unit(operation: &'static str, found: f64, required: f64) -> Result<(), CkksError> {
     if (found / required - 1.0).abs() <= UNIT_TOLERANCE {
         return Ok(());
     }

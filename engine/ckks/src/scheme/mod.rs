@@ -14,7 +14,8 @@ mod reference;
 mod server;
 mod slots;
 mod together;
+mod vectors;
 
-pub use ciphertext::{CoefficientCiphertext, EncryptedRows, SlotCiphertext};
+pub use ciphertext::{CoefficientCiphertext, EncryptedRows, EncryptedVector, SlotCiphertext};
 pub use client::CkksClient;
 pub use server::CkksServer;

@@ -5,6 +5,7 @@ mod base_conversion;
 mod key_switching;
 mod modules;
 mod rings;
+mod weights;
 
 use fhe_ring::{Backend, Basis, Modulus, Poly, Shape};
 use num_bigint::BigInt;
@@ -29,6 +30,7 @@ pub fn hold<B: Backend>(backend: &B) {
     }
     for pattern in Pattern::ALL {
         modules::check(backend, pattern);
+        weights::check(backend, pattern);
     }
 }
 

@@ -114,11 +114,12 @@ impl ClientSecrets {
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring_of(id.ring());
+        let ring = self.parameters.ring_of_key(id);
         let coefficients = match *id {
             KeyId::Relinearisation(kind) => return self.main(backend, kind, basis)?.square(),
             KeyId::Galois(kind, _) => return self.main(backend, kind, basis),
             KeyId::DenseToEphemeral | KeyId::RingSwitch => wide(&self.dense),
+            KeyId::SmallGalois(_) => wide(&self.small),
             KeyId::Raise(element) => wide(&automorphism(&self.ephemeral, ring, element)),
             KeyId::ToReal(part) => parts::doubled_part(&self.dense, part),
             KeyId::ToComplex(parity, _) => parts::parity_part(&self.real, parity),
@@ -143,7 +144,7 @@ impl ClientSecrets {
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring_of(id.ring());
+        let ring = self.parameters.ring_of_key(id);
         match *id {
             KeyId::Relinearisation(_) | KeyId::Raise(_) | KeyId::ToReal(_) | KeyId::Packing { .. } => {
                 self.main(backend, id.ring(), basis)
@@ -156,6 +157,9 @@ impl ClientSecrets {
             }
             KeyId::ToComplex(_, element) => {
                 lift(backend, ring, basis, &wide(&automorphism(&self.dense, ring, element.inverse(ring))))
+            }
+            KeyId::SmallGalois(element) => {
+                lift(backend, ring, basis, &wide(&automorphism(&self.small, ring, element.inverse(ring))))
             }
             KeyId::DenseToEphemeral => lift(backend, ring, basis, &wide(&self.ephemeral)),
             KeyId::RingSwitch => {

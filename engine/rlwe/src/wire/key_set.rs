@@ -31,14 +31,14 @@ impl KeyRequests {
 fn payload_bytes(directory: &KeyRequests, parameters: &Parameters) -> Result<u64, RlweError> {
     directory.iter().try_fold(COUNT_BYTES, |sum, (id, shape)| {
         check(id, shape, parameters)?;
-        Ok(sum + DESCRIPTION_BYTES + rows_bytes(shape, parameters))
+        Ok(sum + DESCRIPTION_BYTES + rows_bytes(id, shape, parameters))
     })
 }
 
-/// Most keys that there are names for: Galois elements of both rings, raises and conversions by Galois element, strides of each token
+/// Most keys that there are names for: Galois elements of all rings, raises and conversions by Galois element, strides of each token
 /// count, and one each of the others; each with any number of special primes.
 fn most_keys(parameters: &Parameters) -> usize {
-    let names = 8 * parameters.ring().degree() + 2 * parameters.small_ring().degree() + 8;
+    let names = 8 * parameters.ring().degree() + 3 * parameters.small_ring().degree() + 8;
     names * parameters.special_count()
 }
 
@@ -135,7 +135,7 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
                 return refused("directory", found, "every key once, names ascending", SENDER_AT_FAULT);
             }
             previous = Some(name);
-            rows += rows_bytes(&shape, self.parameters);
+            rows += rows_bytes(&id, &shape, self.parameters);
             directory.add(id, shape);
         }
         self.expect_payload_left(rows)?;

@@ -17,14 +17,12 @@ pub(super) const DESCRIPTION_BYTES: u64 = 1 + 8 + 8 + 8 + 1 + 1;
 const SEED_BYTES: u64 = 32;
 
 /// Bytes of all rows of a key of a checked shape.
-pub(super) fn rows_bytes(shape: &KeyShape, parameters: &Parameters) -> u64 {
-    // Both rings of the main degree have as many words.
-    let row = Shape::evaluation(parameters.ring(), shape.basis());
-    shape.rows() as u64 * (SEED_BYTES + poly_bytes(parameters, row))
+pub(super) fn rows_bytes(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> u64 {
+    shape.rows() as u64 * (SEED_BYTES + poly_bytes(parameters, row_shape(id, shape, parameters)))
 }
 
 fn row_shape(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Shape {
-    Shape::evaluation(parameters.ring_of(id.ring()), shape.basis())
+    Shape::evaluation(parameters.ring_of_key(id), shape.basis())
 }
 
 /// Refuses a key that no circuit under these parameters could use, or that the security table forbids.
@@ -48,16 +46,18 @@ pub(super) fn check(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Re
 
 fn check_name(id: &KeyId, parameters: &Parameters) -> Result<(), RlweError> {
     let small = parameters.small_ring().degree();
-    let exponent = |element: GaloisElement, kind| {
-        let order = order(parameters.ring_of(kind));
+    let exponent = |element: GaloisElement| {
+        let order = order(parameters.ring_of_key(id));
         if element.exponent() < order {
             return Ok(());
         }
         refused("Galois exponent", element.exponent().to_string(), format!("below {order}"), SENDER_AT_FAULT)
     };
     match *id {
-        KeyId::Galois(kind, element) => exponent(element, kind),
-        KeyId::Raise(element) | KeyId::ToComplex(_, element) => exponent(element, RingKind::Cyclotomic),
+        KeyId::Galois(_, element)
+        | KeyId::Raise(element)
+        | KeyId::ToComplex(_, element)
+        | KeyId::SmallGalois(element) => exponent(element),
         KeyId::Packing { tokens, .. } if !tokens.is_power_of_two() || tokens > small => {
             let required = format!("a power of two up to {small}");
             refused("packing tokens", tokens.to_string(), required, SENDER_AT_FAULT)
@@ -82,13 +82,13 @@ const RINGS: [RingKind; 2] = [RingKind::Cyclotomic, RingKind::ConjugateInvariant
 
 impl<B: Backend> SwitchingKey<B> {
     /// Bytes of a key's message, header and checksum included:
-    /// `111 + rows * (32 + sum over its primes of ceil(N bits / 8))`.
+    /// `111 + rows * (32 + sum over its primes of ceil(N bits / 8))`, with `N` the degree of the key's own ring.
     ///
     /// # Errors
     /// [`RlweError::Wire`] if there is no such key under these parameters.
     pub fn wire_bytes(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Result<u64, RlweError> {
         check(id, shape, parameters)?;
-        Ok(message_bytes(DESCRIPTION_BYTES + rows_bytes(shape, parameters)))
+        Ok(message_bytes(DESCRIPTION_BYTES + rows_bytes(id, shape, parameters)))
     }
 
     /// Writes the key by its seeds; see [`crate::wire`] for the format.
@@ -98,7 +98,7 @@ impl<B: Backend> SwitchingKey<B> {
     /// key of a plan, or if the output fails.
     pub fn write(&self, backend: &B, parameters: &Parameters, out: &mut impl Write) -> Result<(), RlweError> {
         check(&self.id, &self.shape, parameters)?;
-        let payload_bytes = DESCRIPTION_BYTES + rows_bytes(&self.shape, parameters);
+        let payload_bytes = DESCRIPTION_BYTES + rows_bytes(&self.id, &self.shape, parameters);
         send(backend, parameters, out, (Kind::SwitchingKey, payload_bytes), |message| {
             message.key_description(&self.id, &self.shape)?;
             message.key_rows(self)
@@ -114,7 +114,7 @@ impl<B: Backend> SwitchingKey<B> {
     pub fn read(backend: &B, parameters: &Parameters, input: &mut impl Read) -> Result<Self, RlweError> {
         receive(backend, parameters, input, Kind::SwitchingKey, |message| {
             let (id, shape) = message.key_description()?;
-            message.expect_payload_left(rows_bytes(&shape, parameters))?;
+            message.expect_payload_left(rows_bytes(&id, &shape, parameters))?;
             message.key_rows(id, shape)
         })
     }
@@ -131,6 +131,7 @@ impl<B: Backend, W: Write> Outgoing<'_, B, W> {
             KeyId::ToComplex(parity, element) => (8, element.exponent(), parity as u64),
             KeyId::RingSwitch => (5, 0, 0),
             KeyId::Packing { tokens, block } => (6, tokens as u64, block as u64),
+            KeyId::SmallGalois(element) => (9, element.exponent(), 0),
         };
         self.bytes(&[name])?;
         self.bytes(&first.to_le_bytes())?;
@@ -166,20 +167,21 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
             (1, 0, ring @ 0..=1) => KeyId::Relinearisation(RINGS[ring as usize]),
             (2, exponent, ring @ 0..=1) => {
                 let ring = RINGS[ring as usize];
-                KeyId::Galois(ring, self.galois_element(ring, exponent)?)
+                KeyId::Galois(ring, self.galois_element(self.parameters.ring_of(ring), exponent)?)
             }
             (3, 0, 0) => KeyId::DenseToEphemeral,
-            (4, exponent, 0) => KeyId::Raise(self.galois_element(RingKind::Cyclotomic, exponent)?),
+            (4, exponent, 0) => KeyId::Raise(self.galois_element(self.parameters.ring(), exponent)?),
             (7, 0, part @ 0..=1) => KeyId::ToReal(Part::BOTH[part as usize]),
             (8, exponent, parity @ 0..=1) => {
-                let element = self.galois_element(RingKind::Cyclotomic, exponent)?;
+                let element = self.galois_element(self.parameters.ring(), exponent)?;
                 KeyId::ToComplex(Parity::BOTH[parity as usize], element)
             }
             (5, 0, 0) => KeyId::RingSwitch,
             (6, tokens, block) => KeyId::Packing { tokens: index(tokens)?, block: index(block)? },
+            (9, exponent, 0) => KeyId::SmallGalois(self.galois_element(self.parameters.small_ring(), exponent)?),
             _ => {
                 let found = format!("{name} with the indices {first} and {second}");
-                return refused("key name", found, "1 to 8 with zero for indices it does not have", SENDER_AT_FAULT);
+                return refused("key name", found, "1 to 9 with zero for indices it does not have", SENDER_AT_FAULT);
             }
         };
         let basis = self.basis()?;
@@ -190,8 +192,7 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
         Ok((id, shape))
     }
 
-    fn galois_element(&self, kind: RingKind, exponent: u64) -> Result<GaloisElement, RlweError> {
-        let ring = self.parameters.ring_of(kind);
+    fn galois_element(&self, ring: Ring, exponent: u64) -> Result<GaloisElement, RlweError> {
         let canonical = exponent < order(ring);
         match GaloisElement::from_exponent(ring, exponent) {
             Some(element) if canonical => Ok(element),
