@@ -18,6 +18,7 @@
 #include "../permutation.cu"
 #include "../real_parts.cu"
 #include "../small_transforms.cu"
+#include "../weights.cu"
 
 namespace emulator {
 
@@ -93,6 +94,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(module_rows),
     KERNEL(gather_rows),
     KERNEL(integer_product),
+    KERNEL(weight_polynomials),
 };
 #undef KERNEL
 

@@ -1,9 +1,10 @@
 //! Homomorphic circuits, written once over any [`Evaluator`](fhe_ckks::Evaluator).
 //!
-//! A decoder layer is made of four kinds of work, each with a module here:
+//! A decoder layer is made of five kinds of work, each with a module here:
 //!
 //! * [`matrix_product`]: public weights times encrypted tensors, at the lowest modulus, by plain matrix products on
 //!   module rows (Bae, Cheon, Hanrot, Park and Stehlé, CRYPTO 2024);
+//! * [`vector_product`]: public weights times the vector of a single token, which must not pay for a block of them;
 //! * [`lane_attention`]: products of two encrypted tensors, all heads at once, in the lanes of small ciphertexts (Cheon, Kang and Lee,
 //!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks;
 //! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
@@ -32,6 +33,7 @@ pub mod matrix_product;
 pub mod rms_norm;
 pub mod silu;
 pub mod softmax;
+pub mod vector_product;
 mod window;
 
 pub use attention::{RotaryAngles, ScoreMap, SlotAttention};
@@ -44,3 +46,4 @@ pub use matrix_product::{QuantisedMatrix, split_rows};
 pub use rms_norm::RmsNorm;
 pub use silu::GatedSilu;
 pub use softmax::{Softmax, SoftmaxVariant, SoftmaxWindows};
+pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, split_vector};

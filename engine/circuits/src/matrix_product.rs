@@ -37,18 +37,7 @@ impl QuantisedMatrix {
             let required = format!("{outputs} rows of {inputs}");
             return Err(refuse(OPERATION, "entries", weights.len(), required, "use the layouts of both tensors"));
         }
-        if !(2..=15).contains(&bits) {
-            return Err(refuse(OPERATION, "bits", bits, "2..=15", "weights are kept as 16-bit integers"));
-        }
-        let largest = weights.iter().fold(0.0, |largest: f64, &weight| {
-            let weight = f64::from(weight).abs();
-            if weight.is_nan() { f64::INFINITY } else { largest.max(weight) }
-        });
-        if !largest.is_finite() {
-            return Err(refuse(OPERATION, "a weight", "not finite", "a number", "check the weights"));
-        }
-        let limit = f64::from((1_i32 << (bits - 1)) - 1);
-        let scale = if largest > 0.0 { limit / largest } else { 1.0 };
+        let scale = integer_scale(OPERATION, weights, bits)?;
 
         let rows = Self::used_rows(output);
         let columns = input.ciphertexts() * input.module().rows();
@@ -101,6 +90,25 @@ impl QuantisedMatrix {
         let product = e.integer_product(&self.integers, self.scale, rows)?;
         Ok(e.pack_rows(&product)?)
     }
+}
+
+/// The integer that stands for the weight 1 where the largest becomes the largest integer of so many bits, sign included.
+///
+/// # Errors
+/// If a weight is not finite, or `bits` is not in 2..=15.
+pub(crate) fn integer_scale(operation: &'static str, weights: &[f32], bits: u32) -> Result<f64> {
+    if !(2..=15).contains(&bits) {
+        return Err(refuse(operation, "bits", bits, "2..=15", "weights are kept as 16-bit integers"));
+    }
+    let largest = weights.iter().fold(0.0, |largest: f64, &weight| {
+        let weight = f64::from(weight).abs();
+        if weight.is_nan() { f64::INFINITY } else { largest.max(weight) }
+    });
+    if !largest.is_finite() {
+        return Err(refuse(operation, "a weight", "not finite", "a number", "check the weights"));
+    }
+    let limit = f64::from((1_i32 << (bits - 1)) - 1);
+    Ok(if largest > 0.0 { limit / largest } else { 1.0 })
 }
 
 /// Splits the ciphertexts of a tensor into module rows, the operand of [`QuantisedMatrix::multiply`].

@@ -50,7 +50,13 @@ impl Case {
     }
 
     /// A projection as corrected slots.
-    fn projected(&self, e: &Clear, layout: &Layout, tensor: &[f64], levels: usize) -> Vec<<Clear as fhe_ckks::SlotArithmetic>::Slots> {
+    fn projected(
+        &self,
+        e: &Clear,
+        layout: &Layout,
+        tensor: &[f64],
+        levels: usize,
+    ) -> Vec<<Clear as fhe_ckks::SlotArithmetic>::Slots> {
         let full = shape(self.log_degree).full_scale;
         let encrypted: Vec<_> =
             layout.pack(tensor).unwrap().iter().map(|packed| e.encrypt(packed, full).unwrap()).collect();

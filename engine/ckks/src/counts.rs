@@ -58,7 +58,11 @@ operation_counts! {
     row_splits,
     /// Ciphertexts packed from module rows.
     row_packings,
-    /// Weights multiplied in integer matrix products.
+    /// Ciphertexts of vectors split into small ones.
+    vector_splits,
+    /// Ciphertexts joined from products with vectors.
+    vector_joins,
+    /// Weights multiplied in integer matrix products and products with vectors.
     matrix_weights,
     /// Partial SlotsToCoeffs transforms that end in lanes.
     slots_to_lanes,

@@ -82,6 +82,8 @@ pub trait Evaluator: SlotArithmetic {
     type Coefficients: Clone + Send + Sync;
     /// Rows of module ciphertexts, the operand of an integer matrix product.
     type Rows: Send + Sync;
+    /// Small ciphertexts that hold one vector, the operand of products with weight polynomials.
+    type VectorParts: Send + Sync;
 
     // --- slots ---------------------------------------------------------------------------------------------------
 
@@ -168,6 +170,31 @@ pub trait Evaluator: SlotArithmetic {
     fn integer_product(&self, weights: &IntegerMatrix, scale: f64, rows: &Self::Rows) -> Result<Self::Rows, CkksError>;
     /// Packs rows back into ciphertexts of `r` rows each (zero rows fill the last one).
     fn pack_rows(&self, rows: &Self::Rows) -> Result<Vec<Self::Coefficients>, CkksError>;
+
+    // --- products of weights and one vector ----------------------------------------------------------------------
+
+    /// Ring switching and split of ciphertexts that hold a vector in `parts` parts of `block` entries, a power of two up to
+    /// `shape().small_degree`: with `g = shape().degree / shape().small_degree`, entry `c` of part `J` is coefficient `J mod g + g c` of
+    /// `inputs[J div g]`. Coefficients of a part beyond its block must be zero: they would reach other rows of the products. All inputs
+    /// have one unit.
+    fn split_vector(
+        &self,
+        inputs: &[&Self::Coefficients],
+        block: usize,
+        parts: usize,
+    ) -> Result<Self::VectorParts, CkksError>;
+    /// Every matrix times the vector, `block parts` columns or fewer each, but more than `block (parts - 1)`, and up to `shape().small_degree`
+    /// rows; `scale` is the integer that stands for the weight 1 and multiplies the unit.
+    ///
+    /// The products share ciphertexts, `g` in each: with `h` rows over `shape().small_degree / block`, rounded up, and `stride` the largest power
+    /// of two with `h stride <= block`, row `o + h i`, `o < h`, of `weights[C g + j]` is coefficient `j + g (stride o + block i)` of ciphertext
+    /// `C`. The other coefficients are zero.
+    fn vector_products(
+        &self,
+        weights: &[IntegerMatrix],
+        scale: f64,
+        vector: &Self::VectorParts,
+    ) -> Result<Vec<Self::Coefficients>, CkksError>;
 }
 
 /// The data owner's side of a circuit: what goes in and what comes out.

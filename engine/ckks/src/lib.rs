@@ -36,6 +36,6 @@ pub use fhe_ring::{IntegerMatrix, MatrixShape};
 pub use lanes::LaneProducts;
 pub use parameters::{ParameterSet, Parameters};
 pub use scheme::{
-    CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, LaneCiphertext, SlotCiphertext,
+    CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, SlotCiphertext,
 };
 pub use shape::CircuitShape;

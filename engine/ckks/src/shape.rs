@@ -7,6 +7,8 @@ use crate::{CkksError, Copies, Packing};
 pub struct CircuitShape {
     /// Ring degree: real coefficients of a ciphertext, and its real slots.
     pub degree: usize,
+    /// Degree of the small ring of products with plaintext matrices.
+    pub small_degree: usize,
     /// Compute levels that a full half bootstrap leaves (above those of SlotsToCoeffs).
     pub compute_levels: usize,
     /// Levels that SlotsToCoeffs takes.

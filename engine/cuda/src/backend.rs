@@ -152,6 +152,15 @@ impl<D: Device> Backend for Cuda<D> {
         finished(self.lift(source, target))
     }
 
+    fn weight_products(
+        &self,
+        weights: &IntegerMatrix,
+        inputs: &[Pair<'_, D::Memory>],
+        block: usize,
+    ) -> Vec<[D::Memory; 2]> {
+        finished(self.multiply_by_weight_polynomials(weights, inputs, block))
+    }
+
     fn stride_split(&self, source: Operand<'_, D::Memory>, parts: usize) -> Vec<D::Memory> {
         finished(self.split_by_stride(source, parts))
     }

@@ -103,6 +103,8 @@ kernels! {
     GatherRows = "gather_rows",
     /// A product with an integer matrix.
     IntegerProduct = "integer_product",
+    /// Polynomials of integer weights.
+    WeightPolynomials = "weight_polynomials",
 }
 
 impl fmt::Display for Kernel {

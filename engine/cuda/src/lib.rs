@@ -50,6 +50,7 @@ mod modules;
 mod permutation;
 mod tables;
 mod transform;
+mod weights;
 
 pub use cuda::Cuda;
 pub use device::Device;

@@ -132,7 +132,7 @@ impl<D: Device> Cuda<D> {
 }
 
 /// Four weights a word, the first one lowest.
-fn packed(weights: &[i16]) -> Vec<u64> {
+pub(crate) fn packed(weights: &[i16]) -> Vec<u64> {
     let word = |weights: &[i16]| weights.iter().rev().fold(0, |word, &weight| word << 16 | u64::from(weight as u16));
     weights.chunks(4).map(word).collect()
 }

@@ -124,6 +124,25 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// one prime the representative is exact, from several as in [`Backend::mod_up`].
     fn raise(&self, source: Operand<'_, Self::Buffer>, target: Shape) -> Self::Buffer;
 
+    // --- products with weight polynomials (evaluation domain, one prime) -----------------------------------------
+
+    /// Products of an integer matrix `W` with a vector that lies in the first `block` coefficients of each of some ciphertexts of a
+    /// small cyclotomic ring of degree `n`, in order. With `v = n / block` and `h` the number of rows of `W` over `v`, rounded up,
+    /// for both halves and every `o < h`
+    ///
+    /// ```text
+    /// sum_J inputs[J] * sum_(i < v) X^(block i) sum_(c < block) W[o + h i, block J + c] X^-c
+    /// ```
+    ///
+    /// where entries beyond the matrix are zero: the coefficient of `X^(block i)` is row `o + h i` times the vector. Evaluation domain in
+    /// and out, modulo the inputs' one prime.
+    fn weight_products(
+        &self,
+        weights: &IntegerMatrix,
+        inputs: &[Pair<'_, Self::Buffer>],
+        block: usize,
+    ) -> Vec<[Self::Buffer; 2]>;
+
     // --- over a subring (coefficient domain, no special primes) --------------------------------------------------
 
     /// `p(X) = sum_j X^j p_j(X^parts)`: the `parts` polynomials `p_j` of the subring.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Backend, Basis, Counts, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism,
     MatrixShape, Operand, Pair, PrimeChain, Ring, Shape, Tracked,
-    counts::{gadget_counts, hoisted_counts, lane_counts},
+    counts::{gadget_counts, hoisted_counts, lane_counts, weight_counts},
     ledger::Ledger,
 };
 
@@ -237,6 +237,19 @@ impl<B: Backend> Backend for Counting<B> {
     fn raise(&self, source: Operand<'_, Self::Buffer>, target: Shape) -> Self::Buffer {
         self.ledger.record(Counts::raise(source.shape.basis, target));
         self.track(self.inner.raise(source.untracked(), target), target.words())
+    }
+
+    fn weight_products(
+        &self,
+        weights: &IntegerMatrix,
+        inputs: &[Pair<'_, Self::Buffer>],
+        block: usize,
+    ) -> Vec<[Self::Buffer; 2]> {
+        let (counts, words, _) = weight_counts(weights.shape(), inputs, block);
+        self.ledger.record(counts);
+        let inputs: Vec<_> = inputs.iter().map(|halves| halves.map(Operand::untracked)).collect();
+        let products = self.inner.weight_products(weights, &inputs, block);
+        products.into_iter().map(|halves| halves.map(|half| self.track(half, words))).collect()
     }
 
     fn stride_split(&self, source: Operand<'_, Self::Buffer>, parts: usize) -> Vec<Self::Buffer> {

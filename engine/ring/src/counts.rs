@@ -250,6 +250,19 @@ impl Counts {
             .moving(target, source.len() + limbs)
     }
 
+    /// Products of integer weights with a vector in so many ciphertexts of `shape`, in so many results: every weight polynomial is
+    /// written, transformed, and multiplied with both halves of its input.
+    pub fn weight_products(weights: MatrixShape, shape: Shape, inputs: usize, results: usize) -> Self {
+        let words = inputs * results * shape.words();
+        Self {
+            product_macs: 2 * words as u64,
+            copied_words: words as u64,
+            plaintext_bytes: (weights.words() * size_of::<i16>()) as u64,
+            ..Self::transforms_at(shape, inputs * results, 0)
+        }
+        .moving(shape, 2 * (inputs + results))
+    }
+
     /// A product of an integer matrix with `rows` rows and a residue matrix.
     pub fn integer_product(rows: usize, matrix: MatrixShape) -> Self {
         Self {
@@ -280,6 +293,13 @@ pub(crate) fn gadget_counts<T>(inputs: &[GadgetInput<'_, T>]) -> Counts {
         .digits
         .first()
         .map_or(Counts::default(), |digit| Counts::gadget_product(digit.shape, input.digits.len(), inputs.len()))
+}
+
+/// The work of products with weight polynomials with these operands, and the words of each half of as many results.
+pub(crate) fn weight_counts<T>(weights: MatrixShape, inputs: &[Pair<'_, T>], block: usize) -> (Counts, usize, usize) {
+    let Some([b, _]) = inputs.first() else { return (Counts::default(), 0, 0) };
+    let results = weights.polynomials(b.shape.ring.degree(), block);
+    (Counts::weight_products(weights, b.shape, inputs.len(), results), b.shape.words(), results)
 }
 
 /// The work of sums of rotations with these operands.

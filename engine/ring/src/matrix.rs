@@ -16,6 +16,12 @@ impl MatrixShape {
         [Self { rows, columns: tokens }, Self { rows, columns: degree }]
     }
 
+    /// Number of polynomials of degree `degree` that hold the rows of such a matrix for each `block` of its columns: one for `degree /
+    /// block` rows.
+    pub const fn polynomials(self, degree: usize, block: usize) -> usize {
+        self.rows.div_ceil(degree / block)
+    }
+
     /// Number of entries.
     pub const fn words(self) -> usize {
         self.rows * self.columns

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Allocation, Backend, Basis, Counts, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix,
     KeyedAutomorphism, MatrixShape, Operand, Pair, PrimeChain, Ring, Shape,
-    counts::{gadget_counts, hoisted_counts, lane_counts},
+    counts::{gadget_counts, hoisted_counts, lane_counts, weight_counts},
     ledger::Ledger,
 };
 
@@ -193,6 +193,17 @@ impl Backend for Meter {
 
     fn raise(&self, source: Operand<'_, Allocation>, target: Shape) -> Allocation {
         self.produce(Counts::raise(source.shape.basis, target), target.words())
+    }
+
+    fn weight_products(
+        &self,
+        weights: &IntegerMatrix,
+        inputs: &[Pair<'_, Allocation>],
+        block: usize,
+    ) -> Vec<[Allocation; 2]> {
+        let (counts, words, results) = weight_counts(weights.shape(), inputs, block);
+        self.ledger.record(counts);
+        (0..results).map(|_| [0; 2].map(|_| self.ledger.allocate(words))).collect()
     }
 
     fn stride_split(&self, source: Operand<'_, Allocation>, parts: usize) -> Vec<Allocation> {

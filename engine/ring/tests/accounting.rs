@@ -1,8 +1,8 @@
 //! Costs against the formulas of hybrid key switching, and the ledger of bytes.
 
 use fhe_ring::{
-    Basis, Counting, Counts, DeviceProfile, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, Meter, Poly,
-    PrimeChain, Ring, Shape, gadget_product, hoisted_sums, lane_products, primes::primes_below,
+    Basis, Counting, Counts, DeviceProfile, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, MatrixShape,
+    Meter, Poly, PrimeChain, Ring, Shape, gadget_product, hoisted_sums, lane_products, primes::primes_below,
 };
 
 const N: u64 = 1 << 16;
@@ -187,6 +187,12 @@ fn kernels_move_their_operands_and_results() {
     assert_eq!(limbs(Counts::tensor(shape)), (4 + 3) * 6);
     assert_eq!(limbs(Counts::multiply(shape)), 3 * 6);
     assert_eq!(limbs(Counts::automorphism(shape)), 2 * 6);
+    // Two halves of five inputs in, of seven results out; the polynomials of the weights stay inside.
+    let weights = MatrixShape { rows: 7, columns: 300 };
+    let products = Counts::weight_products(weights, shape.with_basis(Basis::prefix(1)), 5, 7);
+    assert_eq!(limbs(products), 2 * (5 + 7));
+    assert_eq!((products.forward_transforms, products.plaintext_bytes), (35, 2 * 7 * 300));
+    assert_eq!((products.product_macs, products.copied_words), (2 * 35 * N, 35 * N));
     // Three digits and two halves in, two halves of four sums out.
     assert_eq!(limbs(Counts::hoisted_sums(extended, 3, 1, 7, 4, 31)), (3 + 2 + 8) * 8);
 }

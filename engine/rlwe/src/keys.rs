@@ -63,6 +63,8 @@ pub enum KeyId {
         /// Index of the stride.
         block: usize,
     },
+    /// `s' -> g^-1(s')` in the small ring, for packing the products of a vector: as [`KeyId::Galois`].
+    SmallGalois(GaloisElement),
     /// `s -> l(X^g)`, ring switching to the ring of lanes.
     LaneSwitch,
     /// `g(l) -> l`, in the ring of lanes: there the automorphism comes before the switch.
@@ -85,12 +87,13 @@ impl KeyId {
             Self::ToComplex(..) => "real to complex slots",
             Self::RingSwitch => "ring switching",
             Self::Packing { .. } => "packing of module rows",
+            Self::SmallGalois(_) => "packing of products with a vector",
             Self::LaneSwitch | Self::LaneReturn => "ring switching to lanes and back",
             Self::LaneGalois(_) | Self::LaneRelinearisation(_) => "products over lanes",
         }
     }
 
-    /// The kind of ring that the key lives in; [`Parameters::ring_of_key`] knows its degree.
+    /// The kind of the ring that the key lives in; [`Parameters::ring_of_key`] knows its degree.
     pub fn ring(&self) -> RingKind {
         match self {
             Self::Relinearisation(ring) | Self::Galois(ring, _) => *ring,
@@ -103,7 +106,7 @@ impl KeyId {
     pub fn target(&self) -> SecretId {
         match self {
             Self::DenseToEphemeral => SecretId::Ephemeral,
-            Self::RingSwitch => SecretId::Small,
+            Self::RingSwitch | Self::SmallGalois(_) => SecretId::Small,
             Self::LaneSwitch | Self::LaneGalois(_) | Self::LaneRelinearisation(_) => SecretId::Lanes,
             _ => match self.ring() {
                 RingKind::Cyclotomic => SecretId::Dense,
@@ -135,6 +138,7 @@ impl fmt::Display for KeyId {
             }
             Self::RingSwitch => write!(f, "ring-switching key"),
             Self::Packing { tokens, block } => write!(f, "packing key {block} for rows of {tokens}"),
+            Self::SmallGalois(g) => write!(f, "Galois key X -> X^{} of the small ring", g.exponent()),
             Self::LaneSwitch => write!(f, "ring-switching key to lanes"),
             Self::LaneGalois(g) => write!(f, "Galois key X -> X^{} of lanes", g.exponent()),
             Self::LaneRelinearisation(g) => write!(f, "relinearisation key of lanes after X -> X^{}", g.exponent()),

@@ -117,9 +117,8 @@ impl<B: Backend> KeySwitcher<B> {
         for input in inputs {
             require(OPERATION, input, Basis::prefix(FACTOR_PRIMES))?;
         }
-        let halves = (inputs.iter())
-            .map(|input| self.scaled_halves(input, rows))
-            .collect::<Result<Vec<_>, RlweError>>()?;
+        let halves =
+            (inputs.iter()).map(|input| self.scaled_halves(input, rows)).collect::<Result<Vec<_>, RlweError>>()?;
         let turned = self.turn_rows(halves, rows)?;
         let switched = each::<B, _, _>(turned, |index, [b, a]| {
             let element = self.row_element(index, rows);

@@ -24,6 +24,7 @@ mod rings;
 pub mod security;
 mod seeded;
 mod switching;
+mod vectors;
 pub mod wire;
 
 pub use ciphertext::Ciphertext;
@@ -35,3 +36,4 @@ pub use parameters::{Fingerprint, LowRegion, Parameters, ParametersSpec, SecretI
 pub use raising::RaiseFactor;
 pub use seeded::SeededCiphertext;
 pub use switching::{Extended, KeySwitcher, Rotated};
+pub use vectors::{PackedVector, VectorParts};

@@ -168,6 +168,15 @@ impl Parameters {
         Ring { kind, log_degree: self.spec.log_degree }
     }
 
+    /// The ring that a key lives in.
+    pub fn ring_of_key(&self, id: &KeyId) -> Ring {
+        match id {
+            KeyId::SmallGalois(_) => self.small_ring(),
+            KeyId::LaneGalois(_) | KeyId::LaneRelinearisation(_) => self.lane_ring(),
+            _ => self.ring_of(id.ring()),
+        }
+    }
+
     /// The small ring of plaintext-ciphertext products.
     pub fn small_ring(&self) -> Ring {
         Ring::cyclotomic(self.spec.small_log_degree)
@@ -176,14 +185,6 @@ impl Parameters {
     /// The ring of lanes, where ciphertexts are multiplied as matrices.
     pub fn lane_ring(&self) -> Ring {
         Ring::cyclotomic(self.spec.lane_log_degree)
-    }
-
-    /// The ring that a key lives in.
-    pub fn ring_of_key(&self, id: &KeyId) -> Ring {
-        match id {
-            KeyId::LaneGalois(_) | KeyId::LaneRelinearisation(_) => self.lane_ring(),
-            _ => self.ring_of(id.ring()),
-        }
     }
 
     /// Ring and distribution of a secret.

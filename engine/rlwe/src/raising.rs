@@ -11,7 +11,7 @@ use fhe_ring::{Backend, Basis, Digits, Domain, GadgetFactor, GaloisElement, Poly
 use crate::{Ciphertext, KeyId, KeySwitcher, RlweError};
 
 /// Special primes of keys whose argument is at the lowest modulus only: one, so that the key's own modulus is `q_0 p_0`.
-const LOWEST_SPECIAL: usize = 1;
+pub(crate) const LOWEST_SPECIAL: usize = 1;
 /// Special primes of the keys after ModRaise: their arguments are two primes wide at most, so two leave the noise far below one.
 const RAISE_SPECIAL: usize = 2;
 

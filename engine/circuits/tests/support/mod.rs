@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 pub(crate) fn shape(log_degree: u32) -> CircuitShape {
     CircuitShape {
         degree: 1 << log_degree,
+        small_degree: 1 << (log_degree - 3),
         compute_levels: 14,
         slots_to_coefficients_levels: 3,
         full_scale: (1_u64 << 42) as f64,

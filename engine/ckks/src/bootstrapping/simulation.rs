@@ -68,6 +68,7 @@ impl PrecisionSimulation {
         });
         let shape = |levels| CircuitShape {
             degree: self.coefficients,
+            small_degree: self.coefficients,
             compute_levels: levels,
             slots_to_coefficients_levels: 0,
             full_scale: 1.0,

@@ -232,6 +232,7 @@ mod tests {
     fn simulator() -> SlotSimulator {
         let shape = CircuitShape {
             degree: 128,
+            small_degree: 128,
             compute_levels: 8,
             slots_to_coefficients_levels: 0,
             full_scale: 1.0,

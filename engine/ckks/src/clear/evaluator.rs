@@ -6,7 +6,7 @@ use fhe_ring::IntegerMatrix;
 use num_complex::Complex64;
 use rayon::prelude::*;
 
-use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, noise::REAL_TO_COMPLEX, refuse};
+use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, ClearVector, noise::REAL_TO_COMPLEX, refuse};
 use crate::{
     CircuitShape, CkksError, Client, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic,
     transforms::slot_transform::SlotTransform,
@@ -69,7 +69,12 @@ impl Clear {
         Ok(first.with(vec![Complex64::ZERO; first.values.len()], level))
     }
 
-    pub(super) fn check_packing(&self, operation: &'static str, x: &ClearSlots, required: Packing) -> Result<(), CkksError> {
+    pub(super) fn check_packing(
+        &self,
+        operation: &'static str,
+        x: &ClearSlots,
+        required: Packing,
+    ) -> Result<(), CkksError> {
         if x.packing == required {
             return Ok(());
         }
@@ -150,6 +155,7 @@ impl SlotArithmetic for Clear {
 impl Evaluator for Clear {
     type Coefficients = ClearCoefficients;
     type Rows = ClearRows;
+    type VectorParts = ClearVector;
 
     fn packing(&self, x: &ClearSlots) -> Packing {
         x.packing
@@ -403,6 +409,24 @@ impl Evaluator for Clear {
             self.coefficients("pack_rows", integers, rows.unit)
         };
         rows.entries.chunks(degree).map(pack).collect()
+    }
+
+    fn split_vector(
+        &self,
+        inputs: &[&ClearCoefficients],
+        block: usize,
+        parts: usize,
+    ) -> Result<ClearVector, CkksError> {
+        self.split_parts(inputs, block, parts)
+    }
+
+    fn vector_products(
+        &self,
+        weights: &[IntegerMatrix],
+        scale: f64,
+        vector: &ClearVector,
+    ) -> Result<Vec<ClearCoefficients>, CkksError> {
+        self.multiply_vector(weights, scale, vector)
     }
 }
 

@@ -18,9 +18,8 @@ impl LaneTransform {
     fn new(lanes: usize) -> Self {
         let degree = 2 * lanes;
         let exponents = std::iter::successors(Some(1), |exponent| Some(exponent * 5 % (2 * degree)));
-        let power = |exponent: usize, y: usize| {
-            Complex64::cis(PI * (exponent * y % (2 * degree)) as f64 / degree as f64)
-        };
+        let power =
+            |exponent: usize, y: usize| Complex64::cis(PI * (exponent * y % (2 * degree)) as f64 / degree as f64);
         let powers = exponents.take(lanes).map(|exponent| (0..degree).map(|y| power(exponent, y)).collect()).collect();
         Self { powers }
     }
@@ -128,7 +127,7 @@ impl LaneProducts for Clear {
         self.count(|counts| counts.lane_parity_splits += 1);
         // Rows alternate with the coefficients, whatever the number of lanes.
         Ok([0, 1].map(|parity| {
-            let kept = |index: usize| if index % 2 == 0 { a.integers[index + parity] } else { 0.0 };
+            let kept = |index: usize| if index.is_multiple_of(2) { a.integers[index + parity] } else { 0.0 };
             ClearLanes { integers: (0..a.integers.len()).map(kept).collect(), ..a.clone() }
         }))
     }
@@ -156,7 +155,8 @@ impl LaneProducts for Clear {
         self.count(|counts| counts.lane_transposes += 1);
         // Entry `row` of ciphertext `column` and back, all coefficients of a row at once.
         let transposed = |column: usize| {
-            let entry = |index: usize| inputs.get(index % rows).map(|input| input.integers[index - index % rows + column]);
+            let entry =
+                |index: usize| inputs.get(index % rows).map(|input| input.integers[index - index % rows + column]);
             let integers = (0..self.shape.lane_degree).map(|index| entry(index).unwrap_or(0.0)).collect();
             ClearLanes { integers, unit, divided: false }
         };

@@ -1,7 +1,7 @@
 //! The same circuit without cryptography.
 //!
 //! [`Clear`] keeps every representation that a circuit passes through (slots with their level, coefficients as integers
-//! at the lowest modulus, module rows) in `f64`. It refuses what the encrypted evaluator refuses, counts what that one
+//! at the lowest modulus, module rows, parts of a vector) in `f64`. It refuses what the encrypted evaluator refuses, counts what that one
 //! counts, and replaces its errors by Gaussian noise of stated size ([`NoiseModel`]). Beyond that it sees what no
 //! server can: a message outside the range of a half bootstrap, or an integer that wraps around modulo `q_0`, is an
 //! error here and a silent failure there.
@@ -15,12 +15,13 @@ mod evaluator;
 mod lanes;
 mod noise;
 mod values;
+mod vectors;
 
 use std::sync::Mutex;
 
 pub use cost::BootstrapCost;
 pub use noise::NoiseModel;
-pub use values::{ClearCoefficients, ClearLanes, ClearRows, ClearSlots};
+pub use values::{ClearCoefficients, ClearLanes, ClearRows, ClearSlots, ClearVector};
 
 use crate::{CircuitShape, CkksError, Level, OperationCounts};
 use noise::NoiseSource;
@@ -47,6 +48,10 @@ impl Clear {
         noise: NoiseModel,
         seed: u64,
     ) -> Result<Self, CkksError> {
+        if !shape.small_degree.is_power_of_two() || shape.small_degree > shape.degree {
+            let required = format!("a power of two up to {}", shape.degree);
+            return Err(refuse("Clear::new", "small degree", shape.small_degree, required, "use another shape"));
+        }
         if !shape.degree.is_power_of_two() || shape.degree < 4 {
             return Err(refuse(
                 "Clear::new",

@@ -15,7 +15,7 @@ pub struct NoiseModel {
     pub slots_to_coefficients: f64,
     /// Per integer coefficient of a fresh encryption.
     pub encryption: f64,
-    /// Per integer entry of module rows, from ring switching; a matrix product multiplies it by the weights.
+    /// Per integer entry of module rows or of a split vector, from ring switching; a matrix product multiplies it by the weights.
     pub module_rows: f64,
     /// Per integer coefficient after packing rows back.
     pub pack_rows: f64,
@@ -23,6 +23,8 @@ pub struct NoiseModel {
     pub slots_to_lanes: f64,
     /// Per integer coefficient of a product over lanes.
     pub lane_product: f64,
+    /// Per integer coefficient of a product with a vector, from packing it.
+    pub vector_product: f64,
     /// Per real slot after every rescaling; `2^-1.5` times that for either part of a complex slot.
     pub rescaling: f64,
 }
@@ -42,6 +44,7 @@ impl NoiseModel {
             self.pack_rows,
             self.slots_to_lanes,
             self.lane_product,
+            self.vector_product,
             self.rescaling,
         ];
         if sigmas.iter().all(|sigma| sigma.is_finite() && *sigma >= 0.0) {

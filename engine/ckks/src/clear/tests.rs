@@ -33,6 +33,7 @@ impl BootstrapCost for Plan {
 fn shape() -> CircuitShape {
     CircuitShape {
         degree: DEGREE,
+        small_degree: DEGREE / 4,
         compute_levels: 6,
         slots_to_coefficients_levels: 2,
         full_scale: 2_f64.powi(42),

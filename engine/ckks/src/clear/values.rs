@@ -76,3 +76,11 @@ impl ClearRows {
         self.entries.len() / self.tokens
     }
 }
+
+/// A split vector: the integer coefficients of its small ciphertexts, a part after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClearVector {
+    pub(super) parts: Vec<Vec<f64>>,
+    pub(super) block: usize,
+    pub(super) unit: f64,
+}

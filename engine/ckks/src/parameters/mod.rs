@@ -73,6 +73,7 @@ impl Parameters {
         let message_ratio = (-f64::from(set.message_ratio_bits)).exp2();
         let shape = CircuitShape {
             degree: 1 << set.log_degree,
+            small_degree: 1 << set.small_log_degree,
             compute_levels: set.compute_levels,
             slots_to_coefficients_levels: set.slots_to_coefficients.len(),
             full_scale: message_ratio * base,

@@ -110,6 +110,7 @@ mod tests {
     fn simulator() -> SlotSimulator {
         let shape = CircuitShape {
             degree: SLOTS,
+            small_degree: SLOTS,
             compute_levels: 9,
             slots_to_coefficients_levels: 0,
             full_scale: 1.0,

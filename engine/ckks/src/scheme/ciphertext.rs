@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fhe_ring::{Backend, RingKind};
-use fhe_rlwe::{Ciphertext, ModuleRows};
+use fhe_rlwe::{Ciphertext, ModuleRows, VectorParts};
 
 use crate::{Level, Packing};
 
@@ -84,5 +84,11 @@ impl<B: Backend> Clone for LaneCiphertext<B> {
 /// Module rows with entries `value * unit`.
 pub struct EncryptedRows<B: Backend> {
     pub(super) rows: ModuleRows<B>,
+    pub(super) unit: f64,
+}
+
+/// Parts of a vector with entries `value * unit`.
+pub struct EncryptedVector<B: Backend> {
+    pub(super) parts: VectorParts<B>,
     pub(super) unit: f64,
 }

@@ -2,7 +2,7 @@
 
 use fhe_ring::{Backend, IntegerMatrix};
 
-use super::{CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
+use super::{CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, SlotCiphertext};
 use crate::{
     CircuitShape, CkksError, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic,
     transforms::slot_transform::SlotTransform,
@@ -59,6 +59,7 @@ impl<B: Backend> SlotArithmetic for CkksServer<B> {
 impl<B: Backend> Evaluator for CkksServer<B> {
     type Coefficients = CoefficientCiphertext<B>;
     type Rows = EncryptedRows<B>;
+    type VectorParts = EncryptedVector<B>;
 
     fn add_plain(&self, a: &Self::Slots, plain: &[f64]) -> Result<Self::Slots, CkksError> {
         self.add_plain_slots(a, plain)
@@ -152,5 +153,23 @@ impl<B: Backend> Evaluator for CkksServer<B> {
 
     fn pack_rows(&self, rows: &Self::Rows) -> Result<Vec<Self::Coefficients>, CkksError> {
         self.join_rows(rows)
+    }
+
+    fn split_vector(
+        &self,
+        inputs: &[&Self::Coefficients],
+        block: usize,
+        parts: usize,
+    ) -> Result<Self::VectorParts, CkksError> {
+        self.split_parts(inputs, block, parts)
+    }
+
+    fn vector_products(
+        &self,
+        weights: &[IntegerMatrix],
+        scale: f64,
+        vector: &Self::VectorParts,
+    ) -> Result<Vec<Self::Coefficients>, CkksError> {
+        self.multiply_vector(weights, scale, vector)
     }
 }

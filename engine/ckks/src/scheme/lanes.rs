@@ -144,8 +144,7 @@ impl<B: Backend> LaneProducts for CkksServer<B> {
         let shape = self.parameters.shape();
         shape.check_lanes(OPERATION, lanes)?;
         let unit = common_unit(OPERATION, left)? * common_unit(OPERATION, right)? / shape.lane_divisor;
-        let [left, right] =
-            [left, right].map(|list| list.iter().map(|x| x.ciphertext.as_ref()).collect::<Vec<_>>());
+        let [left, right] = [left, right].map(|list| list.iter().map(|x| x.ciphertext.as_ref()).collect::<Vec<_>>());
         let product = self.switcher.multiply_lanes(&left, &right, shape.lane_rows(lanes), count)?;
         self.count(|c| c.lane_products += 1);
         Ok(product.into_iter().map(|ciphertext| LaneCiphertext::new(ciphertext, unit)).collect())

@@ -15,7 +15,8 @@ mod reference;
 mod server;
 mod slots;
 mod together;
+mod vectors;
 
-pub use ciphertext::{CoefficientCiphertext, EncryptedRows, LaneCiphertext, SlotCiphertext};
+pub use ciphertext::{CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, SlotCiphertext};
 pub use client::CkksClient;
 pub use server::CkksServer;

@@ -36,7 +36,11 @@ impl<B: Backend> CkksServer<B> {
     }
 
     /// The common region of several operands, and their lowest level, from which one rescaling must be left.
-    pub(super) fn meet(&self, operation: &'static str, operands: &[&Slots<B>]) -> Result<(Level, Option<Level>), CkksError> {
+    pub(super) fn meet(
+        &self,
+        operation: &'static str,
+        operands: &[&Slots<B>],
+    ) -> Result<(Level, Option<Level>), CkksError> {
         let refuse = |operand, found: String, required: String, remedy| {
             Err(CkksError::Precondition { operation, operand, found, required, remedy })
         };

@@ -61,8 +61,9 @@ impl SlotTransform {
             let offset = (from + slots - slot) % slots;
             diagonals.entry(offset).or_insert_with(|| vec![Complex64::ZERO; slots])[slot] = Complex64::ONE;
         }
-        let matrix = (diagonals.into_iter())
-            .try_fold(DiagonalMatrix::zero(slots)?, |matrix, (offset, diagonal)| matrix.with_diagonal(offset, diagonal))?;
+        let matrix = (diagonals.into_iter()).try_fold(DiagonalMatrix::zero(slots)?, |matrix, (offset, diagonal)| {
+            matrix.with_diagonal(offset, diagonal)
+        })?;
         Self::new(matrix)
     }
 

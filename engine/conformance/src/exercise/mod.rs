@@ -7,6 +7,7 @@ mod modules;
 mod moduli;
 mod rings;
 mod storage;
+mod weights;
 
 use fhe_ring::{Backend, Basis, Domain, Poly, Shape};
 pub use modules::exercise_modules;

@@ -2,12 +2,13 @@
 
 use fhe_ring::{Backend, Basis, IntegerMatrix, MatrixShape, Poly, Ring, Shape, module_rows};
 
+use super::weights;
 use crate::{Pattern, Transcript};
 
 const ACCEPTED: &str = "the operands fit";
 
 /// Calls the kernels of module rows: split of two big ciphertexts, an integer matrix, gathers into rings of several
-/// degrees.
+/// degrees; and the products with weight polynomials.
 pub fn exercise_modules<B: Backend>(backend: &B, pattern: Pattern) -> Transcript {
     let mut transcript = Transcript::default();
     let largest = backend.primes().max_log_degree();
@@ -16,6 +17,7 @@ pub fn exercise_modules<B: Backend>(backend: &B, pattern: Pattern) -> Transcript
             round(backend, pattern, Ring::cyclotomic(log_degree), parts, tokens, &mut transcript);
         }
     }
+    weights::weight_products(backend, pattern, &mut transcript);
     transcript
 }
 

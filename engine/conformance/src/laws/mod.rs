@@ -6,6 +6,7 @@ mod key_switching;
 mod lanes;
 mod modules;
 mod rings;
+mod weights;
 
 use fhe_ring::{Backend, Basis, Modulus, Poly, Shape};
 use num_bigint::BigInt;
@@ -31,6 +32,7 @@ pub fn hold<B: Backend>(backend: &B) {
     }
     for pattern in Pattern::ALL {
         modules::check(backend, pattern);
+        weights::check(backend, pattern);
     }
 }
 

@@ -40,6 +40,7 @@ sources! {
     "real_parts.cu",
     "small_transforms.cu",
     "transform_layers.cuh",
+    "weights.cu",
 }
 
 /// NVRTC has 128-bit integers on request only.

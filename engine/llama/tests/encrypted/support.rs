@@ -11,6 +11,7 @@ use fhe_model::{FloatModel, Location, Matrix, PromptBlock, Weights};
 pub(crate) fn shape(degree: usize) -> CircuitShape {
     CircuitShape {
         degree,
+        small_degree: degree / 8,
         compute_levels: 14,
         slots_to_coefficients_levels: 3,
         full_scale: (1_u64 << 42) as f64,

@@ -48,6 +48,7 @@ fn agrees_with_the_float_model() {
         encryption: 16.0,
         module_rows: 16.0,
         pack_rows: 256.0,
+        vector_product: 256.0,
         rescaling: 2_f64.powi(-27),
     };
     for noise in [NoiseModel::default(), noise] {

@@ -18,6 +18,7 @@ mod permutation;
 mod storage;
 mod tables;
 mod transform;
+mod weight_products;
 mod words;
 
 use std::sync::Arc;
@@ -206,6 +207,10 @@ impl Backend for Cpu {
 
     fn raise(&self, source: Operand<'_, Words>, target: Shape) -> Words {
         self.lift(source, target)
+    }
+
+    fn weight_products(&self, weights: &IntegerMatrix, inputs: &[Pair<'_, Words>], block: usize) -> Vec<[Words; 2]> {
+        self.multiply_by_weight_polynomials(weights, inputs, block)
     }
 
     fn stride_split(&self, source: Operand<'_, Words>, parts: usize) -> Vec<Words> {

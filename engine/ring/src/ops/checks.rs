@@ -120,6 +120,15 @@ impl Check {
         self.same_basis(operand, found.basis, required.basis)
     }
 
+    /// Exactly one ciphertext prime and no special one.
+    pub(super) fn single_prime(self, operand: &'static str, found: Basis) -> Result<(), RingError> {
+        if found.ciphertext_count() == 1 && found.special_count() == 0 {
+            return Ok(());
+        }
+        let remedy = "divide by or restrict away the other primes first";
+        Err(self.primes_unsupported(operand, found, "exactly one ciphertext prime and no special prime", remedy))
+    }
+
     pub(super) fn no_special_primes(self, operand: &'static str, found: Basis) -> Result<(), RingError> {
         if found.special_count() == 0 {
             return Ok(());

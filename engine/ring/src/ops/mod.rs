@@ -10,6 +10,7 @@
 //! * `rings`: between the cyclotomic and the conjugate-invariant ring.
 //! * `key_switching`: digits, the gadget product, sums of rotations.
 //! * `moduli`: divisions by primes, the raise.
+//! * `weights`: products with weight polynomials.
 //! * `modules`: strided maps and matrices of module rows.
 //! * `lanes`: matrix products of ciphertexts over a subring.
 
@@ -21,8 +22,10 @@ mod modules;
 mod moduli;
 mod rings;
 mod storage;
+mod weights;
 
 pub use arithmetic::{linear_combination, tensor};
 pub use key_switching::{Digits, GadgetFactor, HoistedFactor, KeyedRotation, gadget_product, hoisted_sums};
 pub use lanes::lane_products;
 pub use modules::{ResidueMatrix, module_rows};
+pub use weights::weight_products;

@@ -21,6 +21,7 @@ mod modules;
 mod moduli;
 mod rings;
 mod storage;
+mod weights;
 
 use fhe_ring::{Basis, Meter, Poly, PrimeChain, Ring, Shape, primes::primes_below};
 

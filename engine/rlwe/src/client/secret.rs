@@ -126,6 +126,7 @@ impl ClientSecrets {
             KeyId::Relinearisation(kind) => return self.main(backend, kind, basis)?.square(),
             KeyId::Galois(kind, _) => return self.main(backend, kind, basis),
             KeyId::DenseToEphemeral | KeyId::RingSwitch | KeyId::LaneSwitch => wide(&self.dense),
+            KeyId::SmallGalois(_) => wide(&self.small),
             KeyId::Raise(element) => wide(&automorphism(&self.ephemeral, ring, element)),
             KeyId::ToReal(part) => parts::doubled_part(&self.dense, part),
             KeyId::ToComplex(parity, _) => parts::parity_part(&self.real, parity),
@@ -171,6 +172,9 @@ impl ClientSecrets {
             }
             KeyId::ToComplex(_, element) => {
                 lift(backend, ring, basis, &wide(&automorphism(&self.dense, ring, element.inverse(ring))))
+            }
+            KeyId::SmallGalois(element) => {
+                lift(backend, ring, basis, &wide(&automorphism(&self.small, ring, element.inverse(ring))))
             }
             KeyId::DenseToEphemeral => lift(backend, ring, basis, &wide(&self.ephemeral)),
             KeyId::RingSwitch => lift(backend, ring, basis, &spread(&self.small, ring)),

@@ -35,12 +35,12 @@ fn payload_bytes(directory: &KeyRequests, parameters: &Parameters) -> Result<u64
     })
 }
 
-/// Most keys that there are names for: Galois elements of both rings, raises and conversions by Galois element, strides of each token
-/// count, Galois elements of the ring of lanes twice, and one each of the others; each with any number of special primes.
+/// Most keys that there are names for: Galois elements of all rings, those of lanes twice, raises and conversions by Galois element,
+/// strides of each token count, and one each of the others; each with any number of special primes.
 fn most_keys(parameters: &Parameters) -> usize {
     let [main, small, lanes] =
         [parameters.ring(), parameters.small_ring(), parameters.lane_ring()].map(|ring| ring.degree());
-    let names = 8 * main + 2 * small + 2 * lanes + 10;
+    let names = 8 * main + 3 * small + 2 * lanes + 10;
     names * parameters.special_count()
 }
 

@@ -46,8 +46,8 @@ pub(super) fn check(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Re
 
 fn check_name(id: &KeyId, parameters: &Parameters) -> Result<(), RlweError> {
     let small = parameters.small_ring().degree();
-    let exponent = |element: GaloisElement, ring| {
-        let order = order(ring);
+    let exponent = |element: GaloisElement| {
+        let order = order(parameters.ring_of_key(id));
         if element.exponent() < order {
             return Ok(());
         }
@@ -57,8 +57,9 @@ fn check_name(id: &KeyId, parameters: &Parameters) -> Result<(), RlweError> {
         KeyId::Galois(_, element)
         | KeyId::Raise(element)
         | KeyId::ToComplex(_, element)
+        | KeyId::SmallGalois(element)
         | KeyId::LaneGalois(element)
-        | KeyId::LaneRelinearisation(element) => exponent(element, parameters.ring_of_key(id)),
+        | KeyId::LaneRelinearisation(element) => exponent(element),
         KeyId::Packing { tokens, .. } if !tokens.is_power_of_two() || tokens > small => {
             let required = format!("a power of two up to {small}");
             refused("packing tokens", tokens.to_string(), required, SENDER_AT_FAULT)
@@ -83,7 +84,7 @@ const RINGS: [RingKind; 2] = [RingKind::Cyclotomic, RingKind::ConjugateInvariant
 
 impl<B: Backend> SwitchingKey<B> {
     /// Bytes of a key's message, header and checksum included:
-    /// `111 + rows * (32 + sum over its primes of ceil(N bits / 8))`.
+    /// `111 + rows * (32 + sum over its primes of ceil(N bits / 8))`, with `N` the degree of the key's own ring.
     ///
     /// # Errors
     /// [`RlweError::Wire`] if there is no such key under these parameters.
@@ -132,10 +133,11 @@ impl<B: Backend, W: Write> Outgoing<'_, B, W> {
             KeyId::ToComplex(parity, element) => (8, element.exponent(), parity as u64),
             KeyId::RingSwitch => (5, 0, 0),
             KeyId::Packing { tokens, block } => (6, tokens as u64, block as u64),
-            KeyId::LaneSwitch => (9, 0, 0),
-            KeyId::LaneGalois(element) => (10, element.exponent(), 0),
-            KeyId::LaneRelinearisation(element) => (11, element.exponent(), 0),
-            KeyId::LaneReturn => (12, 0, 0),
+            KeyId::SmallGalois(element) => (9, element.exponent(), 0),
+            KeyId::LaneSwitch => (10, 0, 0),
+            KeyId::LaneGalois(element) => (11, element.exponent(), 0),
+            KeyId::LaneRelinearisation(element) => (12, element.exponent(), 0),
+            KeyId::LaneReturn => (13, 0, 0),
         };
         self.bytes(&[name])?;
         self.bytes(&first.to_le_bytes())?;
@@ -182,15 +184,16 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
             }
             (5, 0, 0) => KeyId::RingSwitch,
             (6, tokens, block) => KeyId::Packing { tokens: index(tokens)?, block: index(block)? },
-            (9, 0, 0) => KeyId::LaneSwitch,
-            (10, exponent, 0) => KeyId::LaneGalois(self.galois_element(self.parameters.lane_ring(), exponent)?),
-            (11, exponent, 0) => {
+            (9, exponent, 0) => KeyId::SmallGalois(self.galois_element(self.parameters.small_ring(), exponent)?),
+            (10, 0, 0) => KeyId::LaneSwitch,
+            (11, exponent, 0) => KeyId::LaneGalois(self.galois_element(self.parameters.lane_ring(), exponent)?),
+            (12, exponent, 0) => {
                 KeyId::LaneRelinearisation(self.galois_element(self.parameters.lane_ring(), exponent)?)
             }
-            (12, 0, 0) => KeyId::LaneReturn,
+            (13, 0, 0) => KeyId::LaneReturn,
             _ => {
                 let found = format!("{name} with the indices {first} and {second}");
-                return refused("key name", found, "1 to 12 with zero for indices it does not have", SENDER_AT_FAULT);
+                return refused("key name", found, "1 to 13 with zero for indices it does not have", SENDER_AT_FAULT);
             }
         };
         let basis = self.basis()?;

@@ -60,7 +60,7 @@ fn unions_serve_both_uses() {
     assert_eq!(union, shape(Basis::of([0, 1, 2, 3, 6]), 3, 3));
     assert!(union.serves(&low) && union.serves(&gapped) && union.serves(&union));
     assert_eq!((union.rows(), union.basis().len()), (3, 8));
-    assert_eq!(requests.bytes(&Instance::new(1).parameters), 8 * 2 * 3 * 8 * DEGREE);
+    assert_eq!(requests.bytes(&Instance::new(24).parameters), 8 * 2 * 3 * 8 * DEGREE);
     assert!(!low.serves(&gapped) && !gapped.serves(&low));
 
     // Another number of special primes is another key: its rows carry another special modulus.

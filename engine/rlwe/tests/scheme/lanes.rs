@@ -99,8 +99,7 @@ fn parity_of_rows_separates_what_was_added_up() {
     });
     for (index, found) in found.iter().enumerate() {
         let source = &plain[index / 2];
-        let expected: Plain =
-            (0..LANE_DEGREE).map(|i| if i % 2 == 0 { source[i + index % 2] } else { 0 }).collect();
+        let expected: Plain = (0..LANE_DEGREE).map(|i| if i % 2 == 0 { source[i + index % 2] } else { 0 }).collect();
         assert!(worst(found, &expected) < 1 << 14, "part {index}");
     }
 }

@@ -13,6 +13,7 @@ mod rings;
 mod rotated_sums;
 mod secrets;
 mod switching;
+mod vectors;
 
 use fhe_ring::RingKind;
 

@@ -18,6 +18,7 @@ fn names(parameters: &Parameters) -> Vec<(KeyId, [u64; 3])> {
     let complex = GaloisElement::rotation(parameters.ring(), 3);
     let real = GaloisElement::rotation(parameters.real_ring(), 200);
     assert!(real.exponent() > 2 * DEGREE as u64, "an exponent that only the ring of real slots has");
+    let small = GaloisElement::rotation(parameters.small_ring(), 3);
     let packing = KeyId::Packing { tokens: 8, block: 3 };
     let lanes = GaloisElement::rotation(parameters.lane_ring(), 3);
     vec![
@@ -29,14 +30,15 @@ fn names(parameters: &Parameters) -> Vec<(KeyId, [u64; 3])> {
         (KeyId::Raise(complex), [4, complex.exponent(), 0]),
         (KeyId::RingSwitch, [5, 0, 0]),
         (packing, [6, 8, 3]),
+        (KeyId::SmallGalois(small), [9, small.exponent(), 0]),
         (KeyId::ToReal(Part::Real), [7, 0, 0]),
         (KeyId::ToReal(Part::Imaginary), [7, 0, 1]),
         (KeyId::ToComplex(Parity::Even, complex), [8, complex.exponent(), 0]),
         (KeyId::ToComplex(Parity::Odd, complex), [8, complex.exponent(), 1]),
-        (KeyId::LaneSwitch, [9, 0, 0]),
-        (KeyId::LaneGalois(lanes), [10, lanes.exponent(), 0]),
-        (KeyId::LaneRelinearisation(lanes), [11, lanes.exponent(), 0]),
-        (KeyId::LaneReturn, [12, 0, 0]),
+        (KeyId::LaneSwitch, [10, 0, 0]),
+        (KeyId::LaneGalois(lanes), [11, lanes.exponent(), 0]),
+        (KeyId::LaneRelinearisation(lanes), [12, lanes.exponent(), 0]),
+        (KeyId::LaneReturn, [13, 0, 0]),
     ]
 }
 
@@ -79,7 +81,7 @@ fn a_set_holds_every_name_and_one_name_by_each_special_modulus() {
     let found = KeyStore::<Cpu>::read(backend, parameters, &mut bytes.as_slice()).expect("read");
     assert!(bytes == written(|out| found.write(backend, parameters, out)), "the set is written alike");
     for (id, required) in requests.iter() {
-        let key = found.get(backend, parameters.ring_of(id.ring()), *id, *required).expect("held");
+        let key = found.get(backend, parameters.ring_of_key(id), *id, *required).expect("held");
         assert_eq!((key.id(), key.shape()), (*id, *required));
     }
 }
@@ -109,7 +111,7 @@ fn rejects_names_and_indices_that_no_key_has() {
         })))
         .0
     };
-    for name in [0, 9, 255] {
+    for name in [0, 10, 255] {
         assert_eq!(forged(name, 0, 0), "key name", "{name}");
     }
     // An index that its name does not have, or beyond what it counts.
@@ -126,6 +128,7 @@ fn rejects_names_and_indices_that_no_key_has() {
         (7, 5, 0),
         (7, 0, 2),
         (8, 5, 2),
+        (9, 5, 1),
     ] {
         assert_eq!(forged(name, first, second), "key name", "{name} with {first} and {second}");
     }
@@ -138,11 +141,14 @@ fn rejects_names_and_indices_that_no_key_has() {
     for exponent in [0, 4, 1025, u64::MAX] {
         assert_eq!(forged(2, exponent, 1), "Galois exponent", "{exponent}");
     }
+    for exponent in [0, 4, 65, u64::MAX] {
+        assert_eq!(forged(9, exponent, 0), "Galois exponent", "{exponent} of the small ring");
+    }
     for (tokens, block, what) in [(0, 0, "packing tokens"), (12, 0, "packing tokens"), (8, 4, "packing block")] {
         assert_eq!(forged(6, tokens, block), what);
     }
     // The gadget goes with the name: these keys are of one row by themselves, not of one digit.
-    for (name, first) in [(3, 0), (4, 5), (5, 0), (6, 8)] {
+    for (name, first) in [(3, 0), (4, 5), (5, 0), (6, 8), (9, 5)] {
         assert_eq!(forged(name, first, 0), "gadget", "{name}");
     }
 }
@@ -159,4 +165,7 @@ fn rejects_writing_exponents_of_another_ring() {
     assert_eq!(refusal(size(KeyId::ToComplex(Parity::Odd, element))).0, "Galois exponent");
     assert_eq!(refusal(size(KeyId::LaneGalois(element))).0, "Galois exponent");
     assert_eq!(refusal(size(KeyId::LaneRelinearisation(element))).0, "Galois exponent");
+    let element = GaloisElement::rotation(parameters.ring(), 3);
+    assert!(element.exponent() > 64, "an exponent that the small ring does not have");
+    assert_eq!(refusal(size(KeyId::SmallGalois(element))).0, "Galois exponent");
 }

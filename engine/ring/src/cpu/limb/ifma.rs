@@ -158,6 +158,28 @@ pub(super) fn linear_combination(m: &Modulus, out: &mut [u64], terms: &[&[u64]],
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn reversed_integers(m: &Modulus, out: &mut [u64], integers: &[i16], negated: bool) {
+    assert_eq!(out.len(), integers.len());
+    // One addition brings a negative weight into `0..p`.
+    if m.value() <= 1 << 15 {
+        return portable::reversed_integers(m, out, integers, negated);
+    }
+    let p = _mm512_set1_epi64(m.value() as i64);
+    let reverse = _mm512_set_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+    let (vectors, rest) = out.as_chunks_mut::<WIDTH>();
+    let (first, sources) = integers.as_rchunks::<WIDTH>();
+    for (target, source) in vectors.iter_mut().zip(sources.iter().rev()) {
+        // SAFETY: eight integers are 16 bytes; the load is unaligned.
+        let source = unsafe { _mm_loadu_si128(source.as_ptr().cast()) };
+        let x = _mm512_permutexvar_epi64(reverse, _mm512_cvtepi16_epi64(source));
+        let x = if negated { _mm512_sub_epi64(_mm512_setzero_si512(), x) } else { x };
+        // Negative numbers are large without a sign, and small again with p.
+        write(target, _mm512_min_epu64(x, _mm512_add_epi64(x, p)));
+    }
+    portable::reversed_integers(m, rest, first, negated);
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn count_overflow(m: &Modulus, out: &mut [u64], scaled: &[&[u64]], rule: &OverflowRule) {
     let OverflowRule::FixedPoint { multipliers, fraction_bits } = rule else {
         return portable::count_overflow(m, out, scaled, rule);

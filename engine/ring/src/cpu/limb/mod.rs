@@ -94,6 +94,11 @@ impl LimbKernels<'_> {
         dispatch!(self, linear_combination(out, terms, constants))
     }
 
+    /// `out[i] = integers[len - 1 - i]`, or its negative.
+    pub(super) fn reversed_integers(self, out: &mut [u64], integers: &[i16], negated: bool) {
+        dispatch!(self, reversed_integers(out, integers, negated))
+    }
+
     /// The overflow counts of a base conversion.
     pub(super) fn count_overflow(self, out: &mut [u64], scaled: &[&[u64]], rule: &OverflowRule) {
         dispatch!(self, count_overflow(out, scaled, rule))

@@ -79,6 +79,13 @@ pub(super) fn linear_combination(m: &Modulus, out: &mut [u64], terms: &[&[u64]],
     }
 }
 
+pub(super) fn reversed_integers(m: &Modulus, out: &mut [u64], integers: &[i16], negated: bool) {
+    for (x, &integer) in out.iter_mut().zip(integers.iter().rev()) {
+        let integer = i64::from(integer);
+        *x = m.reduce_i64(if negated { -integer } else { integer });
+    }
+}
+
 pub(super) fn count_overflow(_: &Modulus, out: &mut [u64], scaled: &[&[u64]], rule: &OverflowRule) {
     match *rule {
         OverflowRule::Exact { half } => {
