@@ -17,6 +17,7 @@
 #include "../permutation.cu"
 #include "../real_parts.cu"
 #include "../small_transforms.cu"
+#include "../subring_sums.cu"
 
 namespace emulator {
 
@@ -84,6 +85,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(gadget_product),
     KERNEL(find_limbs),
     KERNEL(hoisted_sums),
+    KERNEL(subring_sums),
     KERNEL(gather_strided),
     KERNEL(scatter_strided),
     KERNEL(module_rows),

@@ -5,6 +5,7 @@
 //! * [`matrix_product`]: public weights times encrypted tensors, at the lowest modulus, by plain matrix products on
 //!   module rows (Bae, Cheon, Hanrot, Park and Stehlé, CRYPTO 2024);
 //! * [`attention`]: products of two encrypted tensors, over slots;
+//! * [`public_attention`]: products of encrypted queries with many public keys and values;
 //! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
 //!
@@ -27,6 +28,7 @@ mod error;
 mod interval;
 pub mod layout;
 pub mod matrix_product;
+pub mod public_attention;
 pub mod rms_norm;
 pub mod silu;
 pub mod softmax;
@@ -38,6 +40,7 @@ pub use error::{CircuitError, Result};
 pub use interval::Interval;
 pub use layout::{Layout, Place, RowModule};
 pub use matrix_product::{QuantisedMatrix, split_rows};
+pub use public_attention::{KeyRows, PublicCache, PublicLayout, PublicProducts, SlotProducts, WeightProducts};
 pub use rms_norm::RmsNorm;
 pub use silu::GatedSilu;
 pub use softmax::{Softmax, SoftmaxVariant, SoftmaxWindows};

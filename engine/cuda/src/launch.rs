@@ -87,6 +87,8 @@ kernels! {
     FindLimbs = "find_limbs",
     /// Sums of rotated ciphertexts times plaintexts.
     HoistedSums = "hoisted_sums",
+    /// Ciphertexts times factors from a subring.
+    SubringSums = "subring_sums",
     /// Every so many words.
     GatherStrided = "gather_strided",
     /// To every so many words.
@@ -135,6 +137,7 @@ const WORD_THREADS: usize = 256;
 const CONVERSION_THREADS: usize = 128;
 const CONVERSION_TARGETS: usize = 16;
 const HOISTED_SUMS: usize = 4;
+const SUBRING_SUMS: usize = 4;
 const PRODUCT_ROWS: usize = 8;
 /// Shared memory that every device grants a block.
 const SHARED_BYTES: usize = 48 << 10;
@@ -182,6 +185,13 @@ pub(crate) fn hoisted_sums(ring: Ring, limbs: usize, inputs: usize, sums: usize,
     let Launch { grid: [blocks, ..], block, .. } = words(Kernel::HoistedSums, ring, limbs, Vec::new());
     let grid = [blocks * inputs as u32, limbs as u32, sums.div_ceil(HOISTED_SUMS) as u32];
     Launch { kernel: Kernel::HoistedSums, grid, block, shared_bytes: 0, arguments }
+}
+
+/// A thread for each word of each group of sums.
+pub(crate) fn subring_sums(ring: Ring, limbs: usize, sums: usize, arguments: Vec<u64>) -> Launch {
+    let mut launch = words(Kernel::SubringSums, ring, limbs, arguments);
+    launch.grid[2] = sums.div_ceil(SUBRING_SUMS) as u32;
+    launch
 }
 
 /// A thread for each entry of the larger of two matrices of so many rows.

@@ -47,6 +47,7 @@ mod gadget;
 mod launch;
 mod modules;
 mod permutation;
+mod subring;
 mod tables;
 mod transform;
 

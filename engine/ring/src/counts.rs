@@ -7,7 +7,9 @@
 
 use std::ops::{Add, AddAssign, Sub};
 
-use crate::{Basis, Domain, GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, MatrixShape, Shape};
+use crate::{
+    Basis, Domain, GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, MatrixShape, Operand, Pair, Shape,
+};
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -62,6 +64,8 @@ counts! {
     automorphism_limbs,
     /// MACs of integer matrix products.
     integer_product_macs,
+    /// MACs of matrix products of ciphertexts over a subring, at its points.
+    lane_product_macs,
     /// Bytes of switching keys read.
     key_bytes,
     /// Bytes of stored factors, plaintexts mostly, read by multiply-accumulate.
@@ -199,6 +203,17 @@ impl Counts {
         .moving(shape, batch * (digits + 2 + 2 * sums) * shape.basis.len())
     }
 
+    /// So many sums of as many ciphertexts of `shape` as there are inputs, times factors from a subring of degree `points`.
+    pub fn subring_sums(shape: Shape, points: usize, inputs: usize, sums: usize) -> Self {
+        let limbs = shape.basis.len();
+        Self {
+            lane_product_macs: (2 * inputs * sums * shape.words()) as u64,
+            plaintext_bytes: (inputs * sums * limbs * points * WORD) as u64,
+            ..Self::default()
+        }
+        .moving(shape, 2 * (inputs + sums) * limbs)
+    }
+
     /// The product of two ciphertexts in three parts.
     pub fn tensor(shape: Shape) -> Self {
         Self { product_macs: 4 * shape.words() as u64, ..Self::default() }.moving(shape, 7 * shape.basis.len())
@@ -272,6 +287,14 @@ pub(crate) fn hoisted_counts<T>(
     let factors = sums.iter().map(Vec::len).sum();
     input.digits.first().map_or(Counts::default(), |digit| {
         Counts::hoisted_sums(digit.shape, input.digits.len(), inputs.len(), keyed, sums.len(), factors)
+    })
+}
+
+/// The work of sums of these ciphertexts with these factors from a subring.
+pub(crate) fn subring_counts<T>(inputs: &[Pair<'_, T>], factors: &[Vec<Operand<'_, T>>]) -> Counts {
+    let factor = factors.iter().flatten().next();
+    inputs.first().zip(factor).map_or(Counts::default(), |([half, _], factor)| {
+        Counts::subring_sums(half.shape, factor.shape.ring.degree(), inputs.len(), factors.len())
     })
 }
 

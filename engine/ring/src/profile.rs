@@ -27,6 +27,8 @@ pub struct DeviceProfile {
     pub copied_word: f64,
     /// Seconds of one thread per MAC of an integer matrix product modulo a 50-bit prime.
     pub integer_mac: f64,
+    /// Seconds of one thread per MAC of a matrix product of ciphertexts over a subring.
+    pub lane_mac: f64,
     /// Seconds of one thread per byte of plaintexts encoded and handed to the backend.
     pub encoded_byte: f64,
     /// Bytes per second that all threads together move.
@@ -51,6 +53,7 @@ impl DeviceProfile {
         elementwise_word: 0.0,
         copied_word: 26.2e-6 / LIMB,
         integer_mac: 5.6e-6 / LIMB,
+        lane_mac: 5.6e-6 / LIMB,
         encoded_byte: 1.9e-9,
         memory_bandwidth: 21.4e9,
     };
@@ -66,6 +69,7 @@ impl DeviceProfile {
         elementwise_word: 0.0,
         copied_word: 0.0,
         integer_mac: 6.3e-6 / LIMB,
+        lane_mac: 6.3e-6 / LIMB,
         encoded_byte: 1.9e-9,
         memory_bandwidth: 28.8e9,
     };
@@ -88,6 +92,7 @@ impl DeviceProfile {
             (counts.elementwise_words, self.elementwise_word),
             (counts.copied_words, self.copied_word),
             (counts.integer_product_macs, self.integer_mac),
+            (counts.lane_product_macs, self.lane_mac),
             (counts.uploaded_bytes, self.encoded_byte),
         ]
         .iter()

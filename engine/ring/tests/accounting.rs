@@ -171,6 +171,10 @@ fn kernels_move_their_operands_and_results() {
     assert_eq!(limbs(Counts::raise(Basis::prefix(1), shape)), 1 + 6);
     assert_eq!(limbs(Counts::tensor(shape)), (4 + 3) * 6);
     assert_eq!(limbs(Counts::multiply(shape)), 3 * 6);
+    // Both halves of three inputs and of five sums; fifteen factors of 2^10 words a limb.
+    let sums = Counts::subring_sums(shape, 1 << 10, 3, 5);
+    assert_eq!((limbs(sums), sums.plaintext_bytes), (2 * (3 + 5) * 6, 15 * 6 * 8 << 10));
+    assert_eq!(sums.lane_product_macs, 15 * 2 * 6 * N);
     assert_eq!(limbs(Counts::automorphism(shape)), 2 * 6);
     // Three digits and two halves in, two halves of four sums out.
     assert_eq!(limbs(Counts::hoisted_sums(extended, 3, 1, 7, 4, 31)), (3 + 2 + 8) * 8);
@@ -183,7 +187,7 @@ fn counts_add_subtract_and_name_their_fields() {
     assert_eq!(first + second - first, second);
     assert_eq!([first, second].into_iter().sum::<Counts>(), first + second);
     let names: Vec<_> = first.entries().map(|(name, _)| name).collect();
-    assert!(names.contains(&"product_macs") && names.len() == 20, "{names:?}");
+    assert!(names.contains(&"product_macs") && names.len() == 21, "{names:?}");
     // 48 products, and the bytes of three polynomials.
     assert_eq!(first.entries().map(|(_, value)| value).sum::<u64>(), 48 + 3 * 48 * 8);
 }

@@ -21,7 +21,7 @@ pub(super) const OPERATIONS: [(&str, &str, bool); 14] = [
 ];
 
 /// Kernels: name in records, title, unit.
-pub(super) const KERNELS: [(&str, &str, Unit); 20] = [
+pub(super) const KERNELS: [(&str, &str, Unit); 21] = [
     ("forward_transforms", "forward transforms (limbs)", Unit::Times),
     ("inverse_transforms", "inverse transforms (limbs)", Unit::Times),
     ("butterflies", "butterflies of the transforms", Unit::Plain),
@@ -36,6 +36,7 @@ pub(super) const KERNELS: [(&str, &str, Unit); 20] = [
     ("automorphism_limbs", "automorphisms (limbs)", Unit::Times),
     ("product_macs", "point-wise products", Unit::Macs),
     ("integer_product_macs", "integer matrix products", Unit::Macs),
+    ("lane_product_macs", "products of encrypted matrices", Unit::Macs),
     ("elementwise_words", "element-wise passes", Unit::Words),
     ("copied_words", "copies", Unit::Words),
     ("key_bytes", "keys read", Unit::Bytes),

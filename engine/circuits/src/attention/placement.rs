@@ -21,7 +21,12 @@ impl RotaryAngles {
         Self { frequencies: (0..head_dim / 2).map(frequency).collect(), positions }
     }
 
-    fn angle(&self, position: usize, pair: usize) -> f64 {
+    /// Positions and channel pairs.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.positions.len(), self.frequencies.len())
+    }
+
+    pub(crate) fn angle(&self, position: usize, pair: usize) -> f64 {
         self.positions[position] as f64 * self.frequencies[pair]
     }
 }

@@ -10,6 +10,7 @@ mod encoder;
 mod evaluator;
 mod linear_transform;
 mod packing;
+mod periodic;
 mod reference;
 mod server;
 mod slots;

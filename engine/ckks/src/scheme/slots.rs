@@ -36,7 +36,11 @@ impl<B: Backend> CkksServer<B> {
     }
 
     /// The common region of several operands, and their lowest level, from which one rescaling must be left.
-    fn meet(&self, operation: &'static str, operands: &[&Slots<B>]) -> Result<(Level, Option<Level>), CkksError> {
+    pub(super) fn meet(
+        &self,
+        operation: &'static str,
+        operands: &[&Slots<B>],
+    ) -> Result<(Level, Option<Level>), CkksError> {
         let refuse = |operand, found: String, required: String, remedy| {
             Err(CkksError::Precondition { operation, operand, found, required, remedy })
         };
@@ -82,7 +86,12 @@ impl<B: Backend> CkksServer<B> {
         Ok(x.ciphertext.map(|half| half.restrict(self.backend(), basis))?)
     }
 
-    fn rescaled(&self, sum: &Ciphertext<B>, level: Level, landing: Option<Level>) -> Result<Slots<B>, CkksError> {
+    pub(super) fn rescaled(
+        &self,
+        sum: &Ciphertext<B>,
+        level: Level,
+        landing: Option<Level>,
+    ) -> Result<Slots<B>, CkksError> {
         self.count(|c| c.rescalings += 1);
         Ok(SlotCiphertext::new(sum.map(|half| half.rescale(self.backend()))?, level, landing))
     }

@@ -20,6 +20,6 @@ mod moduli;
 mod rings;
 mod storage;
 
-pub use arithmetic::{linear_combination, tensor};
+pub use arithmetic::{linear_combination, subring_sums, tensor};
 pub use key_switching::{Digits, GadgetFactor, HoistedFactor, KeyedRotation, gadget_product, hoisted_sums};
 pub use modules::{ResidueMatrix, module_rows};
