@@ -19,6 +19,7 @@
 #include "../real_parts.cu"
 #include "../small_transforms.cu"
 #include "../weights.cu"
+#include "../subring_sums.cu"
 
 namespace emulator {
 
@@ -89,6 +90,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(forward_lanes),
     KERNEL(inverse_lanes),
     KERNEL(lane_products),
+    KERNEL(subring_sums),
     KERNEL(gather_strided),
     KERNEL(scatter_strided),
     KERNEL(module_rows),

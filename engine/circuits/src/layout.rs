@@ -121,7 +121,7 @@ impl RowModule {
 }
 
 /// `index` with its bits reversed, below a power of two `size`.
-fn bit_reverse(index: usize, size: usize) -> usize {
+pub(crate) fn bit_reverse(index: usize, size: usize) -> usize {
     if size == 1 { index } else { index.reverse_bits() >> (usize::BITS - size.trailing_zeros()) }
 }
 

@@ -7,6 +7,7 @@
 //! * [`vector_product`]: public weights times the vector of a single token, which must not pay for a block of them;
 //! * [`lane_attention`]: products of two encrypted tensors, all heads at once, in the lanes of small ciphertexts (Cheon, Kang and Lee,
 //!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks;
+//! * [`public_attention`]: products of encrypted queries with many public keys and values;
 //! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
 //!
@@ -30,6 +31,7 @@ mod interval;
 pub mod lane_attention;
 pub mod layout;
 pub mod matrix_product;
+pub mod public_attention;
 pub mod rms_norm;
 pub mod silu;
 pub mod softmax;
@@ -43,6 +45,7 @@ pub use interval::Interval;
 pub use lane_attention::{LaneAttention, LaneLayout};
 pub use layout::{Layout, Place, RowModule};
 pub use matrix_product::{QuantisedMatrix, split_rows};
+pub use public_attention::{KeyRows, PublicCache, PublicLayout, PublicProducts, SlotProducts, WeightProducts};
 pub use rms_norm::RmsNorm;
 pub use silu::GatedSilu;
 pub use softmax::{Softmax, SoftmaxVariant, SoftmaxWindows};

@@ -2,7 +2,7 @@
 
 use fhe_ring::IntegerMatrix;
 
-use crate::{CircuitShape, CkksError, OperationCounts, transforms::slot_transform::SlotTransform};
+use crate::{CircuitShape, CkksError, OperationCounts, PeriodicMatrix, transforms::slot_transform::SlotTransform};
 
 /// Number of rescalings that a slot ciphertext can still take, those of SlotsToCoeffs included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,6 +93,13 @@ pub trait Evaluator: SlotArithmetic {
     fn add_plain(&self, a: &Self::Slots, plain: &[f64]) -> Result<Self::Slots, CkksError>;
     /// `sum_i x_i * plain_i` (real vectors, one value per slot) with one rescaling; one level below the lowest `x_i`.
     fn plain_combination(&self, terms: &[(&Self::Slots, &[f64])]) -> Result<Self::Slots, CkksError>;
+    /// `sum_i matrix[row][i] * x_i` for every row of a matrix of plaintexts that repeat along the slots, with one rescaling each;
+    /// one level below the lowest `x_i`. Beside the products only the encoding of small plaintexts.
+    fn periodic_products(
+        &self,
+        inputs: &[&Self::Slots],
+        matrix: &PeriodicMatrix<'_>,
+    ) -> Result<Vec<Self::Slots>, CkksError>;
     /// One rotation: one key switch, none for the identity.
     fn rotate(&self, a: &Self::Slots, rotation: Rotation) -> Result<Self::Slots, CkksError>;
     /// Several rotations of one ciphertext sharing its decomposition (hoisting).

@@ -22,6 +22,7 @@ mod error;
 mod evaluator;
 mod lanes;
 pub mod parameters;
+mod periodic;
 pub mod polynomials;
 mod scheme;
 mod shape;
@@ -35,6 +36,7 @@ pub use evaluator::{Client, Copies, Evaluator, Level, Packing, Rotation, SlotAri
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
 pub use lanes::LaneProducts;
 pub use parameters::{ParameterSet, Parameters};
+pub use periodic::PeriodicMatrix;
 pub use scheme::{
     CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, SlotCiphertext,
 };

@@ -80,6 +80,14 @@ impl<D: Device> Backend for Cuda<D> {
         finished(self.combine(terms, target))
     }
 
+    fn subring_sums(
+        &self,
+        inputs: &[Pair<'_, D::Memory>],
+        factors: &[Vec<Operand<'_, D::Memory>>],
+    ) -> Vec<[D::Memory; 2]> {
+        finished(self.sum_over_subring(inputs, factors))
+    }
+
     fn tensor(&self, left: Pair<'_, D::Memory>, right: Pair<'_, D::Memory>) -> [D::Memory; 3] {
         finished(self.tensor_product(left, right))
     }

@@ -93,6 +93,8 @@ kernels! {
     InverseLanes = "inverse_lanes",
     /// Matrix products of ciphertexts at the points of a subring.
     LaneProducts = "lane_products",
+    /// Ciphertexts times factors from a subring.
+    SubringSums = "subring_sums",
     /// Every so many words.
     GatherStrided = "gather_strided",
     /// To every so many words.
@@ -145,6 +147,7 @@ const WORD_THREADS: usize = 256;
 const CONVERSION_THREADS: usize = 128;
 const CONVERSION_TARGETS: usize = 16;
 const HOISTED_SUMS: usize = 4;
+const SUBRING_SUMS: usize = 4;
 const PRODUCT_ROWS: usize = 8;
 /// Shared memory that every device grants a block.
 const SHARED_BYTES: usize = 48 << 10;
@@ -211,6 +214,13 @@ pub(crate) fn lanes(
 /// A thread for each word of each limb of so many rows of a product.
 pub(crate) fn lane_products(ring: Ring, limbs: usize, rows: usize, arguments: Vec<u64>) -> Launch {
     lanes(Kernel::LaneProducts, ring, 0, limbs, rows, arguments)
+}
+
+/// A thread for each word of each group of sums.
+pub(crate) fn subring_sums(ring: Ring, limbs: usize, sums: usize, arguments: Vec<u64>) -> Launch {
+    let mut launch = words(Kernel::SubringSums, ring, limbs, arguments);
+    launch.grid[2] = sums.div_ceil(SUBRING_SUMS) as u32;
+    launch
 }
 
 /// A thread for each entry of the larger of two matrices of so many rows.

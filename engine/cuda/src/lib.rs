@@ -48,6 +48,7 @@ mod lanes;
 mod launch;
 mod modules;
 mod permutation;
+mod subring;
 mod tables;
 mod transform;
 mod weights;

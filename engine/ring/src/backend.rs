@@ -54,6 +54,14 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// `sum_i terms[i].0 * terms[i].1[limb]` with a constant per limb of `target` (reduced); either domain, kept. Terms may have
     /// more primes than `target`.
     fn linear_combination(&self, terms: &[(Operand<'_, Self::Buffer>, Vec<u64>)], target: Shape) -> Self::Buffer;
+    /// Ciphertexts times a matrix of factors from a subring: for every sum `o` and both halves `sum_i factors[o][i] * inputs[i]`,
+    /// evaluation domain. Inputs have one shape. Factors are elements `f(X^(N/n))`, given by `f` in the ring of the same kind and
+    /// degree `n`, over the inputs' primes; each sum has one for every input.
+    fn subring_sums(
+        &self,
+        inputs: &[Pair<'_, Self::Buffer>],
+        factors: &[Vec<Operand<'_, Self::Buffer>>],
+    ) -> Vec<[Self::Buffer; 2]>;
     /// The product of two ciphertexts as a polynomial in the secret: `[b b', b a' + a b', a a']`, evaluation domain.
     /// The right ciphertext may have more primes than the left one.
     fn tensor(&self, left: Pair<'_, Self::Buffer>, right: Pair<'_, Self::Buffer>) -> [Self::Buffer; 3];

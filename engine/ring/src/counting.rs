@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Backend, Basis, Counts, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism,
     MatrixShape, Operand, Pair, PrimeChain, Ring, Shape, Tracked,
-    counts::{gadget_counts, hoisted_counts, lane_counts, weight_counts},
+    counts::{gadget_counts, hoisted_counts, lane_counts, subring_counts, weight_counts},
     ledger::Ledger,
 };
 
@@ -124,6 +124,20 @@ impl<B: Backend> Backend for Counting<B> {
         self.ledger.record(Counts::linear_combination(target, terms.len()));
         let terms: Vec<_> = terms.iter().map(|(term, constants)| (term.untracked(), constants.clone())).collect();
         self.track(self.inner.linear_combination(&terms, target), target.words())
+    }
+
+    fn subring_sums(
+        &self,
+        inputs: &[Pair<'_, Self::Buffer>],
+        factors: &[Vec<Operand<'_, Self::Buffer>>],
+    ) -> Vec<[Self::Buffer; 2]> {
+        self.ledger.record(subring_counts(inputs, factors));
+        let words = inputs.first().map_or(0, |input| input[0].shape.words());
+        let inputs: Vec<_> = inputs.iter().map(|input| input.map(Operand::untracked)).collect();
+        let factors: Vec<Vec<_>> =
+            factors.iter().map(|factors| factors.iter().map(|factor| factor.untracked()).collect()).collect();
+        let sums = self.inner.subring_sums(&inputs, &factors);
+        sums.into_iter().map(|halves| halves.map(|half| self.track(half, words))).collect()
     }
 
     fn tensor(&self, left: Pair<'_, Self::Buffer>, right: Pair<'_, Self::Buffer>) -> [Self::Buffer; 3] {

@@ -7,7 +7,9 @@
 
 use std::ops::{Add, AddAssign, Sub};
 
-use crate::{Basis, Domain, GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, MatrixShape, Pair, Shape};
+use crate::{
+    Basis, Domain, GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, MatrixShape, Operand, Pair, Shape,
+};
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -207,6 +209,17 @@ impl Counts {
         .moving(shape, batch * (digits + 2 + 2 * sums) * shape.basis.len())
     }
 
+    /// So many sums of as many ciphertexts of `shape` as there are inputs, times factors from a subring of degree `points`.
+    pub fn subring_sums(shape: Shape, points: usize, inputs: usize, sums: usize) -> Self {
+        let limbs = shape.basis.len();
+        Self {
+            lane_product_macs: (2 * inputs * sums * shape.words()) as u64,
+            plaintext_bytes: (inputs * sums * limbs * points * WORD) as u64,
+            ..Self::default()
+        }
+        .moving(shape, 2 * (inputs + sums) * limbs)
+    }
+
     /// The product of two ciphertexts in three parts.
     pub fn tensor(shape: Shape) -> Self {
         Self { product_macs: 4 * shape.words() as u64, ..Self::default() }.moving(shape, 7 * shape.basis.len())
@@ -319,6 +332,14 @@ pub(crate) fn hoisted_counts<T>(
 /// The work of matrix products of these ciphertexts.
 pub(crate) fn lane_counts<T>(left: &[Pair<'_, T>], rows: usize) -> Counts {
     left.first().map_or(Counts::default(), |[half, _]| Counts::lane_products(half.shape, rows, left.len()))
+}
+
+/// The work of sums of these ciphertexts with these factors from a subring.
+pub(crate) fn subring_counts<T>(inputs: &[Pair<'_, T>], factors: &[Vec<Operand<'_, T>>]) -> Counts {
+    let factor = factors.iter().flatten().next();
+    inputs.first().zip(factor).map_or(Counts::default(), |([half, _], factor)| {
+        Counts::subring_sums(half.shape, factor.shape.ring.degree(), inputs.len(), factors.len())
+    })
 }
 
 impl AddAssign for Counts {

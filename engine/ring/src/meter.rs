@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     Allocation, Backend, Basis, Counts, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix,
     KeyedAutomorphism, MatrixShape, Operand, Pair, PrimeChain, Ring, Shape,
-    counts::{gadget_counts, hoisted_counts, lane_counts, weight_counts},
+    counts::{gadget_counts, hoisted_counts, lane_counts, subring_counts, weight_counts},
     ledger::Ledger,
 };
 
@@ -109,6 +109,16 @@ impl Backend for Meter {
 
     fn linear_combination(&self, terms: &[(Operand<'_, Allocation>, Vec<u64>)], target: Shape) -> Allocation {
         self.produce(Counts::linear_combination(target, terms.len()), target.words())
+    }
+
+    fn subring_sums(
+        &self,
+        inputs: &[Pair<'_, Allocation>],
+        factors: &[Vec<Operand<'_, Allocation>>],
+    ) -> Vec<[Allocation; 2]> {
+        self.ledger.record(subring_counts(inputs, factors));
+        let words = inputs.first().map_or(0, |input| input[0].shape.words());
+        factors.iter().map(|_| [0; 2].map(|_| self.ledger.allocate(words))).collect()
     }
 
     fn tensor(&self, left: Pair<'_, Allocation>, _right: Pair<'_, Allocation>) -> [Allocation; 3] {

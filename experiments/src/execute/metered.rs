@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fhe_ckks::{
-    BootstrapCost, CkksClient, CkksError, CkksServer, Client, CoefficientCiphertext, Copies, Evaluator, Level,
-    OperationCounts, Packing, SlotArithmetic, SlotCiphertext,
+    BootstrapCost, CkksClient, CkksError, CkksServer, Client, CoefficientCiphertext, Copies, Evaluator, LaneProducts,
+    Level, OperationCounts, Packing, SlotArithmetic, SlotCiphertext,
 };
 use fhe_ring::{Basis, Counts, DeviceProfile, Meter, Seed, Shape};
 use fhe_rlwe::KeyRequests;
@@ -99,6 +99,8 @@ pub(super) struct BootstrapOperations {
     server: CkksServer<Meter>,
     coefficients: CoefficientCiphertext<Meter>,
     real: SlotCiphertext<Meter>,
+    /// Real slots at the level of factors over lanes.
+    factor: SlotCiphertext<Meter>,
     complex: SlotCiphertext<Meter>,
     known: Mutex<HashMap<Transform, OperationCounts>>,
 }
@@ -109,6 +111,8 @@ enum Transform {
     Ascent(Copies, usize),
     /// SlotsToCoeffs.
     Descent(Packing, Copies),
+    /// Real slots to so many lanes.
+    Lanes(usize),
 }
 
 impl BootstrapOperations {
@@ -118,9 +122,11 @@ impl BootstrapOperations {
         let zeros = vec![0.0; shape.degree];
         let coefficients = client.encrypt(&zeros, 1.0).map_err(failed)?;
         let start = shape.slots_to_coefficients_levels;
-        let real = client.encrypt_slots(&zeros, Level(start)).map_err(failed)?;
+        let [real, factor] =
+            [start, shape.slots_to_lanes_level()].map(|level| client.encrypt_slots(&zeros, Level(level)));
+        let (real, factor) = (real.map_err(failed)?, factor.map_err(failed)?);
         let complex = client.encrypt_slots(&zeros, Level(start + 1)).and_then(|slots| server.to_complex(&slots));
-        Ok(Self { server, coefficients, real, complex: complex.map_err(failed)?, known: Mutex::default() })
+        Ok(Self { server, coefficients, real, factor, complex: complex.map_err(failed)?, known: Mutex::default() })
     }
 
     fn of(&self, transform: Transform) -> Result<OperationCounts, CkksError> {
@@ -140,6 +146,9 @@ impl BootstrapOperations {
                 };
                 self.server.sparse_slots_to_coefficients(slots, copies, self.server.shape().full_scale)?;
             }
+            Transform::Lanes(lanes) => {
+                self.server.slots_to_lanes(&[&self.factor], lanes, self.server.shape().full_scale)?;
+            }
         }
         let counts = self.server.counts() - before;
         known.insert(transform, counts);
@@ -154,6 +163,10 @@ impl BootstrapCost for BootstrapOperations {
 
     fn slots_to_coefficients(&self, packing: Packing, copies: Copies) -> Result<OperationCounts, CkksError> {
         self.of(Transform::Descent(packing, copies))
+    }
+
+    fn slots_to_lanes(&self, lanes: usize) -> Result<OperationCounts, CkksError> {
+        self.of(Transform::Lanes(lanes))
     }
 }
 

@@ -17,6 +17,11 @@ pub(super) const OPERATIONS: [(&str, &str, bool); 14] = [
     ("row_splits", "ciphertexts split into module rows", true),
     ("row_packings", "ciphertexts packed from module rows", true),
     ("matrix_weights", "weights in matrix products", true),
+    ("slots_to_lanes", "slots to lanes", true),
+    ("lane_parity_splits", "ciphertexts of lanes split into even and odd rows", true),
+    ("lane_transposes", "transposed matrices of ciphertexts", true),
+    ("lane_products", "matrix products of ciphertexts", true),
+    ("lane_joins", "ciphertexts put together from lanes", true),
     ("key_switches", "key switches", false),
 ];
 

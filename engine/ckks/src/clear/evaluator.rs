@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, ClearVector, noise::REAL_TO_COMPLEX, refuse};
 use crate::{
-    CircuitShape, CkksError, Client, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic,
-    transforms::slot_transform::SlotTransform,
+    CircuitShape, CkksError, Client, Copies, Evaluator, Level, OperationCounts, Packing, PeriodicMatrix, Rotation,
+    SlotArithmetic, transforms::slot_transform::SlotTransform,
 };
 
 /// Units agree if their ratio differs from 1 by no more than this.
@@ -174,6 +174,32 @@ impl Evaluator for Clear {
             sum.values.iter_mut().zip(&x.values).zip(*plain).for_each(|((sum, x), plain)| *sum += x * plain);
         }
         Ok(self.rescaled(sum, |counts| counts.plaintext_products += terms.len() as u64))
+    }
+
+    fn periodic_products(
+        &self,
+        inputs: &[&ClearSlots],
+        matrix: &PeriodicMatrix<'_>,
+    ) -> Result<Vec<ClearSlots>, CkksError> {
+        const OPERATION: &str = "periodic_products";
+        let mut zero = self.meet(OPERATION, inputs.iter().copied())?;
+        zero.level = self.below(OPERATION, zero.level)?;
+        matrix.check(OPERATION, zero.values.len())?;
+        let product = |row: usize| {
+            let (mut sum, mut numbers) = (zero.clone(), vec![0.0; matrix.numbers]);
+            for (column, x) in inputs.iter().enumerate() {
+                (matrix.fill)(row, column, &mut numbers);
+                numbers.iter().try_for_each(|&number| self.check_constant(OPERATION, number))?;
+                let runs = sum.values.chunks_exact_mut(matrix.run).zip(x.values.chunks_exact(matrix.run));
+                for ((sums, values), number) in runs.zip(numbers.iter().cycle()) {
+                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * number);
+                }
+            }
+            Ok(sum)
+        };
+        let products = (0..matrix.rows).into_par_iter().map(product).collect::<Result<Vec<_>, CkksError>>()?;
+        let terms = inputs.len() as u64;
+        Ok(products.into_iter().map(|sum| self.rescaled(sum, |counts| counts.plaintext_products += terms)).collect())
     }
 
     fn rotate(&self, a: &ClearSlots, rotation: Rotation) -> Result<ClearSlots, CkksError> {

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Client, Copies, Evaluator, IntegerMatrix, MatrixShape, Packing, Rotation, SlotArithmetic, bootstrap,
-    sparse_bootstrap,
+    Client, Copies, Evaluator, IntegerMatrix, MatrixShape, Packing, PeriodicMatrix, Rotation, SlotArithmetic,
+    bootstrap, sparse_bootstrap,
 };
 use num_complex::Complex64;
 
@@ -86,6 +86,15 @@ fn every_multiplication_takes_one_level_and_one_rescaling() {
     let (x, counts) = counted(&e, || e.plain_combination(&[(&a, &plain), (&a, &plain)]));
     assert_eq!((x.level, counts), (Level(4), rescaled(|c| c.plaintext_products = 2)));
     assert_eq!(x.values[3], a.values[3] * 4.0);
+    let fill = |row: usize, column: usize, numbers: &mut [f64]| {
+        numbers.iter_mut().enumerate().for_each(|(i, number)| *number = (row + 10 * column + 100 * i) as f64);
+    };
+    let matrix = PeriodicMatrix { rows: 3, run: 2, numbers: 4, fill: &fill };
+    let (x, counts) = counted(&e, || e.periodic_products(&[&a, &a], &matrix));
+    let each = rescaled(|c| c.plaintext_products = 2);
+    assert_eq!((x.len(), x[2].level, counts), (3, Level(4), each + each + each));
+    // Slot 13 has number 2 of its period.
+    assert!((x[1].values[13] - a.values[13] * (201.0 + 211.0)).norm() < 1e-12);
 }
 
 #[test]

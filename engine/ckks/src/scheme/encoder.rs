@@ -1,5 +1,7 @@
 //! Plaintext vectors as polynomials of a backend.
 
+use std::sync::OnceLock;
+
 use fhe_ring::{Backend, Basis, Poly, Ring, Shape};
 use num_complex::Complex64;
 
@@ -9,6 +11,8 @@ use crate::{CkksError, Packing, transforms::embedding::Embedding};
 pub(super) struct Encoder {
     log_degree: u32,
     embedding: Embedding,
+    /// Embeddings of smaller degrees by binary logarithm, made when first needed.
+    smaller: Vec<OnceLock<Embedding>>,
 }
 
 /// The ring whose slots are packed in this way.
@@ -21,12 +25,27 @@ pub(super) fn ring_of(packing: Packing, log_degree: u32) -> Ring {
 
 impl Encoder {
     pub(super) fn new(log_degree: u32) -> Result<Self, CkksError> {
-        Ok(Self { log_degree, embedding: Embedding::new(log_degree)? })
+        let smaller = (0..log_degree).map(|_| OnceLock::new()).collect();
+        Ok(Self { log_degree, embedding: Embedding::new(log_degree)?, smaller })
     }
 
     /// The embedding, to decode with.
     pub(super) fn embedding(&self) -> &Embedding {
         &self.embedding
+    }
+
+    /// The embedding of a ring of this or a smaller degree.
+    pub(super) fn embedding_of(&self, log_degree: u32) -> Result<&Embedding, CkksError> {
+        match self.smaller.get(log_degree as usize) {
+            None => Ok(&self.embedding),
+            Some(smaller) => {
+                if let Some(embedding) = smaller.get() {
+                    return Ok(embedding);
+                }
+                let embedding = Embedding::new(log_degree)?;
+                Ok(smaller.get_or_init(|| embedding))
+            }
+        }
     }
 
     /// Real numbers in the slots of a packing at a scale; evaluation domain. A backend without data costs no transform here.

@@ -4,8 +4,8 @@ use fhe_ring::{Backend, IntegerMatrix};
 
 use super::{CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, SlotCiphertext};
 use crate::{
-    CircuitShape, CkksError, Copies, Evaluator, Level, OperationCounts, Packing, Rotation, SlotArithmetic,
-    transforms::slot_transform::SlotTransform,
+    CircuitShape, CkksError, Copies, Evaluator, Level, OperationCounts, Packing, PeriodicMatrix, Rotation,
+    SlotArithmetic, transforms::slot_transform::SlotTransform,
 };
 
 impl<B: Backend> SlotArithmetic for CkksServer<B> {
@@ -67,6 +67,14 @@ impl<B: Backend> Evaluator for CkksServer<B> {
 
     fn plain_combination(&self, terms: &[(&Self::Slots, &[f64])]) -> Result<Self::Slots, CkksError> {
         self.vector_combination(terms)
+    }
+
+    fn periodic_products(
+        &self,
+        inputs: &[&Self::Slots],
+        matrix: &PeriodicMatrix<'_>,
+    ) -> Result<Vec<Self::Slots>, CkksError> {
+        self.multiply_periodic(inputs, matrix)
     }
 
     fn rotate(&self, a: &Self::Slots, rotation: Rotation) -> Result<Self::Slots, CkksError> {

@@ -11,6 +11,7 @@ mod evaluator;
 mod lanes;
 mod linear_transform;
 mod packing;
+mod periodic;
 mod reference;
 mod server;
 mod slots;

@@ -86,7 +86,12 @@ impl<B: Backend> CkksServer<B> {
         Ok(x.ciphertext.map(|half| half.restrict(self.backend(), basis))?)
     }
 
-    fn rescaled(&self, sum: &Ciphertext<B>, level: Level, landing: Option<Level>) -> Result<Slots<B>, CkksError> {
+    pub(super) fn rescaled(
+        &self,
+        sum: &Ciphertext<B>,
+        level: Level,
+        landing: Option<Level>,
+    ) -> Result<Slots<B>, CkksError> {
         self.count(|c| c.rescalings += 1);
         Ok(SlotCiphertext::new(sum.map(|half| half.rescale(self.backend()))?, level, landing))
     }

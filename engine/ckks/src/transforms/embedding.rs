@@ -17,7 +17,7 @@
 
 use num_complex::Complex64;
 
-use crate::CkksError;
+use crate::{CkksError, transforms::real_slots::trace_factors};
 
 /// Largest magnitude of an encoded coefficient.
 const LARGEST_COEFFICIENT: f64 = (1u64 << 62) as f64;
@@ -28,6 +28,8 @@ pub struct Embedding {
     slots: usize,
     /// Twiddles of stage `s` at `2^s - 1 .. 2^(s+1) - 1`.
     twiddles: Vec<Complex64>,
+    /// `G` of [`crate::transforms::real_slots`], for the slots of the conjugate-invariant ring.
+    trace_factors: Vec<Complex64>,
 }
 
 impl Embedding {
@@ -43,7 +45,13 @@ impl Embedding {
             });
         }
         let twiddles = (0..log_degree - 1).flat_map(stage_twiddles).collect();
-        Ok(Self { slots: 1 << (log_degree - 1), twiddles })
+        let [_, trace_factors] = trace_factors(1 << log_degree);
+        Ok(Self { slots: 1 << (log_degree - 1), twiddles, trace_factors })
+    }
+
+    /// The factors `G` of the odd part of the conjugate-invariant ring, one for each slot.
+    pub(super) fn trace_factors(&self) -> &[Complex64] {
+        &self.trace_factors
     }
 
     /// Complex slots `n = N/2`.

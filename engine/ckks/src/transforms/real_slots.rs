@@ -52,12 +52,9 @@ impl Embedding {
         let degree = 2 * self.slots();
         check_length("Embedding::encode_conjugate_invariant", "slots", slots.len(), degree)?;
         let (real, imaginary) = slots.split_at(self.slots());
-        let parts = trace_factors(degree).map(|factors| {
-            let terms = real.iter().zip(imaginary).zip(factors);
-            terms.map(|((&re, &im), factor)| Complex64::new(re, im) * factor).collect::<Vec<_>>()
-        });
-        let [even, odd] = parts.map(|part| self.coefficients(part));
-        let (even, odd) = (even?, odd?);
+        let slots = || real.iter().zip(imaginary).map(|(&re, &im)| Complex64::new(re, im));
+        let even = self.coefficients(slots().map(|z| z * Complex64::new(1.0, -1.0)).collect())?;
+        let odd = self.coefficients(slots().zip(self.trace_factors()).map(|(z, factor)| z * factor).collect())?;
         // Coefficients f of A(X^2) + X B(X^2); the trace has f_k - f_(2N-k) at X^k + X^-k, and 2 f_0.
         let coefficient = |k: usize| if k.is_multiple_of(2) { even[k / 2] } else { odd[k / 2] };
         let symmetric = (0..degree).map(|k| match k {

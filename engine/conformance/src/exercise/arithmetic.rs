@@ -1,6 +1,8 @@
 //! Element-wise kernels, products of ciphertexts, permutations.
 
-use fhe_ring::{Backend, Domain, GaloisElement, Modulus, RingKind, linear_combination, tensor};
+use fhe_ring::{
+    Backend, Domain, GaloisElement, Modulus, Ring, RingKind, Shape, linear_combination, subring_sums, tensor,
+};
 
 use super::{ACCEPTED, operands};
 use crate::{Case, Pattern, Transcript};
@@ -72,6 +74,29 @@ pub(super) fn ciphertext_products<B: Backend>(backend: &B, case: &Case, transcri
                     [&poly, &second].into_iter().chain(&others).cycle().zip(factors).take(count).collect();
                 let sum = linear_combination(backend, &terms, shape.basis).expect(ACCEPTED);
                 transcript.note(backend, &format!("linear_combination of {count}"), sum);
+            }
+        }
+    }
+}
+
+pub(super) fn subring_sums_of<B: Backend>(backend: &B, case: &Case, transcript: &mut Transcript) {
+    for poly in operands(backend, case).filter(|poly| poly.shape().domain == Domain::Evaluation) {
+        let shape = poly.shape();
+        let other = Pattern::Largest.poly(backend, shape, 1);
+        // The smallest subring, one with runs of eight words where there is one, the ring itself.
+        let degrees = [1, shape.ring.log_degree.saturating_sub(3).max(1), shape.ring.log_degree];
+        for log_degree in degrees {
+            let subring = Shape { ring: Ring { log_degree, ..shape.ring }, ..shape };
+            let factors = [Pattern::Random, Pattern::Largest, case.pattern];
+            let factors = [2, 3, 4].map(|salt| factors[salt % 3].poly(backend, subring, salt as u64));
+            // Fewer inputs and sums than go together, and more.
+            for (inputs, sums) in [(1, 1), (3, 6), (40, 5)] {
+                let inputs: Vec<_> = [[&poly, &other], [&other, &poly]].into_iter().cycle().take(inputs).collect();
+                let factors: Vec<Vec<_>> =
+                    (0..sums).map(|sum| factors.iter().cycle().skip(sum % 3).take(inputs.len()).collect()).collect();
+                for half in subring_sums(backend, &inputs, &factors).expect(ACCEPTED).into_iter().flatten() {
+                    transcript.note(backend, &format!("subring_sums of degree 2^{log_degree}"), half);
+                }
             }
         }
     }

@@ -20,6 +20,7 @@ pub fn exercise<B: Backend>(backend: &B, case: &Case) -> Transcript {
     storage::storage_and_transforms(backend, case, &mut transcript);
     arithmetic::element_wise(backend, case, &mut transcript);
     arithmetic::ciphertext_products(backend, case, &mut transcript);
+    arithmetic::subring_sums_of(backend, case, &mut transcript);
     arithmetic::permutations(backend, case, &mut transcript);
     rings::between_the_rings(backend, case, &mut transcript);
     key_switching::gadget_products(backend, case, &mut transcript);

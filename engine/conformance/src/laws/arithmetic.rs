@@ -1,8 +1,10 @@
 //! Transforms, sums, products, automorphisms: both rings are seen as subsets of `Z_p[X]/(X^M + 1)`.
 
-use fhe_ring::{Backend, GaloisElement, Modulus, Poly, Ring, RingKind, Shape, linear_combination, tensor};
+use fhe_ring::{
+    Backend, GaloisElement, Modulus, Poly, Ring, RingKind, Shape, linear_combination, subring_sums, tensor,
+};
 
-use super::{compare, values};
+use super::{coefficients, compare, values};
 use crate::{Case, Pattern};
 
 pub(super) fn check<B: Backend>(backend: &B, case: &Case) {
@@ -16,6 +18,7 @@ pub(super) fn check<B: Backend>(backend: &B, case: &Case) {
     constants(backend, case, &left);
     combinations(backend, case, &left);
     ciphertext_products(backend, case);
+    sums_over_subrings(backend, case);
 }
 
 fn products<B: Backend>(backend: &B, case: &Case, left: &Poly<B>, right: &Poly<B>) {
@@ -133,6 +136,47 @@ fn ciphertext_products<B: Backend>(backend: &B, case: &Case) {
         }
         compare(backend, &format!("{case}: tensor"), part, &[&expected], |_, expected| expected[0].clone());
     }
+}
+
+/// A factor `f` of the subring of degree `n` is `f(X^(N/n))`: its coefficients stand at the multiples of `N/n`.
+fn sums_over_subrings<B: Backend>(backend: &B, case: &Case) {
+    let shape = Shape::evaluation(case.ring, case.basis);
+    let inputs = [0, 1]
+        .map(|salt| [values(backend, case.pattern, shape, salt), values(backend, Pattern::Largest, shape, 2 + salt)]);
+    for log_degree in 1..=case.ring.log_degree {
+        let subring = Shape { ring: Ring { log_degree, ..case.ring }, ..shape };
+        let factors = [Pattern::Random, Pattern::Largest].map(|pattern| values(backend, pattern, subring, 4));
+        let [first, second] = &factors;
+        let matrix = [vec![first, second], vec![second, first], vec![first, first]];
+        let sums = subring_sums(backend, &inputs.each_ref().map(|input| input.each_ref()), &matrix).expect("they fit");
+        assert_eq!(sums.len(), matrix.len(), "{case}: subring_sums");
+        for (sum, factors) in sums.iter().zip(&matrix) {
+            for (half, found) in sum.iter().enumerate() {
+                let mut expected = Poly::zeros(backend, shape).expect("well formed");
+                for (input, factor) in inputs.iter().zip(factors) {
+                    let spread = spread(backend, factor, shape);
+                    expected.multiply_accumulate(backend, &input[half], &spread).expect("same shape");
+                }
+                let context = format!("{case}: subring_sums of degree 2^{log_degree}");
+                compare(backend, &context, found, &[&expected], |_, expected| expected[0].clone());
+            }
+        }
+    }
+}
+
+/// `f(X^(N/n))` for `f` of degree `n`.
+fn spread<B: Backend>(backend: &B, factor: &Poly<B>, shape: Shape) -> Poly<B> {
+    let degree = shape.ring.degree();
+    let stride = degree / factor.shape().ring.degree();
+    let limbs = coefficients(backend, factor);
+    let fill = |words: &mut [u64]| {
+        words.fill(0);
+        for (words, limb) in words.chunks_mut(degree).zip(&limbs) {
+            words.iter_mut().step_by(stride).zip(limb).for_each(|(word, &c)| *word = c);
+        }
+    };
+    let spread = Poly::upload(backend, shape.with_domain(fhe_ring::Domain::Coefficient), fill);
+    spread.expect("reduced").into_evaluation(backend)
 }
 
 /// Adds `coefficient * X^exponent` modulo `X^M + 1`.

@@ -39,6 +39,7 @@ sources! {
     "permutation.cuh",
     "real_parts.cu",
     "small_transforms.cu",
+    "subring_sums.cu",
     "transform_layers.cuh",
     "weights.cu",
 }

@@ -16,6 +16,7 @@ mod modules;
 mod parity;
 mod permutation;
 mod storage;
+mod subring_sums;
 mod tables;
 mod transform;
 mod weight_products;
@@ -135,6 +136,10 @@ impl Backend for Cpu {
 
     fn linear_combination(&self, terms: &[(Operand<'_, Words>, Vec<u64>)], target: Shape) -> Words {
         self.combine(terms, target)
+    }
+
+    fn subring_sums(&self, inputs: &[Pair<'_, Words>], factors: &[Vec<Operand<'_, Words>>]) -> Vec<[Words; 2]> {
+        self.sum_over_subring(inputs, factors)
     }
 
     fn tensor(&self, left: Pair<'_, Words>, right: Pair<'_, Words>) -> [Words; 3] {

@@ -1,7 +1,7 @@
 //! Sums, products, constants and automorphisms.
 
 use super::checks::Check;
-use crate::{Backend, Basis, Domain, GaloisElement, Modulus, Poly, RingError, RingKind};
+use crate::{Backend, Basis, Domain, GaloisElement, Modulus, Poly, Ring, RingError, RingKind};
 
 /// `sum_i factor_i * term_i` over the primes of `basis` with integer factors, in one pass. Terms have one ring and domain, and
 /// may have more primes.
@@ -25,6 +25,47 @@ pub fn linear_combination<B: Backend>(
         .map(|(term, factor)| (term.operand(), backend.primes().integer_residues(basis, *factor)))
         .collect();
     Ok(Poly::from_parts(backend.linear_combination(&terms, shape), shape))
+}
+
+/// Ciphertexts times a matrix of factors from a subring: for every sum the two halves of `sum_i factors[i] * inputs[i]`. Evaluation
+/// domain; a factor is a polynomial in `X^(N/n)`, given as a polynomial of the ring of degree `n`; what [`Backend::subring_sums`] says.
+pub fn subring_sums<B: Backend>(
+    backend: &B,
+    inputs: &[[&Poly<B>; 2]],
+    factors: &[Vec<&Poly<B>>],
+) -> Result<Vec<[Poly<B>; 2]>, RingError> {
+    let check = Check("subring_sums");
+    let Some([first, _]) = inputs.first() else {
+        check.length("the sums of no inputs", factors.len(), 0, "leave sums without terms out")?;
+        return Ok(Vec::new());
+    };
+    let shape = first.shape();
+    check.domain("the first input", shape.domain, Domain::Evaluation)?;
+    for half in inputs.iter().flatten() {
+        check.same_shape("an input", half.shape(), shape)?;
+    }
+    let remedy = "give every sum a factor for each input";
+    for factors in factors {
+        check.length("the factors of a sum", factors.len(), inputs.len(), remedy)?;
+    }
+    let Some(subring) = factors.iter().flatten().next().map(|factor| factor.shape()) else { return Ok(Vec::new()) };
+    check.same_ring(
+        "the factors' kind of ring",
+        Ring { log_degree: shape.ring.log_degree, ..subring.ring },
+        shape.ring,
+    )?;
+    let degrees = 1..=shape.ring.degree();
+    check.number("the factors' degree", subring.ring.degree(), degrees, "use factors from a subring")?;
+    check.domain("the factors", subring.domain, Domain::Evaluation)?;
+    check.same_basis("the factors", subring.basis, shape.basis)?;
+    for factor in factors.iter().flatten() {
+        check.same_shape("a factor", factor.shape(), subring)?;
+    }
+    let inputs: Vec<_> = inputs.iter().map(|input| input.map(Poly::operand)).collect();
+    let factors: Vec<Vec<_>> =
+        factors.iter().map(|factors| factors.iter().map(|factor| factor.operand()).collect()).collect();
+    let sums = backend.subring_sums(&inputs, &factors);
+    Ok(sums.into_iter().map(|halves| halves.map(|half| Poly::from_parts(half, shape))).collect())
 }
 
 /// The product of two ciphertexts `(b, a)` as a polynomial in the secret: `[b b', b a' + a b', a a']`. Evaluation domain; the right

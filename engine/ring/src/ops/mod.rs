@@ -24,7 +24,7 @@ mod rings;
 mod storage;
 mod weights;
 
-pub use arithmetic::{linear_combination, tensor};
+pub use arithmetic::{linear_combination, subring_sums, tensor};
 pub use key_switching::{Digits, GadgetFactor, HoistedFactor, KeyedRotation, gadget_product, hoisted_sums};
 pub use lanes::lane_products;
 pub use modules::{ResidueMatrix, module_rows};

@@ -1,6 +1,6 @@
 //! Sums, products, constants, automorphisms.
 
-use fhe_ring::{Basis, GaloisElement, Meter, Ring, RingError, linear_combination, tensor};
+use fhe_ring::{Basis, GaloisElement, Meter, Poly, Ring, RingError, Shape, linear_combination, subring_sums, tensor};
 
 use super::{chain, coefficients, meter, real_values, values};
 
@@ -39,6 +39,33 @@ fn rejects_combinations_of_unlike_terms() {
     refused!(RingMismatch, "linear_combination", linear_combination(&meter, &[(&poly, 1), (&other, 1)], two));
     let other = coefficients(&meter, two);
     refused!(DomainMismatch, "linear_combination", linear_combination(&meter, &[(&poly, 1), (&other, 1)], two));
+}
+
+#[test]
+fn rejects_sums_with_factors_from_elsewhere() {
+    let meter = meter();
+    let (two, three) = (Basis::prefix(2), Basis::prefix(3));
+    let poly = values(&meter, two);
+    let factor = |ring, basis| Poly::zeros(&meter, Shape::evaluation(ring, basis)).unwrap();
+    let small = factor(Ring::cyclotomic(3), two);
+    let sums = |inputs: &[[&Poly<Meter>; 2]], factors: &[Vec<&Poly<Meter>>]| subring_sums(&meter, inputs, factors);
+    let input = [&poly, &poly];
+    assert_eq!(sums(&[input, input], &[vec![&small, &small]]).unwrap().len(), 1);
+    assert!(sums(&[], &[]).unwrap().is_empty() && sums(&[input], &[]).unwrap().is_empty());
+    refused!(LengthMismatch, "subring_sums", sums(&[], &[vec![]]));
+    refused!(LengthMismatch, "subring_sums", sums(&[input, input], &[vec![&small]]));
+    let more = values(&meter, three);
+    refused!(BasisMismatch, "subring_sums", sums(&[input, [&more, &more]], &[vec![&small, &small]]));
+    refused!(BasisMismatch, "subring_sums", sums(&[input], &[vec![&factor(Ring::cyclotomic(3), three)]]));
+    let untransformed = coefficients(&meter, two);
+    refused!(DomainMismatch, "subring_sums", sums(&[[&untransformed, &untransformed]], &[vec![&small]]));
+    let untransformed = Poly::zeros(&meter, Shape::coefficient(Ring::cyclotomic(3), two)).unwrap();
+    refused!(DomainMismatch, "subring_sums", sums(&[input], &[vec![&untransformed]]));
+    refused!(RingMismatch, "subring_sums", sums(&[input], &[vec![&factor(Ring::conjugate_invariant(3), two)]]));
+    let other = factor(Ring::cyclotomic(4), two);
+    refused!(RingMismatch, "subring_sums", sums(&[input, input], &[vec![&small, &other]]));
+    let half = factor(Ring::cyclotomic(7), two);
+    refused!(OutOfRange, "subring_sums", sums(&[[&half, &half]], &[vec![&poly]]));
 }
 
 #[test]

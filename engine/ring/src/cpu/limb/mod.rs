@@ -9,6 +9,7 @@ mod ifma;
 pub(super) mod inner_product;
 pub(super) mod parity;
 mod portable;
+pub(super) mod subring_sum;
 
 use super::base_conversion::OverflowRule;
 use crate::{InstructionSet, Modulus, galois_table::GaloisTable};

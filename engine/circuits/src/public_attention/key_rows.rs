@@ -1,0 +1,116 @@
+//! The rows of keys of a ciphertext of scores, and sums over them.
+
+use std::ops::Range;
+
+use fhe_ckks::Evaluator;
+
+use crate::error::{CircuitError, Result, refuse};
+use crate::layout::{RowModule, bit_reverse};
+use crate::window::Window;
+
+/// Where the keys of a block lie in the ciphertexts of its scores: in `rows` rows of slots, `stride` rows apart.
+#[derive(Clone, Debug)]
+pub struct KeyRows {
+    pub(super) module: RowModule,
+    /// Rows of slots from one key to the next.
+    pub(super) stride: usize,
+    /// Keys of a block.
+    pub(super) rows: usize,
+    /// Keys of all blocks.
+    pub(super) keys: usize,
+    /// Whether the bits of a key's row are reversed among the rows of slots.
+    pub(super) reversed: bool,
+    /// 1 in the slots of all query heads and all keys of a block, 0 in idle ones.
+    pub(super) live: Vec<f64>,
+}
+
+impl KeyRows {
+    /// Blocks of keys.
+    pub fn blocks(&self) -> usize {
+        self.keys.div_ceil(self.rows)
+    }
+
+    /// Row of a slot among the keys of its block.
+    pub fn row(&self, slot: usize) -> usize {
+        let row = self.module.slot_row(slot) / self.stride % self.rows;
+        if self.reversed { bit_reverse(row, self.rows) } else { row }
+    }
+
+    /// 1 in the slots of keys of a block, 0 in idle ones and in those of keys that pad the last block.
+    pub fn mask(&self, block: usize) -> Vec<f64> {
+        let keys = self.keys.saturating_sub(block * self.rows);
+        let masked = |(slot, &live): (usize, &f64)| if self.row(slot) < keys { live } else { 0.0 };
+        self.live.iter().enumerate().map(masked).collect()
+    }
+
+    /// Whether keys pad the last block.
+    pub fn is_padded(&self) -> bool {
+        !self.keys.is_multiple_of(self.rows)
+    }
+
+    /// Adds what `shift` says for each of some blocks; it is the same for all full ones, and encoded once for them.
+    pub(super) fn shifted<E: Evaluator>(
+        &self,
+        e: &E,
+        blocks: Range<usize>,
+        scores: &[E::Slots],
+        shift: impl Fn(usize) -> Vec<f64>,
+    ) -> Result<Vec<E::Slots>> {
+        let Some(first) = scores.first() else { return Ok(Vec::new()) };
+        let encoded = |block: usize| {
+            let shift = shift(block);
+            let moves = shift.iter().any(|&shift| shift != 0.0);
+            Ok::<_, CircuitError>(if moves { Some(e.add_plain(&e.subtract(first, first)?, &shift)?) } else { None })
+        };
+        let is_full = |block: usize| (block + 1) * self.rows <= self.keys;
+        let full = blocks.clone().find(|&block| is_full(block)).map(encoded).transpose()?.flatten();
+        let add = |(block, score): (usize, &E::Slots)| {
+            let own = if is_full(block) { None } else { encoded(block)? };
+            let shift = if is_full(block) { &full } else { &own };
+            Ok(shift.as_ref().map(|shift| e.add(score, shift)).transpose()?.unwrap_or_else(|| score.clone()))
+        };
+        blocks.zip(scores).map(add).collect()
+    }
+
+    /// Levels that [`KeyRows::normaliser`] takes: a mask on the sum, and one on the last block before it if keys pad it.
+    pub fn normaliser_levels(&self) -> usize {
+        1 + usize::from(self.is_padded())
+    }
+
+    /// The sum over all public keys of what stands in the slots of their scores: for every query head and token, in the rows of all
+    /// keys of its block; zero in idle slots. Takes [`KeyRows::normaliser_levels`] levels, and of rotations twice the binary logarithm
+    /// of the keys of a block.
+    ///
+    /// # Errors
+    /// If there is not one ciphertext for each block; those of the evaluator.
+    pub fn normaliser<E: Evaluator>(&self, e: &E, blocks: &[E::Slots]) -> Result<E::Slots> {
+        let (last, others) = match blocks.split_last() {
+            Some(split) if blocks.len() == self.blocks() => split,
+            _ => {
+                let remedy = "use the layout of the scores";
+                return Err(refuse("normaliser", "ciphertexts", blocks.len(), self.blocks(), remedy));
+            }
+        };
+        let mut sum: Option<E::Slots> = None;
+        let mut add = |x: E::Slots| {
+            sum = Some(match sum.take() {
+                None => x,
+                Some(sum) => e.add(&sum, &x)?,
+            });
+            Ok::<(), CircuitError>(())
+        };
+        others.iter().try_for_each(|x| add(x.clone()))?;
+        add(match self.is_padded() {
+            true => e.plain_combination(&[(last, &self.mask(self.blocks() - 1))])?,
+            false => last.clone(),
+        })?;
+        let Some(sum) = sum else { unreachable!("there is a last block") };
+        // From the first row on a window meets all keys of the block; there the sum is kept, and from there it is spread.
+        let (stride, length) = (self.stride, self.rows);
+        let sum = Window { stride, length, before: 0 }.sum(e, self.module, sum)?;
+        let first: Vec<f64> =
+            (self.live.iter().enumerate()).map(|(slot, &live)| if self.row(slot) == 0 { live } else { 0.0 }).collect();
+        let kept = e.plain_combination(&[(&sum, &first)])?;
+        Window { stride, length, before: length - 1 }.sum(e, self.module, kept)
+    }
+}

@@ -1,0 +1,78 @@
+//! Queries on their way into the public layout, outputs on their way back.
+
+use fhe_ckks::{Evaluator, PeriodicMatrix, Rotation};
+
+use super::layout::PublicLayout;
+use crate::attention::RotaryAngles;
+use crate::error::{Result, refuse};
+
+impl PublicLayout {
+    /// Queries from the layout of their projection with rotary positions in the public layout, times `range`. One level; rotations
+    /// exchange the fields, and the channels of a pair meet without any.
+    ///
+    /// # Errors
+    /// If the projection or the positions have another size; those of the evaluator.
+    pub fn place_queries<E: Evaluator>(
+        &self,
+        e: &E,
+        angles: &RotaryAngles,
+        projection: &[E::Slots],
+        range: f64,
+    ) -> Result<Vec<E::Slots>> {
+        const OPERATION: &str = "place_queries";
+        if projection.len() != self.ciphertexts() {
+            let remedy = "use the layout of the projection";
+            return Err(refuse(OPERATION, "ciphertexts", projection.len(), self.ciphertexts(), remedy));
+        }
+        angles.check(self.module().tokens(), self.head_dim())?;
+        let rotations: Vec<Rotation> = self.exchange_moves().map(|moves| self.exchange_rotation(moves)).collect();
+        let rotated: Vec<Vec<E::Slots>> =
+            projection.iter().map(|x| Ok(e.rotate_hoisted(x, &rotations)?)).collect::<Result<_>>()?;
+        let place = |ciphertext: usize| {
+            let sign = if self.has_first_channels(ciphertext) { -1.0 } else { 1.0 };
+            let turned = |turn: fn(f64) -> f64, factor: f64| {
+                self.plain(|_, row, position| {
+                    let pair = self.channel(ciphertext, row).map(|channel| channel % (self.head_dim() / 2));
+                    pair.map_or(0.0, |pair| factor * turn(angles.angle(position, pair)))
+                })
+            };
+            let (cosines, sines) = (turned(f64::cos, range), turned(f64::sin, sign * range));
+            let sources = [(&rotated[ciphertext], &cosines), (&rotated[self.partner(ciphertext)], &sines)];
+            let masked: Vec<(&E::Slots, Vec<f64>)> = (sources.into_iter())
+                .flat_map(|(rotated, plain)| rotated.iter().zip(self.exchange_moves()).map(move |x| (x, plain)))
+                .map(|((x, moves), plain)| (x, self.entries_moved(moves, plain)))
+                .collect();
+            let terms: Vec<_> = masked.iter().map(|(x, plain)| (*x, plain.as_slice())).collect();
+            Ok(e.plain_combination(&terms)?)
+        };
+        (0..self.ciphertexts()).map(place).collect()
+    }
+
+    /// Outputs from the public layout in that of a projection. One level.
+    ///
+    /// # Errors
+    /// Those of the evaluator.
+    pub fn collect_outputs<E: Evaluator>(&self, e: &E, outputs: &[E::Slots]) -> Result<Vec<E::Slots>> {
+        let rotations: Vec<Rotation> = self.exchange_moves().map(|moves| self.exchange_rotation(moves)).collect();
+        let first = *self.exchange_moves().start();
+        let fill = |_: usize, column: usize, numbers: &mut [f64]| {
+            for (index, number) in numbers.iter_mut().enumerate() {
+                *number = f64::from(u8::from(self.moves_to(index * self.run()) == first + column as i64));
+            }
+        };
+        // The masks depend on both exchanged fields.
+        let numbers = self.numbers() * self.module().half_tokens() / self.run();
+        let masks = PeriodicMatrix { rows: 1, run: self.run(), numbers, fill: &fill };
+        let collect = |x: &E::Slots| {
+            let rotated = e.rotate_hoisted(x, &rotations)?;
+            Ok(e.periodic_products(&rotated.iter().collect::<Vec<_>>(), &masks)?.remove(0))
+        };
+        outputs.iter().map(collect).collect()
+    }
+
+    /// The numbers of a plaintext at slots whose entry comes from so many distances away, zero elsewhere.
+    fn entries_moved(&self, moves: i64, plain: &[f64]) -> Vec<f64> {
+        let masked = |(slot, &number): (usize, &f64)| if self.moves_to(slot) == moves { number } else { 0.0 };
+        plain.iter().enumerate().map(masked).collect()
+    }
+}
