@@ -1,11 +1,15 @@
-//! Attention over lanes against the definition: every index map, in the clear.
+//! Attention over lanes against the definition: every index map in the clear, one head group encrypted.
 
+#[path = "support/encrypted.rs"]
+mod encrypted;
 mod support;
 
-use fhe_circuits::crossing::{climb_corrected, correct};
+use fhe_circuits::crossing::{SINE_LEVELS, climb_corrected, correct};
+use fhe_circuits::lane_attention::LanePair;
 use fhe_circuits::{LaneAttention, Layout, RotaryAngles};
-use fhe_ckks::{Clear, Client, Evaluator};
+use fhe_ckks::{CircuitShape, Client, LaneProducts, SlotArithmetic};
 use proptest::prelude::*;
+use encrypted::{Instance, SlotClient};
 use support::{Random, clear, close, shape};
 
 /// Sizes of one attention.
@@ -22,8 +26,8 @@ const BASE: f64 = 10_000.0;
 const UNIT: f64 = (1_u64 << 39) as f64;
 
 impl Case {
-    fn attention(&self) -> LaneAttention {
-        LaneAttention::new(&shape(self.log_degree), self.tokens, self.heads, self.key_value_heads, self.head_dim)
+    fn attention(&self, shape: &CircuitShape) -> LaneAttention {
+        LaneAttention::new(shape, self.tokens, self.heads, self.key_value_heads, self.head_dim)
             .unwrap()
     }
 
@@ -49,98 +53,103 @@ impl Case {
         (0..self.head_dim).map(|c| self.turned(q, head, c, query) * self.turned(k, head_of_key, c, key)).sum()
     }
 
-    /// A projection as corrected slots.
-    fn projected(
-        &self,
-        e: &Clear,
-        layout: &Layout,
-        tensor: &[f64],
-        levels: usize,
-    ) -> Vec<<Clear as fhe_ckks::SlotArithmetic>::Slots> {
-        let full = shape(self.log_degree).full_scale;
-        let encrypted: Vec<_> =
-            layout.pack(tensor).unwrap().iter().map(|packed| e.encrypt(packed, full).unwrap()).collect();
-        climb_corrected(e, &encrypted, levels).unwrap()
+    /// Queries, keys and values.
+    fn inputs(&self) -> [Vec<f64>; 3] {
+        let mut random = Random::new(5);
+        [self.heads, self.key_value_heads, self.key_value_heads]
+            .map(|heads| random.vector(heads * self.head_dim * self.tokens))
     }
 
-    fn check(&self) {
-        let (e, attention, shape) = (clear(&shape(self.log_degree)), self.attention(), shape(self.log_degree));
-        let layout = attention.layout();
-        let mut random = Random::new(5);
-        let q = random.vector(self.heads * self.head_dim * self.tokens);
-        let [k, v] = [(); 2].map(|()| random.vector(self.key_value_heads * self.head_dim * self.tokens));
-        let angles = RotaryAngles::new(BASE, self.head_dim, (0..self.tokens).collect());
-        let factors = LaneAttention::FACTOR_LEVELS;
-        let levels = |own: usize| own + factors;
+    /// Any function of scores stands for probabilities.
+    fn weight(head: usize, query: usize, key: usize) -> f64 {
+        ((3 * head + 5 * query + 7 * key) as f64).sin()
+    }
 
-        let queries = self.projected(&e, &layout.queries().unwrap(), &q, levels(LaneAttention::QUERY_LEVELS));
-        let queries = attention.place_queries(&e, &angles, &queries, 0.5).unwrap();
-        let keys = self.projected(&e, &layout.keys().unwrap(), &k, levels(LaneAttention::KEY_LEVELS));
-        let keys = attention.place_keys(&e, &angles, &keys, 0.5).unwrap();
-        let scores = attention.scores(&e, &queries, &keys, [UNIT, UNIT]).unwrap();
+    /// Opened scores, and the output in slots, from coefficients; both in units of their own.
+    fn run<E: LaneProducts, C: Client<E>>(&self, e: &E, client: &C) -> (Vec<E::Slots>, Vec<E::Slots>) {
+        let (attention, shape) = (self.attention(e.shape()), e.shape().clone());
+        let layout = attention.layout();
+        let [q, k, v] = self.inputs();
+        let angles = RotaryAngles::new(BASE, self.head_dim, (0..self.tokens).collect());
+        let projected = |layout: Layout, tensor: &[f64], levels: usize| {
+            let packed = layout.pack(tensor).unwrap();
+            let encrypted: Vec<_> =
+                packed.iter().map(|packed| client.encrypt(packed, shape.full_scale).unwrap()).collect();
+            climb_corrected(e, &encrypted, levels + LaneAttention::FACTOR_LEVELS).unwrap()
+        };
+        let raised = |products: &[E::Coefficients], levels: usize| {
+            let raised = e.half_bootstrap(&products.iter().collect::<Vec<_>>(), SINE_LEVELS + levels).unwrap();
+            correct(e, &raised).unwrap()
+        };
+
+        let queries = projected(layout.queries().unwrap(), &q, LaneAttention::QUERY_LEVELS);
+        let queries = attention.place_queries(e, &angles, &queries, 0.5).unwrap();
+        let keys = projected(layout.keys().unwrap(), &k, LaneAttention::KEY_LEVELS);
+        let keys = attention.place_keys(e, &angles, &keys, 0.5).unwrap();
+        let scores = attention.scores(e, &queries, &keys, [UNIT, UNIT]).unwrap();
         assert_eq!(scores.len(), layout.sets() * layout.score_ciphertexts());
         let unit = UNIT * UNIT / shape.lane_divisor;
-        assert!(scores.iter().all(|score| (e.unit(score) / unit - 1.0).abs() < 1e-12));
+        assert!(scores.iter().all(|score| (e.unit(score) / unit - 1.0).abs() < 1e-9));
+        // One level for the lanes, one for the weights, one for the factors.
+        let opened = attention.open_scores(e, &raised(&scores, 2 + LaneAttention::FACTOR_LEVELS)).unwrap();
 
-        let opened = {
-            let raised = e.half_bootstrap(&scores.iter().collect::<Vec<_>>(), 3 + factors + 1).unwrap();
-            attention.open_scores(&e, &correct(&e, &raised).unwrap()).unwrap()
-        };
         let normal = shape.full_scale / unit;
-        for (number, slots) in opened.iter().enumerate() {
-            let (set, ciphertext) = (number / layout.score_ciphertexts(), number % layout.score_ciphertexts());
-            let mut seen = 0;
-            for (slot, pair) in layout.pairs(set, ciphertext) {
-                let expected = 0.25 * self.score(&q, &k, pair.head, pair.query, pair.key);
-                let found = slots.values()[slot].re * normal;
-                assert!((found - expected).abs() < 1e-6, "{self:?} {pair:?}: {found}, expected {expected}");
-                seen += 1;
-            }
-            assert!(seen > 0);
-        }
-
-        // Any function of the scores stands for probabilities; padding heads must be zero.
-        let weights = |head: usize, query: usize, key: usize| ((3 * head + 5 * query + 7 * key) as f64).sin();
         let probabilities: Vec<_> = (opened.iter().enumerate())
             .map(|(number, slots)| {
                 let (set, ciphertext) = (number / layout.score_ciphertexts(), number % layout.score_ciphertexts());
-                let plain =
-                    layout.score_plain(set, ciphertext, |pair| normal * weights(pair.head, pair.query, pair.key));
-                e.plain_combination(&[(slots, &plain)]).unwrap()
+                let weight = |pair: LanePair| normal * Self::weight(pair.head, pair.query, pair.key);
+                e.plain_combination(&[(slots, &layout.score_plain(set, ciphertext, weight))]).unwrap()
             })
             .collect();
-        let values = self.projected(&e, &layout.keys().unwrap(), &v, levels(LaneAttention::KEY_LEVELS));
-        let values = attention.place_values(&e, &values, 1.0).unwrap();
-        let units = [UNIT / 16.0, UNIT];
-        let outputs = attention.weighted_values(&e, &probabilities, &values, units).unwrap();
-        let unit = units[0] * units[1] / shape.lane_divisor;
-        let raised = e.half_bootstrap(&outputs.iter().collect::<Vec<_>>(), 2 + LaneAttention::OUTPUT_LEVELS).unwrap();
-        let opened = attention.open_output(&e, &correct(&e, &raised).unwrap()).unwrap();
-        let normal = shape.full_scale / unit;
-        let packed: Vec<Vec<f64>> = (opened.iter())
+        let values = projected(layout.keys().unwrap(), &v, LaneAttention::KEY_LEVELS);
+        let values = attention.place_values(e, &values, 1.0).unwrap();
+        let outputs = attention.weighted_values(e, &probabilities, &values, [UNIT / 16.0, UNIT]).unwrap();
+        let output = attention.open_output(e, &raised(&outputs, LaneAttention::OUTPUT_LEVELS)).unwrap();
+        assert_eq!(e.level(&output[0]).0, shape.slots_to_coefficients_levels);
+        (opened, output)
+    }
+
+    /// Both products against the definition, to these tolerances.
+    fn compare(&self, shape: &CircuitShape, (scores, output): (&[Vec<f64>], &[Vec<f64>]), tolerances: [f64; 2]) {
+        let attention = self.attention(shape);
+        let layout = attention.layout();
+        let [q, k, v] = self.inputs();
+        let unit = UNIT * UNIT / shape.lane_divisor;
+        let mut seen = 0;
+        for (number, slots) in scores.iter().enumerate() {
+            let (set, ciphertext) = (number / layout.score_ciphertexts(), number % layout.score_ciphertexts());
+            for (slot, pair) in layout.pairs(set, ciphertext) {
+                let expected = 0.25 * self.score(&q, &k, pair.head, pair.query, pair.key);
+                let found = slots[slot] * shape.full_scale / unit;
+                let wrong = (found - expected).abs();
+                assert!(wrong < tolerances[0], "{self:?} {pair:?}: {found}, expected {expected}");
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, self.heads * self.tokens * self.tokens);
+
+        let packed: Vec<Vec<f64>> = (output.iter())
             .map(|slots| {
-                let coefficient = |p: usize| slots.values()[shape.slot_of_coefficient(p)].re * normal;
+                let coefficient = |p: usize| slots[shape.slot_of_coefficient(p)] * 16.0 * shape.full_scale / unit;
                 (0..shape.degree).map(coefficient).collect()
             })
             .collect();
         let found = layout.queries().unwrap().unpack(&packed).unwrap();
         let mut expected = Vec::with_capacity(found.len());
         for head in 0..self.heads {
-            let sums: Vec<Vec<f64>> = (0..self.tokens)
-                .map(|query| {
-                    (0..self.tokens)
-                        .map(|key| 0.25 * self.score(&q, &k, head, query, key) * weights(head, query, key))
-                        .collect()
-                })
+            let probability =
+                |query, key| 0.25 * self.score(&q, &k, head, query, key) * Self::weight(head, query, key);
+            let rows: Vec<Vec<f64>> = (0..self.tokens)
+                .map(|query| (0..self.tokens).map(|key| probability(query, key)).collect())
                 .collect();
             for channel in 0..self.head_dim {
-                for sums in &sums {
-                    let terms = sums.iter().enumerate();
+                for row in &rows {
+                    let terms = row.iter().enumerate();
                     expected.push(terms.map(|(key, p)| p * self.at(&v, self.key_head(head), channel, key)).sum());
                 }
             }
         }
-        close(&found, &expected, 1e-5);
+        close(&found, &expected, tolerances[1]);
     }
 }
 
@@ -157,7 +166,28 @@ const CASES: [Case; 7] = [
 
 #[test]
 fn attention_is_that_of_every_head() {
-    CASES.iter().for_each(Case::check);
+    for case in &CASES {
+        let shape = shape(case.log_degree);
+        let e = clear(&shape);
+        let (scores, output) = case.run(&e, &e);
+        let numbers = |slots: &[_]| slots.iter().map(|x| e.numbers(x)).collect::<Vec<_>>();
+        case.compare(&shape, (&numbers(&scores), &numbers(&output)), [1e-6, 1e-5]);
+    }
+}
+
+/// One head group under encryption, planned without data: the clear circuit executes the same operations.
+#[test]
+fn encrypted_attention_is_that_of_every_head() {
+    let (case, instance) = (CASES[0], Instance::new("n11-toy"));
+    let shape = instance.parameters.shape().clone();
+    let (planner, metered) = instance.planner();
+    case.run(&planner, &metered);
+    let server = instance.server(&planner);
+    let (scores, output) = case.run(&server, &instance.client);
+    assert_eq!(server.counts(), planner.counts());
+    assert_eq!(server.key_switches(), planner.key_switches());
+    let numbers = |slots: &[_]| slots.iter().map(|x| instance.client.numbers(x)).collect::<Vec<_>>();
+    case.compare(&shape, (&numbers(&scores), &numbers(&output)), [2e-3, 2e-2]);
 }
 
 proptest! {
@@ -207,10 +237,11 @@ fn rejects_sizes_that_do_not_fit() {
 #[test]
 fn rejects_operands_of_other_layouts() {
     let case = CASES[0];
-    let (e, attention) = (clear(&shape(11)), case.attention());
+    let (e, attention) = (clear(&shape(11)), case.attention(&shape(11)));
     let angles = RotaryAngles::new(BASE, case.head_dim, (0..case.tokens).collect());
     let short = RotaryAngles::new(BASE, case.head_dim, vec![0]);
-    let slots = case.projected(&e, &attention.layout().keys().unwrap(), &vec![0.1; 2 * 16 * 16], 5);
+    let packed = attention.layout().keys().unwrap().pack(&[0.1; 2 * 16 * 16]).unwrap();
+    let slots: Vec<_> = packed.iter().map(|packed| e.slots(&e, packed, 6)).collect();
     assert!(attention.place_queries(&e, &short, &slots, 1.0).is_err());
     assert!(attention.place_queries(&e, &angles, &[], 1.0).is_err());
     assert!(attention.place_keys(&e, &short, &slots, 1.0).is_err());
