@@ -4,12 +4,12 @@
 mod encrypted;
 mod support;
 
+use encrypted::{Instance, SlotClient};
 use fhe_circuits::crossing::{SINE_LEVELS, climb_corrected, correct};
 use fhe_circuits::lane_attention::LanePair;
 use fhe_circuits::{LaneAttention, Layout, RotaryAngles};
 use fhe_ckks::{CircuitShape, Client, LaneProducts, SlotArithmetic};
 use proptest::prelude::*;
-use encrypted::{Instance, SlotClient};
 use support::{Random, clear, close, shape};
 
 /// Sizes of one attention.
@@ -27,8 +27,7 @@ const UNIT: f64 = (1_u64 << 39) as f64;
 
 impl Case {
     fn attention(&self, shape: &CircuitShape) -> LaneAttention {
-        LaneAttention::new(shape, self.tokens, self.heads, self.key_value_heads, self.head_dim)
-            .unwrap()
+        LaneAttention::new(shape, self.tokens, self.heads, self.key_value_heads, self.head_dim).unwrap()
     }
 
     /// Heads x channels x tokens.
@@ -137,11 +136,9 @@ impl Case {
         let found = layout.queries().unwrap().unpack(&packed).unwrap();
         let mut expected = Vec::with_capacity(found.len());
         for head in 0..self.heads {
-            let probability =
-                |query, key| 0.25 * self.score(&q, &k, head, query, key) * Self::weight(head, query, key);
-            let rows: Vec<Vec<f64>> = (0..self.tokens)
-                .map(|query| (0..self.tokens).map(|key| probability(query, key)).collect())
-                .collect();
+            let probability = |query, key| 0.25 * self.score(&q, &k, head, query, key) * Self::weight(head, query, key);
+            let rows: Vec<Vec<f64>> =
+                (0..self.tokens).map(|query| (0..self.tokens).map(|key| probability(query, key)).collect()).collect();
             for channel in 0..self.head_dim {
                 for row in &rows {
                     let terms = row.iter().enumerate();
