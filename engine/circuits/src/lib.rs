@@ -1,10 +1,11 @@
 //! Homomorphic circuits, written once over any [`Evaluator`](fhe_ckks::Evaluator).
 //!
-//! A decoder layer is made of five kinds of work, each with a module here:
+//! A decoder layer is made of six kinds of work, each with a module here:
 //!
 //! * [`matrix_product`]: public weights times encrypted tensors, at the lowest modulus, by plain matrix products on
 //!   module rows (Bae, Cheon, Hanrot, Park and Stehlé, CRYPTO 2024);
 //! * [`vector_product`]: public weights times the vector of a single token, which must not pay for a block of them;
+//! * [`sparse_map`]: moving what one circuit leaves to where the next one wants it, by rotations;
 //! * [`attention`]: products of two encrypted tensors, over slots;
 //! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
@@ -31,10 +32,11 @@ pub mod matrix_product;
 pub mod rms_norm;
 pub mod silu;
 pub mod softmax;
+pub mod sparse_map;
 pub mod vector_product;
 mod window;
 
-pub use attention::{RotaryAngles, ScoreMap, SlotAttention};
+pub use attention::{CacheLayout, KeyValueCache, RotaryAngles, ScoreMap, SlotAttention};
 pub use crossing::Distortion;
 pub use error::{CircuitError, Result};
 pub use interval::Interval;
@@ -43,4 +45,5 @@ pub use matrix_product::{QuantisedMatrix, split_rows};
 pub use rms_norm::RmsNorm;
 pub use silu::GatedSilu;
 pub use softmax::{Softmax, SoftmaxVariant, SoftmaxWindows};
+pub use sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
 pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, split_vector};

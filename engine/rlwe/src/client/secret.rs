@@ -114,7 +114,7 @@ impl ClientSecrets {
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring_of_key(id);
+        let ring = self.parameters.key_ring(id);
         let coefficients = match *id {
             KeyId::Relinearisation(kind) => return self.main(backend, kind, basis)?.square(),
             KeyId::Galois(kind, _) => return self.main(backend, kind, basis),
@@ -144,7 +144,7 @@ impl ClientSecrets {
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring_of_key(id);
+        let ring = self.parameters.key_ring(id);
         match *id {
             KeyId::Relinearisation(_) | KeyId::Raise(_) | KeyId::ToReal(_) | KeyId::Packing { .. } => {
                 self.main(backend, id.ring(), basis)

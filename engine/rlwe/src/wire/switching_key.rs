@@ -22,7 +22,7 @@ pub(super) fn rows_bytes(id: &KeyId, shape: &KeyShape, parameters: &Parameters) 
 }
 
 fn row_shape(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Shape {
-    Shape::evaluation(parameters.ring_of_key(id), shape.basis())
+    Shape::evaluation(parameters.key_ring(id), shape.basis())
 }
 
 /// Refuses a key that no circuit under these parameters could use, or that the security table forbids.
@@ -47,7 +47,7 @@ pub(super) fn check(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Re
 fn check_name(id: &KeyId, parameters: &Parameters) -> Result<(), RlweError> {
     let small = parameters.small_ring().degree();
     let exponent = |element: GaloisElement| {
-        let order = order(parameters.ring_of_key(id));
+        let order = order(parameters.key_ring(id));
         if element.exponent() < order {
             return Ok(());
         }
@@ -131,7 +131,7 @@ impl<B: Backend, W: Write> Outgoing<'_, B, W> {
             KeyId::ToComplex(parity, element) => (8, element.exponent(), parity as u64),
             KeyId::RingSwitch => (5, 0, 0),
             KeyId::Packing { tokens, block } => (6, tokens as u64, block as u64),
-            KeyId::SmallGalois(element) => (9, element.exponent(), 0),
+            KeyId::SmallGalois(element) => (13, element.exponent(), 0),
         };
         self.bytes(&[name])?;
         self.bytes(&first.to_le_bytes())?;
@@ -178,10 +178,15 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
             }
             (5, 0, 0) => KeyId::RingSwitch,
             (6, tokens, block) => KeyId::Packing { tokens: index(tokens)?, block: index(block)? },
-            (9, exponent, 0) => KeyId::SmallGalois(self.galois_element(self.parameters.small_ring(), exponent)?),
+            (13, exponent, 0) => KeyId::SmallGalois(self.galois_element(self.parameters.small_ring(), exponent)?),
             _ => {
                 let found = format!("{name} with the indices {first} and {second}");
-                return refused("key name", found, "1 to 9 with zero for indices it does not have", SENDER_AT_FAULT);
+                return refused(
+                    "key name",
+                    found,
+                    "1 to 8 or 13 with zero for indices it does not have",
+                    SENDER_AT_FAULT,
+                );
             }
         };
         let basis = self.basis()?;

@@ -29,7 +29,7 @@ fn names(parameters: &Parameters) -> Vec<(KeyId, [u64; 3])> {
         (KeyId::Raise(complex), [4, complex.exponent(), 0]),
         (KeyId::RingSwitch, [5, 0, 0]),
         (packing, [6, 8, 3]),
-        (KeyId::SmallGalois(small), [9, small.exponent(), 0]),
+        (KeyId::SmallGalois(small), [13, small.exponent(), 0]),
         (KeyId::ToReal(Part::Real), [7, 0, 0]),
         (KeyId::ToReal(Part::Imaginary), [7, 0, 1]),
         (KeyId::ToComplex(Parity::Even, complex), [8, complex.exponent(), 0]),
@@ -76,7 +76,7 @@ fn a_set_holds_every_name_and_one_name_by_each_special_modulus() {
     let found = KeyStore::<Cpu>::read(backend, parameters, &mut bytes.as_slice()).expect("read");
     assert!(bytes == written(|out| found.write(backend, parameters, out)), "the set is written alike");
     for (id, required) in requests.iter() {
-        let key = found.get(backend, parameters.ring_of_key(id), *id, *required).expect("held");
+        let key = found.get(backend, parameters.key_ring(id), *id, *required).expect("held");
         assert_eq!((key.id(), key.shape()), (*id, *required));
     }
 }
@@ -106,7 +106,7 @@ fn rejects_names_and_indices_that_no_key_has() {
         })))
         .0
     };
-    for name in [0, 10, 255] {
+    for name in [0, 14, 255] {
         assert_eq!(forged(name, 0, 0), "key name", "{name}");
     }
     // An index that its name does not have, or beyond what it counts.
@@ -123,7 +123,7 @@ fn rejects_names_and_indices_that_no_key_has() {
         (7, 5, 0),
         (7, 0, 2),
         (8, 5, 2),
-        (9, 5, 1),
+        (13, 5, 1),
     ] {
         assert_eq!(forged(name, first, second), "key name", "{name} with {first} and {second}");
     }
@@ -137,13 +137,13 @@ fn rejects_names_and_indices_that_no_key_has() {
         assert_eq!(forged(2, exponent, 1), "Galois exponent", "{exponent}");
     }
     for exponent in [0, 4, 65, u64::MAX] {
-        assert_eq!(forged(9, exponent, 0), "Galois exponent", "{exponent} of the small ring");
+        assert_eq!(forged(13, exponent, 0), "Galois exponent", "{exponent} of the small ring");
     }
     for (tokens, block, what) in [(0, 0, "packing tokens"), (12, 0, "packing tokens"), (8, 4, "packing block")] {
         assert_eq!(forged(6, tokens, block), what);
     }
     // The gadget goes with the name: these keys are of one row by themselves, not of one digit.
-    for (name, first) in [(3, 0), (4, 5), (5, 0), (6, 8), (9, 5)] {
+    for (name, first) in [(3, 0), (4, 5), (5, 0), (6, 8), (13, 5)] {
         assert_eq!(forged(name, first, 0), "gadget", "{name}");
     }
 }
