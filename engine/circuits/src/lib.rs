@@ -1,13 +1,14 @@
 //! Homomorphic circuits, written once over any [`Evaluator`](fhe_ckks::Evaluator).
 //!
-//! A decoder layer is made of five kinds of work, each with a module here:
+//! A decoder layer is made of six kinds of work, each with a module here:
 //!
 //! * [`matrix_product`]: public weights times encrypted tensors, at the lowest modulus, by plain matrix products on
 //!   module rows (Bae, Cheon, Hanrot, Park and Stehlé, CRYPTO 2024);
 //! * [`vector_product`]: public weights times the vector of a single token, which must not pay for a block of them;
 //! * [`lane_attention`]: products of two encrypted tensors, all heads at once, in the lanes of small ciphertexts (Cheon, Kang and Lee,
-//!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks;
+//!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks and for the query of a single token;
 //! * [`public_attention`]: products of encrypted queries with many public keys and values;
+//! * [`sparse_map`]: moving what one circuit leaves to where the next one wants it, by rotations;
 //! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
 //!
@@ -35,10 +36,11 @@ pub mod public_attention;
 pub mod rms_norm;
 pub mod silu;
 pub mod softmax;
+pub mod sparse_map;
 pub mod vector_product;
 mod window;
 
-pub use attention::{RotaryAngles, ScoreMap, SlotAttention};
+pub use attention::{CacheLayout, KeyValueCache, RotaryAngles, ScoreMap, SlotAttention};
 pub use crossing::Distortion;
 pub use error::{CircuitError, Result};
 pub use interval::Interval;
@@ -49,4 +51,5 @@ pub use public_attention::{KeyRows, PublicCache, PublicLayout, PublicProducts, S
 pub use rms_norm::RmsNorm;
 pub use silu::GatedSilu;
 pub use softmax::{Softmax, SoftmaxVariant, SoftmaxWindows};
+pub use sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
 pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, split_vector};

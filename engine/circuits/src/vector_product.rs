@@ -18,6 +18,12 @@
 //! half, `[c: 8 bits reversed | 3 zero bits]` in each of sixteen stretches of 2048 slots, `J` reversed; a product has its channels in the first
 //! 2048 slots of each half, the highest bit of the channel being the half and the others reversed.
 //!
+//! What comes from one side to the other is a [`SparseMap`](crate::SparseMap), at a level; channels can be in any order, which decides how many
+//! rotations it takes.
+//!
+//! The noise of the input's ring switch lies in every coefficient of a part, also behind its block, and all of it meets weights:
+//! a product has the noise of `n` entries for each part, as though rows were `n / block` times as long.
+//!
 //! A larger block takes fewer input ciphertexts and more key switches, one for almost every entry of a block; the number of weight
 //! polynomials, which is most of the work, stays the same.
 
@@ -25,6 +31,7 @@ use fhe_ckks::{CircuitShape, Evaluator, IntegerMatrix, MatrixShape, Packing};
 
 use crate::error::{Result, refuse};
 use crate::matrix_product::integer_scale;
+use crate::sparse_map::SlotPlace;
 
 /// Where one channel lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +50,8 @@ pub struct VectorLayout {
     shape: CircuitShape,
     block: usize,
     places: Vec<VectorPlace>,
+    /// The row of weights, or the column, of each channel.
+    order: Vec<usize>,
     ciphertexts: usize,
 }
 
@@ -63,8 +72,13 @@ impl VectorLayout {
             let (part, entry) = (channel / block, channel % block);
             Self::place_in(shape, part / group, part % group + group * entry)
         };
-        let places = (0..channels).map(place).collect();
-        Ok(Self { shape: shape.clone(), block, places, ciphertexts: channels.div_ceil(block * group) })
+        Ok(Self {
+            shape: shape.clone(),
+            block,
+            places: (0..channels).map(place).collect(),
+            order: (0..channels).collect(),
+            ciphertexts: channels.div_ceil(block * group),
+        })
     }
 
     /// The product of so many rows with a vector of this layout.
@@ -84,8 +98,38 @@ impl VectorLayout {
             let coefficient = stride * (row % results) + self.block * (row / results);
             Self::place_in(&self.shape, number / group, number % group + group * coefficient)
         };
-        let places = (0..channels).map(place).collect();
-        Ok(Self { places, ciphertexts: channels.div_ceil(self.shape.degree), ..self.clone() })
+        Ok(Self {
+            shape: self.shape.clone(),
+            block: self.block,
+            places: (0..channels).map(place).collect(),
+            order: (0..channels).collect(),
+            ciphertexts: channels.div_ceil(self.shape.degree),
+        })
+    }
+
+    /// The same places with their channels in another order: channel `c` where channel `order[c]` was. Weights are arranged
+    /// accordingly, at no cost; [`crate::sparse_map::fewest_rotations`] finds orders.
+    ///
+    /// # Errors
+    /// Unless every channel occurs once.
+    pub fn reordered(&self, order: &[usize]) -> Result<Self> {
+        let mut seen = vec![false; self.channels()];
+        let known =
+            order.iter().all(|&channel| seen.get_mut(channel).is_some_and(|seen| !std::mem::replace(seen, true)));
+        if !known || order.len() != self.channels() {
+            let (found, required) = (format!("{} channels", order.len()), format!("each of {} once", self.channels()));
+            return Err(refuse("VectorLayout::reordered", "order", found, required, "pass a permutation"));
+        }
+        Ok(Self {
+            places: order.iter().map(|&channel| self.places[channel]).collect(),
+            order: order.iter().map(|&channel| self.order[channel]).collect(),
+            ..self.clone()
+        })
+    }
+
+    /// The slot of every channel.
+    pub fn slot_places(&self) -> Vec<SlotPlace> {
+        self.places.iter().map(|place| SlotPlace { ciphertext: place.ciphertext, slot: place.slot }).collect()
     }
 
     fn place_in(shape: &CircuitShape, ciphertext: usize, coefficient: usize) -> VectorPlace {
@@ -193,30 +237,38 @@ impl VectorProduct {
     /// largest weight becomes the largest integer `2^(bits-1) - 1`.
     ///
     /// # Errors
-    /// If the number of weights is no multiple of the input's channels, a weight is not finite, or `bits` is not in 2..=15.
-    pub fn quantise(weights: &[f32], input: &VectorLayout, bits: u32) -> Result<Self> {
+    /// If the output is no [`VectorLayout::product`] of the input, the number of weights is another one, a weight is not finite, or `bits` is not
+    /// in 2..=15.
+    pub fn quantise(weights: &[f32], output: &VectorLayout, input: &VectorLayout, bits: u32) -> Result<Self> {
         const OPERATION: &str = "VectorProduct::quantise";
-        let columns = input.channels();
-        if weights.is_empty() || !weights.len().is_multiple_of(columns) {
-            let required = format!("whole rows of {columns}");
-            return Err(refuse(OPERATION, "entries", weights.len(), required, "use the layout of the input"));
+        let (outputs, inputs) = (output.channels(), input.channels());
+        if weights.len() != outputs * inputs {
+            let required = format!("{outputs} rows of {inputs}");
+            return Err(refuse(OPERATION, "entries", weights.len(), required, "use the layouts of both vectors"));
+        }
+        if output.block != input.block || output.shape != input.shape {
+            let (found, required) = (format!("of blocks of {}", output.block), format!("of blocks of {}", input.block));
+            return Err(refuse(OPERATION, "output", found, required, "take the product of the input's layout"));
         }
         let scale = integer_scale(OPERATION, weights, bits)?;
         let mut squares = 0.0;
-        let mut integer = |weight: &f32| {
-            let integer = (f64::from(*weight) * scale).round();
-            squares += (f64::from(*weight) - integer / scale).powi(2);
-            integer as i16
-        };
-        let integers = (weights.chunks(columns * input.shape.small_degree))
+        let mut entries = vec![0_i16; weights.len()];
+        for (row, &to) in weights.chunks_exact(inputs).zip(&output.order) {
+            for (&weight, &from) in row.iter().zip(&input.order) {
+                let integer = (f64::from(weight) * scale).round();
+                squares += (f64::from(weight) - integer / scale).powi(2);
+                entries[to * inputs + from] = integer as i16;
+            }
+        }
+        let integers = (entries.chunks(inputs * input.shape.small_degree))
             .map(|rows| {
-                let shape = MatrixShape { rows: rows.len() / columns, columns };
-                IntegerMatrix::new(shape, rows.iter().map(&mut integer).collect())
+                let shape = MatrixShape { rows: rows.len() / inputs, columns: inputs };
+                IntegerMatrix::new(shape, rows.to_vec())
                     .ok_or_else(|| refuse(OPERATION, "entries", "another number", "rows x columns", "report this"))
             })
             .collect::<Result<_>>()?;
-        let output = input.product(weights.len() / columns)?;
-        Ok(Self { integers, scale, rms_error: (squares / weights.len() as f64).sqrt(), output })
+        let rms_error = (squares / weights.len() as f64).sqrt();
+        Ok(Self { integers, scale, rms_error, output: output.clone() })
     }
 
     /// The integer that stands for the weight 1; a product multiplies the unit by it.

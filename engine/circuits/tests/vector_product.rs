@@ -66,9 +66,17 @@ proptest! {
         let weights = random_weights(&mut random, inputs * outputs);
         let vector = random.vector(inputs);
         let Ok(input) = VectorLayout::input(&shape, inputs, ciphertexts) else { return Ok(()) };
-        let matrix = VectorProduct::quantise(&weights, &input, BITS).unwrap();
-        let output = matrix.output().clone();
-        prop_assert_eq!(&output, &input.product(outputs).unwrap());
+        // Both sides in another order.
+        let shuffled = |random: &mut Random, layout: &VectorLayout| {
+            let keys = random.vector(layout.channels());
+            let mut order: Vec<usize> = (0..keys.len()).collect();
+            order.sort_by(|&a, &b| keys[a].total_cmp(&keys[b]));
+            layout.reordered(&order).unwrap()
+        };
+        let output = shuffled(&mut random, &input.product(outputs).unwrap());
+        let input = shuffled(&mut random, &input);
+        let matrix = VectorProduct::quantise(&weights, &output, &input, BITS).unwrap();
+        prop_assert_eq!(matrix.output(), &output);
 
         let unit = (1_u64 << 26) as f64;
         let encrypted: Vec<_> = input.pack(&vector).unwrap().iter().map(|x| e.encrypt(x, unit).unwrap()).collect();
@@ -126,7 +134,8 @@ fn a_turn_from_slots_to_slots() {
     let weights = random_weights(&mut random, inputs * outputs);
     let vector = random.vector(inputs);
     let input = VectorLayout::input(&shape, inputs, 1).unwrap();
-    let matrix = VectorProduct::quantise(&weights, &input, 12).unwrap();
+    let output = input.product(outputs).unwrap();
+    let matrix = VectorProduct::quantise(&weights, &output, &input, 12).unwrap();
     let expected = product(&weights, &vector);
     let range = expected.iter().fold(0.0, |range: f64, y| range.max(y.abs())) * 1.1;
     let unit = shape.full_scale / range / matrix.scale();
@@ -174,6 +183,9 @@ fn rejects_vectors_of_another_size() {
     assert!(VectorLayout::input(&shape, shape.degree + 1, 1).is_err());
     let layout = VectorLayout::input(&shape, 100, 1).unwrap();
     assert!(layout.product(0).is_err());
+    for order in [vec![], (0..99).collect(), vec![0; 100], (1..101).collect()] {
+        assert!(layout.reordered(&order).is_err());
+    }
     assert!(layout.pack(&[0.0; 99]).is_err());
     assert!(layout.pack_slots(&[0.0; 101]).is_err());
     assert!(layout.unpack(&[vec![0.0; 511]]).is_err());
@@ -185,7 +197,10 @@ fn rejects_vectors_of_another_size() {
 fn rejects_weights_of_another_width_or_not_finite() {
     let shape = shape(9);
     let layout = VectorLayout::input(&shape, 10, 1).unwrap();
-    let quantise = |weights: &[f32], bits| VectorProduct::quantise(weights, &layout, bits);
+    let output = layout.product(2).unwrap();
+    let quantise = |weights: &[f32], bits| VectorProduct::quantise(weights, &output, &layout, bits);
+    let other_blocks = VectorLayout::input(&shape, 100, 1).unwrap().product(2).unwrap();
+    assert!(VectorProduct::quantise(&[1.0; 20], &other_blocks, &layout, 13).is_err());
     assert!(quantise(&[], 13).is_err());
     assert!(quantise(&[0.0; 25], 13).is_err());
     assert!(quantise(&[f32::NAN; 20], 13).is_err());

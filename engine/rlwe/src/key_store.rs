@@ -7,7 +7,7 @@ use std::{
 
 use fhe_ring::{Backend, Poly, Ring, Shape};
 
-use crate::{KeyId, KeyRequests, KeyShape, RlweError, SwitchingKey};
+use crate::{KeyId, KeyRequests, KeyShape, Parameters, RlweError, SwitchingKey};
 
 /// By name and number of special primes.
 type Keys<B> = HashMap<(KeyId, usize), Arc<SwitchingKey<B>>>;
@@ -39,9 +39,9 @@ impl<B: Backend> KeyStore<B> {
     }
 
     /// Bytes of all keys held.
-    pub fn bytes(&self) -> usize {
+    pub fn bytes(&self, parameters: &Parameters) -> usize {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.values().flat_map(|key| &key.rows).flatten().map(|half| 8 * half.shape().words()).sum()
+        keys.values().map(|key| 8 * key.shape.words(parameters.key_ring(&key.id).degree())).sum()
     }
 
     /// Every key held, in the order of names.

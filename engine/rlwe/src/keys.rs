@@ -93,7 +93,7 @@ impl KeyId {
         }
     }
 
-    /// The kind of the ring that the key lives in; [`Parameters::ring_of_key`] knows its degree.
+    /// The kind of the ring that the key lives in; [`Parameters::key_ring`] knows its degree.
     pub fn ring(&self) -> RingKind {
         match self {
             Self::Relinearisation(ring) | Self::Galois(ring, _) => *ring,
@@ -239,7 +239,7 @@ impl KeyRequests {
 
     /// Bytes of all keys once expanded.
     pub fn bytes(&self, parameters: &Parameters) -> usize {
-        self.iter().map(|(id, shape)| 8 * shape.words(parameters.ring_of_key(id).degree())).sum()
+        self.iter().map(|(id, shape)| 8 * shape.words(parameters.key_ring(id).degree())).sum()
     }
 }
 

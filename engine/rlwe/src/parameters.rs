@@ -169,7 +169,7 @@ impl Parameters {
     }
 
     /// The ring that a key lives in.
-    pub fn ring_of_key(&self, id: &KeyId) -> Ring {
+    pub fn key_ring(&self, id: &KeyId) -> Ring {
         match id {
             KeyId::SmallGalois(_) => self.small_ring(),
             KeyId::LaneGalois(_) | KeyId::LaneRelinearisation(_) => self.lane_ring(),

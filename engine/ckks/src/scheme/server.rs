@@ -56,7 +56,7 @@ impl<B: Backend> CkksServer<B> {
 
     /// Bytes of the evaluation keys.
     pub fn key_bytes(&self) -> usize {
-        self.switcher.keys().bytes()
+        self.switcher.keys().bytes(self.parameters.rlwe())
     }
 
     /// Bytes of the encoded factors of both transforms.

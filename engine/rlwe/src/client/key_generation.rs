@@ -52,7 +52,7 @@ impl ClientSecrets {
         // Negated once, so that `-a t` is added without ever lying in memory of its own, from which `t` would follow.
         let mut target = self.target(backend, id, basis)?;
         target.poly_mut().negate(backend);
-        let poly = Shape::evaluation(self.parameters().ring_of_key(id), basis);
+        let poly = Shape::evaluation(self.parameters().key_ring(id), basis);
         // The shape belongs to the label: one key at two special moduli must not share masks, or their difference is
         // the secret.
         let label = format!("{id} at {basis} by {:?}", shape.gadget);

@@ -121,7 +121,7 @@ impl ClientSecrets {
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring_of_key(id);
+        let ring = self.parameters.key_ring(id);
         let coefficients = match *id {
             KeyId::Relinearisation(kind) => return self.main(backend, kind, basis)?.square(),
             KeyId::Galois(kind, _) => return self.main(backend, kind, basis),
@@ -157,7 +157,7 @@ impl ClientSecrets {
         id: &KeyId,
         basis: Basis,
     ) -> Result<SecretPoly<'a, B>, RlweError> {
-        let ring = self.parameters.ring_of_key(id);
+        let ring = self.parameters.key_ring(id);
         match *id {
             KeyId::Relinearisation(_)
             | KeyId::Raise(_)

@@ -32,7 +32,7 @@
 //!
 //! | name and shape of a switching key | bytes | meaning |
 //! |---|---|---|
-//! | name | 1 | [`crate::KeyId`]: 1 relinearisation, 2 Galois, 3 dense to ephemeral, 4 raise, 5 ring switch, 6 packing, 7 to real, 8 to complex, 9 small Galois |
+//! | name | 1 | [`crate::KeyId`]: 1 relinearisation, 2 Galois, 3 dense to ephemeral, 4 raise, 5 ring switch, 6 packing, 7 to real, 8 to complex, 13 small Galois |
 //! | first index | 8 | Galois, raise, to complex, small Galois: exponent; packing: tokens; else 0 |
 //! | second index | 8 | relinearisation, Galois: ring kind; to real: 0 real, 1 imaginary part; to complex: 0 even, 1 odd; packing: block; else 0 |
 //! | ciphertext primes | 8 | bit `i` set: `q_i` is covered |

@@ -22,7 +22,7 @@ pub(super) fn rows_bytes(id: &KeyId, shape: &KeyShape, parameters: &Parameters) 
 }
 
 fn row_shape(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Shape {
-    Shape::evaluation(parameters.ring_of_key(id), shape.basis())
+    Shape::evaluation(parameters.key_ring(id), shape.basis())
 }
 
 /// Refuses a key that no circuit under these parameters could use, or that the security table forbids.
@@ -47,7 +47,7 @@ pub(super) fn check(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> Re
 fn check_name(id: &KeyId, parameters: &Parameters) -> Result<(), RlweError> {
     let small = parameters.small_ring().degree();
     let exponent = |element: GaloisElement| {
-        let order = order(parameters.ring_of_key(id));
+        let order = order(parameters.key_ring(id));
         if element.exponent() < order {
             return Ok(());
         }

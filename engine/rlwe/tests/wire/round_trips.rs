@@ -176,7 +176,7 @@ fn a_key_set_read_back_serves_every_kind_of_switch() {
     let generated = instance.client.evaluation_keys(backend, &requests).expect("keys");
     let bytes = written(|out| generated.write(backend, parameters, out));
     let found = KeyStore::read(backend, parameters, &mut bytes.as_slice()).expect("read");
-    assert_eq!(found.bytes(), requests.bytes(parameters));
+    assert_eq!(found.bytes(parameters), requests.bytes(parameters));
     let run = |keys| {
         let server = KeySwitcher::new(Arc::clone(&instance.backend), parameters.clone(), keys);
         circuit(&instance, &inputs, &server).iter().map(|output| instance.words(output)).collect::<Vec<_>>()
@@ -195,5 +195,5 @@ fn an_empty_key_set_is_a_message_too() {
     let (backend, parameters) = (instance.backend.as_ref(), &instance.parameters);
     let bytes = written(|out| KeyStore::<Cpu>::new([]).write(backend, parameters, out));
     let found = KeyStore::read(backend, parameters, &mut bytes.as_slice()).expect("read");
-    assert_eq!(found.bytes(), 0);
+    assert_eq!(found.bytes(parameters), 0);
 }
