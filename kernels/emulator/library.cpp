@@ -89,6 +89,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(module_rows),
     KERNEL(gather_rows),
     KERNEL(integer_product),
+    KERNEL(module_product),
 };
 #undef KERNEL
 

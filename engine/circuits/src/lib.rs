@@ -37,7 +37,7 @@ pub use crossing::Distortion;
 pub use error::{CircuitError, Result};
 pub use interval::Interval;
 pub use layout::{Layout, Place, RowModule};
-pub use matrix_product::{QuantisedMatrix, split_rows};
+pub use matrix_product::{QuantisedMatrix, WeightScales, split_rows};
 pub use rms_norm::RmsNorm;
 pub use silu::GatedSilu;
 pub use softmax::{Softmax, SoftmaxVariant, SoftmaxWindows};

@@ -32,6 +32,7 @@ pub use counts::OperationCounts;
 pub use error::CkksError;
 pub use evaluator::{Client, Copies, Evaluator, Level, Packing, Rotation, SlotArithmetic};
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
+pub use fhe_rlwe::WeightProduct;
 pub use parameters::{ParameterSet, Parameters};
 pub use scheme::{CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, SlotCiphertext};
 pub use shape::CircuitShape;

@@ -34,7 +34,8 @@ counts! {
     forward_transforms,
     /// Limbs transformed from values to coefficients, likewise.
     inverse_transforms,
-    /// Butterflies of all transforms: `N/2 log2 N` each, so that transforms of different degrees can be added.
+    /// Butterflies of all transforms, `N/2 log2 N` each, so that transforms of different degrees can be added; the short ones of
+    /// structured products included.
     butterflies,
     /// MACs of base conversions: source words times target limbs.
     base_conversion_macs,
@@ -60,7 +61,7 @@ counts! {
     automorphisms,
     /// Limbs permuted by automorphisms.
     automorphism_limbs,
-    /// MACs of integer matrix products.
+    /// MACs of integer matrix products, in transformed weights where these are structured.
     integer_product_macs,
     /// Bytes of switching keys read.
     key_bytes,
@@ -240,6 +241,22 @@ impl Counts {
         let limbs = target.basis.len();
         Self { raises: 1, base_conversion_macs: macs as u64, ..Self::transforms_at(target, limbs, 0) }
             .moving(target, source.len() + limbs)
+    }
+
+    /// A product of an integer matrix with `rows` rows and the module rows of ciphertexts of a ring of degree `degree`, which are not
+    /// written down: with the rank `k`, every ciphertext, weight row of a ciphertext and row of the result is transformed at length
+    /// `2k`, and `2k` products of matrices meet in between.
+    pub fn module_product(rows: usize, ciphertexts: usize, degree: usize, tokens: usize) -> Self {
+        let rank = degree / tokens;
+        let transforms = ciphertexts * tokens + rows * ciphertexts + rows * tokens;
+        let [b, _] = MatrixShape::of_module_rows(ciphertexts, degree, tokens);
+        Self {
+            butterflies: (transforms * rank * (2 * rank).ilog2() as usize) as u64,
+            integer_product_macs: (2 * rank * rows * ciphertexts * tokens) as u64,
+            polynomial_bytes: ((ciphertexts + rows) * degree * WORD) as u64,
+            ..Self::default()
+        } + Self::copy(b.words())
+            + Self::integer_product(rows, b)
     }
 
     /// A product of an integer matrix with `rows` rows and a residue matrix.

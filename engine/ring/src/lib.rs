@@ -94,7 +94,7 @@ pub use modulus::Modulus;
 pub use operands::{GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, Operand, Pair};
 pub use ops::{
     Digits, GadgetFactor, HoistedFactor, KeyedRotation, ResidueMatrix, gadget_product, hoisted_sums,
-    linear_combination, module_rows, tensor,
+    linear_combination, module_product, module_rows, tensor,
 };
 pub use poly::{Domain, Poly, Shape};
 pub use profile::DeviceProfile;

@@ -96,40 +96,42 @@ impl<B: Backend> KeySwitcher<B> {
 
     /// Key switch of a ciphertext at the lowest prime with a key of one row and one special prime; evaluation domain out.
     pub(crate) fn switch_lowest(&self, ct: &Ciphertext<B>, id: KeyId) -> Result<Ciphertext<B>, RlweError> {
-        let b = ct.b().duplicate(self.backend()).into_evaluation(self.backend());
-        self.switch_lowest_sum(b, [(ct.a().duplicate(self.backend()), id)])
+        let input = (ct.b().duplicate(self.backend()), vec![ct.a().duplicate(self.backend())]);
+        let mut switched = self.switch_lowest_sums(vec![input], &[id])?;
+        Ok(switched.pop().unwrap_or_else(|| unreachable!("one result for one input")))
     }
 
-    /// `b + sum_i a_i * key_i` at the lowest prime with one division; evaluation domain out.
-    pub(crate) fn switch_lowest_sum(
+    /// `b + sum_i a_i * key_i` at the lowest prime for every `(b, [a_i])` of a batch, which share the keys; one division each.
+    /// Evaluation domain out.
+    pub(crate) fn switch_lowest_sums(
         &self,
-        b: Poly<B>,
-        terms: impl IntoIterator<Item = (Poly<B>, KeyId)>,
-    ) -> Result<Ciphertext<B>, RlweError> {
+        batch: Vec<(Poly<B>, Vec<Poly<B>>)>,
+        ids: &[KeyId],
+    ) -> Result<Vec<Ciphertext<B>>, RlweError> {
         let backend = self.backend();
         let basis = Basis::prefix(1);
-        if b.shape().basis != basis {
-            return Err(RlweError::Precondition {
-                operation: "key switch at the lowest modulus",
-                operand: "ciphertext",
-                found: format!("at {:?}", b.shape().basis),
-                required: "at q_0 alone".into(),
-                remedy: "rescale it to the lowest level first",
-            });
-        }
         let extended = basis.with_special(LOWEST_SPECIAL);
-        let b = b.into_evaluation(backend);
-        let (mut digits, mut keys) = (Vec::new(), Vec::new());
-        for (a, id) in terms {
-            let digit = a.into_coefficient(backend).raise(backend, extended)?;
-            keys.push(self.key(id, digit.shape())?);
-            digits.push(digit);
+        let (mut addends, mut digits) = (Vec::new(), Vec::new());
+        for (b, terms) in batch {
+            if b.shape().basis != basis {
+                return Err(RlweError::Precondition {
+                    operation: "key switch at the lowest modulus",
+                    operand: "ciphertext",
+                    found: format!("at {:?}", b.shape().basis),
+                    required: "at q_0 alone".into(),
+                    remedy: "rescale it to the lowest level first",
+                });
+            }
+            let terms = terms.into_iter().map(|a| a.into_coefficient(backend).raise(backend, extended));
+            digits.push(Digits::separate(terms.collect::<Result<Vec<_>, _>>()?)?);
+            addends.push(b.into_evaluation(backend));
         }
-        let digits = Digits::separate(digits)?;
+        let Some(shape) = digits.first().map(Digits::shape) else { return Ok(Vec::new()) };
+        let keys = ids.iter().map(|&id| self.key(id, shape)).collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<_> = keys.iter().flat_map(|key| &key.rows).collect();
-        self.count_switches(1);
-        let batch = [GadgetFactor { digits: &digits, addends: [Some(&b), None] }];
-        let switched = gadget_product(backend, &batch, &rows)?;
-        self.mod_down(&switched[0], false)
+        self.count_switches(digits.len());
+        let factors = digits.iter().zip(&addends).map(|(digits, b)| GadgetFactor { digits, addends: [Some(b), None] });
+        let switched = gadget_product(backend, &factors.collect::<Vec<_>>(), &rows)?;
+        switched.iter().map(|extended| self.mod_down(extended, false)).collect()
     }
 }

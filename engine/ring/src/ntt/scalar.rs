@@ -16,7 +16,7 @@ impl Multipliers {
 }
 
 /// The tables of the portable transform of one ring modulo one prime.
-pub(super) struct ScalarTransform {
+pub(crate) struct ScalarTransform {
     modulus: Modulus,
     forward: Multipliers,
     inverse: Multipliers,
@@ -28,7 +28,7 @@ const IMAGINARY_UNIT: usize = 0;
 const NORMALISATION: usize = 1;
 
 impl ScalarTransform {
-    pub(super) fn new(modulus: &Modulus, twiddles: &Twiddles) -> Self {
+    pub(crate) fn new(modulus: &Modulus, twiddles: &Twiddles) -> Self {
         Self {
             modulus: *modulus,
             forward: Multipliers::new(modulus, &twiddles.forward),
@@ -42,7 +42,7 @@ impl ScalarTransform {
     }
 
     /// Residues of `0..p` in and out.
-    pub(super) fn forward(&self, words: &mut [u64]) {
+    pub(crate) fn forward(&self, words: &mut [u64]) {
         let (p, m) = (self.modulus.value(), &self.modulus);
         let mut nodes = 1;
         while nodes < words.len() {
@@ -64,7 +64,7 @@ impl ScalarTransform {
     }
 
     /// Residues of `0..p` in and out, multiplied by the normalisation.
-    pub(super) fn inverse(&self, words: &mut [u64]) {
+    pub(crate) fn inverse(&self, words: &mut [u64]) {
         let (p, m) = (self.modulus.value(), &self.modulus);
         let mut nodes = words.len() / 2;
         while nodes > 0 {

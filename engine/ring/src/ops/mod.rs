@@ -22,4 +22,4 @@ mod storage;
 
 pub use arithmetic::{linear_combination, tensor};
 pub use key_switching::{Digits, GadgetFactor, HoistedFactor, KeyedRotation, gadget_product, hoisted_sums};
-pub use modules::{ResidueMatrix, module_rows};
+pub use modules::{ResidueMatrix, module_product, module_rows};
