@@ -52,6 +52,19 @@ extern "C" __global__ void __launch_bounds__(WORD_THREADS)
 // Rows of the result that a thread forms together, so that a residue is fetched once for all of them.
 constexpr unsigned ROWS_TOGETHER = 8;
 
+// Stores sums of a column of so many rows from `first` on, those past the end left out.
+__device__ inline void store_sums(Word *__restrict__ target, const __int128 *sums, Word first, Word rows, Word columns,
+                                  Word column, const Modulus &modulus) {
+#pragma unroll
+    for (unsigned r = 0; r < ROWS_TOGETHER; r++) {
+        if (first + r < rows) {
+            const DoubleWord magnitude = sums[r] < 0 ? -(DoubleWord)sums[r] : (DoubleWord)sums[r];
+            const Word residue = reduce(magnitude, modulus);
+            target[(first + r) * columns + column] = sums[r] < 0 ? negate(residue, modulus.value) : residue;
+        }
+    }
+}
+
 // target = weights matrix modulo the prime at position 0, exactly. Grid: columns of the result along x, rows of it along
 // y, ROWS_TOGETHER a block. A term is below 2^65, so the sums of any matrix that fits in memory stay below 2^127.
 extern "C" __global__ void __launch_bounds__(WORD_THREADS)
@@ -70,12 +83,39 @@ extern "C" __global__ void __launch_bounds__(WORD_THREADS)
             sums[r] += residue * weights[row * inner + k];
         }
     }
+    store_sums(target, sums, first, rows, columns, column, moduli[0]);
+}
+
+// The same for the module rows of `groups * group` ciphertexts (b, a), a pair of addresses each, that are not written down:
+// weights B (half 0, one block) or weights A (half 1, `rank` blocks), with the matrices of fhe_ring::Backend::module_rows. Grid
+// as for integer_product.
+extern "C" __global__ void __launch_bounds__(WORD_THREADS)
+    module_product(Word *__restrict__ target, const short *__restrict__ weights,
+                   const Word *const *__restrict__ ciphertexts, Word half, Word blocks, Word rows, Word groups, Word group,
+                   Word tokens, Word rank, const Modulus *__restrict__ moduli) {
+    const Word thread = word_of_thread();
+    if (thread >= blocks * tokens) return;
+    // Neighbouring threads read neighbouring coefficients: those of one token and all blocks.
+    const Word j = thread % blocks, x = thread / blocks;
+    const Word first = (Word)blockIdx.y * ROWS_TOGETHER, inner = groups * group * rank;
+    const Word value = moduli[0].value;
+    __int128 sums[ROWS_TOGETHER] = {};
+    Word k = 0;
+    for (Word big = 0; big < groups; big++) {
+        for (Word i = 0; i < rank; i++) {
+            // A_(i,j) = a_(i-j) for j <= i, else Y a_(rank+i-j) with Y^tokens = -1; block 0 is B's formula too.
+            const bool wraps = j > i && x == 0;
+            const Word index = i - j + x * rank + (wraps ? tokens * rank : 0);
+            for (Word small = 0; small < group; small++, k++) {
+                const Word entry = ciphertexts[2 * (big * group + small) + half][index];
+                const __int128 residue = wraps ? negate(entry, value) : entry;
 #pragma unroll
-    for (unsigned r = 0; r < ROWS_TOGETHER; r++) {
-        if (first + r < rows) {
-            const DoubleWord magnitude = sums[r] < 0 ? -(DoubleWord)sums[r] : (DoubleWord)sums[r];
-            const Word residue = reduce(magnitude, moduli[0]);
-            target[(first + r) * columns + column] = sums[r] < 0 ? negate(residue, moduli[0].value) : residue;
+                for (unsigned r = 0; r < ROWS_TOGETHER; r++) {
+                    const Word row = first + r < rows ? first + r : rows - 1;
+                    sums[r] += residue * weights[row * inner + k];
+                }
+            }
         }
     }
+    store_sums(target, sums, first, rows, blocks * tokens, j * tokens + x, moduli[0]);
 }

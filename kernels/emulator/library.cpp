@@ -97,6 +97,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(gather_rows),
     KERNEL(integer_product),
     KERNEL(weight_polynomials),
+    KERNEL(module_product),
 };
 #undef KERNEL
 

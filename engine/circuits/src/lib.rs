@@ -46,7 +46,7 @@ pub use error::{CircuitError, Result};
 pub use interval::Interval;
 pub use lane_attention::{LaneAttention, LaneLayout};
 pub use layout::{Layout, Place, RowModule};
-pub use matrix_product::{QuantisedMatrix, split_rows};
+pub use matrix_product::{QuantisedMatrix, WeightScales, split_rows};
 pub use public_attention::{KeyRows, PublicCache, PublicLayout, PublicProducts, SlotProducts, WeightProducts};
 pub use rms_norm::RmsNorm;
 pub use silu::GatedSilu;

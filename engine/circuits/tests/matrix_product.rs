@@ -2,7 +2,7 @@
 
 mod support;
 
-use fhe_circuits::{Layout, QuantisedMatrix, RowModule, SlotAttention, split_rows};
+use fhe_circuits::{Layout, QuantisedMatrix, RowModule, SlotAttention, WeightScales, split_rows};
 use fhe_ckks::{Client, Evaluator, SlotArithmetic};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
@@ -60,6 +60,51 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn scales_per_row_round_every_row_to_its_own_size(
+        (inputs, outputs) in (1_usize..40, 1_usize..40), log_tokens in 1_u32..5, seed in any::<u64>()
+    ) {
+        let shape = shape(9);
+        let e = clear(&shape);
+        let module = RowModule::new(&shape, 1 << log_tokens).unwrap();
+        let tokens = module.tokens();
+        let mut random = Random::new(seed);
+        // Rows from 2^0 to 2^-20, and one of zeros.
+        let size = |row: usize| if row == 5 { 0.0 } else { 0.5_f64.powi((row % 21) as i32) };
+        let weights: Vec<f32> = random.vector(inputs * outputs).iter().enumerate()
+            .map(|(i, &weight)| (weight * size(i / inputs)) as f32).collect();
+        let tensor = random.vector(inputs * tokens);
+        let (input, output) = (Layout::dense(module, inputs), Layout::dense(module, outputs));
+        let quantise = |scales| QuantisedMatrix::quantise_at(&weights, &output, &input, BITS, scales).unwrap();
+        let matrix = quantise(WeightScales::PerRow);
+        prop_assert_eq!(matrix.magnifications().len(), outputs);
+        let per_tensor = quantise(WeightScales::PerTensor);
+        prop_assert!(per_tensor.magnifications().iter().all(|&factor| factor == 1.0));
+        prop_assert_eq!(matrix.scale(), per_tensor.scale());
+
+        let unit = (1_u64 << 30) as f64;
+        let rows = split_rows(&e, module, &encrypted(&e, &input, &tensor, unit)).unwrap();
+        let result = matrix.multiply(&e, &rows).unwrap();
+        prop_assert!((e.unit(&result[0]) / (unit * matrix.scale()) - 1.0).abs() < 1e-12);
+        let found: Vec<Vec<f64>> = result.iter().map(|x| e.decrypt(x).unwrap().unwrap()).collect();
+        let found = output.unpack(&found).unwrap();
+        let expected = product(&weights, &tensor, inputs, tokens);
+        let limit = f64::from((1_i32 << (BITS - 1)) - 1);
+        for (row, &factor) in matrix.magnifications().iter().enumerate() {
+            let row_weights = &weights[row * inputs..][..inputs];
+            let largest = row_weights.iter().fold(0.0, |largest: f64, &weight| largest.max(f64::from(weight).abs()));
+            prop_assert!((factor >= 1.0 - 1e-12) && (largest > 0.0 || factor == 1.0));
+            // Relative to the row's own largest weight, whatever the other rows are.
+            let bound = inputs as f64 * (0.5 * largest / limit + 0.5 / (unit * matrix.scale() * factor) + largest / unit);
+            let undone: Vec<f64> = found[row * tokens..][..tokens].iter().map(|value| value / factor).collect();
+            close(&undone, &expected[row * tokens..][..tokens], bound * 1.0001);
+        }
+        prop_assert!(matrix.rms_error() <= per_tensor.rms_error() * 1.05 + 1e-9);
+    }
+}
+
 #[test]
 fn replicas_are_written_to_all_places_and_summed_from_them() {
     let shape = shape(9);
@@ -103,6 +148,11 @@ fn rejects_weights_of_another_size_or_not_finite() {
     assert!(quantise(&[1.0; 9], 1).is_err());
     assert!(quantise(&[1.0; 9], 16).is_err());
     assert_eq!(quantise(&[0.0; 9], 13).unwrap().scale(), 1.0);
+    let per_row =
+        |weights: &[f32], bits| QuantisedMatrix::quantise_at(weights, &layout, &layout, bits, WeightScales::PerRow);
+    assert!(per_row(&[0.0; 8], 13).is_err());
+    assert!(per_row(&[f32::NAN; 9], 13).is_err());
+    assert!(per_row(&[1.0; 9], 16).is_err());
 }
 
 #[test]

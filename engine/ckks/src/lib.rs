@@ -34,6 +34,7 @@ pub use counts::OperationCounts;
 pub use error::CkksError;
 pub use evaluator::{Client, Copies, Evaluator, Level, Packing, Rotation, SlotArithmetic};
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
+pub use fhe_rlwe::WeightProduct;
 pub use lanes::LaneProducts;
 pub use parameters::{ParameterSet, Parameters};
 pub use periodic::PeriodicMatrix;

@@ -191,6 +191,16 @@ impl<D: Device> Backend for Cuda<D> {
         finished(self.stack_module_rows(ciphertexts, group, tokens))
     }
 
+    fn module_product(
+        &self,
+        weights: &IntegerMatrix,
+        ciphertexts: &[[Operand<'_, D::Memory>; 2]],
+        group: usize,
+        tokens: usize,
+    ) -> [D::Memory; 2] {
+        finished(self.module_products(weights, ciphertexts, group, tokens))
+    }
+
     fn integer_product(&self, weights: &IntegerMatrix, matrix: &D::Memory, shape: MatrixShape) -> D::Memory {
         finished(self.integer_products(weights, matrix, shape))
     }

@@ -107,6 +107,8 @@ kernels! {
     IntegerProduct = "integer_product",
     /// Polynomials of integer weights.
     WeightPolynomials = "weight_polynomials",
+    /// A product of an integer matrix with module rows that are not written down.
+    ModuleProduct = "module_product",
 }
 
 impl fmt::Display for Kernel {
@@ -235,10 +237,10 @@ pub(crate) fn module_rows(rows: usize, columns: usize, arguments: Vec<u64>) -> L
     }
 }
 
-/// A thread for each column of each group of rows of the result.
-pub(crate) fn integer_product(result: MatrixShape, arguments: Vec<u64>) -> Launch {
+/// A thread for each column of each group of rows of the result; for [`Kernel::IntegerProduct`] and [`Kernel::ModuleProduct`].
+pub(crate) fn matrix_product(kernel: Kernel, result: MatrixShape, arguments: Vec<u64>) -> Launch {
     Launch {
-        kernel: Kernel::IntegerProduct,
+        kernel,
         grid: [result.columns.div_ceil(WORD_THREADS) as u32, result.rows.div_ceil(PRODUCT_ROWS) as u32, 1],
         block: [WORD_THREADS as u32, 1, 1],
         shared_bytes: 0,

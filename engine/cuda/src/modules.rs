@@ -47,11 +47,7 @@ impl<D: Device> Cuda<D> {
         assert!(ciphertexts.len().is_multiple_of(group), "module_rows: whole groups of ciphertexts are required");
         let [b_shape, a_shape] = MatrixShape::of_module_rows(ciphertexts.len(), degree, tokens);
         let rows = [self.device.allocate(b_shape.words())?, self.device.allocate(a_shape.words())?];
-        let addresses = ciphertexts.as_flattened().iter().map(|half| {
-            assert_eq!(half.shape.ring.degree(), degree, "module_rows: ciphertexts of one ring are required");
-            self.place(*half).address
-        });
-        let table = self.device.upload(&addresses.collect::<Vec<_>>())?;
+        let table = self.halves(ciphertexts, degree)?;
         let arguments = vec![
             self.device.address(&rows[0]),
             self.device.address(&rows[1]),
@@ -65,6 +61,59 @@ impl<D: Device> Cuda<D> {
         // the matrices are new and of the shapes that the kernel fills.
         unsafe { self.launch(&launch::module_rows(a_shape.rows, a_shape.columns, arguments)) }?;
         Ok(rows)
+    }
+
+    pub(crate) fn module_products(
+        &self,
+        weights: &IntegerMatrix,
+        ciphertexts: &[[Operand<'_, D::Memory>; 2]],
+        group: usize,
+        tokens: usize,
+    ) -> Result<[D::Memory; 2], CudaError> {
+        let degree = ciphertexts.first().map_or(tokens, |[b, _]| b.shape.ring.degree());
+        let (rank, rows) = (degree / tokens, weights.shape().rows);
+        assert!(ciphertexts.len().is_multiple_of(group), "module_product: whole groups of ciphertexts are required");
+        let [b, _] = MatrixShape::of_module_rows(ciphertexts.len(), degree, tokens);
+        assert!(
+            weights.is_filled() && weights.shape().columns == b.rows,
+            "module_product: weights and ciphertexts must fit"
+        );
+        if ciphertexts.is_empty() {
+            return Ok([self.device.zeros(rows * tokens)?, self.device.zeros(rows * degree)?]);
+        }
+        let table = self.halves(ciphertexts, degree)?;
+        let packed = self.device.upload(&packed(weights.entries()))?;
+        let product = |half: u64, blocks: usize| {
+            let result = MatrixShape { rows, columns: blocks * tokens };
+            let product = self.device.allocate(result.words())?;
+            let arguments = vec![
+                self.device.address(&product),
+                self.device.address(&packed),
+                self.device.address(&table),
+                half,
+                blocks as u64,
+                rows as u64,
+                (ciphertexts.len() / group) as u64,
+                group as u64,
+                tokens as u64,
+                rank as u64,
+                self.moduli(),
+            ];
+            // SAFETY: there are as many weights as rows of the result times module rows, the table has the addresses of two
+            // polynomials of this degree for each ciphertext, and the product is new.
+            unsafe { self.launch(&launch::matrix_product(Kernel::ModuleProduct, result, arguments)) }?;
+            Ok(product)
+        };
+        Ok([product(0, 1)?, product(1, rank)?])
+    }
+
+    /// The addresses of both halves of ciphertexts of one degree, on the device.
+    fn halves(&self, ciphertexts: &[[Operand<'_, D::Memory>; 2]], degree: usize) -> Result<D::Memory, CudaError> {
+        let addresses = ciphertexts.as_flattened().iter().map(|half| {
+            assert_eq!(half.shape.ring.degree(), degree, "module rows: ciphertexts of one ring are required");
+            self.place(*half).address
+        });
+        self.device.upload(&addresses.collect::<Vec<_>>())
     }
 
     pub(crate) fn gather_polynomials(
@@ -120,7 +169,7 @@ impl<D: Device> Cuda<D> {
             self.moduli(),
         ];
         // SAFETY: there are `rows * inner` weights and `inner * columns` residues; the product is new.
-        unsafe { self.launch(&launch::integer_product(result, arguments)) }?;
+        unsafe { self.launch(&launch::matrix_product(Kernel::IntegerProduct, result, arguments)) }?;
         Ok(product)
     }
 

@@ -200,6 +200,24 @@ fn lane_products(c: &mut Criterion) {
     group.finish();
 }
 
+/// The module rows of eight ciphertexts of degree 2^16 at 128 tokens, split to degree 2^12.
+fn module_product(c: &mut Criterion) {
+    use fhe_ring::{IntegerMatrix, MatrixShape};
+    let backend = Cpu::new(chain());
+    let shape = Shape::coefficient(Ring::cyclotomic(12), Basis::prefix(1));
+    let ciphertexts: Vec<_> = (0..256).map(|seed| fill(&backend, shape, seed)).collect();
+    let ciphertexts: Vec<_> =
+        ciphertexts.chunks_exact(2).map(|pair| [0, 1].map(|half| Operand { buffer: &pair[half], shape })).collect();
+    let (rows, columns) = (512, 4096);
+    let weights = words(1, rows * columns, 1 << 13).into_iter().map(|w| w as i16 - (1 << 12)).collect();
+    let weights = IntegerMatrix::new(MatrixShape { rows, columns }, weights).expect("the sizes agree");
+    let mut group = c.benchmark_group("module-product");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements((rows * columns) as u64));
+    group.bench_function("512x4096", |b| b.iter(|| backend.module_product(&weights, &ciphertexts, 16, 128)));
+    group.finish();
+}
+
 criterion_group!(
     benches,
     transforms,
@@ -208,6 +226,7 @@ criterion_group!(
     hoisted_sums,
     element_wise,
     integer_product,
+    module_product,
     lane_products
 );
 criterion_main!(benches);

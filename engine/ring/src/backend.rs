@@ -183,6 +183,15 @@ pub trait Backend: Sized + Send + Sync + 'static {
         group: usize,
         tokens: usize,
     ) -> [Self::Buffer; 2];
+    /// `[weights * B, weights * A]` modulo `q_0`, exactly, with `B` and `A` as [`Backend::module_rows`] would stack them. Meant not to
+    /// write `A` down: it consists of block-Toeplitz matrices with few different blocks.
+    fn module_product(
+        &self,
+        weights: &IntegerMatrix,
+        ciphertexts: &[[Operand<'_, Self::Buffer>; 2]],
+        group: usize,
+        tokens: usize,
+    ) -> [Self::Buffer; 2];
     /// `weights * matrix` modulo `q_0`, exactly.
     fn integer_product(&self, weights: &IntegerMatrix, matrix: &Self::Buffer, shape: MatrixShape) -> Self::Buffer;
     /// Rows `first .. first + r` (`r = ring.degree() / tokens`; rows past the end are zero) of the matrices of

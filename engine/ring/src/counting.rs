@@ -309,6 +309,21 @@ impl<B: Backend> Backend for Counting<B> {
         [self.track(rows_b, b), self.track(rows_a, a)]
     }
 
+    fn module_product(
+        &self,
+        weights: &IntegerMatrix,
+        ciphertexts: &[[Operand<'_, Self::Buffer>; 2]],
+        group: usize,
+        tokens: usize,
+    ) -> [Self::Buffer; 2] {
+        let degree = ciphertexts.first().map_or(0, |[b, _]| b.shape.ring.degree());
+        let rows = weights.shape().rows;
+        self.ledger.record(Counts::module_product(rows, ciphertexts.len(), degree, tokens));
+        let ciphertexts: Vec<_> = ciphertexts.iter().map(|halves| halves.map(Operand::untracked)).collect();
+        let [b, a] = self.inner.module_product(weights, &ciphertexts, group, tokens);
+        [self.track(b, rows * tokens), self.track(a, rows * degree)]
+    }
+
     fn integer_product(&self, weights: &IntegerMatrix, matrix: &Self::Buffer, shape: MatrixShape) -> Self::Buffer {
         self.ledger.record(Counts::integer_product(weights.shape().rows, shape));
         let product = self.inner.integer_product(weights, &matrix.inner, shape);

@@ -37,7 +37,7 @@ counts! {
     /// Limbs transformed from values to coefficients, likewise.
     inverse_transforms,
     /// Butterflies of all transforms: `N/2 log2 N` each, so that transforms of different degrees can be added; over a subring of
-    /// degree `k` only `N/2 log2 k`.
+    /// degree `k` only `N/2 log2 k`; the short ones of structured products included.
     butterflies,
     /// MACs of base conversions: source words times target limbs.
     base_conversion_macs,
@@ -63,7 +63,7 @@ counts! {
     automorphisms,
     /// Limbs permuted by automorphisms.
     automorphism_limbs,
-    /// MACs of integer matrix products.
+    /// MACs of integer matrix products, in transformed weights where these are structured.
     integer_product_macs,
     /// MACs of matrix products of ciphertexts over a subring, at its points.
     lane_product_macs,
@@ -274,6 +274,22 @@ impl Counts {
             ..Self::transforms_at(shape, inputs * results, 0)
         }
         .moving(shape, 2 * (inputs + results))
+    }
+
+    /// A product of an integer matrix with `rows` rows and the module rows of ciphertexts of a ring of degree `degree`, which are not
+    /// written down: with the rank `k`, every ciphertext, weight row of a ciphertext and row of the result is transformed at length
+    /// `2k`, and `2k` products of matrices meet in between.
+    pub fn module_product(rows: usize, ciphertexts: usize, degree: usize, tokens: usize) -> Self {
+        let rank = degree / tokens;
+        let transforms = ciphertexts * tokens + rows * ciphertexts + rows * tokens;
+        let [b, _] = MatrixShape::of_module_rows(ciphertexts, degree, tokens);
+        Self {
+            butterflies: (transforms * rank * (2 * rank).ilog2() as usize) as u64,
+            integer_product_macs: (2 * rank * rows * ciphertexts * tokens) as u64,
+            polynomial_bytes: ((ciphertexts + rows) * degree * WORD) as u64,
+            ..Self::default()
+        } + Self::copy(b.words())
+            + Self::integer_product(rows, b)
     }
 
     /// A product of an integer matrix with `rows` rows and a residue matrix.

@@ -94,7 +94,7 @@ pub use modulus::Modulus;
 pub use operands::{GadgetInput, HoistedInput, HoistedSum, KeyedAutomorphism, Operand, Pair};
 pub use ops::{
     Digits, GadgetFactor, HoistedFactor, KeyedRotation, ResidueMatrix, gadget_product, hoisted_sums, lane_products,
-    linear_combination, module_rows, subring_sums, tensor, weight_products,
+    linear_combination, module_product, module_rows, subring_sums, tensor, weight_products,
 };
 pub use poly::{Domain, Poly, Shape};
 pub use profile::DeviceProfile;

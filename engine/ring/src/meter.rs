@@ -251,6 +251,19 @@ impl Backend for Meter {
         [self.ledger.allocate(b), self.ledger.allocate(a)]
     }
 
+    fn module_product(
+        &self,
+        weights: &IntegerMatrix,
+        ciphertexts: &[[Operand<'_, Allocation>; 2]],
+        _group: usize,
+        tokens: usize,
+    ) -> [Allocation; 2] {
+        let degree = ciphertexts.first().map_or(0, |[b, _]| b.shape.ring.degree());
+        let rows = weights.shape().rows;
+        self.ledger.record(Counts::module_product(rows, ciphertexts.len(), degree, tokens));
+        [tokens, degree].map(|columns| self.ledger.allocate(rows * columns))
+    }
+
     fn integer_product(&self, weights: &IntegerMatrix, _matrix: &Allocation, shape: MatrixShape) -> Allocation {
         let rows = weights.shape().rows;
         self.produce(Counts::integer_product(rows, shape), rows * shape.columns)

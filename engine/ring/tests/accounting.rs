@@ -1,8 +1,9 @@
 //! Costs against the formulas of hybrid key switching, and the ledger of bytes.
 
 use fhe_ring::{
-    Basis, Counting, Counts, DeviceProfile, GadgetFactor, GaloisElement, HoistedFactor, KeyedRotation, MatrixShape,
-    Meter, Poly, PrimeChain, Ring, Shape, gadget_product, hoisted_sums, lane_products, primes::primes_below,
+    Basis, Counting, Counts, DeviceProfile, GadgetFactor, GaloisElement, HoistedFactor, IntegerMatrix, KeyedRotation,
+    MatrixShape, Meter, Poly, PrimeChain, Ring, Shape, gadget_product, hoisted_sums, lane_products, module_product,
+    module_rows, primes::primes_below,
 };
 
 const N: u64 = 1 << 16;
@@ -110,6 +111,36 @@ fn lane_products_cost_what_matrices_and_short_transforms_do() {
     assert_eq!((counts.forward_transforms, counts.inverse_transforms), (2 * 4 * 100, 2 * 4 * 128));
     assert_eq!(counts.butterflies, counts.transforms() * (8192 / 2) * 6);
     assert_eq!(counts.polynomial_bytes, (4 * 100 + 4 * 128) * 2 * 8192 * 8);
+}
+
+#[test]
+fn structured_products_cost_three_macs_per_weight_and_token() {
+    // The rows of eight ciphertexts of degree 2^16 at 128 tokens: 128 small ones of degree 4096 and rank 32.
+    let meter = meter(1, 1);
+    let shape = Shape::coefficient(Ring::cyclotomic(12), Basis::prefix(1));
+    let zero = || Poly::zeros(&meter, shape).unwrap();
+    let ciphertexts: Vec<_> = (0..128).map(|_| [zero(), zero()]).collect();
+    let weights = IntegerMatrix::unfilled(MatrixShape { rows: 1024, columns: 4096 });
+    let entries = 1024 * 4096;
+
+    let before = (meter.counts(), meter.live_bytes());
+    let rows = module_rows(&meter, &ciphertexts, 16, 128).unwrap();
+    assert_eq!(meter.live_bytes() - before.1, 8 * 4096 * (4096 + 128), "134 MB of rows written down");
+    let dense: Vec<_> = rows.iter().map(|half| half.integer_product(&meter, &weights).unwrap()).collect();
+    let counts = meter.counts() - before.0;
+    assert_eq!((counts.integer_product_macs, counts.butterflies), (entries * (4096 + 128), 0));
+    drop((rows, dense));
+
+    let before = (meter.counts(), meter.live_bytes());
+    meter.restart_peak();
+    drop(module_product(&meter, &weights, &ciphertexts, 16, 128).unwrap());
+    let counts = meter.counts() - before.0;
+    assert_eq!(counts.integer_product_macs, entries * 3 * 128);
+    // Six layers of 32 butterflies for every small ciphertext and token, row of its weights, and row and token of the result.
+    assert_eq!(counts.butterflies, 6 * 32 * (128 * 128 + 1024 * 128 + 1024 * 128));
+    // Ciphertexts and result, rows of b stacked, read and multiplied.
+    assert_eq!(counts.polynomial_bytes, 8 * (128 + 1024) * 4096 + 8 * 128 * (3 * 4096 + 1024));
+    assert_eq!(meter.peak_bytes() - before.1, 8 * 1024 * (4096 + 128), "nothing but the result");
 }
 
 #[test]

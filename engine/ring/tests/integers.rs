@@ -77,11 +77,15 @@ fn rejects_missing_coefficients_where_there_is_data() {
 
 #[test]
 fn rejects_unfilled_weights_where_there_is_data() {
-    use fhe_ring::{IntegerMatrix, MatrixShape, module_rows};
+    use fhe_ring::{IntegerMatrix, MatrixShape, module_product, module_rows};
     let cpu = cpu();
     let shape = Shape::coefficient(RING, Basis::prefix(1));
     let pair = [Poly::zeros(&cpu, shape).unwrap(), Poly::zeros(&cpu, shape).unwrap()];
-    let [b, _] = module_rows(&cpu, &[pair], 1, 4).unwrap();
-    let outcome = b.integer_product(&cpu, &IntegerMatrix::unfilled(MatrixShape { rows: 3, columns: 2 })).map(|_| ());
-    assert!(matches!(outcome, Err(RingError::LengthMismatch { found: 0, required: 6, .. })));
+    let pair = [pair];
+    let [b, _] = module_rows(&cpu, &pair, 1, 4).unwrap();
+    let weights = IntegerMatrix::unfilled(MatrixShape { rows: 3, columns: 2 });
+    let product = b.integer_product(&cpu, &weights).map(|_| ());
+    assert!(matches!(product, Err(RingError::LengthMismatch { found: 0, required: 6, .. })));
+    let product = module_product(&cpu, &weights, &pair, 1, 4).map(|_| ());
+    assert!(matches!(product, Err(RingError::LengthMismatch { found: 0, required: 6, .. })));
 }

@@ -23,7 +23,7 @@
 use fhe_ring::{Backend, Basis, Domain, GaloisElement, Poly, lane_products};
 use rayon::prelude::*;
 
-use crate::{Ciphertext, KeyId, KeySwitcher, RlweError};
+use crate::{Ciphertext, KeyId, KeySwitcher, RlweError, raising::WholeSwitch};
 
 /// Ciphertext primes of a factor.
 const FACTOR_PRIMES: usize = 2;
@@ -44,7 +44,7 @@ impl<B: Backend> KeySwitcher<B> {
         require("split_lanes", input, Basis::prefix(FACTOR_PRIMES))?;
         let group = self.parameters().ring().degree() / self.parameters().lane_ring().degree();
         let [b, a] = input.halves().map(|half| half.duplicate(backend));
-        let switched = self.switch_whole([Some(b), None], [(a, KeyId::LaneSwitch)], FACTOR_SPECIAL)?;
+        let switched = self.switch_factor([Some(b), None], [(a, KeyId::LaneSwitch)])?;
         let switched = switched.into_domain(backend, Domain::Coefficient);
         let [b, a] = switched.halves().map(|half| half.stride_split(backend, group));
         b?.into_iter().zip(a?).map(|(b, a)| Ciphertext::new(b, a)).collect()
@@ -73,7 +73,8 @@ impl<B: Backend> KeySwitcher<B> {
             }
             Ok(Poly::stride_merge(backend, &halves)?)
         });
-        self.switch_lowest_sum(b?, [(a?, KeyId::LaneReturn)])
+        let mut joined = self.switch_lowest_sums(vec![(b?, vec![a?])], &[KeyId::LaneReturn])?;
+        Ok(joined.pop().unwrap_or_else(|| unreachable!("one result for one input")))
     }
 
     /// The even and the odd rows of a ciphertext, both in even rows, the others zero: what was put together as `even + X odd`. One key
@@ -89,8 +90,7 @@ impl<B: Backend> KeySwitcher<B> {
         let element = self.lane_element(degree as u64 + 1);
         let [b, a] = self.scaled_halves(ciphertext, 2)?;
         let [turned_b, turned_a] = [b.automorphism(backend, element)?, a.automorphism(backend, element)?];
-        let turned =
-            self.switch_whole([Some(turned_b), None], [(turned_a, KeyId::LaneGalois(element))], FACTOR_SPECIAL)?;
+        let turned = self.switch_factor([Some(turned_b), None], [(turned_a, KeyId::LaneGalois(element))])?;
         let half = Ciphertext::new(b.into_evaluation(backend), a.into_evaluation(backend))?;
         let [even, odd] = butterfly(backend, half.into_halves(), turned.halves())?;
         let odd = shifted(backend, &odd, -1)?;
@@ -126,7 +126,7 @@ impl<B: Backend> KeySwitcher<B> {
                 return Ok([b, a].map(|half| half.into_evaluation(self.backend())));
             }
             let terms = [(a, KeyId::LaneGalois(element))];
-            Ok(self.switch_whole([Some(b), None], terms, FACTOR_SPECIAL)?.into_halves())
+            Ok(self.switch_factor([Some(b), None], terms)?.into_halves())
         })?;
         self.columns(switched, count)
     }
@@ -176,15 +176,27 @@ impl<B: Backend> KeySwitcher<B> {
             let mut sum = outer_b;
             let switched = if element == GaloisElement::IDENTITY {
                 sum.add_assign(backend, &a)?;
-                self.switch_whole([Some(b), Some(sum)], [relinearised], FACTOR_SPECIAL)
+                self.switch_factor([Some(b), Some(sum)], [relinearised])
             } else {
                 let terms = [(a, KeyId::LaneGalois(element)), relinearised];
-                self.switch_whole([Some(b), Some(sum)], terms, FACTOR_SPECIAL)
+                self.switch_factor([Some(b), Some(sum)], terms)
             };
             Ok(switched?.into_halves())
         })?;
         let columns = self.columns(switched, count)?;
         each::<B, _, _>(columns, |_, column| column.map(|half| half.rescale(backend)))
+    }
+
+    /// One switch at `q_0 q_1`.
+    fn switch_factor<const TERMS: usize>(
+        &self,
+        addends: [Option<Poly<B>>; 2],
+        terms: [(Poly<B>, KeyId); TERMS],
+    ) -> Result<Ciphertext<B>, RlweError> {
+        let ids = terms.each_ref().map(|(_, id)| *id);
+        let terms = terms.into_iter().map(|(a, _)| a).collect();
+        let mut switched = self.switch_whole(vec![WholeSwitch { addends, terms }], &ids, FACTOR_SPECIAL)?;
+        Ok(switched.pop().unwrap_or_else(|| unreachable!("one result for one input")))
     }
 
     /// The first half of a transposition: `sigma_u` of the transform over the ciphertexts, for `u^-1` of every `u`; coefficient domain. The inputs carry

@@ -31,7 +31,7 @@ pub use ciphertext::Ciphertext;
 pub use error::RlweError;
 pub use key_store::KeyStore;
 pub use keys::{Gadget, KeyId, KeyRequests, KeyShape, Parity, Part, SwitchingKey};
-pub use modules::ModuleRows;
+pub use modules::{ModuleRows, WeightProduct};
 pub use parameters::{Fingerprint, LowRegion, Parameters, ParametersSpec, SecretId};
 pub use raising::RaiseFactor;
 pub use seeded::SeededCiphertext;

@@ -23,6 +23,14 @@ pub struct RaiseFactor<B: Backend> {
     pub factor: Poly<B>,
 }
 
+/// One switch with keys of one row: what is added, and the argument of each key.
+pub(crate) struct WholeSwitch<B: Backend> {
+    /// To either half.
+    pub(crate) addends: [Option<Poly<B>>; 2],
+    /// One for each key.
+    pub(crate) terms: Vec<Poly<B>>,
+}
+
 impl<B: Backend> KeySwitcher<B> {
     /// The primes that the factors of a map on the raise are encoded over: `q_0` and the two highest ciphertext primes. The product of a
     /// factor with a polynomial below `q_0` fits all three, its quotient by the highest fits the other two.
@@ -96,18 +104,20 @@ impl<B: Backend> KeySwitcher<B> {
 
     /// Key switch of a ciphertext at the lowest prime with a key of one row and one special prime; evaluation domain out.
     pub(crate) fn switch_lowest(&self, ct: &Ciphertext<B>, id: KeyId) -> Result<Ciphertext<B>, RlweError> {
-        let b = ct.b().duplicate(self.backend()).into_evaluation(self.backend());
-        self.switch_lowest_sum(b, [(ct.a().duplicate(self.backend()), id)])
+        let input = (ct.b().duplicate(self.backend()), vec![ct.a().duplicate(self.backend())]);
+        let mut switched = self.switch_lowest_sums(vec![input], &[id])?;
+        Ok(switched.pop().unwrap_or_else(|| unreachable!("one result for one input")))
     }
 
-    /// `b + sum_i a_i * key_i` at the lowest prime with one division; evaluation domain out.
-    pub(crate) fn switch_lowest_sum(
+    /// `b + sum_i a_i * key_i` at the lowest prime for every `(b, [a_i])` of a batch, which share the keys; one division each.
+    /// Evaluation domain out.
+    pub(crate) fn switch_lowest_sums(
         &self,
-        b: Poly<B>,
-        terms: impl IntoIterator<Item = (Poly<B>, KeyId)>,
-    ) -> Result<Ciphertext<B>, RlweError> {
+        batch: Vec<(Poly<B>, Vec<Poly<B>>)>,
+        ids: &[KeyId],
+    ) -> Result<Vec<Ciphertext<B>>, RlweError> {
         let basis = Basis::prefix(1);
-        if b.shape().basis != basis {
+        if let Some((b, _)) = batch.iter().find(|(b, _)| b.shape().basis != basis) {
             return Err(RlweError::Precondition {
                 operation: "key switch at the lowest modulus",
                 operand: "ciphertext",
@@ -116,31 +126,35 @@ impl<B: Backend> KeySwitcher<B> {
                 remedy: "rescale it to the lowest level first",
             });
         }
-        self.switch_whole([Some(b), None], terms, LOWEST_SPECIAL)
+        let batch = batch.into_iter().map(|(b, terms)| WholeSwitch { addends: [Some(b), None], terms });
+        self.switch_whole(batch.collect(), ids, LOWEST_SPECIAL)
     }
 
-    /// `(b, a) + sum_i a_i * key_i` with keys of one row and one division; evaluation domain out. The key's argument is a small polynomial
-    /// if the special primes outweigh the ciphertext's by some bits.
+    /// The same at any primes, with keys of one row and so many special primes. The keys' arguments are small polynomials if the special primes outweigh
+    /// the ciphertext's by some bits.
     pub(crate) fn switch_whole(
         &self,
-        addends: [Option<Poly<B>>; 2],
-        terms: impl IntoIterator<Item = (Poly<B>, KeyId)>,
+        batch: Vec<WholeSwitch<B>>,
+        ids: &[KeyId],
         special: usize,
-    ) -> Result<Ciphertext<B>, RlweError> {
+    ) -> Result<Vec<Ciphertext<B>>, RlweError> {
         let backend = self.backend();
-        let addends = addends.map(|addend| addend.map(|poly| poly.into_evaluation(backend)));
-        let (mut digits, mut keys) = (Vec::new(), Vec::new());
-        for (a, id) in terms {
-            let extended = a.shape().basis.with_special(special);
-            let digit = a.into_coefficient(backend).raise(backend, extended)?;
-            keys.push(self.key(id, digit.shape())?);
-            digits.push(digit);
+        let (mut addends, mut digits) = (Vec::new(), Vec::new());
+        for switch in batch {
+            let raise = |a: Poly<B>| {
+                let extended = a.shape().basis.with_special(special);
+                a.into_coefficient(backend).raise(backend, extended)
+            };
+            digits.push(Digits::separate(switch.terms.into_iter().map(raise).collect::<Result<_, _>>()?)?);
+            addends.push(switch.addends.map(|addend| addend.map(|poly| poly.into_evaluation(backend))));
         }
-        let digits = Digits::separate(digits)?;
+        let Some(shape) = digits.first().map(Digits::shape) else { return Ok(Vec::new()) };
+        let keys = ids.iter().map(|&id| self.key(id, shape)).collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<_> = keys.iter().flat_map(|key| &key.rows).collect();
-        self.count_switches(1);
-        let [b, a] = addends.each_ref().map(Option::as_ref);
-        let switched = gadget_product(backend, &[GadgetFactor { digits: &digits, addends: [b, a] }], &rows)?;
-        self.mod_down(&switched[0], false)
+        self.count_switches(digits.len());
+        let factors = (digits.iter().zip(&addends))
+            .map(|(digits, addends)| GadgetFactor { digits, addends: addends.each_ref().map(Option::as_ref) });
+        let switched = gadget_product(backend, &factors.collect::<Vec<_>>(), &rows)?;
+        switched.iter().map(|extended| self.mod_down(extended, false)).collect()
     }
 }

@@ -10,13 +10,14 @@ use fhe_ring::{
     hoisted_sums,
 };
 
-use crate::{Ciphertext, KeyId, KeyShape, KeyStore, Parameters, RlweError, SwitchingKey};
+use crate::{Ciphertext, KeyId, KeyShape, KeyStore, Parameters, RlweError, SwitchingKey, WeightProduct};
 
 /// The server's key-switching engine: a backend, a parameter set and the evaluation keys. It never holds a secret.
 pub struct KeySwitcher<B: Backend> {
     backend: Arc<B>,
     parameters: Parameters,
     keys: KeyStore<B>,
+    weight_product: WeightProduct,
     switches: AtomicU64,
 }
 
@@ -34,7 +35,18 @@ pub struct Rotated<'a, B: Backend> {
 impl<B: Backend> KeySwitcher<B> {
     /// Joins the three.
     pub fn new(backend: Arc<B>, parameters: Parameters, keys: KeyStore<B>) -> Self {
-        Self { backend, parameters, keys, switches: AtomicU64::new(0) }
+        Self { backend, parameters, keys, weight_product: WeightProduct::default(), switches: AtomicU64::new(0) }
+    }
+
+    /// The same with another form of products with weights.
+    #[must_use]
+    pub fn with_weight_product(self, weight_product: WeightProduct) -> Self {
+        Self { weight_product, ..self }
+    }
+
+    /// The form of products with weights.
+    pub fn weight_product(&self) -> WeightProduct {
+        self.weight_product
     }
 
     /// The backend.

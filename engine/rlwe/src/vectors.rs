@@ -145,9 +145,9 @@ impl<B: Backend> KeySwitcher<B> {
                 }
                 Poly::stride_merge(backend, &parts)
             };
-            self.switch_lowest_sum(merged(0)?, [(merged(1)?, key)])
+            Ok::<_, RlweError>((merged(0)?, vec![merged(1)?]))
         };
-        packed.chunks(group).map(join).collect()
+        self.switch_lowest_sums(packed.chunks(group).map(join).collect::<Result<_, _>>()?, &[key])
     }
 
     /// One level of the packing tree: `m` nodes of `2m`. Node `i` joins `u`, the `i`-th, and `z`, the `(i + m)`-th times `X^m`, to

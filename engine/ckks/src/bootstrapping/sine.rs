@@ -237,6 +237,8 @@ mod tests {
             slots_to_coefficients_levels: 0,
             full_scale: 1.0,
             message_ratio: RATIO,
+            lane_degree: 1,
+            lane_divisor: 1.0,
         };
         SlotSimulator::new(shape, 0.0, 0)
     }

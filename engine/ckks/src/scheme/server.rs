@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fhe_ring::Backend;
-use fhe_rlwe::{KeyRequests, KeyStore, KeySwitcher};
+use fhe_rlwe::{KeyRequests, KeyStore, KeySwitcher, WeightProduct};
 
 use super::{ascending::AscendingTables, descending::DescendingTables, encoder::Encoder};
 use crate::{CkksError, OperationCounts, Parameters};
@@ -37,6 +37,13 @@ impl<B: Backend> CkksServer<B> {
     /// As [`CkksServer::new`].
     pub fn planning(backend: Arc<B>, parameters: Parameters) -> Result<Self, CkksError> {
         Self::new(backend, parameters, KeyStore::planning())
+    }
+
+    /// The same server with another form of products with weights; [`WeightProduct::Structured`] is the default. Results, keys and
+    /// operation counts do not depend on it.
+    #[must_use]
+    pub fn with_weight_product(self, form: WeightProduct) -> Self {
+        Self { switcher: self.switcher.with_weight_product(form), ..self }
     }
 
     /// The parameters.

@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn parts_are_mapped_as_complex_numbers_are() {
         const SLOTS: usize = 32;
-        for lanes in [1, 2, 8] {
+        for lanes in [1_usize, 2, 8] {
             let parts: Vec<f64> = (0..2 * SLOTS).map(|j| (j as f64 * 0.7).sin()).collect();
             let complex: Vec<_> = (0..SLOTS).map(|j| Complex64::new(parts[j], parts[j + SLOTS])).collect();
             let stages = embedding_stages(SLOTS, 0..lanes.trailing_zeros() as usize).unwrap();

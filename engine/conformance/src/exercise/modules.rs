@@ -1,6 +1,6 @@
 //! Strided maps, module rows and their integer products.
 
-use fhe_ring::{Backend, Basis, IntegerMatrix, MatrixShape, Poly, Ring, Shape, module_rows};
+use fhe_ring::{Backend, Basis, IntegerMatrix, MatrixShape, Poly, Ring, Shape, module_product, module_rows};
 
 use super::weights;
 use crate::{Pattern, Transcript};
@@ -66,6 +66,9 @@ fn round<B: Backend>(
             let [b, a] = [&b, &a].map(|rows| rows.integer_product(backend, matrix).expect(ACCEPTED));
             gather("gather_rows of integer_product", &b, &a, 0);
             gather("gather_rows of integer_product", &b, &a, matrix.shape().rows / 2);
+            let [b, a] = module_product(backend, matrix, &small, parts, tokens).expect(ACCEPTED);
+            gather("gather_rows of module_product", &b, &a, 0);
+            gather("gather_rows of module_product", &b, &a, matrix.shape().rows / 2);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Strided maps, module rows, integer products and gathers by their index formulas.
 
-use fhe_ring::{Backend, Basis, IntegerMatrix, MatrixShape, Modulus, Poly, Ring, Shape, module_rows};
+use fhe_ring::{Backend, Basis, IntegerMatrix, MatrixShape, Modulus, Poly, Ring, Shape, module_product, module_rows};
 
 use super::coefficients;
 use crate::Pattern;
@@ -42,6 +42,8 @@ fn round<B: Backend>(backend: &B, pattern: Pattern, ring: Ring, parts: usize, to
     let weights = IntegerMatrix::new(shape, entries).expect("as many entries as the shape has");
     let [product_b, product_a] = [&b, &a].map(|rows| rows.integer_product(backend, &weights).expect(ACCEPTED));
     let [expected_b, expected_a] = [&expected_b, &expected_a].map(|rows| multiply(modulus, &weights, rows));
+    compare(backend, &context, (&product_b, &expected_b), (&product_a, &expected_a), 0, ring);
+    let [product_b, product_a] = module_product(backend, &weights, &small, parts, tokens).expect(ACCEPTED);
     compare(backend, &context, (&product_b, &expected_b), (&product_a, &expected_a), 0, ring);
 }
 

@@ -12,6 +12,7 @@ mod lane_products;
 mod limb;
 mod mod_down;
 mod mod_up;
+mod module_product;
 mod modules;
 mod parity;
 mod permutation;
@@ -232,6 +233,16 @@ impl Backend for Cpu {
 
     fn module_rows(&self, ciphertexts: &[[Operand<'_, Words>; 2]], group: usize, tokens: usize) -> [Words; 2] {
         self.stack_module_rows(ciphertexts, group, tokens)
+    }
+
+    fn module_product(
+        &self,
+        weights: &IntegerMatrix,
+        ciphertexts: &[[Operand<'_, Words>; 2]],
+        group: usize,
+        tokens: usize,
+    ) -> [Words; 2] {
+        self.multiply_module_rows(weights, ciphertexts, group, tokens)
     }
 
     fn integer_product(&self, weights: &IntegerMatrix, matrix: &Words, shape: MatrixShape) -> Words {

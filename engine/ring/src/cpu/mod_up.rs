@@ -2,7 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::{Cpu, base_conversion::target_limbs, storage::limb_of, words::Words};
+use super::{
+    Cpu,
+    base_conversion::{OverflowRule, target_limbs},
+    storage::limb_of,
+    words::Words,
+};
 use crate::{Basis, Operand, PrimeIndex, Shape};
 
 impl Cpu {
@@ -66,6 +71,17 @@ impl Cpu {
         let basis = source.shape.basis;
         let conversion = self.tables.conversion(&self.chain, basis, target.basis);
         let transforms = self.transforms(target.ring);
+        if let OverflowRule::Exact { half } = conversion.overflow {
+            let mut out = self.pool.take(target.words());
+            let limbs: Vec<_> = target_limbs(&mut out, target.basis, &conversion.targets).collect();
+            limbs.into_par_iter().for_each(|target| {
+                // The factors of the residue, which is 1, and of the count.
+                let negated = target.constants.factors[1];
+                self.kernels(&target.constants.modulus).lift_centred(target.limb, source.buffer, half, negated);
+                transforms.modulo(target.prime).forward(target.limb);
+            });
+            return out;
+        }
         let mut words = self.pool.take((basis.len() + 1) * degree);
         (words.par_chunks_exact_mut(degree).zip(basis.indices().collect::<Vec<_>>()))
             .zip(&conversion.inverse_cofactors)

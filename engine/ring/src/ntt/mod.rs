@@ -13,11 +13,11 @@ mod tables;
 pub use tables::{Twiddles, root_exponent, root_index};
 
 pub(crate) use lanes::LaneTransform;
+pub(crate) use scalar::ScalarTransform;
 pub(crate) use tables::bit_reverse;
 
 #[cfg(target_arch = "x86_64")]
 use ifma::IfmaTransform;
-use scalar::ScalarTransform;
 
 use crate::{InstructionSet, Modulus, Ring, RingKind};
 

@@ -19,7 +19,7 @@ impl Multipliers {
 ///
 /// The words may be any multiple of the ring's degree: then a transform ends where the heap of nodes does, and each coefficient and
 /// value is a row of as many neighbouring words.
-pub(super) struct ScalarTransform {
+pub(crate) struct ScalarTransform {
     modulus: Modulus,
     forward: Multipliers,
     inverse: Multipliers,
@@ -31,7 +31,7 @@ const IMAGINARY_UNIT: usize = 0;
 const NORMALISATION: usize = 1;
 
 impl ScalarTransform {
-    pub(super) fn new(modulus: &Modulus, twiddles: &Twiddles) -> Self {
+    pub(crate) fn new(modulus: &Modulus, twiddles: &Twiddles) -> Self {
         Self {
             modulus: *modulus,
             forward: Multipliers::new(modulus, &twiddles.forward),
@@ -45,7 +45,7 @@ impl ScalarTransform {
     }
 
     /// Residues of `0..p` in and out.
-    pub(super) fn forward(&self, words: &mut [u64]) {
+    pub(crate) fn forward(&self, words: &mut [u64]) {
         let (p, m) = (self.modulus.value(), &self.modulus);
         let mut nodes = 1;
         while nodes < self.forward.values.len() {
@@ -67,7 +67,7 @@ impl ScalarTransform {
     }
 
     /// Residues of `0..p` in and out, multiplied by the normalisation.
-    pub(super) fn inverse(&self, words: &mut [u64]) {
+    pub(crate) fn inverse(&self, words: &mut [u64]) {
         let (p, m) = (self.modulus.value(), &self.modulus);
         let mut nodes = self.inverse.values.len() / 2;
         while nodes > 0 {

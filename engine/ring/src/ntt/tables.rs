@@ -73,6 +73,34 @@ impl Twiddles {
     }
 }
 
+impl Twiddles {
+    /// Those of the same tree for `X^length - 1`, a power of two from 2 on: its root node has the exponent 0, and the value at the leaf with
+    /// a given index is taken at `u^brv(index)`, `u` of order `length`. `None` if there is no such root.
+    pub(crate) fn cyclic(length: usize, modulus: &Modulus) -> Option<Self> {
+        let root = primitive_root(modulus, length as u64)?;
+        let inverse_root = modulus.inverse(root)?;
+        let heap = |root| {
+            // The factor of node k does not depend on its depth: u^brv(k), reversed within the nodes of the lowest depth.
+            let bits = length.ilog2() - 1;
+            let lowest: Vec<u64> = (0..length / 2).map(|k| modulus.pow(root, bit_reverse(k, bits) as u64)).collect();
+            let mut heap = vec![0; length];
+            for depth in 0..=bits {
+                let nodes = 1 << depth;
+                heap[nodes..2 * nodes].copy_from_slice(&lowest[..nodes]);
+            }
+            heap
+        };
+        Some(Self {
+            forward: heap(root),
+            inverse: heap(inverse_root),
+            // Roots of higher order serve other implementations and need not exist here.
+            eighth_root: 1,
+            imaginary_unit: 1,
+            normalisation: modulus.inverse(modulus.reduce(length as u64))?,
+        })
+    }
+}
+
 /// The heap of twiddle factors for the root `w`, by the doubling rule of the module's introduction.
 fn tree(ring: Ring, modulus: &Modulus, root: u64) -> Vec<u64> {
     let degree = ring.degree();

@@ -27,5 +27,5 @@ mod weights;
 pub use arithmetic::{linear_combination, subring_sums, tensor};
 pub use key_switching::{Digits, GadgetFactor, HoistedFactor, KeyedRotation, gadget_product, hoisted_sums};
 pub use lanes::lane_products;
-pub use modules::{ResidueMatrix, module_rows};
+pub use modules::{ResidueMatrix, module_product, module_rows};
 pub use weights::weight_products;

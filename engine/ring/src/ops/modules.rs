@@ -2,7 +2,7 @@
 //! primes, matrices modulo `q_0`; all plain gathers that need no key and add no noise (MLWE views of RLWE ciphertexts).
 
 use super::checks::Check;
-use crate::{Backend, Basis, Domain, IntegerMatrix, MatrixShape, Poly, Ring, RingError, Shape};
+use crate::{Backend, Basis, Domain, IntegerMatrix, MatrixShape, Operand, Poly, Ring, RingError, Shape};
 
 impl<B: Backend> Poly<B> {
     /// `p(X) = sum_j X^j p_j(X^parts)`: the `parts` polynomials `p_j` of the subring. Cyclotomic ring, coefficient
@@ -61,7 +61,41 @@ pub fn module_rows<B: Backend>(
     group: usize,
     tokens: usize,
 ) -> Result<[ResidueMatrix<B>; 2], RingError> {
-    let check = Check("module_rows");
+    let degree = whole_groups(Check("module_rows"), ciphertexts, group, tokens)?;
+    let [b, a] = backend.module_rows(&operands(ciphertexts), group, tokens);
+    let [shape_b, shape_a] = MatrixShape::of_module_rows(ciphertexts.len(), degree, tokens);
+    Ok([ResidueMatrix { buffer: b, shape: shape_b }, ResidueMatrix { buffer: a, shape: shape_a }])
+}
+
+/// `[weights * B, weights * A]` modulo `q_0`, exactly, for the matrices that [`module_rows`] would stack of the same ciphertexts, which
+/// are not written down.
+pub fn module_product<B: Backend>(
+    backend: &B,
+    weights: &IntegerMatrix,
+    ciphertexts: &[[Poly<B>; 2]],
+    group: usize,
+    tokens: usize,
+) -> Result<[ResidueMatrix<B>; 2], RingError> {
+    let check = Check("module_product");
+    let degree = whole_groups(check, ciphertexts, group, tokens)?;
+    let [shape_b, _] = MatrixShape::of_module_rows(ciphertexts.len(), degree, tokens);
+    fitting_weights::<B>(check, weights, shape_b.rows)?;
+    let [b, a] = backend.module_product(weights, &operands(ciphertexts), group, tokens);
+    let result = |buffer, columns| ResidueMatrix { buffer, shape: MatrixShape { rows: weights.shape().rows, columns } };
+    Ok([result(b, tokens), result(a, degree)])
+}
+
+fn operands<B: Backend>(ciphertexts: &[[Poly<B>; 2]]) -> Vec<[Operand<'_, B::Buffer>; 2]> {
+    ciphertexts.iter().map(|[b, a]| [b.operand(), a.operand()]).collect()
+}
+
+/// Checks the ciphertexts of module rows and returns their degree.
+fn whole_groups<B: Backend>(
+    check: Check,
+    ciphertexts: &[[Poly<B>; 2]],
+    group: usize,
+    tokens: usize,
+) -> Result<usize, RingError> {
     check.number("the number of ciphertexts", ciphertexts.len(), 1..=usize::MAX, "give at least one ciphertext")?;
     check.number("the group size", group, 1..=ciphertexts.len(), "a group is the split of one ciphertext")?;
     if !ciphertexts.len().is_multiple_of(group) {
@@ -81,10 +115,18 @@ pub fn module_rows<B: Backend>(
     }
     let degree = shape.ring.degree();
     check.power_of_two("the number of tokens", tokens, 1..=degree, "pad the tokens to a power of two")?;
-    let operands: Vec<_> = ciphertexts.iter().map(|[b, a]| [b.operand(), a.operand()]).collect();
-    let [b, a] = backend.module_rows(&operands, group, tokens);
-    let [shape_b, shape_a] = MatrixShape::of_module_rows(ciphertexts.len(), degree, tokens);
-    Ok([ResidueMatrix { buffer: b, shape: shape_b }, ResidueMatrix { buffer: a, shape: shape_a }])
+    Ok(degree)
+}
+
+/// Checks weights that meet so many rows.
+fn fitting_weights<B: Backend>(check: Check, weights: &IntegerMatrix, rows: usize) -> Result<(), RingError> {
+    let remedy = "pad the weights with zero columns or the matrix with zero rows";
+    check.length("a row of weights", weights.shape().columns, rows, remedy)?;
+    if B::HOLDS_DATA && !weights.is_filled() {
+        let remedy = "fill the weights, or run on a backend without data";
+        check.length("the weight matrix", weights.entries().len(), weights.shape().words(), remedy)?;
+    }
+    Ok(())
 }
 
 impl<B: Backend> ResidueMatrix<B> {
@@ -105,13 +147,7 @@ impl<B: Backend> ResidueMatrix<B> {
 
     /// `weights * self` modulo `q_0`, exactly.
     pub fn integer_product(&self, backend: &B, weights: &IntegerMatrix) -> Result<Self, RingError> {
-        let remedy = "pad the weights with zero columns or the matrix with zero rows";
-        let check = Check("integer_product");
-        check.length("a row of weights", weights.shape().columns, self.shape.rows, remedy)?;
-        if B::HOLDS_DATA && !weights.is_filled() {
-            let remedy = "fill the weights, or run on a backend without data";
-            check.length("the weight matrix", weights.entries().len(), weights.shape().words(), remedy)?;
-        }
+        fitting_weights::<B>(Check("integer_product"), weights, self.shape.rows)?;
         let shape = MatrixShape { rows: weights.shape().rows, columns: self.shape.columns };
         Ok(Self { buffer: backend.integer_product(weights, &self.buffer, self.shape), shape })
     }

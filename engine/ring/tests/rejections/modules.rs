@@ -1,6 +1,8 @@
 //! Strided maps, module rows, integer products, gathers.
 
-use fhe_ring::{Basis, IntegerMatrix, MatrixShape, Meter, Poly, ResidueMatrix, Ring, Shape, module_rows};
+use fhe_ring::{
+    Basis, IntegerMatrix, MatrixShape, Meter, Poly, ResidueMatrix, Ring, Shape, module_product, module_rows,
+};
 
 use super::{REAL, RING, coefficients, meter, values};
 
@@ -41,9 +43,21 @@ fn rejects_matrices_that_do_not_fit() {
     let other = [pair(small.with_basis(Basis::of([1])))];
     refused!(BasisMismatch, "module_rows", module_rows(&meter, &other, 1, 16));
 
+    let weights = |rows, columns| IntegerMatrix::unfilled(MatrixShape { rows, columns });
+    let fitting = weights(8, 16);
+    refused!(OutOfRange, "module_product", module_product::<Meter>(&meter, &fitting, &[], 1, 16));
+    refused!(OutOfRange, "module_product", module_product(&meter, &fitting, &ciphertexts, 0, 16));
+    refused!(LengthMismatch, "module_product", module_product(&meter, &fitting, &ciphertexts, 3, 16));
+    refused!(OutOfRange, "module_product", module_product(&meter, &fitting, &ciphertexts, 2, 24));
+    refused!(OutOfRange, "module_product", module_product(&meter, &fitting, &ciphertexts, 2, 128));
+    refused!(BasisMismatch, "module_product", module_product(&meter, &fitting, &other, 1, 16));
+    refused!(LengthMismatch, "module_product", module_product(&meter, &weights(8, 15), &ciphertexts, 2, 16));
+    refused!(LengthMismatch, "module_product", module_product(&meter, &weights(8, 32), &ciphertexts, 2, 16));
+    let [b, a] = module_product(&meter, &fitting, &ciphertexts, 2, 16).unwrap();
+    assert_eq!((b.shape(), a.shape()), (MatrixShape { rows: 8, columns: 16 }, MatrixShape { rows: 8, columns: 64 }));
+
     let [b, a] = module_rows(&meter, &ciphertexts, 2, 16).unwrap();
     assert_eq!((b.shape(), a.shape()), (MatrixShape { rows: 16, columns: 16 }, MatrixShape { rows: 16, columns: 64 }));
-    let weights = |rows, columns| IntegerMatrix::unfilled(MatrixShape { rows, columns });
     refused!(LengthMismatch, "integer_product", b.integer_product(&meter, &weights(8, 15)));
     assert!(b.integer_product(&meter, &weights(8, 16)).is_ok());
 

@@ -58,10 +58,15 @@ impl Instance {
 
     /// Plans with `run`, generates the keys, runs for real.
     pub fn with_keys<T>(&self, run: impl Fn(&KeySwitcher<Cpu>) -> T) -> T {
+        run(&self.planned(&run))
+    }
+
+    /// Plans with `run` and generates the keys.
+    pub fn planned<T>(&self, run: impl Fn(&KeySwitcher<Cpu>) -> T) -> KeySwitcher<Cpu> {
         let planner = self.planner();
         run(&planner);
         let keys = self.client.evaluation_keys(self.backend.as_ref(), &planner.keys().requests()).expect("keys");
-        run(&self.server(keys))
+        self.server(keys)
     }
 
     pub fn poly(&self, ring: Ring, basis: Basis, coefficients: &[i64]) -> Poly<Cpu> {

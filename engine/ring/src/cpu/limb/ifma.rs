@@ -7,7 +7,7 @@ use crate::{
     Modulus,
     cpu::base_conversion::OverflowRule,
     galois_table::{BLOCK, GaloisTable},
-    lanes::{Factor, LaneFactor, Lanes, WideReduction, WideSum, load, read, store, write},
+    lanes::{Factor, LaneFactor, Lanes, WideReduction, WideSum, load, read, reduce_once, store, write},
 };
 
 /// Words per vector.
@@ -201,6 +201,16 @@ pub(super) fn count_overflow(m: &Modulus, out: &mut [u64], scaled: &[&[u64]], ru
         // SAFETY: as above.
         unsafe { store(out.as_mut_ptr().add(i), _mm512_srl_epi64(sum, shift)) };
     }
+}
+
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn lift_centred(m: &Modulus, out: &mut [u64], source: &[u64], half: u64, negated: u64) {
+    let (lanes, reduction) = (Lanes::new(m), WideReduction::new(m));
+    let [half, negated] = [half, negated].map(|word| _mm512_set1_epi64(word as i64));
+    update(out, [source], |_, [x]| {
+        let residue = reduce_once(reduction.reduce_word_lazy(x), lanes.p);
+        lanes.add(residue, _mm512_maskz_mov_epi64(_mm512_cmpgt_epu64_mask(x, half), negated))
+    });
 }
 
 #[target_feature(enable = "avx512f")]

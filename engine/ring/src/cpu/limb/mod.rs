@@ -105,6 +105,12 @@ impl LimbKernels<'_> {
         dispatch!(self, count_overflow(out, scaled, rule))
     }
 
+    /// Residues of a single prime `p`, lifted centred to this one: those above `half = (p - 1) / 2` stand for a number `p` smaller, and
+    /// `negated` is `-p`.
+    pub(super) fn lift_centred(self, out: &mut [u64], source: &[u64], half: u64, negated: u64) {
+        dispatch!(self, lift_centred(out, source, half, negated))
+    }
+
     /// Values of `source` in the order that an automorphism gives them.
     pub(super) fn permute(self, out: &mut [u64], source: &[u64], table: &GaloisTable) {
         dispatch!(self, permute(out, source, table))

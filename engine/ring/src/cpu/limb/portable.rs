@@ -103,6 +103,12 @@ pub(super) fn count_overflow(_: &Modulus, out: &mut [u64], scaled: &[&[u64]], ru
     }
 }
 
+pub(super) fn lift_centred(m: &Modulus, out: &mut [u64], source: &[u64], half: u64, negated: u64) {
+    for (out, &x) in out.iter_mut().zip(source) {
+        *out = m.add(m.reduce(x), if x > half { negated } else { 0 });
+    }
+}
+
 pub(super) fn permute(_: &Modulus, out: &mut [u64], source: &[u64], table: &GaloisTable) {
     let block = out.len().min(BLOCK);
     for (out, (from, permutation)) in out.chunks_exact_mut(block).zip(table.moves()) {
