@@ -2,7 +2,8 @@
 //!
 //! **Papers.** Hybrid key switching: Han and Ki (CT-RSA 2020). Hoisting: Halevi and Shoup (Crypto 2018); double hoisting: Bossuat,
 //! Mouchet, Troncoso-Pastoriza, Hubaux (Eurocrypt 2021). Sparse-secret encapsulation: Bossuat, Troncoso-Pastoriza, Hubaux (ACNS 2022).
-//! Plaintext-ciphertext products over module rows: Bae, Cheon, Hanrot, Park, Stehle (Crypto 2024). Security: [`security`].
+//! Plaintext-ciphertext products over module rows: Bae, Cheon, Hanrot, Park, Stehle (Crypto 2024). Products of two encrypted matrices:
+//! Cheon, Kang, Lee (ePrint 2025/1957), transposes after Park (Eurocrypt 2025). Security: [`security`].
 //!
 //! **Invariants.**
 //! * Secrets live in [`client`] only; server types ([`KeySwitcher`], [`KeyStore`], [`Ciphertext`]) cannot hold one.

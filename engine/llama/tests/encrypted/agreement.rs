@@ -88,6 +88,8 @@ fn noise_of_the_expected_size_stays_below_the_quantisation() {
         module_rows: 16.0,
         pack_rows: 256.0,
         vector_product: 256.0,
+        slots_to_lanes: 256.0,
+        lane_product: 256.0,
         rescaling: 2_f64.powi(-27),
     };
     run(&weights, &ranges, &block, 1 << 12, noise).check_sites(QUANTISATION);

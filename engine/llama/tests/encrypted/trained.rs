@@ -49,6 +49,8 @@ fn agrees_with_the_float_model() {
         module_rows: 16.0,
         pack_rows: 256.0,
         vector_product: 256.0,
+        slots_to_lanes: 256.0,
+        lane_product: 256.0,
         rescaling: 2_f64.powi(-27),
     };
     for noise in [NoiseModel::default(), noise] {
