@@ -109,9 +109,9 @@ fn a_full_product_comes_in_natural_order() {
     let reversed = |x: usize, bits: u32| x.reverse_bits() >> (usize::BITS - bits);
     for channel in 0..4096 {
         let (part, entry) = (channel / 256, channel % 256);
-        let slot = reversed(part, 4) << 11 | reversed(entry, 8) << 3;
+        let slot = (reversed(part, 4) << 11) | (reversed(entry, 8) << 3);
         assert_eq!(input.places()[channel], VectorPlace { ciphertext: 0, coefficient: part + 16 * entry, slot });
-        let slot = channel / 2048 << 15 | reversed(channel % 2048, 11);
+        let slot = (channel / 2048) << 15 | reversed(channel % 2048, 11);
         assert_eq!(output.places()[channel], VectorPlace { ciphertext: 0, coefficient: 16 * channel, slot });
     }
     // Half as many rows lie twice as far apart.
@@ -169,7 +169,7 @@ fn a_turn_from_slots_to_slots() {
     let found = instance.client.decrypt_slots(&result).unwrap().expect("data");
     let scaled: Vec<f64> = expected.iter().map(|y| y / range).collect();
     // Twelve bits of weights over 200 columns, beside which 2^-16 of the bootstrap vanishes.
-    close(&matrix.output().unpack_slots(&[found.clone()]).unwrap(), &scaled, 2_f64.powi(-9));
+    close(&matrix.output().unpack_slots(std::slice::from_ref(&found)).unwrap(), &scaled, 2_f64.powi(-9));
     let elsewhere = matrix.output().pack_slots(&vec![1.0; outputs]).unwrap().remove(0);
     let idle = found.iter().zip(&elsewhere).filter(|(_, used)| **used == 0.0).map(|(x, _)| *x).collect::<Vec<_>>();
     close(&idle, &vec![0.0; idle.len()], 2_f64.powi(-12));

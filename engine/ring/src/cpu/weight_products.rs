@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{IntegerMatrix, Pair};
 
-/// Words of the polynomials that a thread works on at a time, at most: half a second-level cache.
-const TOGETHER: usize = 1 << 16;
+/// Polynomials that a thread works on at a time: as many as inner products keep in registers, and at the degree of a small ring an
+/// eighth of a second-level cache.
+const TOGETHER: usize = 4;
 
 impl Cpu {
     pub(super) fn multiply_by_weight_polynomials(
@@ -30,25 +31,21 @@ impl Cpu {
         let transform = transforms.modulo(prime);
         let kernels = self.kernels(self.chain.modulus(prime));
         let halves: Vec<[&[u64]; 2]> = inputs.iter().map(|input| input.map(|half| &half.buffer[..])).collect();
-        let together = (TOGETHER / degree).clamp(1, inputs.len());
         let results = weights.shape().polynomials(degree, block);
-        let scratch = || (self.pool.take(together * degree), [0; 2].map(|_| self.pool.take(degree)));
-        let result = |(polynomials, part): &mut (Words, [Words; 2]), number: usize| {
+        let scratch = || (self.pool.take(TOGETHER.min(inputs.len()) * degree), [0; 2].map(|_| self.pool.take(degree)));
+        let result = |(polynomials, before): &mut (Words, [Words; 2]), number: usize| {
             let mut sum = [0; 2].map(|_| self.pool.take(degree));
-            for (chunk, halves) in halves.chunks(together).enumerate() {
+            for (chunk, halves) in halves.chunks(TOGETHER).enumerate() {
                 let polynomials = &mut polynomials[..halves.len() * degree];
                 for (input, polynomial) in polynomials.chunks_exact_mut(degree).enumerate() {
                     let rows = WeightRows { weights, first: number, step: results };
-                    rows.write(kernels, polynomial, (chunk * together + input) * block, block);
+                    rows.write(kernels, polynomial, (chunk * TOGETHER + input) * block, block);
                     transform.forward(polynomial);
                 }
-                let terms =
-                    InnerProductInput { digits: polynomials.chunks_exact(degree).collect(), addends: [None; 2] };
-                let target = if chunk == 0 { &mut sum } else { &mut *part };
-                kernels.inner_products(&mut [target.each_mut().map(|half| &mut half[..])], &[terms], halves);
-                if chunk > 0 {
-                    sum.iter_mut().zip(part.iter()).for_each(|(sum, part)| kernels.add_assign(sum, part));
-                }
+                std::mem::swap(&mut sum, before);
+                let addends = before.each_ref().map(|half| (chunk > 0).then_some((&half[..], 1)));
+                let terms = InnerProductInput { digits: polynomials.chunks_exact(degree).collect(), addends };
+                kernels.inner_products(&mut [sum.each_mut().map(|half| &mut half[..])], &[terms], halves);
             }
             sum
         };
@@ -66,14 +63,15 @@ struct WeightRows<'a> {
 impl WeightRows<'_> {
     /// The polynomial of `block` columns from `column` on: `sum_i X^(block i) sum_c w_(i, c) X^-c`.
     ///
-    /// Coefficient `block i - c` is that of column `c` of row `i`, so that the columns but the first lie backwards between the
-    /// places of two rows; those of row 0 come round the end and change their sign.
+    /// Coefficient `block i - c` is that of column `c` of row `i`: the first column of a row stands in the place of a multiple of `block`, and
+    /// the others of the next row follow it backwards; those of row 0 come round the end and change their sign.
     fn write(&self, kernels: LimbKernels<'_>, polynomial: &mut [u64], column: usize, block: usize) {
-        let last = polynomial.len() - (block - 1);
-        reversed(kernels, &mut polynomial[..1], self.row(0, column, 1), false);
-        reversed(kernels, &mut polynomial[last..], self.row(0, column + 1, block - 1), true);
-        for (i, segment) in polynomial[1..last].chunks_exact_mut(block).enumerate() {
-            reversed(kernels, segment, self.row(i + 1, column, block), false);
+        let rows = polynomial.len() / block;
+        for (i, segment) in polynomial.chunks_exact_mut(block).enumerate() {
+            let (first, others) = segment.split_at_mut(1);
+            let wrapped = i + 1 == rows;
+            reversed(kernels, first, self.row(i, column, 1), false);
+            reversed(kernels, others, self.row(if wrapped { 0 } else { i + 1 }, column + 1, block - 1), wrapped);
         }
     }
 

@@ -166,17 +166,26 @@ pub(super) fn reversed_integers(m: &Modulus, out: &mut [u64], integers: &[i16], 
     }
     let p = _mm512_set1_epi64(m.value() as i64);
     let reverse = _mm512_set_epi64(0, 1, 2, 3, 4, 5, 6, 7);
-    let (vectors, rest) = out.as_chunks_mut::<WIDTH>();
-    let (first, sources) = integers.as_rchunks::<WIDTH>();
-    for (target, source) in vectors.iter_mut().zip(sources.iter().rev()) {
+    let residues = |source: &[i16; WIDTH]| {
         // SAFETY: eight integers are 16 bytes; the load is unaligned.
         let source = unsafe { _mm_loadu_si128(source.as_ptr().cast()) };
         let x = _mm512_permutexvar_epi64(reverse, _mm512_cvtepi16_epi64(source));
         let x = if negated { _mm512_sub_epi64(_mm512_setzero_si512(), x) } else { x };
         // Negative numbers are large without a sign, and small again with p.
-        write(target, _mm512_min_epu64(x, _mm512_add_epi64(x, p)));
+        _mm512_min_epu64(x, _mm512_add_epi64(x, p))
+    };
+    // Vectors end where the target does, which is where lines of memory end.
+    let (rest, vectors) = out.as_rchunks_mut::<WIDTH>();
+    let (sources, last) = integers.as_chunks::<WIDTH>();
+    for (target, source) in vectors.iter_mut().rev().zip(sources) {
+        write(target, residues(source));
     }
-    portable::reversed_integers(m, rest, first, negated);
+    if !rest.is_empty() {
+        let (mut source, mut target) = ([0; WIDTH], [0; WIDTH]);
+        source[..last.len()].copy_from_slice(last);
+        write(&mut target, residues(&source));
+        rest.copy_from_slice(&target[WIDTH - last.len()..]);
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512ifma")]
