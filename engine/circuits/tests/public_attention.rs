@@ -203,6 +203,23 @@ fn check_weights(found: &Found, products: &WeightProducts, numbers: &Numbers, to
     close(&outputs, &numbers.outputs, tolerance * keys as f64);
 }
 
+/// Scores and normalisers of both variants, each where its layout has them.
+fn agree(slots: &Found, layout: &PublicLayout, weights: &Found, products: &WeightProducts, case: Case) {
+    for (head, token) in (0..case.heads).flat_map(|head| (0..case.tokens).map(move |token| (head, token))) {
+        for key in 0..case.keys {
+            let rows = layout.channel_rows();
+            let first = slots.scores[key / rows][layout.slot(head, key % rows, token)];
+            let rows = products.channel_rows();
+            let (ciphertext, slot) = products.slot(head, key % rows, token);
+            let second = weights.scores[ciphertext * products.blocks() + key / rows][slot];
+            assert!((first - second).abs() < 1e-3, "head {head}, key {key}, token {token}: {first} and {second}");
+        }
+        let (ciphertext, slot) = products.slot(head, 0, token);
+        let sums = [slots.normaliser[0][layout.slot(head, 0, token)], weights.normaliser[ciphertext][slot]];
+        assert!((sums[0] - sums[1]).abs() < 1e-3 * case.keys as f64, "head {head}, token {token}: {sums:?}");
+    }
+}
+
 fn layout_of(shape: &CircuitShape, case: Case) -> PublicLayout {
     let module = RowModule::new(shape, case.tokens).unwrap();
     PublicLayout::new(module, case.heads, case.key_heads, case.head_dim).unwrap()
@@ -238,9 +255,12 @@ proptest! {
         let e = clear(&shape);
         let numbers = Numbers::new(case, seed);
         let layout = layout_of(&shape, case);
-        check_slots(&in_slots(&e, &e, &layout, &numbers), &layout, &numbers, 1e-7);
+        let slots = in_slots(&e, &e, &layout, &numbers);
+        check_slots(&slots, &layout, &numbers, 1e-7);
         let products = weights_of(&shape, &numbers);
-        check_weights(&as_weights(&e, &e, &products, &numbers), &products, &numbers, 1e-3);
+        let weights = as_weights(&e, &e, &products, &numbers);
+        check_weights(&weights, &products, &numbers, 1e-3);
+        agree(&slots, &layout, &weights, &products, case);
     }
 
     #[test]
@@ -409,23 +429,23 @@ fn rejects_operands_of_another_layout() {
     let products = SlotProducts::new(&layout, &numbers.cache).unwrap();
     let x = SlotClient::slots(&e, &e, &vec![0.0; shape.degree], 8);
     let angles = |positions: usize, head_dim| RotaryAngles::new(50.0, head_dim, (0..positions).collect());
-    assert!(layout.place_queries(&e, &angles(8, 16), &[x.clone()], 1.0).is_err());
+    assert!(layout.place_queries(&e, &angles(8, 16), std::slice::from_ref(&x), 1.0).is_err());
     assert!(layout.place_queries(&e, &angles(7, 16), &[x.clone(), x.clone()], 1.0).is_err());
     assert!(layout.place_queries(&e, &angles(8, 8), &[x.clone(), x.clone()], 1.0).is_err());
-    assert!(products.rotate_queries(&e, &[x.clone()]).is_err());
+    assert!(products.rotate_queries(&e, std::slice::from_ref(&x)).is_err());
     let rotated = products.rotate_queries(&e, &[x.clone(), x.clone()]).unwrap();
     let other = ScoreMap { scale: 1.0, centres: vec![0.0; 3] };
     assert!(products.scores(&e, &rotated, 0..4, &numbers.map, 0.0).is_ok());
     assert!(products.scores(&e, &rotated, 0..5, &numbers.map, 0.0).is_err());
     assert!(products.scores(&e, &rotated[1..], 0..4, &numbers.map, 0.0).is_err());
     assert!(products.scores(&e, &rotated, 0..4, &other, 0.0).is_err());
-    assert!(products.weighted_values(&e, &[x.clone()]).is_err());
-    assert!(products.key_rows().normaliser(&e, &[x.clone()]).is_err());
+    assert!(products.weighted_values(&e, std::slice::from_ref(&x)).is_err());
+    assert!(products.key_rows().normaliser(&e, std::slice::from_ref(&x)).is_err());
 
     let weights = weights_of(&shape, &numbers);
     assert!(weights.place_queries(&e, &angles(8, 16), &[], 1.0).is_err());
-    assert!(weights.place_queries(&e, &angles(8, 8), &[x.clone()], 1.0).is_err());
+    assert!(weights.place_queries(&e, &angles(8, 8), std::slice::from_ref(&x), 1.0).is_err());
     assert!(weights.scores(&e, 1, &x, &numbers.map, 0.0, 3).is_err());
     assert!(weights.scores(&e, 0, &x, &other, 0.0, 3).is_err());
-    assert!(weights.weighted_values(&e, 0, &[x.clone()], 1e9).is_err());
+    assert!(weights.weighted_values(&e, 0, std::slice::from_ref(&x), 1e9).is_err());
 }

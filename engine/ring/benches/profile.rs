@@ -41,6 +41,7 @@ fn main() {
         key_switching(&backend, batch, &mut samples);
     }
     integer_product(&backend, &mut samples);
+    subring_sums(&backend, &mut samples);
 
     let threads = rayon::current_num_threads() as u32;
     let profile = fit(&samples, threads, memory_bandwidth());
@@ -54,6 +55,7 @@ fn main() {
         ("limb of element-wise words", profile.elementwise_word * limb),
         ("limb of copied words", profile.copied_word * limb),
         ("limb of integer-product MACs", profile.integer_mac * limb),
+        ("limb of lane-product MACs", profile.lane_mac * limb),
     ] {
         println!("{:8.2} us per {name}", seconds * 1e6);
     }
@@ -181,6 +183,20 @@ fn integer_product(backend: &Machine, samples: &mut Vec<Sample>) {
     time(backend, samples, "integer_product", || drop(backend.integer_product(&weights, &matrix, shape)));
 }
 
+/// As many ciphertexts as rotations of 128 queries, times factors of degree 2^10.
+fn subring_sums(backend: &Machine, samples: &mut Vec<Sample>) {
+    const INPUTS: usize = 248;
+    const SUMS: usize = 32;
+    let shape = Shape::evaluation(Ring::conjugate_invariant(16), Basis::prefix(3));
+    let subring = Shape::evaluation(Ring::conjugate_invariant(10), shape.basis);
+    let halves: Vec<_> = (0..4).map(|seed| fill(backend, shape, seed)).collect();
+    let numbers: Vec<_> = (0..7).map(|seed| fill(backend, subring, seed)).collect();
+    let inputs: Vec<_> = (0..INPUTS).map(|i| [0, 1].map(|half| operand(&halves[(i + half) % 4], shape))).collect();
+    let factors: Vec<Vec<_>> =
+        (0..SUMS).map(|sum| (0..INPUTS).map(|i| operand(&numbers[(sum + i) % 7], subring)).collect()).collect();
+    time(backend, samples, "subring_sums", || drop(backend.subring_sums(&inputs, &factors)));
+}
+
 /// Bytes per second that all threads together read from memory.
 fn memory_bandwidth() -> f64 {
     let words: Vec<u64> = vec![1; 1 << 27];
@@ -196,7 +212,7 @@ fn memory_bandwidth() -> f64 {
 
 /// Non-negative constants of the arithmetic, by coordinate descent on the squares of relative errors, beside the bandwidth.
 fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile {
-    const CONSTANTS: usize = 7;
+    const CONSTANTS: usize = 8;
     let rows: Vec<([f64; CONSTANTS], f64)> = (samples.iter())
         .map(|Sample { counts, seconds, .. }| {
             let amounts = [
@@ -207,6 +223,7 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
                 counts.elementwise_words,
                 counts.copied_words,
                 counts.integer_product_macs,
+                counts.lane_product_macs,
             ];
             let moved = counts.moved_bytes() as f64 / memory_bandwidth;
             (amounts.map(|amount| amount as f64 / f64::from(threads) / seconds), 1.0 - moved / seconds)
@@ -225,7 +242,7 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
             constants[index] = (gradient / curvature).max(0.0);
         }
     }
-    let [butterfly, base_conversion_mac, gadget_mac, product_mac, elementwise_word, copied_word, integer_mac] =
+    let [butterfly, base_conversion_mac, gadget_mac, product_mac, elementwise_word, copied_word, integer_mac, lane_mac] =
         constants;
     DeviceProfile {
         name: "this machine",
@@ -237,6 +254,7 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
         elementwise_word,
         copied_word,
         integer_mac,
+        lane_mac,
         encoded_byte: 0.0,
         memory_bandwidth,
     }
