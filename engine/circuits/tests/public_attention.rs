@@ -287,7 +287,7 @@ proptest! {
         }
         // Every channel is in one ciphertext, and both of a pair at one slot.
         let channels: Vec<_> =
-            (0..layout.ciphertexts()).flat_map(|c| (0..rows).filter_map(move |row| Some((c, row)))).collect();
+            (0..layout.ciphertexts()).flat_map(|c| (0..rows).map(move |row| (c, row))).collect();
         let mut owners = vec![Vec::new(); case.head_dim];
         for (ciphertext, row) in channels {
             if let Some(channel) = layout.channel(ciphertext, row) {
