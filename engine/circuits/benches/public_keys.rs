@@ -1,8 +1,8 @@
 //! `cargo bench -p fhe-circuits --bench public_keys`: 128 encrypted queries of 32 heads with 128 public keys and values of 8 heads,
 //! `n16-llama`.
 //!
-//! `-- whole` runs the job of 3968 public keys once instead, phase by phase, with the prediction beside each time (`-- whole weights`
-//! for the half bootstraps as well, which take minutes). `RAYON_NUM_THREADS` sets the threads. Needs about 4 GiB, with weights 12.
+//! `-- whole` runs the job of 3968 public keys once instead, phase by phase, with the prediction beside each time; `-- whole-weights` runs
+//! the scores of one of the eight heads of keys as weights, 31 half bootstraps. `RAYON_NUM_THREADS` sets the threads. Needs up to 10 GiB.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use fhe_circuits::{PublicCache, PublicLayout, RotaryAngles, RowModule, ScoreMap, SlotProducts, WeightProducts};
-use fhe_ckks::{CkksClient, CkksServer, Level, Parameters, SlotCiphertext};
+use fhe_ckks::{CkksClient, CkksServer, Evaluator, Level, Parameters, SlotCiphertext};
 use fhe_ring::{Backend, Counts, Cpu, DeviceProfile, Meter, Seed};
 
 const TOKENS: usize = 128;
@@ -130,16 +130,35 @@ fn as_weights<B: Backend>(
     }
 }
 
+/// Seconds by the clock, and of all threads together on a processor: more telling where others use the machine.
+#[derive(Clone, Copy)]
+struct Taken {
+    wall: f64,
+    processor: f64,
+}
+
+/// Processor seconds of this process so far, as Linux counts them; zero elsewhere.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name in brackets user and system time are the 12th and 13th field, in hundredths of seconds.
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
 /// Times and predictions of the phases in turn.
-fn compare(title: &str, predicted: &[(&'static str, Counts)], measured: &[(&'static str, Duration)]) {
-    println!("{title}, {} threads: measured, predicted for {}", rayon::current_num_threads(), PROFILE.name);
-    let mut sums = [0.0; 2];
-    for ((name, counts), (_, time)) in predicted.iter().zip(measured) {
-        let (found, expected) = (time.as_secs_f64(), PROFILE.predict(counts));
-        println!("  {found:8.2} s {expected:8.2} s  {name}");
-        sums = [sums[0] + found, sums[1] + expected];
+fn compare(title: &str, predicted: &[(&'static str, Counts)], measured: &[(&'static str, Taken)]) {
+    println!(
+        "{title}, {} threads: measured, of processors, predicted for {}",
+        rayon::current_num_threads(),
+        PROFILE.name
+    );
+    let mut sums = [0.0; 3];
+    for ((name, counts), (_, taken)) in predicted.iter().zip(measured) {
+        let row = [taken.wall, taken.processor, PROFILE.predict(counts)];
+        println!("  {:8.2} s {:8.2} s {:8.2} s  {name}", row[0], row[1], row[2]);
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
-    println!("  {:8.2} s {:8.2} s  together", sums[0], sums[1]);
+    println!("  {:8.2} s {:8.2} s {:8.2} s  together", sums[0], sums[1], sums[2]);
 }
 
 const PROFILE: DeviceProfile = DeviceProfile::ZEN4_2_THREADS;
@@ -155,16 +174,16 @@ fn metered<'a>(
     }
 }
 
-fn timed<'a>(phases: &'a mut Vec<(&'static str, Duration)>) -> impl FnMut(&'static str, &mut dyn FnMut()) + 'a {
+fn timed<'a>(phases: &'a mut Vec<(&'static str, Taken)>) -> impl FnMut(&'static str, &mut dyn FnMut()) + 'a {
     move |name, phase| {
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), processor_seconds());
         phase();
-        phases.push((name, start.elapsed()));
+        phases.push((name, Taken { wall: start.elapsed().as_secs_f64(), processor: processor_seconds() - before }));
     }
 }
 
-/// The whole job, once.
-fn whole(with_weights: bool) {
+/// The whole job in slots, once.
+fn whole() {
     let parameters = Parameters::named("n16-llama").expect("a named set");
     let job = Job::new(&parameters, KEYS);
     for level in [LEVEL, HIGH_LEVEL] {
@@ -176,19 +195,21 @@ fn whole(with_weights: bool) {
         compare(&format!("{KEYS} public keys in slots, operands at {} primes", level + 1), &predicted, &measured);
         println!("  keys {:.2} GiB", server.key_bytes() as f64 / 2_f64.powi(30));
     }
-    if with_weights {
-        let weights = weights_of(&parameters, &job);
-        let (mut predicted, mut measured) = (Vec::new(), Vec::new());
-        let (planner, meter) = planner(&parameters);
-        let lowest = parameters.shape().slots_to_coefficients_levels;
-        let queries = job.slots(&meter, weights.ciphertexts(), lowest);
-        as_weights(&job, &weights, &planner, &queries, &mut metered(&planner, &mut predicted));
-        let (server, client) = encrypted(&parameters, &planner);
-        let queries = job.slots(&client, weights.ciphertexts(), lowest);
-        as_weights(&job, &weights, &server, &queries, &mut timed(&mut measured));
-        compare(&format!("{KEYS} public keys as weights"), &predicted, &measured);
-        println!("  keys {:.2} GiB", server.key_bytes() as f64 / 2_f64.powi(30));
-    }
+}
+
+/// The scores of one head of keys as weights, once.
+fn whole_weights() {
+    let parameters = Parameters::named("n16-llama").expect("a named set");
+    let job = Job::new(&parameters, KEYS);
+    let weights = weights_of(&parameters, &job);
+    let (mut predicted, mut measured) = (Vec::new(), Vec::new());
+    let (planner, meter) = planner(&parameters);
+    let lowest = parameters.shape().slots_to_coefficients_levels;
+    as_weights(&job, &weights, &planner, &job.slots(&meter, 1, lowest), &mut metered(&planner, &mut predicted));
+    let (server, client) = encrypted(&parameters, &planner);
+    as_weights(&job, &weights, &server, &job.slots(&client, 1, lowest), &mut timed(&mut measured));
+    compare(&format!("{KEYS} public keys as weights"), &predicted, &measured);
+    println!("  keys {:.2} GiB", server.key_bytes() as f64 / 2_f64.powi(30));
 }
 
 fn weights_of(parameters: &Parameters, job: &Job) -> WeightProducts {
@@ -217,6 +238,12 @@ fn few_keys(criterion: &mut Criterion, with_weights: bool) {
         group.bench_function("scores/slots", |b| {
             b.iter(|| black_box(products.scores(&server, &rotated, 0..blocks, &job.map, -1.0).expect("scores")));
         });
+        // One of 64 parts of the same work, if plaintexts are encoded as whole vectors: 31 of 8 x 248 terms.
+        let whole = job.layout.plain(|head, row, _| job.cache.key(job.layout.key_head(head), row, 0));
+        let terms: Vec<_> = rotated[..31].iter().map(|x| (x, whole.as_slice())).collect();
+        group.bench_function("scores/slots-whole-vectors-64th", |b| {
+            b.iter(|| black_box(server.plain_combination(&terms).expect("combined")));
+        });
         group.bench_function("values/slots", |b| {
             b.iter(|| black_box(products.weighted_values(&server, &probabilities).expect("values")));
         });
@@ -239,8 +266,11 @@ fn few_keys(criterion: &mut Criterion, with_weights: bool) {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let names = |name: &str| arguments.iter().any(|argument| argument.contains(name));
+    if names("whole-weights") {
+        return whole_weights();
+    }
     if names("whole") {
-        return whole(names("weights"));
+        return whole();
     }
     let mut criterion = Criterion::default().configure_from_args();
     few_keys(&mut criterion, !names("slots"));

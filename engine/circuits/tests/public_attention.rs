@@ -203,6 +203,23 @@ fn check_weights(found: &Found, products: &WeightProducts, numbers: &Numbers, to
     close(&outputs, &numbers.outputs, tolerance * keys as f64);
 }
 
+/// Scores and normalisers of both variants, each where its layout has them.
+fn agree(slots: &Found, layout: &PublicLayout, weights: &Found, products: &WeightProducts, case: Case) {
+    for (head, token) in (0..case.heads).flat_map(|head| (0..case.tokens).map(move |token| (head, token))) {
+        for key in 0..case.keys {
+            let rows = layout.channel_rows();
+            let first = slots.scores[key / rows][layout.slot(head, key % rows, token)];
+            let rows = products.channel_rows();
+            let (ciphertext, slot) = products.slot(head, key % rows, token);
+            let second = weights.scores[ciphertext * products.blocks() + key / rows][slot];
+            assert!((first - second).abs() < 1e-3, "head {head}, key {key}, token {token}: {first} and {second}");
+        }
+        let (ciphertext, slot) = products.slot(head, 0, token);
+        let sums = [slots.normaliser[0][layout.slot(head, 0, token)], weights.normaliser[ciphertext][slot]];
+        assert!((sums[0] - sums[1]).abs() < 1e-3 * case.keys as f64, "head {head}, token {token}: {sums:?}");
+    }
+}
+
 fn layout_of(shape: &CircuitShape, case: Case) -> PublicLayout {
     let module = RowModule::new(shape, case.tokens).unwrap();
     PublicLayout::new(module, case.heads, case.key_heads, case.head_dim).unwrap()
@@ -238,9 +255,12 @@ proptest! {
         let e = clear(&shape);
         let numbers = Numbers::new(case, seed);
         let layout = layout_of(&shape, case);
-        check_slots(&in_slots(&e, &e, &layout, &numbers), &layout, &numbers, 1e-7);
+        let slots = in_slots(&e, &e, &layout, &numbers);
+        check_slots(&slots, &layout, &numbers, 1e-7);
         let products = weights_of(&shape, &numbers);
-        check_weights(&as_weights(&e, &e, &products, &numbers), &products, &numbers, 1e-3);
+        let weights = as_weights(&e, &e, &products, &numbers);
+        check_weights(&weights, &products, &numbers, 1e-3);
+        agree(&slots, &layout, &weights, &products, case);
     }
 
     #[test]

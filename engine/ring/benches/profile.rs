@@ -42,6 +42,7 @@ fn main() {
     }
     integer_product(&backend, &mut samples);
     lane_products(&backend, &mut samples);
+    subring_sums(&backend, &mut samples);
 
     let threads = rayon::current_num_threads() as u32;
     let profile = fit(&samples, threads, memory_bandwidth());
@@ -191,6 +192,20 @@ fn lane_products(backend: &Machine, samples: &mut Vec<Sample>) {
     let pairs: Vec<_> = halves.chunks(2).map(|pair| [0, 1].map(|half| operand(&pair[half], shape))).collect();
     let (left, right) = pairs.split_at(ROWS);
     time(backend, samples, "lane_products", || drop(backend.lane_products(left, right, ROWS)));
+}
+
+/// As many ciphertexts as rotations of 128 queries, times factors of degree 2^10.
+fn subring_sums(backend: &Machine, samples: &mut Vec<Sample>) {
+    const INPUTS: usize = 248;
+    const SUMS: usize = 32;
+    let shape = Shape::evaluation(Ring::conjugate_invariant(16), Basis::prefix(3));
+    let subring = Shape::evaluation(Ring::conjugate_invariant(10), shape.basis);
+    let halves: Vec<_> = (0..4).map(|seed| fill(backend, shape, seed)).collect();
+    let numbers: Vec<_> = (0..7).map(|seed| fill(backend, subring, seed)).collect();
+    let inputs: Vec<_> = (0..INPUTS).map(|i| [0, 1].map(|half| operand(&halves[(i + half) % 4], shape))).collect();
+    let factors: Vec<Vec<_>> =
+        (0..SUMS).map(|sum| (0..INPUTS).map(|i| operand(&numbers[(sum + i) % 7], subring)).collect()).collect();
+    time(backend, samples, "subring_sums", || drop(backend.subring_sums(&inputs, &factors)));
 }
 
 /// Bytes per second that all threads together read from memory.

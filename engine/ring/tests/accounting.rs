@@ -219,7 +219,7 @@ fn kernels_move_their_operands_and_results() {
     assert_eq!(limbs(Counts::multiply(shape)), 3 * 6);
     // Both halves of three inputs and of five sums; fifteen factors of 2^10 words a limb.
     let sums = Counts::subring_sums(shape, 1 << 10, 3, 5);
-    assert_eq!((limbs(sums), sums.plaintext_bytes), (2 * (3 + 5) * 6, 15 * 6 * 8 << 10));
+    assert_eq!((limbs(sums), sums.plaintext_bytes), (2 * (3 + 5) * 6, (15 * 6 * 8) << 10));
     assert_eq!(sums.lane_product_macs, 15 * 2 * 6 * N);
     assert_eq!(limbs(Counts::automorphism(shape)), 2 * 6);
     // Two halves of five inputs in, of seven results out; the polynomials of the weights stay inside.

@@ -100,6 +100,62 @@ fn tensors_are_three_products_of_ciphertexts() {
     }
 }
 
+/// A factor's word `i / run` multiplies word `i`: few inputs and more than a lazy sum holds, sums in and out of groups, all runs.
+#[test]
+fn sums_over_subrings_are_sums_of_products_with_repeated_words() {
+    for (log_degree, inputs, sums) in [(1, 1, 1), (4, 3, 5), (7, 17, 4), (9, 40, 3)] {
+        let chain = chain(log_degree, 5, 2);
+        let shape = Shape::evaluation(Ring::conjugate_invariant(log_degree), Basis::of([0, 1, 3]).with_special(1));
+        for log_points in [1, log_degree / 2 + 1, log_degree] {
+            let subring = Shape::evaluation(Ring::conjugate_invariant(log_points), shape.basis);
+            let run = 1 << (log_degree - log_points);
+            let mut rng = rng(6);
+            for largest in [false, true] {
+                let mut words = |shape| match largest {
+                    true => largest_residues(&chain, shape),
+                    false => random_residues(&chain, shape, &mut rng),
+                };
+                let ciphertexts: Vec<[Vec<u64>; 2]> = (0..inputs).map(|_| [0, 1].map(|_| words(shape))).collect();
+                let factors: Vec<Vec<Vec<u64>>> =
+                    (0..sums).map(|_| (0..inputs).map(|_| words(subring)).collect()).collect();
+                let expected = |sum: usize, half: usize| {
+                    residues(&chain, shape, |m, prime, k| {
+                        ciphertexts.iter().zip(&factors[sum]).fold(0, |total, (input, factor)| {
+                            let factor = limb(factor, subring, prime)[k / run];
+                            m.add(total, m.mul(limb(&input[half], shape, prime)[k], factor))
+                        })
+                    })
+                };
+                for backend in backends(&chain) {
+                    let ciphertexts: Vec<_> = ciphertexts
+                        .iter()
+                        .map(|halves| halves.each_ref().map(|half| upload(&backend, shape, half)))
+                        .collect();
+                    let factors: Vec<Vec<_>> = (factors.iter())
+                        .map(|factors| factors.iter().map(|factor| upload(&backend, subring, factor)).collect())
+                        .collect();
+                    let ciphertexts: Vec<_> =
+                        ciphertexts.iter().map(|halves| halves.each_ref().map(|half| operand(half, shape))).collect();
+                    let factors: Vec<Vec<_>> = (factors.iter())
+                        .map(|factors| factors.iter().map(|factor| operand(factor, subring)).collect())
+                        .collect();
+                    let found = backend.subring_sums(&ciphertexts, &factors);
+                    assert_eq!(found.len(), sums);
+                    for (sum, halves) in found.iter().enumerate() {
+                        for (half, found) in halves.iter().enumerate() {
+                            assert_eq!(
+                                found.to_vec(),
+                                expected(sum, half),
+                                "degree 2^{log_degree} over 2^{log_points}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn linear_combinations_hold_the_largest_terms() {
     for (log_degree, count) in [(1, 3), (4, 16), (5, 17), (6, 127), (13, 5)] {

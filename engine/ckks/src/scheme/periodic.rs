@@ -14,8 +14,10 @@ use super::{
 };
 use crate::{CkksError, Packing, PeriodicMatrix, transforms::embedding::Embedding};
 
-/// Rows of plaintexts that are encoded and used at a time.
-const ROWS: usize = 16;
+/// Words of plaintexts that are encoded and used at a time, 256 MiB: the more there are, the less often the inputs are read.
+const WORDS: usize = 1 << 25;
+/// Rows of plaintexts that are used at a time at least.
+const LEAST_ROWS: usize = 8;
 /// The least binary logarithm of a degree with an embedding.
 const LEAST_LOG_DEGREE: u32 = 2;
 
@@ -89,9 +91,11 @@ impl<B: Backend> CkksServer<B> {
             .map(|(x, restricted)| restricted.as_ref().unwrap_or(&x.ciphertext).halves())
             .collect();
         let columns = inputs.len();
+        let of_row = columns * Shape::evaluation(subring.ring, basis).words();
+        let at_a_time = (WORDS / of_row).next_multiple_of(LEAST_ROWS).max(LEAST_ROWS);
         let mut products = Vec::with_capacity(matrix.rows);
-        for first in (0..matrix.rows).step_by(ROWS) {
-            let rows = ROWS.min(matrix.rows - first);
+        for first in (0..matrix.rows).step_by(at_a_time) {
+            let rows = at_a_time.min(matrix.rows - first);
             let factors = (0..rows * columns)
                 .into_par_iter()
                 .map(|index| {

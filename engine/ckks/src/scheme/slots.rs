@@ -2,11 +2,15 @@
 
 use fhe_ring::{Backend, Basis, GaloisElement, RingKind, linear_combination, tensor};
 use fhe_rlwe::Ciphertext;
+use rayon::prelude::*;
 
 use super::{CkksServer, SlotCiphertext, encoder::ring_of};
 use crate::{CkksError, Level, Packing, Rotation};
 
 type Slots<B> = SlotCiphertext<B>;
+
+/// Plaintexts of a combination that are encoded at the same time.
+const ENCODED_TOGETHER: usize = 8;
 
 /// Nearest integer to a scaled constant.
 ///
@@ -211,15 +215,23 @@ impl<B: Backend> CkksServer<B> {
         let below = self.rescalable(operation, level, landing)?;
         let target = self.accumulated_scale(below, landing);
         let basis = self.basis_of(level, landing);
+        let encode = |(x, plain): &(&Slots<B>, &[f64])| {
+            self.encoder.real(self.backend(), x.packing(), basis, plain, target / self.scale_of(x))
+        };
         let mut sum: Option<Ciphertext<B>> = None;
-        for (x, plain) in terms {
-            let plain = self.encoder.real(self.backend(), x.packing(), basis, plain, target / self.scale_of(x))?;
-            let term = self.restrict(x, level)?;
-            match &mut sum {
-                None => sum = Some(term.map(|half| half.multiply(self.backend(), &plain))?),
-                Some(sum) => {
-                    for (target, term) in sum.halves_mut().into_iter().zip(term.halves()) {
-                        target.multiply_accumulate(self.backend(), term, &plain)?;
+        let encoded = terms.chunks(ENCODED_TOGETHER).map(|terms| {
+            let plains = terms.par_iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+            Ok::<_, CkksError>(terms.iter().zip(plains))
+        });
+        for terms in encoded {
+            for ((x, _), plain) in terms? {
+                let term = self.restrict(x, level)?;
+                match &mut sum {
+                    None => sum = Some(term.map(|half| half.multiply(self.backend(), &plain))?),
+                    Some(sum) => {
+                        for (target, term) in sum.halves_mut().into_iter().zip(term.halves()) {
+                            target.multiply_accumulate(self.backend(), term, &plain)?;
+                        }
                     }
                 }
             }

@@ -125,6 +125,11 @@ impl Embedding {
 
     /// The nearest integer, if it is small enough to be encoded.
     pub(super) fn rounded(coefficient: f64) -> Result<i64, CkksError> {
+        // What the sum with 1.5 * 2^52 has room for is rounded by it, without a call of a library.
+        const SHIFT: f64 = (3_u64 << 51) as f64;
+        if coefficient.abs() < (1_u64 << 51) as f64 {
+            return Ok((coefficient + SHIFT - SHIFT) as i64);
+        }
         let integer = coefficient.round_ties_even();
         if integer.abs() < LARGEST_COEFFICIENT {
             return Ok(integer as i64);

@@ -2,15 +2,23 @@
 //! words that the inputs have there.
 //!
 //! The value of `f(X^(N/n))` at word `i` of a limb is that of `f` at word `i / (N/n)`, since values are in bit-reversed order: a
-//! factor is `n` numbers for runs of `N/n` neighbouring words.
+//! factor is `n` numbers for runs of `N/n` neighbouring words. Factors come one after the other, and are needed point by
+//! point: they are transposed first.
 
 use rayon::prelude::*;
 
-use super::{Cpu, gadget::blocks_of, limb::subring_sum::SubringLimb, words::Words};
+use super::{
+    Cpu,
+    gadget::blocks_of,
+    limb::subring_sum::{SubringLimb, TOGETHER},
+    words::Words,
+};
 use crate::{Operand, Pair};
 
 /// Words per parallel task: those of all inputs fit into the second-level cache.
 const BLOCK: usize = 1 << 6;
+/// Points that are transposed at a time: a cache line of each factor.
+const POINTS: usize = 8;
 
 impl Cpu {
     pub(super) fn sum_over_subring(
@@ -23,12 +31,15 @@ impl Cpu {
         };
         let (shape, points) = (half.shape, factor.shape.ring.degree());
         let degree = shape.ring.degree();
-        let limbs: Vec<SubringLimb<'_>> = (0..shape.basis.len())
-            .map(|limb| SubringLimb {
+        let numbers = self.transposed(factors, points, shape.basis.len());
+        let of_limb = numbers.len() / shape.basis.len();
+        let limbs: Vec<SubringLimb<'_>> = (numbers.chunks_exact(of_limb).enumerate())
+            .map(|(limb, numbers)| SubringLimb {
                 inputs: (inputs.iter())
                     .map(|input| input.map(|half| &half.buffer[limb * degree..][..degree]))
                     .collect(),
-                factors: (factors.iter().flatten()).map(|factor| &factor.buffer[limb * points..][..points]).collect(),
+                numbers,
+                sums: factors.len(),
                 run: degree / points,
             })
             .collect();
@@ -43,5 +54,31 @@ impl Cpu {
             kernels.subring_sums(&mut targets, i * block % degree, limb, &mut scratch);
         });
         sums
+    }
+
+    /// The numbers of all factors: limb after limb, point after point, for each group of [`TOGETHER`] sums input after input those of the
+    /// group side by side, zeros in place of missing sums.
+    fn transposed(&self, factors: &[Vec<Operand<'_, Words>>], points: usize, limbs: usize) -> Words {
+        let inputs = factors.first().map_or(0, Vec::len);
+        let groups = factors.len().div_ceil(TOGETHER);
+        let of_point = groups * inputs * TOGETHER;
+        let mut numbers = self.pool.take(limbs * points * of_point);
+        let together = points.min(POINTS);
+        numbers.par_chunks_exact_mut(together * of_point).enumerate().for_each(|(chunk, numbers)| {
+            // Limbs of a factor follow one another as those of the numbers do.
+            let first = chunk * together;
+            for (group, factors) in factors.chunks(TOGETHER).enumerate() {
+                for input in 0..inputs {
+                    let place = (group * inputs + input) * TOGETHER;
+                    for s in 0..TOGETHER {
+                        let words = factors.get(s).map(|factors| &factors[input].buffer[first..first + together]);
+                        for (point, numbers) in numbers.chunks_exact_mut(of_point).enumerate() {
+                            numbers[place + s] = words.map_or(0, |words| words[point]);
+                        }
+                    }
+                }
+            }
+        });
+        numbers
     }
 }

@@ -7,32 +7,30 @@ mod portable;
 use super::{LimbKernels, dispatch};
 
 /// Sums that are formed together, in registers.
-const TOGETHER: usize = 4;
+pub(in crate::cpu) const TOGETHER: usize = 4;
 
 /// The operands of one limb.
 pub(in crate::cpu) struct SubringLimb<'a> {
     /// Both halves of every input.
     pub(in crate::cpu) inputs: Vec<[&'a [u64]; 2]>,
-    /// A factor for every input, sum after sum.
-    pub(in crate::cpu) factors: Vec<&'a [u64]>,
-    /// Words that share a number of a factor.
+    /// The factors: point after point, for each group of [`TOGETHER`] sums input after input those of the group side by side.
+    pub(in crate::cpu) numbers: &'a [u64],
+    /// Number of sums.
+    pub(in crate::cpu) sums: usize,
+    /// Words that share a point.
     pub(in crate::cpu) run: usize,
 }
 
 impl<'a> SubringLimb<'a> {
-    /// Scratch words for a block: its words of all inputs, and the numbers of some sums' factors for it.
+    /// Scratch words for a block: its words of all inputs.
     pub(in crate::cpu) fn scratch_words(&self, block: usize) -> usize {
-        self.inputs.len() * (2 * block + TOGETHER * self.points(block))
+        2 * block * self.inputs.len()
     }
 
-    /// Numbers of a factor that a block meets.
-    fn points(&self, block: usize) -> usize {
-        block.div_ceil(self.run)
-    }
-
-    /// The factors of one sum.
-    fn factors_of(&self, sum: usize) -> &[&'a [u64]] {
-        &self.factors[sum * self.inputs.len()..][..self.inputs.len()]
+    /// The numbers of a group of sums at a point.
+    fn numbers_of(&self, point: usize, group: usize) -> &'a [u64] {
+        let of_group = self.inputs.len() * TOGETHER;
+        &self.numbers[(point * self.sums.div_ceil(TOGETHER) + group) * of_group..][..of_group]
     }
 }
 

@@ -1,6 +1,6 @@
 //! On 64-bit words.
 
-use super::SubringLimb;
+use super::{SubringLimb, TOGETHER};
 use crate::Modulus;
 
 pub(super) fn subring_sums(
@@ -13,9 +13,10 @@ pub(super) fn subring_sums(
     for (sum, targets) in targets.iter_mut().enumerate() {
         for (half, target) in targets.iter_mut().enumerate() {
             for (i, x) in (start..).zip(target.iter_mut()) {
-                let terms = limb.inputs.iter().zip(limb.factors_of(sum));
+                let numbers =
+                    limb.numbers_of(i / limb.run, sum / TOGETHER).iter().skip(sum % TOGETHER).step_by(TOGETHER);
                 // Products are below 2^100, so that a sum has room for 2^28.
-                let products = terms.map(|(input, factor)| input[half][i] as u128 * factor[i / limb.run] as u128);
+                let products = limb.inputs.iter().zip(numbers).map(|(input, &x)| input[half][i] as u128 * x as u128);
                 *x = m.reduce_u128(products.sum());
             }
         }
