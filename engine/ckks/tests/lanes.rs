@@ -223,7 +223,7 @@ fn refuses<E: LaneProducts>((e, client): (&E, &impl Client<E>)) {
     assert!(e.join_row_parity(&factors[0], &product[0]).is_err());
     assert!(e.join_lanes(&[]).is_err());
     assert!(e.join_lanes(&[&factors[0]]).is_err(), "a factor is no product");
-    assert!(e.join_lanes(&vec![&product[0]; GROUP + 1]).is_err());
+    assert!(e.join_lanes(&[&product[0]; GROUP + 1]).is_err());
 }
 
 #[test]
