@@ -36,6 +36,7 @@ pub(super) const KERNELS: [(&str, &str, Unit); 20] = [
     ("automorphism_limbs", "automorphisms (limbs)", Unit::Times),
     ("product_macs", "point-wise products", Unit::Macs),
     ("integer_product_macs", "integer matrix products", Unit::Macs),
+    ("structured_product_macs", "structured matrix products", Unit::Macs),
     ("elementwise_words", "element-wise passes", Unit::Words),
     ("copied_words", "copies", Unit::Words),
     ("key_bytes", "keys read", Unit::Bytes),
