@@ -30,7 +30,7 @@ fn integer_products_are_exact() {
             // The largest residue, or one whose signed 13-bit digits are the largest.
             let digits = (1 << 49) - (1 << 12) * (1 + (1 << 13) + (1 << 26));
             let residue_of = |rng: &mut rand::rngs::StdRng, i: usize| match extreme {
-                Some(_) if i % 2 == 0 => p - 1,
+                Some(_) if i.is_multiple_of(2) => p - 1,
                 Some(_) => digits,
                 None => rng.random_range(0..p),
             };

@@ -25,7 +25,7 @@ pub(super) const ROWS: usize = 96 * GROUP;
 /// Longest contraction in 32 bits.
 const DEPTH: usize = 126;
 
-const _: () = assert!(DEPTH * (LARGEST as usize) << (DIGIT_BITS - 1) < 1 << 31 && DEPTH.is_multiple_of(2));
+const _: () = assert!((DEPTH * LARGEST as usize) << (DIGIT_BITS - 1) < 1 << 31 && DEPTH.is_multiple_of(2));
 const _: () = assert!(DIGITS as u32 * DIGIT_BITS > Modulus::MAX_BITS);
 
 /// Two digits or weights: the second one above.
