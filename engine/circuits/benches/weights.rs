@@ -2,7 +2,7 @@
 //! switching and packing included, in both forms.
 //!
 //! Prints the share of each part beside criterion's totals, and what `Meter` predicts for it. `RAYON_NUM_THREADS` sets the threads. About
-//! 6 GiB; the dense form takes some 25 s a product at 28672 rows, so name what you want: `-- weights/structured`.
+//! 6 GiB; the dense form takes some 13 s a product at 28672 rows, so name what you want: `-- weights/structured`.
 
 #![allow(missing_docs)] // criterion writes the entry point
 

@@ -171,7 +171,7 @@ fn integer_product(c: &mut Criterion) {
     use fhe_ring::{IntegerMatrix, MatrixShape};
     let backend = Cpu::new(chain());
     let (rows, inner, columns) = (512, 512, 4096);
-    let weights = words(1, rows * inner, 1 << 14).into_iter().map(|w| w as i16 - (1 << 13)).collect();
+    let weights = words(1, rows * inner, 1 << 13).into_iter().map(|w| w as i16 - (1 << 12)).collect();
     let weights = IntegerMatrix::new(MatrixShape { rows, columns: inner }, weights).expect("the sizes agree");
     let matrix = fill(&backend, Shape::coefficient(Ring::cyclotomic(21), Basis::prefix(1)), 2);
     assert_eq!(matrix.len(), inner * columns);

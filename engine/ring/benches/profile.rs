@@ -57,6 +57,7 @@ fn main() {
         ("limb of copied words", profile.copied_word * limb),
         ("limb of integer-product MACs", profile.integer_mac * limb),
         ("limb of lane-product MACs", profile.lane_mac * limb),
+        ("limb of structured-product MACs", profile.structured_mac * limb),
     ] {
         println!("{:8.2} us per {name}", seconds * 1e6);
     }
@@ -177,11 +178,18 @@ fn key_switching(backend: &Machine, batch: usize, samples: &mut Vec<Sample>) {
 
 fn integer_product(backend: &Machine, samples: &mut Vec<Sample>) {
     let (rows, inner, columns) = (512, 512, 4096);
-    let weights = words(1, rows * inner, 1 << 14).into_iter().map(|w| w as i16 - (1 << 13)).collect();
+    let weights = words(1, rows * inner, 1 << 13).into_iter().map(|w| w as i16 - (1 << 12)).collect();
     let weights = IntegerMatrix::new(MatrixShape { rows, columns: inner }, weights).expect("the sizes agree");
     let matrix = fill(backend, Shape::coefficient(Ring::cyclotomic(21), Basis::prefix(1)), 2);
     let shape = MatrixShape { rows: inner, columns };
     time(backend, samples, "integer_product", || drop(backend.integer_product(&weights, &matrix, shape)));
+
+    // Rank 32, which leaves 128 tokens.
+    let small = Shape::coefficient(Ring::cyclotomic(12), Basis::prefix(1));
+    let halves: Vec<_> = (0..2 * inner / 32).map(|seed| fill(backend, small, seed as u64)).collect();
+    let ciphertexts: Vec<_> =
+        halves.chunks_exact(2).map(|pair| [0, 1].map(|half| operand(&pair[half], small))).collect();
+    time(backend, samples, "module_product", || drop(backend.module_product(&weights, &ciphertexts, 16, 128)));
 }
 
 /// Two matrices of 128 x 128 in each of 32 lanes.
@@ -223,7 +231,7 @@ fn memory_bandwidth() -> f64 {
 
 /// Non-negative constants of the arithmetic, by coordinate descent on the squares of relative errors, beside the bandwidth.
 fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile {
-    const CONSTANTS: usize = 8;
+    const CONSTANTS: usize = 9;
     let rows: Vec<([f64; CONSTANTS], f64)> = (samples.iter())
         .map(|Sample { counts, seconds, .. }| {
             let amounts = [
@@ -235,6 +243,7 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
                 counts.copied_words,
                 counts.integer_product_macs,
                 counts.lane_product_macs,
+                counts.structured_product_macs,
             ];
             let moved = counts.moved_bytes() as f64 / memory_bandwidth;
             (amounts.map(|amount| amount as f64 / f64::from(threads) / seconds), 1.0 - moved / seconds)
@@ -253,8 +262,17 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
             constants[index] = (gradient / curvature).max(0.0);
         }
     }
-    let [butterfly, base_conversion_mac, gadget_mac, product_mac, elementwise_word, copied_word, integer_mac, lane_mac] =
-        constants;
+    let [
+        butterfly,
+        base_conversion_mac,
+        gadget_mac,
+        product_mac,
+        elementwise_word,
+        copied_word,
+        integer_mac,
+        lane_mac,
+        structured_mac,
+    ] = constants;
     DeviceProfile {
         name: "this machine",
         threads,
@@ -266,6 +284,7 @@ fn fit(samples: &[Sample], threads: u32, memory_bandwidth: f64) -> DeviceProfile
         copied_word,
         integer_mac,
         lane_mac,
+        structured_mac,
         encoded_byte: 0.0,
         memory_bandwidth,
     }

@@ -63,10 +63,12 @@ counts! {
     automorphisms,
     /// Limbs permuted by automorphisms.
     automorphism_limbs,
-    /// MACs of integer matrix products, in transformed weights where these are structured.
+    /// MACs of integer matrix products.
     integer_product_macs,
     /// MACs of matrix products of ciphertexts over a subring, at its points.
     lane_product_macs,
+    /// MACs of structured matrix products, whose weights are transformed: residues times residues.
+    structured_product_macs,
     /// Bytes of switching keys read.
     key_bytes,
     /// Bytes of stored factors, plaintexts mostly, read by multiply-accumulate.
@@ -285,7 +287,7 @@ impl Counts {
         let [b, _] = MatrixShape::of_module_rows(ciphertexts, degree, tokens);
         Self {
             butterflies: (transforms * rank * (2 * rank).ilog2() as usize) as u64,
-            integer_product_macs: (2 * rank * rows * ciphertexts * tokens) as u64,
+            structured_product_macs: (2 * rank * rows * ciphertexts * tokens) as u64,
             polynomial_bytes: ((ciphertexts + rows) * degree * WORD) as u64,
             ..Self::default()
         } + Self::copy(b.words())

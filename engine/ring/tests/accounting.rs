@@ -129,13 +129,14 @@ fn structured_products_cost_three_macs_per_weight_and_token() {
     let dense: Vec<_> = rows.iter().map(|half| half.integer_product(&meter, &weights).unwrap()).collect();
     let counts = meter.counts() - before.0;
     assert_eq!((counts.integer_product_macs, counts.butterflies), (entries * (4096 + 128), 0));
+    assert_eq!(counts.structured_product_macs, 0);
     drop((rows, dense));
 
     let before = (meter.counts(), meter.live_bytes());
     meter.restart_peak();
     drop(module_product(&meter, &weights, &ciphertexts, 16, 128).unwrap());
     let counts = meter.counts() - before.0;
-    assert_eq!(counts.integer_product_macs, entries * 3 * 128);
+    assert_eq!((counts.structured_product_macs, counts.integer_product_macs), (entries * 2 * 128, entries * 128));
     // Six layers of 32 butterflies for every small ciphertext and token, row of its weights, and row and token of the result.
     assert_eq!(counts.butterflies, 6 * 32 * (128 * 128 + 1024 * 128 + 1024 * 128));
     // Ciphertexts and result, rows of b stacked, read and multiplied.

@@ -12,14 +12,29 @@ fn integer_products_are_exact() {
     let chain = chain(4, 1, 0);
     let modulus = &chain.ciphertext_primes()[0];
     let mut rng = rng(3);
-    for (rows, inner, columns) in [(1, 1, 1), (3, 7, 5), (20, 100, 130), (300, 33, 9), (2, 5000, 3)] {
-        for extreme in [false, true] {
-            let weights: Vec<i16> = (0..rows * inner)
-                .map(|_| if extreme { i16::MIN } else { rng.random_range(i16::MIN..=i16::MAX) })
-                .collect();
+    for (rows, inner, columns) in
+        [(1, 1, 1_usize), (3, 7, 5), (20, 100, 130), (300, 33, 9), (2, 5000, 3), (13, 253, 16)]
+    {
+        // Weights of all sizes, and of the sizes that have a kernel of their own up to 2^12; uniform ones and the extremes.
+        for (least, largest, extreme) in [
+            (i16::MIN, i16::MAX, None),
+            (i16::MIN, i16::MAX, Some(i16::MIN)),
+            (-(1 << 12), 1 << 12, None),
+            (-(1 << 12), 1 << 12, Some(-(1 << 12))),
+            (-(1 << 12), 1 << 12, Some(1 << 12)),
+            (-(1 << 12) - 1, 1 << 12, Some(-(1 << 12) - 1)),
+        ] {
+            let weights: Vec<i16> =
+                (0..rows * inner).map(|_| extreme.unwrap_or_else(|| rng.random_range(least..=largest))).collect();
             let p = modulus.value();
-            let residues: Vec<u64> =
-                (0..inner * columns).map(|_| if extreme { p - 1 } else { rng.random_range(0..p) }).collect();
+            // The largest residue, or one whose signed 13-bit digits are the largest.
+            let digits = (1 << 49) - (1 << 12) * (1 + (1 << 13) + (1 << 26));
+            let residue_of = |rng: &mut rand::rngs::StdRng, i: usize| match extreme {
+                Some(_) if i.is_multiple_of(2) => p - 1,
+                Some(_) => digits,
+                None => rng.random_range(0..p),
+            };
+            let residues: Vec<u64> = (0..inner * columns).map(|i| residue_of(&mut rng, i % columns)).collect();
             let shape = MatrixShape { rows: inner, columns };
             let matrix = IntegerMatrix::new(MatrixShape { rows, columns: inner }, weights.clone()).unwrap();
             for backend in backends(&chain) {

@@ -3,7 +3,7 @@
 use crate::format;
 
 /// Homomorphic operations: name in records, title, whether a short summary can do without it.
-pub(super) const OPERATIONS: [(&str, &str, bool); 14] = [
+pub(super) const OPERATIONS: [(&str, &str, bool); 21] = [
     ("half_bootstraps", "half bootstraps", false),
     ("levels_restored", "compute levels given back", true),
     ("slots_to_coefficients", "slots to coefficients", false),
@@ -16,6 +16,8 @@ pub(super) const OPERATIONS: [(&str, &str, bool); 14] = [
     ("rescalings", "rescalings", false),
     ("row_splits", "ciphertexts split into module rows", true),
     ("row_packings", "ciphertexts packed from module rows", true),
+    ("vector_splits", "ciphertexts split to hold one vector", true),
+    ("vector_joins", "ciphertexts packed from products with one vector", true),
     ("matrix_weights", "weights in matrix products", true),
     ("slots_to_lanes", "slots to lanes", true),
     ("lane_parity_splits", "ciphertexts of lanes split into even and odd rows", true),
@@ -26,7 +28,7 @@ pub(super) const OPERATIONS: [(&str, &str, bool); 14] = [
 ];
 
 /// Kernels: name in records, title, unit.
-pub(super) const KERNELS: [(&str, &str, Unit); 21] = [
+pub(super) const KERNELS: [(&str, &str, Unit); 22] = [
     ("forward_transforms", "forward transforms (limbs)", Unit::Times),
     ("inverse_transforms", "inverse transforms (limbs)", Unit::Times),
     ("butterflies", "butterflies of the transforms", Unit::Plain),
@@ -42,6 +44,7 @@ pub(super) const KERNELS: [(&str, &str, Unit); 21] = [
     ("product_macs", "point-wise products", Unit::Macs),
     ("integer_product_macs", "integer matrix products", Unit::Macs),
     ("lane_product_macs", "products of encrypted matrices", Unit::Macs),
+    ("structured_product_macs", "structured matrix products", Unit::Macs),
     ("elementwise_words", "element-wise passes", Unit::Words),
     ("copied_words", "copies", Unit::Words),
     ("key_bytes", "keys read", Unit::Bytes),
