@@ -90,7 +90,7 @@ fn decode<E: Evaluator>(
     let queries = encrypt(&layout.pack_queries(&step.queries).unwrap(), Level(floor + levels));
     let scores = layout.scores(e, &queries, &cache, &heads.map()).unwrap();
     assert!(scores.iter().all(|x| e.level(x) == Level(floor + CacheLayout::PROBABILITY_LEVELS)));
-    let sums = layout.sum_over_keys(e, &scores).unwrap();
+    let sums = layout.sum_over_keys(e, &scores, step.keys.len()).unwrap();
     let outputs = layout.weighted_values(e, &scores, &cache).unwrap();
     assert_eq!(e.level(&outputs), Level(floor));
     (scores, sums, outputs)
@@ -104,9 +104,10 @@ fn check(layout: &CacheLayout, heads: Heads, step: &Step, [scores, sums, outputs
     for (head, of_head) in step.scores.iter().enumerate() {
         let total: f64 = of_head.iter().sum();
         for (position, &score) in of_head.iter().enumerate() {
-            let ScorePlace { ciphertext, slot } = layout.score_place(head, position);
-            expected[ciphertext][slot] = score;
-            assert!((sums[0][slot] - total).abs() <= tolerance * (length * heads.head_dim) as f64, "head {head}");
+            for ScorePlace { ciphertext, slot } in layout.score_places(length, head, position) {
+                expected[ciphertext][slot] = score;
+                assert!((sums[0][slot] - total).abs() <= tolerance * (length * heads.head_dim) as f64, "head {head}");
+            }
         }
     }
     for (found, expected) in scores.iter().zip(&expected) {
@@ -163,8 +164,10 @@ proptest! {
         let packed = layout.pack_queries(&queries).unwrap();
         prop_assert_eq!(layout.unpack_queries(&packed).unwrap(), queries);
         let pairs = (0..heads.heads).flat_map(|head| (0..length).map(move |position| (head, position)));
-        let places: BTreeSet<ScorePlace> = pairs.map(|(head, position)| layout.score_place(head, position)).collect();
-        prop_assert_eq!(places.len(), heads.heads * length);
+        let places: Vec<ScorePlace> =
+            pairs.flat_map(|(head, position)| layout.score_places(length, head, position)).collect();
+        prop_assert_eq!(places.iter().collect::<BTreeSet<_>>().len(), places.len());
+        prop_assert!(places.len().is_multiple_of(heads.heads * length));
         prop_assert!(places.iter().all(|place| place.ciphertext < layout.score_ciphertexts(length)));
         prop_assert!(places.iter().all(|place| place.slot < shape.degree));
     }
@@ -198,8 +201,15 @@ fn an_encrypted_step_is_the_definition() {
     counts.rescalings -= lowered;
     counts.constant_products -= lowered;
     assert_eq!((server.counts(), planner.counts()), (counts, counts));
-    // The keys of one field of tokens both ways, and of one of rows.
-    assert_eq!(planner.key_requests().iter().filter(|(id, _)| id.kind().contains("rotations")).count(), 4 + 4 + 4);
+    // The keys of four bits of tokens and three of rows both ways, and of the highest bit of rows.
+    assert_eq!(planner.key_requests().iter().filter(|(id, _)| id.kind().contains("rotations")).count(), 8 + 6 + 1);
+    // Eight rows are in use: for four members and two ciphertexts.
+    let (members, ciphertexts, tokens, rows) = (4, 2, 4, 3);
+    let appended: u64 = (0..19_u64).map(|token| 2 * u64::from((token % 16).count_ones())).sum();
+    let scores = members * (tokens + ciphertexts * rows) + 1;
+    let sums = 1 + 2 * tokens;
+    let outputs = members * (ciphertexts * rows + tokens);
+    assert_eq!(counts.rotations, appended + scores + sums + outputs);
 }
 
 #[test]
@@ -225,7 +235,7 @@ fn rejects_operands_of_another_layout() {
     let mut cache = KeyValueCache::default();
     assert!(layout.scores(&e, &x, &cache, &heads.map()).is_err(), "an empty cache");
     assert!(layout.weighted_values(&e, &[], &cache).is_err());
-    assert!(layout.sum_over_keys(&e, &[]).is_err());
+    assert!(layout.sum_over_keys(&e, &[], 1).is_err());
     layout.append(&e, &mut cache, &x, &x).unwrap();
     let lower = e.lower(&x, Level(8)).unwrap();
     let refused = layout.append(&e, &mut cache, &lower, &x).unwrap_err().to_string();

@@ -4,13 +4,15 @@
 //! of two; so many tokens as fit share a ciphertext. The query heads that share a key and value head are its *group*: member `m` has
 //! its queries, and later its output, in token `m`.
 //!
-//! The channel rows are the highest field of one cycle of rotations ([`Packing::Real`]), so sums over channels need no window: every
-//! rotation by whole rows stays in its field, and the sum arrives in every row. Tokens are the lowest field, where a rotation drags entries
-//! of the next row in; what is spread over tokens is zero but for one token before, and what is summed over tokens is wanted in one
-//! token only, which a mask picks.
-//!
 //! Scores come in rows: row `G b + m` of channel rows has the scores of member `m` with the tokens of cache ciphertext `b`, where `G` is
-//! the size of a group, padded; further rows in further ciphertexts.
+//! the size of a group, padded; further rows in further ciphertexts. The rows in use, a power of two, are repeated in all others.
+//!
+//! The channel rows are the highest field of one cycle of rotations ([`Packing::Real`]): whole rows that leave it at one end come back at the
+//! other. So a product's sum over channels takes two steps of rotations. The first sums blocks of as many rows as are in use, in
+//! the row of each block that the product's scores are to lie in; masks put those rows of all products into one ciphertext; and the
+//! second, now once for all of them, sums the blocks. On the way back a row of every block is spread over its block alone. Tokens are the lowest
+//! field, where a rotation drags entries of the next row in; what is spread over tokens is zero but for one token before, and what is
+//! summed over tokens is wanted in one token only, which a mask picks.
 
 use fhe_ckks::{CircuitShape, Evaluator, Level, Packing, Rotation};
 
@@ -141,11 +143,19 @@ impl CacheLayout {
         self.slot(channel, key_value_head, 0)
     }
 
-    /// Where the score of a query head with a cached token lies.
-    pub fn score_place(&self, head: usize, position: usize) -> ScorePlace {
+    /// Rows in use for the scores with so many tokens: they are repeated in all other rows.
+    fn used_rows(&self, length: usize) -> usize {
+        (length.div_ceil(self.tokens) * self.group_rows()).next_power_of_two().min(self.channel_rows)
+    }
+
+    /// Where the score of a query head with one of so many cached tokens lies: in several slots of one ciphertext.
+    pub fn score_places(&self, length: usize, head: usize, position: usize) -> impl Iterator<Item = ScorePlace> {
         let row = position / self.tokens * self.group_rows() + head % self.group();
-        let slot = self.slot(row % self.channel_rows, head / self.group(), position % self.tokens);
-        ScorePlace { ciphertext: row / self.channel_rows, slot }
+        let ciphertext = row / self.channel_rows;
+        let first = self.slot(row % self.channel_rows, head / self.group(), position % self.tokens);
+        let rows = (0..self.channel_rows).step_by(self.used_rows(length));
+        let length = self.row();
+        rows.map(move |row| ScorePlace { ciphertext, slot: first + row * length })
     }
 
     /// Ciphertexts of the scores with so many tokens.
@@ -254,8 +264,8 @@ impl CacheLayout {
     /// `scale * (q . k) - centre` for every query head and cached token, zero elsewhere: [`CacheLayout::score_ciphertexts`] of them.
     /// Consumes [`CacheLayout::QUERY_LEVELS`] levels of the queries, whose keys are best one level below.
     ///
-    /// For every member of a group one selection, `log2 tokens` rotations, and for every ciphertext of keys one product and `log2 channel
-    /// rows` rotations.
+    /// For every member of a group one selection and `log2 tokens` rotations; for every member and ciphertext of keys one product and `log2` rotations
+    /// of the rows in use; and as many rotations as the other bits of a row once for all of them.
     ///
     /// # Errors
     /// If the cache is empty or the map has not a centre for every head; those of the evaluator.
@@ -274,33 +284,35 @@ impl CacheLayout {
             let remedy = "calibrate this model";
             return Err(refuse(OPERATION, "centres", map.centres.len(), self.heads, remedy));
         }
+        let used = self.used_rows(cache.length);
         // By rows: member, then ciphertext of keys.
         let mut rows = Vec::with_capacity(self.group() * cache.keys.len());
         for member in 0..self.group() {
             let selected = e.plain_combination(&[(queries, &self.token_mask(member))])?;
-            let spread = self.spread_token(e, selected, member)?;
+            let spread = self.token_field().spread(e, selected, member)?;
             for (number, keys) in cache.keys.iter().enumerate() {
+                let row = number * self.group_rows() + member;
                 let product = e.multiply(&spread, keys)?;
-                rows.push((number * self.group_rows() + member, self.sum_rows(e, product, 1)?));
+                rows.push((row, self.rows(used).sum(e, product, row % used)?));
             }
         }
         let ciphertext = |number: usize| {
             let own = rows.iter().filter(|(row, _)| row / self.channel_rows == number);
             let scales = self.score_plain(cache.length, number, |_| map.scale);
-            let masks: Vec<_> = own.map(|(row, x)| (x, self.row_of(&scales, row % self.channel_rows))).collect();
+            let masks: Vec<_> = own.map(|(row, x)| (x, self.row_of_blocks(&scales, row % used, used))).collect();
             let terms: Vec<_> = masks.iter().map(|(x, mask)| (*x, mask.as_slice())).collect();
-            let centres = self.score_plain(cache.length, number, |head| -map.centres[head]);
-            Ok(e.add_plain(&e.plain_combination(&terms)?, &centres)?)
+            let scores = self.sum_rows(e, e.plain_combination(&terms)?, used, self.channel_rows)?;
+            Ok(e.add_plain(&scores, &self.score_plain(cache.length, number, |head| -map.centres[head]))?)
         };
         (0..self.score_ciphertexts(cache.length)).map(ciphertext).collect()
     }
 
-    /// The sum over all cached tokens of each head, in the places of all of its scores: over entries in the places of the scores, which must be
-    /// zero elsewhere. One level.
+    /// The sum over so many cached tokens of each head, in the places of all of its scores: over entries in the places of the scores, which
+    /// must be zero elsewhere. One level.
     ///
     /// # Errors
     /// If there is no ciphertext; those of the evaluator.
-    pub fn sum_over_keys<E: Evaluator>(&self, e: &E, scores: &[E::Slots]) -> Result<E::Slots> {
+    pub fn sum_over_keys<E: Evaluator>(&self, e: &E, scores: &[E::Slots], length: usize) -> Result<E::Slots> {
         let Some((first, others)) = scores.split_first() else {
             let remedy = "append the query's own token";
             return Err(refuse("sum_over_keys", "ciphertexts", "none", "at least one", remedy));
@@ -309,17 +321,17 @@ impl CacheLayout {
         for other in others {
             sum = e.add(&sum, other)?;
         }
-        let sum = self.sum_rows(e, sum, self.group_rows())?;
-        let sum = self.sum_tokens(e, sum, 0)?;
-        self.spread_token(e, e.plain_combination(&[(&sum, &self.token_mask(0))])?, 0)
+        let sum = self.sum_rows(e, sum, self.group_rows(), self.used_rows(length))?;
+        let sum = self.token_field().sum(e, sum, 0)?;
+        self.token_field().spread(e, e.plain_combination(&[(&sum, &self.token_mask(0))])?, 0)
     }
 
     /// The sum over cached tokens of probability times value, in the places of the queries; zero elsewhere. Probabilities lie in the places of
     /// the scores and are zero elsewhere. Consumes [`CacheLayout::PROBABILITY_LEVELS`] levels of the probabilities, whose values
     /// are best one level below.
     ///
-    /// For every member of a group and ciphertext of values one selection, `log2 channel rows` rotations and one product; for every member `log2
-    /// tokens` rotations.
+    /// For every member of a group and ciphertext of values one selection, one product and `log2` rotations of the rows in use; for every member
+    /// `log2 tokens` rotations.
     ///
     /// # Errors
     /// If there are more or fewer ciphertexts of probabilities than of scores; those of the evaluator.
@@ -336,52 +348,46 @@ impl CacheLayout {
             let remedy = "use the layout of the scores with this cache";
             return Err(refuse(OPERATION, "ciphertexts of probabilities", probabilities.len(), required, remedy));
         }
+        let used = self.used_rows(cache.length);
+        let ones = vec![1.0; self.slots];
         let mut outputs = Vec::with_capacity(self.group());
         for member in 0..self.group() {
             let mut sum: Option<E::Slots> = None;
             for (number, values) in cache.values.iter().enumerate() {
                 let row = number * self.group_rows() + member;
-                let mask = self.row_of(&vec![1.0; self.slots], row % self.channel_rows);
+                let mask = self.row_of_blocks(&ones, row % used, used);
                 let selected = e.plain_combination(&[(&probabilities[row / self.channel_rows], &mask)])?;
-                let product = e.multiply(&self.sum_rows(e, selected, 1)?, values)?;
+                let product = e.multiply(&self.rows(used).spread(e, selected, row % used)?, values)?;
                 sum = Some(match sum {
                     None => product,
                     Some(sum) => e.add(&sum, &product)?,
                 });
             }
             let sum = sum.ok_or_else(|| refuse(OPERATION, "the cache", "empty", "one token or more", "append one"))?;
-            outputs.push((self.sum_tokens(e, sum, member)?, self.token_mask(member)));
+            outputs.push((self.token_field().sum(e, sum, member)?, self.token_mask(member)));
         }
         let terms: Vec<_> = outputs.iter().map(|(x, mask)| (x, mask.as_slice())).collect();
         Ok(e.plain_combination(&terms)?)
     }
 
-    /// The sum over all channel rows, `step` from one to the next, in every row. Rows are the highest field of the cycle: none is left out
-    /// and nothing else comes in.
-    fn sum_rows<E: Evaluator>(&self, e: &E, mut x: E::Slots, step: usize) -> Result<E::Slots> {
+    /// The sum over every `step`-th row, up to `period` rows, in every row of what repeats after `period` rows; all rows are a period.
+    fn sum_rows<E: Evaluator>(&self, e: &E, mut x: E::Slots, step: usize, period: usize) -> Result<E::Slots> {
         let mut rows = step;
-        while rows < self.channel_rows {
+        while rows < period {
             x = e.add(&x, &e.rotate(&x, Rotation((rows * self.row()) as i64))?)?;
             rows *= 2;
         }
         Ok(x)
     }
 
-    /// The sum over all tokens, in one of them; nothing of use in the others.
-    fn sum_tokens<E: Evaluator>(&self, e: &E, x: E::Slots, token: usize) -> Result<E::Slots> {
-        self.double_tokens(e, x, |bit| if token >> bit & 1 == 1 { -(1 << bit) } else { 1 << bit })
+    /// The tokens of a row.
+    fn token_field(&self) -> Field {
+        Field { stride: 1, length: self.tokens }
     }
 
-    /// One token in all of them, where the others were zero.
-    fn spread_token<E: Evaluator>(&self, e: &E, x: E::Slots, token: usize) -> Result<E::Slots> {
-        self.double_tokens(e, x, |bit| if token >> bit & 1 == 1 { 1 << bit } else { -(1 << bit) })
-    }
-
-    fn double_tokens<E: Evaluator>(&self, e: &E, mut x: E::Slots, step: impl Fn(u32) -> i64) -> Result<E::Slots> {
-        for bit in 0..self.tokens.trailing_zeros() {
-            x = e.add(&x, &e.rotate(&x, Rotation(step(bit)))?)?;
-        }
-        Ok(x)
+    /// Rows of a block of so many.
+    fn rows(&self, used: usize) -> Field {
+        Field { stride: self.row(), length: used }
     }
 
     /// One in a token of every row.
@@ -389,24 +395,50 @@ impl CacheLayout {
         (0..self.slots).map(|slot| f64::from(u8::from(slot % self.tokens == token))).collect()
     }
 
-    /// A channel row of a plaintext, zero elsewhere.
-    fn row_of(&self, plain: &[f64], row: usize) -> Vec<f64> {
-        let mut only = vec![0.0; self.slots];
-        let range = row * self.row()..(row + 1) * self.row();
-        only[range.clone()].copy_from_slice(&plain[range]);
-        only
+    /// The same row of every block of `used` rows of a plaintext, zero elsewhere.
+    fn row_of_blocks(&self, plain: &[f64], row: usize, used: usize) -> Vec<f64> {
+        let kept = |(slot, &value): (usize, &f64)| if slot / self.row() % used == row { value } else { 0.0 };
+        plain.iter().enumerate().map(kept).collect()
     }
 
     /// A plaintext over the slots of one ciphertext of scores: `value` of the head in the place of every score, zero elsewhere.
     pub fn score_plain(&self, length: usize, ciphertext: usize, value: impl Fn(usize) -> f64) -> Vec<f64> {
         let mut plain = vec![0.0; self.slots];
         for head in 0..self.heads {
-            for place in (0..length).map(|position| self.score_place(head, position)) {
+            for place in (0..length).flat_map(|position| self.score_places(length, head, position)) {
                 if place.ciphertext == ciphertext {
                     plain[place.slot] = value(head);
                 }
             }
         }
         plain
+    }
+}
+
+/// Neighbours in slots `stride` apart, a power of two of them, beside others of their kind.
+#[derive(Clone, Copy)]
+struct Field {
+    stride: usize,
+    length: usize,
+}
+
+impl Field {
+    /// The sum over the field, in one of its places; nothing of use in the others.
+    fn sum<E: Evaluator>(self, e: &E, x: E::Slots, place: usize) -> Result<E::Slots> {
+        self.double(e, x, |bit| place >> bit & 1 == 0)
+    }
+
+    /// One place in all of them, where the others were zero.
+    fn spread<E: Evaluator>(self, e: &E, x: E::Slots, place: usize) -> Result<E::Slots> {
+        self.double(e, x, |bit| place >> bit & 1 == 1)
+    }
+
+    /// Adds what lies ahead, or else behind, by every power of two.
+    fn double<E: Evaluator>(self, e: &E, mut x: E::Slots, ahead: impl Fn(u32) -> bool) -> Result<E::Slots> {
+        for bit in 0..self.length.trailing_zeros() {
+            let steps = (self.stride << bit) as i64;
+            x = e.add(&x, &e.rotate(&x, Rotation(if ahead(bit) { steps } else { -steps }))?)?;
+        }
+        Ok(x)
     }
 }
