@@ -18,8 +18,9 @@
 //! (their values are zero). With `e` the slot-wise function of a SoftMax, [`KeyRows::normaliser`] gives the sum over all public keys of
 //! `e`, for every query head and token: what joins with that of the encrypted keys.
 //!
-//! Source of the split: Moon, Hanrot et al., arXiv 2601.18511, section 4 (depth-one products with public keys); plain diagonals take
-//! the place of its shifted ones.
+//! Source of the split into public and encrypted keys, and of products that take one level: arXiv 2601.18511, section 4. There the columns
+//! of an operand are shifted beforehand, so that all diagonals of a matrix are permutations of one plaintext; plain diagonals need no
+//! shift, and here no two of them have to be alike.
 
 mod cache;
 mod key_rows;

@@ -10,6 +10,15 @@
 //!
 //! and zero where the channel's row is none of `0..C`: rows that a rotation brings from elsewhere are not used. Rotations are taken
 //! of the narrow side in both, `2 C - 2` for each ciphertext of queries and outputs. All blocks of keys share the rotated queries.
+//!
+//! **Which ring.** In complex slots, with the halves of the tokens as real and imaginary parts and rows above all, rotations would stay inside
+//! the field of rows: `C` diagonals instead of `2 C - 1`. But every ciphertext of scores would have to be converted before the function that
+//! follows and after it, two key switches and a level each time, and diagonals that depend on the highest slots are in no subring. In real slots the
+//! half lies above the period, where rotations may carry what they like.
+//!
+//! **Where the time goes.** A diagonal is `period` slots of numbers, a product costs as much as one with a plaintext of the whole ring. With
+//! 32 heads on 8 heads of keys, 128 tokens and 128 channels in a ring of degree 2^16 there are 16 rows and a period of 2^10 slots: 31 diagonals for each
+//! block of 16 keys and each of 8 ciphertexts. The rotated queries, 248 ciphertexts, are resident; diagonals are not.
 
 use fhe_ckks::{Evaluator, PeriodicMatrix};
 

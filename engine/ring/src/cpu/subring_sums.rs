@@ -10,7 +10,10 @@ use rayon::prelude::*;
 use super::{
     Cpu,
     gadget::blocks_of,
-    limb::subring_sum::{SubringLimb, TOGETHER},
+    limb::{
+        prefetch,
+        subring_sum::{SubringLimb, TOGETHER},
+    },
     words::Words,
 };
 use crate::{Operand, Pair};
@@ -19,6 +22,8 @@ use crate::{Operand, Pair};
 const BLOCK: usize = 1 << 6;
 /// Points that are transposed at a time: a cache line of each factor.
 const POINTS: usize = 8;
+/// Inputs ahead whose factors are asked for meanwhile.
+const AHEAD: usize = 8;
 
 impl Cpu {
     pub(super) fn sum_over_subring(
@@ -69,6 +74,12 @@ impl Cpu {
             let first = chunk * together;
             for (group, factors) in factors.chunks(TOGETHER).enumerate() {
                 for input in 0..inputs {
+                    // Every factor is a stream of its own, too many for hardware to follow.
+                    for factors in factors {
+                        if let Some(factor) = factors.get(input + AHEAD) {
+                            prefetch(&factor.buffer[first..first + together]);
+                        }
+                    }
                     let place = (group * inputs + input) * TOGETHER;
                     for s in 0..TOGETHER {
                         let words = factors.get(s).map(|factors| &factors[input].buffer[first..first + together]);
