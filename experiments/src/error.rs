@@ -109,6 +109,22 @@ pub enum HarnessError {
         /// The folder the command runs in.
         directory: PathBuf,
     },
+    /// A model that a spec names by preset has not been fetched.
+    #[error(
+        "`model.preset = \"{preset}\"` needs `{}`, which does not exist in `{}`; `{command}` fetches it (run it in the \
+         repository root)",
+        missing.display(), directory.display()
+    )]
+    ModelNotFetched {
+        /// The preset.
+        preset: &'static str,
+        /// The first file that is not there.
+        missing: PathBuf,
+        /// The folder the command runs in.
+        directory: PathBuf,
+        /// The command that fetches it.
+        command: &'static str,
+    },
     /// A model that was never calibrated, and no text to do it on.
     #[error(
         "model `{}` has no calibrated ranges; name a text with model.calibration_text, or run `fhe-llama calibrate`",

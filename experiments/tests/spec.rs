@@ -86,6 +86,53 @@ fn rejects_values_that_do_not_fit() {
 }
 
 #[test]
+fn a_preset_stands_for_the_folder_that_its_script_fills() {
+    let (folder, _) = fixture::workspace();
+    let named =
+        |change: &str| Suite::parse(fixture::SPEC, "spec.toml", &[Override::parse(change).unwrap()], folder.path());
+    let cache = Path::new(".cache/models/smollm2-135m");
+    std::fs::create_dir_all(folder.path().join(cache)).unwrap();
+    for (file, next) in [("config.json", "tokenizer.json"), ("tokenizer.json", "model.safetensors")] {
+        std::fs::write(folder.path().join(cache).join(file), "{}").unwrap();
+        let message = named("model.preset=smollm2-135m").unwrap_err().to_string();
+        let missing = format!("`model.preset = \"smollm2-135m\"` needs `{}`", cache.join(next).display());
+        assert!(message.starts_with(&missing) && message.contains("`scripts/fetch-smollm2` fetches it"), "{message}");
+    }
+    std::fs::write(folder.path().join(cache).join("model.safetensors"), "").unwrap();
+    let by_preset = named("model.preset=smollm2-135m").unwrap().cells.remove(0);
+    // One model, one identity.
+    assert_eq!(by_preset, named("model.path=.cache/models/smollm2-135m").unwrap().cells.remove(0));
+}
+
+#[test]
+fn an_override_of_path_or_preset_replaces_the_other() {
+    let preset = fixture::SPEC.replace("path = \"model\"", "preset = \"smollm2-135m\"");
+    assert!(refusal(&preset, &[]).contains("scripts/fetch-smollm2"));
+    assert_eq!(load(&preset, &["model.path=model"]).unwrap().cells[0].config.model.path, Path::new("model"));
+    assert!(
+        refusal(fixture::SPEC, &["model.preset=llama-3-8b"]).contains("`scripts/fetch-llama3-tokenizer` fetches it")
+    );
+    let swept = format!("{}\n[sweep.product]\n\"model.preset\" = [\"smollm2-135m\"]\n", fixture::SPEC);
+    let swept = swept.replace("path = \"model\"\n", "");
+    assert!(refusal(&swept, &[]).contains("scripts/fetch-smollm2"));
+    assert_eq!(load(&swept, &["model.path=model"]).unwrap().cells.len(), 1);
+}
+
+#[test]
+fn rejects_a_model_without_a_name_with_two_and_with_an_unknown_one() {
+    let nameless = fixture::SPEC.replace("path = \"model\"", "");
+    let message = refusal(&nameless, &[]);
+    assert_eq!(
+        message,
+        "spec.toml: `model.path` is missing: name a folder, or one of the models smollm2-135m, llama-3-8b by model.preset"
+    );
+    let both = with("model", "preset = \"smollm2-135m\"");
+    assert!(refusal(&both, &[]).contains("`model.preset` is `smollm2-135m` beside model.path = `model`; name one"));
+    let message = refusal(fixture::SPEC, &["model.preset=smollm-135m"]);
+    assert_eq!(message, "`smollm-135m` is no model preset; did you mean `smollm2-135m`?");
+}
+
+#[test]
 fn rejects_a_spec_that_is_not_there() {
     let error = Suite::load(Path::new("no/such.toml"), &[], Path::new("/tmp")).unwrap_err().to_string();
     assert!(error.contains("no spec at `no/such.toml`") && error.contains("/tmp"));

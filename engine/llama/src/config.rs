@@ -46,13 +46,14 @@ pub struct Config {
 
 /// Keys that change what a Llama layer computes, each with the only value this circuit carries. `null` and an absent
 /// key count as that value.
-const FIXED_KEYS: [(&str, Fixed); 8] = [
+const FIXED_KEYS: [(&str, Fixed); 9] = [
     ("hidden_act", Fixed::Text("silu")),
     ("attention_bias", Fixed::False),
     ("mlp_bias", Fixed::False),
     ("sliding_window", Fixed::Null),
     ("quantization_config", Fixed::Null),
     ("partial_rotary_factor", Fixed::One),
+    ("rope_interleaved", Fixed::False),
     ("layer_types", Fixed::Null),
     ("num_local_experts", Fixed::Null),
 ];
@@ -205,7 +206,9 @@ impl Keys<'_> {
         for key in ["rope_scaling", "rope_parameters"] {
             let Some(value) = self.get(key) else { continue };
             let kind = value.get("rope_type").or_else(|| value.get("type"));
-            if kind.is_none_or(|kind| kind != "default") {
+            // Only the newer key may leave its kind out; an older `rope_scaling` exists in order to scale.
+            let plain = kind.map_or(key == "rope_parameters" && value.is_object(), |kind| kind == "default");
+            if !plain {
                 return Err(self.refuse(key, "null, or rope type \"default\" (plain rotary positions)"));
             }
         }

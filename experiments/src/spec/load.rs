@@ -2,7 +2,7 @@
 
 use super::{
     Cell, CellConfig, EngineSection, InputSection, LimitsSection, MitigationSection, Mode, ModelSection, Must,
-    SoftmaxSection, keys, prompts, sweep,
+    SoftmaxSection, keys, preset, prompts, sweep,
 };
 use crate::error::HarnessError;
 use serde::Deserialize;
@@ -103,6 +103,10 @@ impl Suite {
         for change in overrides {
             axes.retain(|(key, _)| *key != change.key);
             sweep::assign(&mut spec, &change.key, change.value.clone());
+            if let Some(other) = preset::alternative(&change.key) {
+                axes.retain(|(key, _)| key != other);
+                sweep::remove(&mut spec, other);
+            }
         }
         let mut name = String::new();
         let mut cells: Vec<Cell> = Vec::new();
@@ -196,10 +200,11 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
             });
         }
     }
+    let model = preset::resolve(spec.model, file, root)?;
     let inputs = [
-        ("model.path", Some(&spec.model.path)),
-        ("model.ranges", spec.model.ranges.as_ref()),
-        ("model.calibration_text", spec.model.calibration_text.as_ref()),
+        ("model.path", Some(&model.path)),
+        ("model.ranges", model.ranges.as_ref()),
+        ("model.calibration_text", model.calibration_text.as_ref()),
     ];
     for (key, path) in inputs {
         if let Some(path) = path.filter(|path| !root.join(path).exists()) {
@@ -209,7 +214,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     let threads = spec.engine.threads.unwrap_or_else(crate::machine::cores);
     Ok(CellConfig {
         mode: spec.mode,
-        model: spec.model,
+        model,
         input: spec.input,
         mitigation: spec.mitigation,
         softmax: spec.softmax,

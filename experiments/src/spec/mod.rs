@@ -5,6 +5,7 @@
 
 mod keys;
 mod load;
+mod preset;
 mod prompts;
 mod sweep;
 
@@ -51,8 +52,12 @@ pub enum SoftmaxVariant {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
-    /// A folder with `config.json`, `tokenizer.json` and safetensors weights.
+    /// A folder with `config.json`, `tokenizer.json` and safetensors weights. A spec names it, or a preset.
+    #[serde(default)]
     pub path: PathBuf,
+    /// A known model by name, such as `smollm2-135m`; resolution has put its folder into `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// Calibrated ranges; absent: those stored with the model, or a calibration on `calibration_text` first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranges: Option<PathBuf>,

@@ -59,6 +59,20 @@ pub(super) fn assign(spec: &mut Table, key: &str, value: Value) {
     }
 }
 
+/// Removes a dotted key, if it is there.
+pub(super) fn remove(spec: &mut Table, key: &str) {
+    match key.split_once('.') {
+        None => {
+            spec.remove(key);
+        }
+        Some((section, rest)) => {
+            if let Some(Value::Table(inner)) = spec.get_mut(section) {
+                remove(inner, rest);
+            }
+        }
+    }
+}
+
 /// Quoted (`"engine.threads" = [..]`) and plain (`engine.threads = [..]`) keys mean the same axis.
 fn flatten(prefix: &str, value: &Value, leaves: &mut Vec<(String, Value)>) {
     match value {

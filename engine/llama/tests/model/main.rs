@@ -3,6 +3,7 @@
 mod agreement;
 mod calibration;
 mod config;
+mod fetched;
 mod fixture;
 mod float_reference;
 mod loading;

@@ -1,0 +1,89 @@
+//! Models by name: folders of known content that a script of this repository fills.
+
+use super::{ModelSection, keys};
+use crate::error::HarnessError;
+use std::path::Path;
+
+/// A model that a spec names by `model.preset` instead of `model.path`.
+struct Preset {
+    name: &'static str,
+    /// Relative to the repository root, as `model.path` is.
+    folder: &'static str,
+    /// What must be there before anything runs.
+    files: &'static [&'static str],
+    /// The command that makes what is not committed.
+    fetch: &'static str,
+}
+
+const PRESETS: [Preset; 2] = [
+    Preset {
+        name: "smollm2-135m",
+        folder: ".cache/models/smollm2-135m",
+        files: &["config.json", "tokenizer.json", "model.safetensors"],
+        fetch: "scripts/fetch-smollm2",
+    },
+    // Its weights come with a licence that each user accepts alone; a circuit is metered without them.
+    Preset {
+        name: "llama-3-8b",
+        folder: "experiments/models/llama-3-8b",
+        files: &["config.json", "tokenizer.json"],
+        fetch: "scripts/fetch-llama3-tokenizer",
+    },
+];
+
+/// The other of the two keys that name a model: an override of one replaces both.
+pub(super) fn alternative(key: &str) -> Option<&'static str> {
+    match key {
+        "model.path" => Some("model.preset"),
+        "model.preset" => Some("model.path"),
+        _ => None,
+    }
+}
+
+/// The section with `path` in place of `preset`, so that a model has one identity however it is named.
+pub(super) fn resolve(model: ModelSection, file: &str, root: &Path) -> Result<ModelSection, HarnessError> {
+    let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+    let refuse =
+        |key: &str, problem: String| Err(HarnessError::InvalidValue { origin: file.into(), key: key.into(), problem });
+    let has_path = !model.path.as_os_str().is_empty();
+    let Some(name) = &model.preset else {
+        let problem =
+            || format!("is missing: name a folder, or one of the models {} by model.preset", names.join(", "));
+        return if has_path { Ok(model) } else { refuse("model.path", problem()) };
+    };
+    if has_path {
+        return refuse("model.preset", format!("is `{name}` beside model.path = `{}`; name one", model.path.display()));
+    }
+    let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) else {
+        return Err(HarnessError::UnknownName {
+            kind: "model preset",
+            name: name.clone(),
+            nearest: keys::nearest(name, names.iter().copied()).map(str::to_owned),
+            known: names.into_iter().map(str::to_owned).collect(),
+        });
+    };
+    let folder = Path::new(preset.folder);
+    match preset.files.iter().map(|file| folder.join(file)).find(|path| !root.join(path).is_file()) {
+        Some(missing) => Err(HarnessError::ModelNotFetched {
+            preset: preset.name,
+            missing,
+            directory: root.into(),
+            command: preset.fetch,
+        }),
+        None => Ok(ModelSection { path: folder.into(), preset: None, ..model }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_and_committed_files_exist() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for preset in &PRESETS {
+            assert!(root.join(preset.fetch).is_file(), "{} is fetched by a script that is not there", preset.name);
+        }
+        assert!(root.join("experiments/models/llama-3-8b/config.json").is_file());
+    }
+}
