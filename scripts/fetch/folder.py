@@ -17,8 +17,9 @@ def incomplete(folder: Path, hashes: dict[str, str]) -> list[str]:
 
 
 def fill(folder: Path, hashes: dict[str, str], make: Callable[[Path], None]) -> bool:
-    """Has `make` write all files into a folder beside `folder`, checks their hashes, and moves them; returns whether that
-    was necessary. Other files of `folder` stay, and files with the right hash are left alone.
+    """Has `make` write all files into a folder beside `folder`, checks their hashes, and moves them.
+
+    Returns whether that was necessary. Other files of `folder` stay, and files with the right hash are left alone.
 
     A file appears under its own name only when it is complete: an interruption leaves the folder as it was, or with
     some of its files in place, and a folder `NAME.partial` that the next call clears away."""

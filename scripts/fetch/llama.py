@@ -1,12 +1,13 @@
 """From a GGUF file of architecture `llama` to a model folder of Hugging Face: tensors, `config.json`, `tokenizer.json`.
 
-Two conventions differ. GGUF's rows of the query and key projections are laid out for rotary positions that turn
-neighbouring channels (2i, 2i + 1) together, Hugging Face's for channels i and i + head_dim / 2: the rows of each head are
-put back into that order. And a tied LM head is no tensor of its own in either.
+One convention differs. GGUF's rows of the query and key projections are laid out for rotary positions that turn
+neighbouring channels (2i, 2i + 1) together, Hugging Face's for channels i and i + head_dim / 2: the rows of each head
+are put back into that order. A tied LM head is no tensor of its own in either.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
 
@@ -64,8 +65,8 @@ class LlamaModel:
     def renamed(self, name: str) -> str:
         if name in OUTSIDE:
             return OUTSIDE[name]
-        parts = name.split(".")
-        if len(parts) == 4 and parts[0] == "blk" and parts[1].isdigit() and parts[2] in IN_LAYER and parts[3] == "weight":
+        parts = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
+        if parts and parts[2] in IN_LAYER:
             return f"model.layers.{parts[1]}.{IN_LAYER[parts[2]]}.weight"
         raise ModelError(f"tensor `{name}` has no place in a Llama of plain rotary positions without biases")
 

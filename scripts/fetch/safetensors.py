@@ -11,8 +11,9 @@ from typing import Callable
 
 
 def write_f32(path: Path, shapes: dict[str, tuple[int, ...]], values: Callable[[str], array]) -> None:
-    """Writes f32 tensors of these shapes, sorted by name; `values` makes one when its turn has come, so that a model need
-    not be in memory. The same tensors give the same bytes."""
+    """Writes f32 tensors of these shapes, sorted by name. The same tensors give the same bytes.
+
+    `values` makes a tensor when its turn has come, so that a model need not be in memory."""
     header, position = {}, 0
     for name in sorted(shapes):
         count = 1

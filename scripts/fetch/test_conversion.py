@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 import tempfile
 import unittest
@@ -165,8 +166,6 @@ class Llama(unittest.TestCase):
         self.assertEqual(list(q[HIDDEN:2 * HIDDEN]), [102 + column / 128 for column in range(HIDDEN)])
 
     def test_rotary_scores_are_the_same_in_both_orders(self):
-        import math
-
         def turn(head, pairs, position):
             turned = list(head)
             for index, (first, second) in enumerate(pairs):
@@ -204,7 +203,8 @@ class Llama(unittest.TestCase):
 
     def test_configuration(self):
         config = converted().config()
-        self.assertEqual((config["hidden_size"], config["head_dim"], config["vocab_size"]), (HIDDEN, HEAD_DIM, VOCABULARY))
+        sizes = (config["hidden_size"], config["head_dim"], config["vocab_size"])
+        self.assertEqual(sizes, (HIDDEN, HEAD_DIM, VOCABULARY))
         self.assertEqual((config["rms_norm_eps"], config["rope_theta"]), (1e-5, 1e5))
         self.assertEqual((config["bos_token_id"], config["eos_token_id"]), (1, 0))
         self.assertTrue(config["tie_word_embeddings"])

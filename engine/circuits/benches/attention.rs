@@ -85,11 +85,11 @@ impl Job {
         drop(values);
         let opened = self.slots((server, client), layout.score_ciphertexts(), 8);
         run("lanes of the scores, nine levels above coefficients", &mut || {
-            black_box(attention.open_scores(server, &opened).expect("opened"));
+            black_box(attention.open_scores(server, &opened, 1.0).expect("opened"));
         });
         let opened = self.slots((server, client), layout.query_ciphertexts(), 1);
         run("lanes and exchange of the output", &mut || {
-            black_box(attention.open_output(server, &opened).expect("opened"));
+            black_box(attention.open_output(server, &opened, 1.0).expect("opened"));
         });
     }
 }

@@ -4,14 +4,20 @@
 //! bootstrap returns, and then interpolated at Chebyshev nodes, or fitted in the largest relative error where that is
 //! what counts and interpolation misses it. The degree is the smallest of [`DEGREES`] that meets a tolerance: degree
 //! `2^k - 1` is what `k` levels carry.
+//!
+//! A circuit may also be prepared with [`Functions::Exact`]: an evaluator in the clear then applies the functions themselves, at the
+//! levels and counts of the polynomials, and a function that no polynomial follows is not refused. That tells what index maps and
+//! quantised weights cost from what polynomials cost.
+
+use std::fmt;
+use std::sync::Arc;
 
 use fhe_ckks::polynomials::chebyshev::Chebyshev;
-use fhe_ckks::polynomials::evaluation::evaluate_plan;
 use fhe_ckks::polynomials::minimax::minimax_relative;
 use fhe_ckks::polynomials::plan::ChebyshevPlan;
 use fhe_ckks::{CkksError, SlotArithmetic};
 
-use crate::error::{CircuitError, Result};
+use crate::error::{CircuitError, Result, refuse};
 
 /// The degrees tried, each the largest for its number of levels.
 pub const DEGREES: [usize; 4] = [15, 31, 63, 127];
@@ -41,12 +47,69 @@ pub struct Target {
     pub limit: f64,
 }
 
-/// A polynomial on [-1, 1] with the error it was measured to have.
-#[derive(Clone, Debug)]
+/// Whether a circuit needs polynomials that follow its functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Functions {
+    /// They do; a function that none follows is refused.
+    #[default]
+    Polynomial,
+    /// They need not: only an evaluator with exact functions (or without data) can run the circuit.
+    Exact,
+}
+
+/// What is asked of the functions of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accuracy {
+    /// The error asked of every polynomial.
+    pub tolerance: f64,
+    /// What if it cannot be met.
+    pub functions: Functions,
+}
+
+impl From<f64> for Accuracy {
+    /// Polynomials of this tolerance.
+    fn from(tolerance: f64) -> Self {
+        Self { tolerance, functions: Functions::Polynomial }
+    }
+}
+
+impl Accuracy {
+    /// [`Approximation::fit`] where functions need polynomials; otherwise the fit only decides the degree, of at most `most_levels`.
+    ///
+    /// # Errors
+    /// As [`Approximation::fit`].
+    pub(crate) fn approximate(
+        self,
+        function: &'static str,
+        window: &str,
+        target: Target,
+        most_levels: usize,
+        f: impl Fn(f64) -> f64 + Send + Sync + 'static,
+    ) -> Result<Approximation> {
+        match self.functions {
+            Functions::Polynomial => Approximation::fit(function, window, target, f),
+            Functions::Exact => Approximation::exact(function, target, most_levels, f),
+        }
+    }
+}
+
+/// A polynomial on [-1, 1] with the error it was measured to have, and the function that it follows.
+#[derive(Clone)]
 pub struct Approximation {
+    name: &'static str,
     plan: ChebyshevPlan,
     degree: usize,
     error: f64,
+    /// The largest error at which it is of use.
+    limit: f64,
+    function: Arc<dyn Fn(f64) -> f64 + Send + Sync>,
+}
+
+impl fmt::Debug for Approximation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by degree {}, error {:.2e}", self.name, self.degree, self.error)
+    }
 }
 
 impl Approximation {
@@ -54,21 +117,16 @@ impl Approximation {
     ///
     /// # Errors
     /// [`CircuitError::Approximation`] if even the largest degree misses the target's limit.
-    pub fn fit(function: &'static str, window: &str, target: Target, f: impl Fn(f64) -> f64) -> Result<Self> {
-        let mut best: Option<Self> = None;
-        for degree in DEGREES {
-            // A function that is singular in the window is refused like one that no polynomial follows.
-            if let Some(found) = Self::of_degree(&f, degree, target)
-                && best.as_ref().is_none_or(|best| found.error < best.error)
-            {
-                best = Some(found);
+    pub fn fit(
+        function: &'static str,
+        window: &str,
+        target: Target,
+        f: impl Fn(f64) -> f64 + Send + Sync + 'static,
+    ) -> Result<Self> {
+        match Self::best(&f, target, usize::MAX) {
+            Some(Fit { plan, degree, error }) if error <= target.limit => {
+                Ok(Self { name: function, plan, degree, error, limit: target.limit, function: Arc::new(f) })
             }
-            if best.as_ref().is_some_and(|best| best.error <= target.tolerance) {
-                break;
-            }
-        }
-        match best {
-            Some(best) if best.error <= target.limit => Ok(best),
             best => Err(CircuitError::Approximation {
                 function,
                 degree: DEGREES[DEGREES.len() - 1],
@@ -79,7 +137,53 @@ impl Approximation {
         }
     }
 
-    fn of_degree(f: impl Fn(f64) -> f64, degree: usize, target: Target) -> Option<Self> {
+    /// `f` on [-1, 1] for evaluators with exact functions, as if by the polynomial that [`Approximation::fit`] finds; by one of the largest
+    /// degree that so many levels carry where it finds none.
+    ///
+    /// # Errors
+    /// If fewer levels are there than the smallest degree takes.
+    pub fn exact(
+        function: &'static str,
+        target: Target,
+        most_levels: usize,
+        f: impl Fn(f64) -> f64 + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let allowed = DEGREES.iter().rev().find(|degree| levels_of(**degree) <= most_levels);
+        let Some(&largest) = allowed else {
+            let required = levels_of(DEGREES[0]);
+            return Err(refuse(function, "levels", most_levels, required, "use a larger parameter set"));
+        };
+        let fit = match Self::best(&f, target, most_levels) {
+            Some(fit) if fit.error <= target.limit => fit,
+            _ => Fit { plan: ChebyshevPlan::dense(largest)?, degree: largest, error: f64::INFINITY },
+        };
+        let Fit { plan, degree, error } = fit;
+        Ok(Self { name: function, plan, degree, error, limit: target.limit, function: Arc::new(f) })
+    }
+
+    /// Another function by the plan of this one, for evaluators with exact functions alone: no polynomial follows it.
+    pub(crate) fn of(self, f: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
+        Self { error: f64::INFINITY, function: Arc::new(f), ..self }
+    }
+
+    /// The smallest degree that meets the tolerance, or the one that comes nearest.
+    fn best(f: impl Fn(f64) -> f64, target: Target, most_levels: usize) -> Option<Fit> {
+        let mut best: Option<Fit> = None;
+        for degree in DEGREES.into_iter().filter(|degree| levels_of(*degree) <= most_levels) {
+            // A function that is singular in the window is refused like one that no polynomial follows.
+            if let Some(found) = Self::of_degree(&f, degree, target)
+                && best.as_ref().is_none_or(|best| found.error < best.error)
+            {
+                best = Some(found);
+            }
+            if best.as_ref().is_some_and(|best| best.error <= target.tolerance) {
+                break;
+            }
+        }
+        best
+    }
+
+    fn of_degree(f: impl Fn(f64) -> f64, degree: usize, target: Target) -> Option<Fit> {
         let measured = |fit: Result<Chebyshev, CkksError>| {
             let polynomial = fit.ok()?;
             let fit_error = polynomial.fit_error(&f, POINTS_PER_DEGREE * degree);
@@ -88,7 +192,7 @@ impl Approximation {
                 Criterion::Absolute(unit) => fit_error.absolute / unit,
             };
             let plan = ChebyshevPlan::new(polynomial.coefficients()).ok()?;
-            (!error.is_nan()).then_some(Self { plan, degree, error })
+            (!error.is_nan()).then_some(Fit { plan, degree, error })
         };
         let interpolated = measured(Chebyshev::interpolate(&f, INTERVAL, degree));
         let enough = interpolated.as_ref().is_some_and(|fit| fit.error <= target.tolerance);
@@ -104,7 +208,7 @@ impl Approximation {
         self.degree
     }
 
-    /// Error by the criterion it was fitted with.
+    /// Error by the criterion it was fitted with; infinite where no polynomial is of use.
     pub fn error(&self) -> f64 {
         self.error
     }
@@ -114,11 +218,28 @@ impl Approximation {
         self.plan.levels()
     }
 
-    /// The polynomial in every slot of `x`; [`Approximation::levels`] levels.
+    /// The function in every slot of `x`; [`Approximation::levels`] levels.
     ///
     /// # Errors
-    /// Those of the evaluator.
+    /// If no polynomial follows the function and the evaluator computes by polynomials; those of the evaluator.
     pub fn apply<E: SlotArithmetic>(&self, e: &E, x: &E::Slots) -> Result<E::Slots> {
-        Ok(evaluate_plan(e, x, &self.plan)?)
+        if self.error > self.limit && !e.functions_are_exact() {
+            let found = format!("{:.2e}", self.error);
+            let required = format!("at most {:.2e}, or an evaluator with exact functions", self.limit);
+            return Err(refuse(self.name, "error of the polynomial", found, required, "prepare with polynomials"));
+        }
+        Ok(e.apply_function(x, &self.plan, &*self.function)?)
     }
+}
+
+/// A polynomial and its error.
+struct Fit {
+    plan: ChebyshevPlan,
+    degree: usize,
+    error: f64,
+}
+
+/// Levels that a degree of [`DEGREES`] takes.
+fn levels_of(degree: usize) -> usize {
+    (degree + 1).ilog2() as usize
 }

@@ -26,8 +26,14 @@ impl Distortion {
         Self { angle: TAU * shape.message_ratio }
     }
 
+    /// None: for what was corrected explicitly.
+    pub const NONE: Self = Self { angle: 0.0 };
+
     /// The normalised message `x` for the slot value `y = sin(2 pi r x) / (2 pi r)`.
     pub fn undo(&self, y: f64) -> f64 {
+        if self.angle == 0.0 {
+            return y;
+        }
         (self.angle * y).clamp(-1.0, 1.0).asin() / self.angle
     }
 }

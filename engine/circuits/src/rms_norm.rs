@@ -8,7 +8,7 @@
 
 use fhe_ckks::Evaluator;
 
-use crate::approximation::{Approximation, Criterion, Target};
+use crate::approximation::{Accuracy, Approximation, Criterion, Target};
 use crate::error::{Result, refuse};
 use crate::interval::Interval;
 use crate::layout::{Layout, RowModule};
@@ -34,7 +34,14 @@ impl RmsNorm {
     ///
     /// # Errors
     /// If the window is empty or reaches zero, or no polynomial follows the inverse root on it.
-    pub fn new(layout: &Layout, range: f64, mean_square: Interval, epsilon: f64, tolerance: f64) -> Result<Self> {
+    pub fn new(
+        layout: &Layout,
+        range: f64,
+        mean_square: Interval,
+        epsilon: f64,
+        accuracy: impl Into<Accuracy>,
+    ) -> Result<Self> {
+        let accuracy = accuracy.into();
         let window = mean_square.widened_to_relative(1e-3);
         if !(window.low + epsilon > 0.0 && window.high > window.low && window.high.is_finite()) {
             let remedy = "calibrate the model";
@@ -46,11 +53,11 @@ impl RmsNorm {
             return Err(refuse("RmsNorm::new", "input", found, "channels of a positive range", "calibrate the model"));
         }
         let (centre, half_width) = (window.centre(), window.half_width());
-        let target = Target { criterion: Criterion::Relative, tolerance, limit: LIMIT };
-        let inverse_root =
-            Approximation::fit("inverse square root of a mean square", &window.to_string(), target, |y| {
-                range / (centre + half_width * y + epsilon).sqrt()
-            })?;
+        let target = Target { criterion: Criterion::Relative, tolerance: accuracy.tolerance, limit: LIMIT };
+        let name = "inverse square root of a mean square";
+        let inverse_root = accuracy.approximate(name, &window.to_string(), target, usize::MAX, move |y| {
+            range / (centre + half_width * y + epsilon).sqrt()
+        })?;
         let slope = range * range / (channels as f64 * half_width);
         let module = layout.module();
         let places = (0..channels).flat_map(|channel| layout.places(channel));

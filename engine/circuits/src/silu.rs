@@ -2,7 +2,7 @@
 
 use fhe_ckks::SlotArithmetic;
 
-use crate::approximation::{Approximation, Criterion, Target};
+use crate::approximation::{Accuracy, Approximation, Criterion, Target};
 use crate::crossing::Distortion;
 use crate::error::{Result, refuse};
 
@@ -20,7 +20,8 @@ impl GatedSilu {
     ///
     /// # Errors
     /// If a range is not positive or no polynomial follows SiLU on `[-gate_range, gate_range]`.
-    pub fn new(gate_range: f64, up_range: f64, distortion: Distortion, tolerance: f64) -> Result<Self> {
+    pub fn new(gate_range: f64, up_range: f64, distortion: Distortion, accuracy: impl Into<Accuracy>) -> Result<Self> {
+        let accuracy = accuracy.into();
         for range in [gate_range, up_range] {
             if !(range.is_finite() && range > 0.0) {
                 return Err(refuse("GatedSilu::new", "range", range, "a positive number", "calibrate the model"));
@@ -28,7 +29,8 @@ impl GatedSilu {
         }
         let criterion = Criterion::Absolute(gate_range * up_range);
         let window = format!("[-{gate_range:.4}, {gate_range:.4}]");
-        let silu = Approximation::fit("SiLU", &window, Target { criterion, tolerance, limit: LIMIT }, |y| {
+        let target = Target { criterion, tolerance: accuracy.tolerance, limit: LIMIT };
+        let silu = accuracy.approximate("SiLU", &window, target, usize::MAX, move |y| {
             let x = gate_range * distortion.undo(y);
             up_range * x / (1.0 + (-x).exp())
         })?;

@@ -1,26 +1,35 @@
 //! SoftMax over encrypted scores.
 //!
-//! Scores arrive as [`SlotAttention`] lays them out, normalised to `(score - centre) / half_width` with a centre per
+//! Scores arrive in some [`ScoreLayout`], normalised to `(score - centre) / half_width` with a centre per
 //! head and one half width, so that every one of them lies in [-1, 1]. Variants differ in how they divide.
 //!
 //! [`SoftmaxVariant::ExpInverse`] multiplies the exponentials by a polynomial reciprocal of the denominators, then
 //! renormalises: probabilities that sum to `s` are multiplied by `2 - s`, one Newton step of the division. Every round
-//! squares what the reciprocal got wrong, the error of the denominators' own half bootstrap included, for one level.
+//! squares what the reciprocal got wrong, the error of the denominators' own half bootstrap included, for one level. The sums need no
+//! rotations: a factor is common to all keys, so `s` is the denominator times the factors so far, on one ciphertext per set.
+//!
+//! The denominators of scores over lanes are masked before they descend, as those in slots are. A sparse half bootstrap in as many copies
+//! as there are fields of keys would sum and spread them for free; it is not used here.
+//!
+//! With [`Functions::Exact`] the denominators cross as logarithms: they may span more than the precision of a half bootstrap.
+
+use std::ops::RangeInclusive;
 
 use fhe_ckks::{CircuitShape, Evaluator};
 
-use crate::approximation::{Approximation, Criterion, Target};
-use crate::attention::{ScoreMap, SlotAttention};
+use crate::approximation::{Accuracy, Approximation, Criterion, Functions, Target};
+use crate::attention::ScoreMap;
 use crate::crossing::Distortion;
-use crate::error::{Result, refuse};
+use crate::error::{CircuitError, Result, refuse};
 use crate::interval::Interval;
+use crate::score_layout::{ScoreContract, ScoreLayout};
 
 /// Error, relative to the smallest denominator, beyond which the exponential is refused.
 const EXPONENTIAL_LIMIT: f64 = 1.0 / 64.0;
 /// Relative error of the reciprocal beyond which it is refused: rounds would not converge fast enough.
 const INVERSE_LIMIT: f64 = 1.0 / 4.0;
 /// Rounds of renormalisation: at least one, since it also removes the noise of the denominators' bootstrap.
-const ROUNDS: std::ops::RangeInclusive<usize> = 1..=3;
+const ROUNDS: RangeInclusive<usize> = 1..=3;
 /// Windows are stretched by this fraction, so that noise does not push a message at their very end out of the range of
 /// a bootstrap.
 const SLACK: f64 = 1.0 / 1024.0;
@@ -49,8 +58,8 @@ impl SoftmaxWindows {
     /// The same windows without the part of the scores that the denominators rule out. No exponential exceeds its
     /// denominator, so no score exceeds `centre + half_width + ln(denominator.high)`. Scores far below their row's
     /// maximum widen a symmetric window upwards as well, and the exponential would spend its precision on values that
-    /// never occur.
-    fn tightened(&self) -> Result<Self> {
+    /// never occur. `whole` windows are for scores that no denominator contains.
+    fn tightened(&self, whole: bool) -> Result<Self> {
         const OPERATION: &str = "Softmax::new";
         let Self { centres, half_width, denominator } = self;
         if !(half_width.is_finite() && *half_width > 0.0 && centres.iter().all(|centre| centre.is_finite())) {
@@ -62,7 +71,8 @@ impl SoftmaxWindows {
         if !(wide.low > 0.0 && wide.high.is_finite()) {
             return Err(refuse(OPERATION, "denominator", denominator, "a positive window", "calibrate the model"));
         }
-        let (low, high) = (-half_width, half_width + wide.high.ln().min(0.0));
+        let cut = if whole { 0.0 } else { wide.high.ln().min(0.0) };
+        let (low, high) = (-half_width, half_width + cut);
         if high <= low {
             let required = format!("above exp(-2 * {half_width})");
             return Err(refuse(OPERATION, "denominator", denominator, required, "calibrate the model"));
@@ -76,9 +86,19 @@ impl SoftmaxWindows {
     }
 }
 
+/// What [-1, 1] stands for when denominators cross.
+#[derive(Clone, Copy, Debug)]
+enum DenominatorWindow {
+    /// The denominator less this.
+    Linear { centre: f64 },
+    /// Its logarithm less the centre, over the half width.
+    Logarithmic { centre: f64, half_width: f64 },
+}
+
 /// SoftMax by [`SoftmaxVariant::ExpInverse`], ready to be evaluated.
 #[derive(Clone, Debug)]
 pub struct Softmax {
+    contract: ScoreContract,
     map: ScoreMap,
     centres: Vec<f64>,
     half_width: f64,
@@ -87,15 +107,16 @@ pub struct Softmax {
     rounds: usize,
     /// Makes the window of the denominators two long.
     denominator_scale: f64,
-    /// Centre of the scaled window.
-    denominator_centre: f64,
+    /// Of the scaled denominators.
+    denominator_window: DenominatorWindow,
 }
 
 /// Sends slot ciphertexts in [-1, 1] through coefficients and a half bootstrap to so many levels; distorted.
 pub type Crossing<'a, S> = dyn FnMut(Vec<S>, usize) -> Result<Vec<S>> + 'a;
 
 impl Softmax {
-    /// Fits the polynomials; `head_dim` gives the usual scale of the scores, `1 / sqrt(head_dim)`.
+    /// Fits the polynomials; `head_dim` gives the usual scale of the scores, `1 / sqrt(head_dim)`. As many rounds of renormalisation are
+    /// considered as the levels of `shape` allow.
     ///
     /// # Errors
     /// If a window is empty or a polynomial does not follow its function.
@@ -104,28 +125,52 @@ impl Softmax {
         windows: &SoftmaxWindows,
         head_dim: usize,
         shape: &CircuitShape,
-        tolerance: f64,
+        accuracy: impl Into<Accuracy>,
+        contract: ScoreContract,
     ) -> Result<Self> {
         let SoftmaxVariant::ExpInverse = variant;
-        let distortion = Distortion::of(shape);
-        let SoftmaxWindows { centres, half_width, denominator } = windows.tightened()?;
+        let (accuracy, distortion) = (accuracy.into(), Distortion::of(shape));
+        let exact = accuracy.functions == Functions::Exact;
+        let SoftmaxWindows { centres, half_width, denominator } =
+            windows.tightened(exact || contract.scores_of_all_pairs)?;
         let stretched = half_width * (1.0 + SLACK);
         // Scaled so that the window of the denominators has length 2: one shift then normalises them.
         let scale = 1.0 / denominator.half_width();
+
+        // Mask, product with the reciprocal, and what surrounds SoftMax; at least one round.
+        let around = contract.opening_levels + 2 + contract.sum_levels + contract.output_levels;
+        let left = |levels: usize| shape.compute_levels.saturating_sub(around + levels);
         let criterion = Criterion::Absolute(scale * denominator.low);
-        let target = Target { criterion, tolerance, limit: EXPONENTIAL_LIMIT };
+        let target = Target { criterion, tolerance: accuracy.tolerance, limit: EXPONENTIAL_LIMIT };
         let window = format!("scores within {half_width:.4} of their centres");
-        let exponential = Approximation::fit("exponential", &window, target, |y| {
-            scale * (stretched * distortion.undo(y) - half_width).exp()
+        let argument = if contract.opening_levels == 0 { distortion } else { Distortion::NONE };
+        let exponential = accuracy.approximate("exponential", &window, target, left(*ROUNDS.start()), move |y| {
+            scale * (stretched * argument.undo(y) - half_width).exp()
         })?;
-        let denominator_centre = scale * denominator.centre();
-        let reciprocal = |y: f64| 1.0 / (distortion.undo(y) + denominator_centre);
-        let (inverse, rounds) = fit_inverse(&denominator.to_string(), tolerance, reciprocal)?;
+
+        let rounds = *ROUNDS.start()..=left(exponential.levels()).clamp(*ROUNDS.start(), *ROUNDS.end());
+        let centre = scale * denominator.centre();
+        let reciprocal = move |y: f64| 1.0 / (distortion.undo(y) + centre);
+        let fitted = fit_inverse(&denominator.to_string(), accuracy.tolerance, rounds.clone(), reciprocal);
+        let (inverse, rounds, denominator_window) = if exact {
+            let (centre, half_width) = logarithms(denominator, scale);
+            let (inverse, rounds) = fitted.or_else(|_| {
+                let most = shape.compute_levels.saturating_sub(around - contract.opening_levels - 1 + rounds.start());
+                let target = inverse_target(accuracy.tolerance);
+                Ok::<_, CircuitError>((Approximation::exact(INVERSE, target, most, reciprocal)?, *rounds.start()))
+            })?;
+            let inverse = inverse.of(move |y| (-centre - half_width * distortion.undo(y)).exp());
+            (inverse, rounds, DenominatorWindow::Logarithmic { centre, half_width })
+        } else {
+            let (inverse, rounds) = fitted?;
+            (inverse, rounds, DenominatorWindow::Linear { centre })
+        };
         let map = ScoreMap {
             scale: 1.0 / ((head_dim as f64).sqrt() * stretched),
             centres: centres.iter().map(|centre| centre / stretched).collect(),
         };
         Ok(Self {
+            contract,
             map,
             centres,
             half_width,
@@ -133,7 +178,7 @@ impl Softmax {
             inverse,
             rounds,
             denominator_scale: scale,
-            denominator_centre,
+            denominator_window,
         })
     }
 
@@ -157,15 +202,19 @@ impl Softmax {
         self.rounds
     }
 
-    /// Levels consumed on the scores: exponential, mask, product with the reciprocal, renormalisation.
+    /// Levels from the half bootstrap of the scores to the end of what follows SoftMax.
     pub fn score_levels(&self) -> usize {
-        self.exponential.levels() + 2 + self.rounds
+        self.contract.opening_levels + self.exponential.levels() + 1 + self.exponential_levels()
     }
 
-    /// Levels that the half bootstrap of the denominators must leave when the probabilities are to end at
-    /// `output_levels`.
-    pub fn denominator_levels(&self, output_levels: usize) -> usize {
-        self.inverse.levels() + 1 + self.rounds + output_levels
+    /// Levels that the half bootstrap of the denominators must leave.
+    pub fn denominator_levels(&self) -> usize {
+        self.inverse.levels() + self.exponential_levels()
+    }
+
+    /// Levels of the masked exponentials: their sum, product with the reciprocal, renormalisation, and what follows.
+    fn exponential_levels(&self) -> usize {
+        self.contract.sum_levels + 1 + self.rounds + self.contract.output_levels
     }
 
     /// The true score for a normalised one: what an observer of the scores sees.
@@ -176,79 +225,118 @@ impl Softmax {
     /// The true logarithm of the sum of `exp(score)` for a normalised denominator: what an observer of the crossing
     /// sees.
     pub fn log_denominator(&self, head: usize, normalised: f64) -> f64 {
-        let sum = (normalised + self.denominator_centre) / self.denominator_scale;
-        sum.ln() + self.centres[head] + self.half_width
+        let log = match self.denominator_window {
+            DenominatorWindow::Linear { centre } => (normalised + centre).ln(),
+            DenominatorWindow::Logarithmic { centre, half_width } => centre + half_width * normalised,
+        };
+        log - self.denominator_scale.ln() + self.centres[head] + self.half_width
     }
 
-    /// Probabilities of half-bootstrapped, still distorted scores at level `score_levels() + output_levels`; zero where
-    /// no pair is live.
+    /// Probabilities of scores in slots, distorted if the contract's `opening_levels` are zero, [`Softmax::score_levels`] less these below
+    /// their half bootstrap; zero where no pair is live.
     ///
     /// # Errors
-    /// If there is not one ciphertext per block of scores; those of the crossing and the evaluator.
-    pub fn apply<E: Evaluator>(
+    /// If the layout has another contract, or there is not one ciphertext per ciphertext of scores; those of the crossing and the evaluator.
+    pub fn apply<E: Evaluator, L: ScoreLayout>(
         &self,
         e: &E,
-        attention: &SlotAttention,
+        layout: &L,
         scores: &[E::Slots],
-        output_levels: usize,
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
-        let blocks = attention.score_blocks();
-        if scores.len() != blocks.len() {
-            let remedy = "use the layout of the scores";
-            return Err(refuse("Softmax::apply", "ciphertexts", scores.len(), blocks.len(), remedy));
+        const OPERATION: &str = "Softmax::apply";
+        if L::CONTRACT != self.contract {
+            let (found, required) = (format!("{:?}", L::CONTRACT), format!("{:?}", self.contract));
+            return Err(refuse(OPERATION, "layout of the scores", found, required, "prepare for this layout"));
         }
-        let exponentials: Vec<E::Slots> = blocks
-            .iter()
-            .zip(scores)
-            .map(|(block, x)| {
-                let mask = attention.score_plain(block, |_| 1.0);
-                Ok(e.plain_combination(&[(&self.exponential.apply(e, x)?, &mask)])?)
-            })
-            .collect::<Result<_>>()?;
-
-        // The blocks of one ciphertext of heads follow one another and share their denominators.
-        let groups = || exponentials.chunks(blocks.len().div_ceil(attention.heads().ciphertexts()));
-        let centred = |(head_ciphertext, group): (usize, &[E::Slots])| {
-            let sum = attention.sum_over_keys(e, group)?;
-            // Where no sum arrives stands the middle of the window. The mask takes no level that the exponentials need.
-            let sum = e.plain_combination(&[(&sum, &attention.sum_plain(head_ciphertext, 1.0))])?;
-            Ok(e.add_plain(&sum, &attention.sum_plain(head_ciphertext, -self.denominator_centre))?)
+        let sets = layout.set_lengths();
+        if scores.len() != layout.ciphertexts() {
+            let remedy = "use the layout of the scores";
+            return Err(refuse(OPERATION, "ciphertexts", scores.len(), layout.ciphertexts(), remedy));
+        }
+        let masked = |(ciphertext, x): (usize, &E::Slots)| {
+            let mask = layout.live_plain(ciphertext, |_| 1.0);
+            Ok(e.plain_combination(&[(&self.exponential.apply(e, x)?, &mask)])?)
         };
-        let denominators: Vec<E::Slots> = groups().enumerate().map(centred).collect::<Result<_>>()?;
+        let exponentials: Vec<E::Slots> = scores.iter().enumerate().map(masked).collect::<Result<_>>()?;
+        let mut rest = exponentials.as_slice();
+        let mut groups = Vec::with_capacity(sets.len());
+        for length in sets {
+            let (group, others) = rest.split_at(length);
+            groups.push(group);
+            rest = others;
+        }
+
+        let sums = groups.iter().map(|group| layout.sum_over_keys(e, group)).collect::<Result<Vec<_>>>()?;
+        let centred = |(set, sum): (usize, &E::Slots)| self.centred(e, sum, |value| layout.sum_plain(set, value));
+        let denominators: Vec<E::Slots> = sums.iter().enumerate().map(centred).collect::<Result<_>>()?;
         let count = denominators.len();
-        let normalised = crossing(denominators, self.denominator_levels(output_levels))?;
+        let normalised = crossing(denominators, self.denominator_levels())?;
         if normalised.len() != count {
             let remedy = "return what was handed over";
-            return Err(refuse("Softmax::apply", "crossed ciphertexts", normalised.len(), count, remedy));
+            return Err(refuse(OPERATION, "crossed ciphertexts", normalised.len(), count, remedy));
         }
 
         let mut probabilities = Vec::with_capacity(scores.len());
-        for (group, denominator) in groups().zip(&normalised) {
+        for ((group, sum), denominator) in groups.into_iter().zip(&sums).zip(&normalised) {
+            let times = |group: &[E::Slots], factor: &E::Slots| {
+                group.iter().map(|x| Ok(e.multiply(x, factor)?)).collect::<Result<Vec<_>>>()
+            };
             let mut factor = self.inverse.apply(e, denominator)?;
-            let mut group = group.to_vec();
-            for round in 0..=self.rounds {
-                if round > 0 {
-                    let sum = attention.sum_over_keys(e, &group)?;
-                    factor = e.add_constant(&e.multiply_integer(&sum, -1)?, 2.0)?;
+            let (mut group, mut sum) = (times(group, &factor)?, e.multiply(sum, &factor)?);
+            for round in 1..=self.rounds {
+                factor = e.add_constant(&e.multiply_integer(&sum, -1)?, 2.0)?;
+                group = times(&group, &factor)?;
+                if round < self.rounds {
+                    sum = e.multiply(&sum, &factor)?;
                 }
-                group = group.iter().map(|x| Ok(e.multiply(x, &factor)?)).collect::<Result<_>>()?;
             }
             probabilities.extend(group);
         }
         Ok(probabilities)
     }
+
+    /// Sums of one set, normalised for their crossing. Where no sum arrives stands the middle of the window. The mask takes no level that the
+    /// exponentials need.
+    fn centred<E: Evaluator>(&self, e: &E, sum: &E::Slots, plain: impl Fn(f64) -> Vec<f64>) -> Result<E::Slots> {
+        match self.denominator_window {
+            DenominatorWindow::Linear { centre } => {
+                let masked = e.plain_combination(&[(sum, &plain(1.0))])?;
+                Ok(e.add_plain(&masked, &plain(-centre))?)
+            }
+            DenominatorWindow::Logarithmic { centre, half_width } => {
+                let normalised = |sum: f64| if sum > 0.0 { (sum.ln() - centre) / half_width } else { 0.0 };
+                Ok(e.plain_combination(&[(&e.map_exactly(sum, &normalised)?, &plain(1.0))])?)
+            }
+        }
+    }
+}
+
+/// Centre and half width of the logarithms of scaled denominators.
+fn logarithms(denominator: Interval, scale: f64) -> (f64, f64) {
+    let window = Interval::new((scale * denominator.low).ln(), (scale * denominator.high).ln());
+    (window.centre(), window.half_width() * (1.0 + SLACK))
+}
+
+const INVERSE: &str = "inverse of a SoftMax denominator";
+
+fn inverse_target(tolerance: f64) -> Target {
+    Target { criterion: Criterion::Relative, tolerance, limit: INVERSE_LIMIT }
 }
 
 /// The reciprocal and the number of rounds that together reach the tolerance at the fewest levels (the lower degree
 /// among equals), or come nearest to it.
-fn fit_inverse(window: &str, tolerance: f64, reciprocal: impl Fn(f64) -> f64) -> Result<(Approximation, usize)> {
+fn fit_inverse(
+    window: &str,
+    tolerance: f64,
+    rounds: RangeInclusive<usize>,
+    reciprocal: impl Fn(f64) -> f64 + Copy + Send + Sync + 'static,
+) -> Result<(Approximation, usize)> {
     let mut candidates = Vec::new();
-    for rounds in ROUNDS {
+    for rounds in rounds {
         let squarings = 1 << rounds;
-        let tolerance = tolerance.powf(1.0 / f64::from(squarings));
-        let target = Target { criterion: Criterion::Relative, tolerance, limit: INVERSE_LIMIT };
-        let fit = Approximation::fit("inverse of a SoftMax denominator", window, target, &reciprocal)?;
+        let target = inverse_target(tolerance.powf(1.0 / f64::from(squarings)));
+        let fit = Approximation::fit(INVERSE, window, target, reciprocal)?;
         candidates.push((fit.error().powi(squarings), fit, rounds));
     }
     let cost = |fit: &Approximation, rounds: usize| (fit.levels() + rounds, fit.degree());

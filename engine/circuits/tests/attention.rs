@@ -3,7 +3,9 @@
 mod support;
 
 use fhe_circuits::crossing::{climb_corrected, descend};
-use fhe_circuits::{Layout, RotaryAngles, RowModule, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows};
+use fhe_circuits::{
+    Layout, RotaryAngles, RowModule, ScoreContract, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows,
+};
 use fhe_ckks::{Client, Level, SlotArithmetic};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
@@ -151,7 +153,8 @@ fn check(case: &Case, seed: u64) {
     let high = denominators.iter().copied().fold(0.0, f64::max) * 1.01;
     let windows =
         SoftmaxWindows { centres: centres.clone(), half_width, denominator: fhe_circuits::Interval::new(low, high) };
-    let softmax = Softmax::new(SoftmaxVariant::ExpInverse, &windows, case.head_dim, &shape, 1e-7).unwrap();
+    let softmax =
+        Softmax::new(SoftmaxVariant::ExpInverse, &windows, case.head_dim, &shape, 1e-7, ScoreContract::SLOTS).unwrap();
 
     let scores = attention.scores(&e, &placed_queries, &placed_keys, softmax.score_map()).unwrap();
     let floor = Level(shape.slots_to_coefficients_levels);
@@ -170,12 +173,12 @@ fn check(case: &Case, seed: u64) {
 
     let output_levels = SlotAttention::PROBABILITY_LEVELS;
     let crossed = descend(&e, &scores, shape.full_scale).unwrap();
-    let climbed = fhe_circuits::crossing::climb(&e, &crossed, softmax.score_levels() + output_levels).unwrap();
+    let climbed = fhe_circuits::crossing::climb(&e, &crossed, softmax.score_levels()).unwrap();
     let mut crossing = |denominators: Vec<_>, levels: usize| {
         let coefficients = descend(&e, &denominators, shape.full_scale)?;
         fhe_circuits::crossing::climb(&e, &coefficients, levels)
     };
-    let probabilities = softmax.apply(&e, &attention, &climbed, output_levels, &mut crossing).unwrap();
+    let probabilities = softmax.apply(&e, &attention, &climbed, &mut crossing).unwrap();
     assert!(
         probabilities.iter().all(|p| e.level(p) == Level(floor.0 + output_levels)),
         "SoftMax consumes what it states"
@@ -212,7 +215,7 @@ fn windows(heads: usize, half_width: f64, denominator: (f64, f64)) -> SoftmaxWin
 fn more_rounds_of_renormalisation_carry_wider_denominators() {
     let new = |ratio: f64| {
         let windows = windows(2, 6.0, (0.5 / ratio, 0.5));
-        Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6)
+        Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6, ScoreContract::SLOTS)
     };
     let cost = |ratio: f64| new(ratio).map(|softmax| (softmax.inverse().levels(), softmax.rounds())).unwrap();
     let [narrow, middle, wide] = [2.0, 100.0, 3000.0].map(cost);
@@ -221,15 +224,15 @@ fn more_rounds_of_renormalisation_carry_wider_denominators() {
     for ratio in [2.0, 100.0, 3000.0] {
         let softmax = new(ratio).unwrap();
         assert!(softmax.inverse().error().powi(1 << softmax.rounds()) <= 1e-6);
-        assert_eq!(softmax.score_levels(), softmax.exponential().levels() + 2 + softmax.rounds());
-        assert_eq!(softmax.denominator_levels(2), softmax.inverse().levels() + 3 + softmax.rounds());
+        assert_eq!(softmax.score_levels(), softmax.exponential().levels() + 4 + softmax.rounds());
+        assert_eq!(softmax.denominator_levels(), softmax.inverse().levels() + 3 + softmax.rounds());
     }
     assert!(matches!(new(1e7), Err(fhe_circuits::CircuitError::Approximation { .. })));
 }
 
 #[test]
 fn rejects_windows_of_softmax_that_make_no_sense() {
-    let new = |windows| Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6);
+    let new = |windows| Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6, ScoreContract::SLOTS);
     assert!(new(windows(2, 1.0, (0.1, 1.0))).is_ok());
     for bad in [windows(2, 0.0, (0.1, 1.0)), windows(2, f64::NAN, (0.1, 1.0)), windows(2, 1.0, (-0.1, 1.0))] {
         assert!(new(bad).is_err());
@@ -270,10 +273,19 @@ fn rejects_operands_of_another_layout() {
     assert!(attention.place_queries(&e, &angles(16, 4), &[], 1.0).is_err());
     assert!(attention.place_values(&e, &[], 1.0).is_err());
     let keys = attention.place_keys(&e, &angles(16, 4), &slots, 1.0).unwrap();
-    let softmax = |heads| Softmax::new(SoftmaxVariant::ExpInverse, &windows(heads, 1.0, (0.1, 1.0)), 4, &shape, 1e-6);
+    let softmax = |heads| {
+        Softmax::new(
+            SoftmaxVariant::ExpInverse,
+            &windows(heads, 1.0, (0.1, 1.0)),
+            4,
+            &shape,
+            1e-6,
+            ScoreContract::SLOTS,
+        )
+    };
     assert!(attention.scores(&e, &[], &keys, softmax(2).unwrap().score_map()).is_err());
     assert!(attention.scores(&e, &slots, &keys, softmax(3).unwrap().score_map()).is_err());
     assert!(attention.weighted_values(&e, &[], &keys).is_err());
     let mut crossing = |slots: Vec<_>, _| Ok(slots);
-    assert!(softmax(2).unwrap().apply(&e, &attention, &[], 2, &mut crossing).is_err());
+    assert!(softmax(2).unwrap().apply(&e, &attention, &[], &mut crossing).is_err());
 }

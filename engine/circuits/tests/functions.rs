@@ -114,7 +114,7 @@ fn rejects_silu_on_a_window_no_polynomial_carries() {
 fn the_smallest_sufficient_degree_is_taken() {
     let fit = |steepness: f64, tolerance: f64| {
         let target = Target { criterion: Criterion::Absolute(1.0), tolerance, limit: 0.1 };
-        Approximation::fit("exponential", "[-1, 1]", target, |x| (steepness * (x - 1.0)).exp())
+        Approximation::fit("exponential", "[-1, 1]", target, move |x| (steepness * (x - 1.0)).exp())
     };
     let found: Vec<(usize, usize)> = [1.0, 12.0, 60.0, 400.0]
         .map(|steepness| fit(steepness, 1e-9).map(|fit| (fit.degree(), fit.levels())).unwrap())

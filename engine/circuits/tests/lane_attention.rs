@@ -95,7 +95,7 @@ impl Case {
         let unit = self.unit() * self.unit() / shape.lane_divisor;
         assert!(scores.iter().all(|score| (e.unit(score) / unit - 1.0).abs() < 1e-9));
         // One level for the lanes, one for the weights, one for the factors.
-        let opened = attention.open_scores(e, &raised(&scores, 2 + LaneAttention::FACTOR_LEVELS)).unwrap();
+        let opened = attention.open_scores(e, &raised(&scores, 2 + LaneAttention::FACTOR_LEVELS), 1.0).unwrap();
 
         let normal = shape.full_scale / unit;
         let probabilities: Vec<_> = (opened.iter().enumerate())
@@ -108,7 +108,7 @@ impl Case {
         let values = projected(layout.keys().unwrap(), &v, LaneAttention::KEY_LEVELS);
         let values = attention.place_values(e, &values, 1.0).unwrap();
         let outputs = attention.weighted_values(e, &probabilities, &values, [self.unit() / 16.0, self.unit()]).unwrap();
-        let output = attention.open_output(e, &raised(&outputs, LaneAttention::OUTPUT_LEVELS)).unwrap();
+        let output = attention.open_output(e, &raised(&outputs, LaneAttention::OUTPUT_LEVELS), 1.0).unwrap();
         assert_eq!(e.level(&output[0]).0, shape.slots_to_coefficients_levels);
         (opened, output)
     }

@@ -2,6 +2,7 @@
 
 use fhe_ring::IntegerMatrix;
 
+use crate::polynomials::{evaluation::evaluate_plan, plan::ChebyshevPlan};
 use crate::{CircuitShape, CkksError, OperationCounts, PeriodicMatrix, transforms::slot_transform::SlotTransform};
 
 /// Number of rescalings that a slot ciphertext can still take, those of SlotsToCoeffs included.
@@ -65,6 +66,43 @@ pub trait SlotArithmetic: Sync {
     fn linear_combination(&self, terms: &[(&Self::Slots, f64)], constant: f64) -> Result<Self::Slots, CkksError>;
     /// The same slots at a lower level (no effect at the same level, an error upwards).
     fn lower(&self, a: &Self::Slots, level: Level) -> Result<Self::Slots, CkksError>;
+
+    // --- functions -----------------------------------------------------------------------------------------------
+
+    /// A function on `[-1, 1]` of every slot, by its polynomial `plan`. Where [`SlotArithmetic::functions_are_exact`], `function` itself
+    /// may be applied, at the level and with the operations of the plan.
+    fn apply_function(
+        &self,
+        x: &Self::Slots,
+        plan: &ChebyshevPlan,
+        function: &dyn Fn(f64) -> f64,
+    ) -> Result<Self::Slots, CkksError> {
+        let _ = function;
+        evaluate_plan(self, x, plan)
+    }
+
+    /// Whether functions need no polynomial that follows them: [`crate::Clear::with_exact_functions`], and execution without data.
+    fn functions_are_exact(&self) -> bool {
+        false
+    }
+
+    /// A function of every slot at no level and no operation, which only exact functions allow.
+    ///
+    /// # Errors
+    /// Unless [`SlotArithmetic::functions_are_exact`].
+    fn map_exactly(&self, x: &Self::Slots, function: &dyn Fn(f64) -> f64) -> Result<Self::Slots, CkksError> {
+        let _ = function;
+        if self.functions_are_exact() {
+            return Ok(x.clone());
+        }
+        Err(CkksError::Precondition {
+            operation: "map_exactly",
+            operand: "evaluator",
+            found: "one that computes functions by polynomials".into(),
+            required: "exact functions".into(),
+            remedy: "run the circuit in the clear, or prepare it with polynomials",
+        })
+    }
 }
 
 /// Approximate arithmetic on packed numbers, implemented by the encrypted scheme over any backend and by [`crate::Clear`].

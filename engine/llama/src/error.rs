@@ -240,6 +240,12 @@ pub enum Error {
         /// The bound that fits.
         required: f64,
     },
+    /// Products over lanes were asked for with windows of live scores alone.
+    #[error(
+        "products of attention over lanes compute the scores of masked pairs too, which the ranges leave out; use ranges \
+         whose margins cover masked scores, or products in slots"
+    )]
+    MaskedScores,
     /// The ranges belong to a model of another depth.
     #[error("the ranges describe {found} layers, the model has {required}; calibrate this model")]
     RangesOfOtherDepth {

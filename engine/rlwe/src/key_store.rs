@@ -30,6 +30,11 @@ impl<B: Backend> KeyStore<B> {
         Self { keys: Mutex::default(), requests: Some(Mutex::default()) }
     }
 
+    /// Whether this store only remembers what is asked for.
+    pub fn is_planning(&self) -> bool {
+        self.requests.is_some()
+    }
+
     /// What was asked for so far; empty for a store of real keys.
     pub fn requests(&self) -> KeyRequests {
         self.requests

@@ -103,6 +103,11 @@ impl LaneLayout {
         self.lanes
     }
 
+    /// Query heads.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// Channels of a head.
     pub fn head_dim(&self) -> usize {
         self.head_dim

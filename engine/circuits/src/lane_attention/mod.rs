@@ -23,8 +23,10 @@ mod keys;
 mod layout;
 mod products;
 mod queries;
+mod scores;
 
 pub use layout::{LaneLayout, LanePair};
+pub use scores::LaneScores;
 
 use fhe_ckks::transforms::{lanes::lanes_from_coefficients, slot_transform::SlotTransform};
 use fhe_ckks::{CircuitShape, Evaluator};
@@ -75,21 +77,45 @@ impl LaneAttention {
         &self.layout
     }
 
-    /// Slots of scores from the coefficients that a half bootstrap returned, its sine corrected. One level.
+    /// Slots of scores, times `factor`, from the coefficients that a half bootstrap returned, its sine corrected. One level.
     ///
     /// # Errors
-    /// Those of the evaluator.
-    pub fn open_scores<E: Evaluator>(&self, e: &E, raised: &[E::Slots]) -> Result<Vec<E::Slots>> {
-        Ok(e.transform(&raised.iter().collect::<Vec<_>>(), &self.lanes)?)
+    /// Unless the factor is finite; those of the evaluator.
+    pub fn open_scores<E: Evaluator>(&self, e: &E, raised: &[E::Slots], factor: f64) -> Result<Vec<E::Slots>> {
+        let raised: Vec<_> = raised.iter().collect();
+        if factor == 1.0 {
+            return Ok(e.transform(&raised, &self.lanes)?);
+        }
+        Ok(e.transform(&raised, &self.lanes.scaled(factor)?)?)
     }
 
-    /// Slots of the output in the layout of the queries, likewise. Two levels.
+    /// Slots of the output, times `factor`, in the layout of the queries, likewise. Two levels.
     ///
     /// # Errors
-    /// Those of the evaluator.
-    pub fn open_output<E: Evaluator>(&self, e: &E, raised: &[E::Slots]) -> Result<Vec<E::Slots>> {
-        let opened = self.open_scores(e, raised)?;
+    /// As [`LaneAttention::open_scores`].
+    pub fn open_output<E: Evaluator>(&self, e: &E, raised: &[E::Slots], factor: f64) -> Result<Vec<E::Slots>> {
+        let opened = self.open_scores(e, raised, factor)?;
         self.exchange(e, &opened)
+    }
+
+    /// Lanes of decrypted coefficients of scores or outputs, in the order of slots: what an observer sees.
+    ///
+    /// # Errors
+    /// If their number is not that of slots.
+    pub fn lanes_of(&self, coefficients: &[f64]) -> Result<Vec<f64>> {
+        let module = self.layout.module();
+        let slots: Vec<f64> = (0..module.slots())
+            .map(|slot| coefficients.get(module.coefficient_of_slot(slot)).copied().unwrap_or(f64::NAN))
+            .collect();
+        Ok(self.lanes.apply(&slots)?)
+    }
+
+    /// The largest coefficient of lanes of a set, by the largest real (or imaginary) part `bound` of each head's lane: a coefficient is a mean
+    /// over the lanes of numbers no larger than these, and lanes without a head are zero.
+    pub fn coefficient_bound(&self, bound: impl Fn(usize) -> f64) -> f64 {
+        let of_set = |set| self.layout.heads_of_set(set).map(|(head, _)| bound(head).abs()).sum::<f64>();
+        let largest = (0..self.layout.sets()).map(of_set).fold(0.0, f64::max);
+        std::f64::consts::SQRT_2 * largest / self.layout.lanes() as f64
     }
 
     /// Heads for tokens and tokens for heads. One level.

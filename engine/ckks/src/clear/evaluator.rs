@@ -7,6 +7,7 @@ use num_complex::Complex64;
 use rayon::prelude::*;
 
 use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, ClearVector, noise::REAL_TO_COMPLEX, refuse};
+use crate::polynomials::{evaluation::evaluate_plan, plan::ChebyshevPlan};
 use crate::{
     CircuitShape, CkksError, Client, Copies, Evaluator, Level, OperationCounts, Packing, PeriodicMatrix, Rotation,
     SlotArithmetic, transforms::slot_transform::SlotTransform,
@@ -149,6 +150,36 @@ impl SlotArithmetic for Clear {
             return Ok(a.clone());
         }
         Ok(self.rescaled(ClearSlots { level, ..a.clone() }, |counts| counts.constant_products += 1))
+    }
+
+    fn apply_function(
+        &self,
+        x: &ClearSlots,
+        plan: &ChebyshevPlan,
+        function: &dyn Fn(f64) -> f64,
+    ) -> Result<ClearSlots, CkksError> {
+        if !self.exact_functions {
+            return evaluate_plan(self, x, plan);
+        }
+        self.check_packing("apply_function", x, Packing::Real)?;
+        // The polynomial of a single slot: what it executes, and where it ends.
+        let planned = evaluate_plan(self, &x.with(vec![Complex64::ZERO], x.level), plan)?;
+        let mut image = x.map(planned.level, |value| function(value.re).into());
+        self.disturb(self.noise.rescaling, image.values.iter_mut().map(|value| &mut value.re));
+        Ok(image)
+    }
+
+    fn functions_are_exact(&self) -> bool {
+        self.exact_functions
+    }
+
+    fn map_exactly(&self, x: &ClearSlots, function: &dyn Fn(f64) -> f64) -> Result<ClearSlots, CkksError> {
+        if !self.exact_functions {
+            let (found, required) = ("polynomials in place of functions", "exact functions");
+            return Err(refuse("map_exactly", "evaluator", found, required, "build it with exact functions"));
+        }
+        self.check_packing("map_exactly", x, Packing::Real)?;
+        Ok(x.map(x.level, |value| function(value.re).into()))
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Clear {
     shape: CircuitShape,
     cost: Box<dyn BootstrapCost>,
     noise: NoiseModel,
+    exact_functions: bool,
     source: Mutex<NoiseSource>,
     counts: Mutex<OperationCounts>,
 }
@@ -71,9 +72,17 @@ impl Clear {
             shape,
             cost: Box::new(cost),
             noise,
+            exact_functions: false,
             source: Mutex::new(NoiseSource::new(seed)),
             counts: Mutex::default(),
         })
+    }
+
+    /// The same evaluator with functions in place of their polynomials ([`crate::SlotArithmetic::apply_function`]); levels and counts
+    /// stay those of the polynomials, and the noise is that of their last rescaling.
+    #[must_use]
+    pub fn with_exact_functions(self) -> Self {
+        Self { exact_functions: true, ..self }
     }
 
     /// An integer that stands at `q_0` must lie strictly inside `(-q_0/2, q_0/2)`.

@@ -54,6 +54,11 @@ impl<B: Backend> SlotArithmetic for CkksServer<B> {
     fn lower(&self, a: &Self::Slots, level: Level) -> Result<Self::Slots, CkksError> {
         self.lower_slots(a, level)
     }
+
+    /// A server that plans computes nothing.
+    fn functions_are_exact(&self) -> bool {
+        self.is_planning()
+    }
 }
 
 impl<B: Backend> Evaluator for CkksServer<B> {

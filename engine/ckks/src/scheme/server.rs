@@ -56,6 +56,11 @@ impl<B: Backend> CkksServer<B> {
         self.switcher.backend()
     }
 
+    /// Whether this server only finds out which keys a circuit needs.
+    pub fn is_planning(&self) -> bool {
+        self.switcher.keys().is_planning()
+    }
+
     /// Keys that a planning run asked for.
     pub fn key_requests(&self) -> KeyRequests {
         self.switcher.keys().requests()

@@ -67,6 +67,23 @@ impl SlotTransform {
         Self::new(matrix)
     }
 
+    /// The map followed by a factor, with the same rotations.
+    ///
+    /// # Errors
+    /// Unless the factor is finite.
+    pub fn scaled(&self, factor: f64) -> Result<Self, CkksError> {
+        if !factor.is_finite() {
+            return Err(CkksError::Precondition {
+                operation: "SlotTransform::scaled",
+                operand: "factor",
+                found: factor.to_string(),
+                required: "a finite number".into(),
+                remedy: "check the range it was made for",
+            });
+        }
+        Ok(Self { matrix: self.matrix.clone().scaled(factor.into()), plan: self.plan.clone() })
+    }
+
     /// The map by its diagonals.
     pub fn matrix(&self) -> &DiagonalMatrix {
         &self.matrix
@@ -102,6 +119,8 @@ mod tests {
         let map = SlotTransform::gather(16, |slot| slot ^ 5).unwrap();
         let expected: Vec<f64> = (0..16).map(|slot| f64::from(slot ^ 5)).collect();
         assert_eq!(map.apply(&slots).unwrap(), expected);
+        let doubled: Vec<f64> = expected.iter().map(|slot| 2.0 * slot).collect();
+        assert_eq!(map.scaled(2.0).unwrap().apply(&slots).unwrap(), doubled);
     }
 
     #[test]
@@ -112,5 +131,6 @@ mod tests {
         assert!(SlotTransform::gather(8, |slot| slot + 1).is_err());
         assert!(SlotTransform::gather(12, |slot| slot).is_err());
         assert!(SlotTransform::gather(8, |slot| slot).unwrap().apply(&[0.0; 4]).is_err());
+        assert!(SlotTransform::gather(8, |slot| slot).unwrap().scaled(f64::NAN).is_err());
     }
 }

@@ -72,6 +72,13 @@ impl Ranges {
         Ok(Self { margins, ..self })
     }
 
+    /// The same with score windows that cover masked pairs, as products over lanes need them.
+    #[must_use]
+    pub fn covering_masked_scores(mut self) -> Self {
+        self.margins.cover_masked_scores = true;
+        self
+    }
+
     /// The windows that the encrypted circuit is built for.
     pub fn model(&self) -> ModelRanges {
         self.extents.with_margins(&self.margins)

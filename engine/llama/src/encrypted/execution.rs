@@ -1,6 +1,6 @@
 //! The operations of a turn with their phase and their place in the model.
 
-use fhe_circuits::{CircuitError, crossing};
+use fhe_circuits::{CircuitError, ScoreLayout, Softmax, crossing};
 use fhe_ckks::Evaluator;
 
 use super::harness::{Harness, Phase, Reading, Sight};
@@ -76,8 +76,22 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         crossing::climb(self.e, &coefficients, levels)
     }
 
-    pub(super) fn phase(&mut self, phase: Phase) {
-        self.harness.phase(phase);
+    /// SoftMax of scores in slots, the denominators crossing on the way.
+    pub(super) fn probabilities<L: ScoreLayout>(
+        &mut self,
+        location: Location,
+        (softmax, layout): (&Softmax, &L),
+        scores: &[E::Slots],
+        denominators: Reading<'_>,
+    ) -> Result<Vec<E::Slots>> {
+        self.harness.phase(Phase::NonLinear);
+        let e = self.e;
+        let mut crossing = |sums: Vec<E::Slots>, levels: usize| {
+            let crossed = self.cross(location, &sums, levels, denominators);
+            self.harness.phase(Phase::NonLinear);
+            crossed
+        };
+        softmax.apply(e, layout, scores, &mut crossing).at(location)
     }
 
     pub(super) fn observe(&mut self, location: Location, tensor: &[E::Coefficients], reading: Reading<'_>) {

@@ -54,7 +54,7 @@ impl FeedForwardLayer {
         for projection in [&mut gate, &mut up] {
             projection.scale_output(norm.output_unit(), Fill::Range);
         }
-        let silu = GatedSilu::new(gate.range(shape), up.range(shape), Distortion::of(shape), options.tolerance)
+        let silu = GatedSilu::new(gate.range(shape), up.range(shape), Distortion::of(shape), options.accuracy())
             .at(at(Site::Gate))?;
         preparation.check_levels(at(Site::Gate), silu.gate_levels())?;
         preparation.check_levels(at(Site::Up), silu.up_levels() + SINE_LEVELS)?;

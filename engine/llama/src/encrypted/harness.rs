@@ -1,6 +1,6 @@
 //! Hooks for whoever runs the decoder: phases to time, tensors to look at.
 
-use fhe_circuits::{CircuitError, Layout, SlotAttention, Softmax};
+use fhe_circuits::{CircuitError, LaneAttention, LaneScores, Layout, ScoreLayout, SlotAttention, Softmax};
 use fhe_ckks::{Client, Evaluator};
 
 use super::location::At;
@@ -57,6 +57,10 @@ pub(super) enum Reading<'a> {
     Scores(&'a SlotAttention, &'a Softmax),
     /// Normalised denominators.
     Denominators(&'a SlotAttention, &'a Softmax),
+    /// Scores as coefficients of lanes, and the true score that 1 stands for.
+    LaneScores(&'a LaneAttention, f64),
+    /// Normalised denominators of scores over lanes.
+    LaneDenominators(&'a LaneScores, &'a Softmax),
 }
 
 impl<'a, E: Evaluator> Sight<'a, E> {
@@ -75,8 +79,8 @@ impl<'a, E: Evaluator> Sight<'a, E> {
     }
 
     /// The tensor in the shape in which the float reference shows this site, rows x block positions; `None` if the
-    /// execution holds no data. Entries that the circuit does not compute are NaN: of [`Score`](crate::Site::Score) the
-    /// masked pairs, of [`LogDenominator`](crate::Site::LogDenominator) none.
+    /// execution holds no data. Entries that the circuit does not compute are NaN: of [`Score`](crate::Site::Score) in
+    /// slots the masked pairs, of [`LogDenominator`](crate::Site::LogDenominator) none.
     ///
     /// # Errors
     /// Those of [`Client::decrypt`].
@@ -87,6 +91,8 @@ impl<'a, E: Evaluator> Sight<'a, E> {
             Reading::Sums(layout) => matrix(layout, layout.unpack_sums(&vectors)),
             Reading::Scores(attention, softmax) => Ok(scores(&vectors, attention, softmax)),
             Reading::Denominators(attention, softmax) => Ok(log_denominators(&vectors, attention, softmax)),
+            Reading::LaneScores(attention, scale) => lane_scores(&vectors, attention, scale),
+            Reading::LaneDenominators(scores, softmax) => Ok(log_denominators(&vectors, scores, softmax)),
         };
         tensor.at(self.location).map(Some)
     }
@@ -128,14 +134,28 @@ fn scores(vectors: &[Vec<f64>], attention: &SlotAttention, softmax: &Softmax) ->
     tensor
 }
 
-fn log_denominators(vectors: &[Vec<f64>], attention: &SlotAttention, softmax: &Softmax) -> Matrix {
-    let module = attention.heads().module();
-    let mut tensor = Matrix::zeros(attention.heads().heads(), module.tokens());
-    for block in attention.score_blocks() {
-        // The sum stands in every row that a score block may use; reading it at the live pairs is as good as anywhere.
-        let coefficients = &vectors[block.head_ciphertext];
-        for (slot, pair) in attention.live_pairs(&block) {
-            let normalised = coefficients[module.coefficient_of_slot(slot)];
+fn lane_scores(vectors: &[Vec<f64>], attention: &LaneAttention, scale: f64) -> Result<Matrix, CircuitError> {
+    let layout = attention.layout();
+    let tokens = layout.module().tokens();
+    let mut tensor = Matrix::zeros(layout.heads() * tokens, tokens);
+    for (number, coefficients) in vectors.iter().enumerate() {
+        let lanes = attention.lanes_of(coefficients)?;
+        let (set, ciphertext) = (number / layout.score_ciphertexts(), number % layout.score_ciphertexts());
+        for (slot, pair) in layout.pairs(set, ciphertext) {
+            tensor.row_mut(pair.head * tokens + pair.key)[pair.query] = (scale * lanes[slot]) as f32;
+        }
+    }
+    Ok(tensor)
+}
+
+fn log_denominators<L: ScoreLayout>(vectors: &[Vec<f64>], layout: &L, softmax: &Softmax) -> Matrix {
+    let module = layout.module();
+    let mut tensor = Matrix::zeros(layout.heads(), module.tokens());
+    let sets = layout.set_lengths().into_iter().enumerate().flat_map(|(set, length)| vec![set; length]);
+    for (ciphertext, set) in sets.enumerate() {
+        // The sum stands wherever a live pair does; reading it there is as good as anywhere.
+        for (slot, pair) in layout.live_pairs(ciphertext) {
+            let normalised = vectors[set][module.coefficient_of_slot(slot)];
             tensor.row_mut(pair.head)[pair.query] = softmax.log_denominator(pair.head, normalised) as f32;
         }
     }

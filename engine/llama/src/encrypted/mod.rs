@@ -23,6 +23,9 @@
 //! | denominators, inside the turn of SoftMax | inverse, down to where the exponentials wait |
 //! | SiLU times up -> down | SiLU, product; for up: sine, product |
 //!
+//! Over lanes ([`AttentionProducts`]) the turns of attention are others: positions, exchange, factors; then sine, lanes, SoftMax, factors;
+//! then sine, lanes, exchange, on the way to O.
+//!
 //! The inverse of the bootstrap's sine is folded into the polynomials of SoftMax and SiLU. Every number of levels
 //! follows from the degrees of the polynomials; none is written down.
 
@@ -32,11 +35,14 @@ mod feed_forward;
 mod harness;
 mod location;
 mod norm;
+mod products;
 mod projection;
 
+use std::sync::Arc;
+
 use fhe_circuits::approximation::Approximation;
-use fhe_circuits::{Layout, RowModule, SoftmaxVariant};
-use fhe_ckks::{CircuitShape, Client, Evaluator, OperationCounts};
+use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RotaryAngles, RowModule, SoftmaxVariant};
+use fhe_ckks::{CircuitShape, Client, Evaluator, LaneProducts, OperationCounts};
 
 use crate::calibration::{LayerRanges, ModelRanges};
 use crate::config::Config;
@@ -47,6 +53,7 @@ use crate::prompt::PromptBlock;
 use crate::weights::Weights;
 
 pub use harness::{Harness, Phase, Sight, Unattended};
+pub use products::AttentionProducts;
 
 use attention_layer::AttentionLayer;
 use execution::Execution;
@@ -65,11 +72,27 @@ pub struct CircuitOptions {
     pub tolerance: f64,
     /// How SoftMax divides.
     pub softmax: SoftmaxVariant,
+    /// How the products of attention are computed.
+    pub products: AttentionProducts,
+    /// Whether polynomials must follow their functions.
+    pub functions: Functions,
 }
 
 impl Default for CircuitOptions {
     fn default() -> Self {
-        Self { weight_bits: 13, tolerance: 1e-6, softmax: SoftmaxVariant::default() }
+        Self {
+            weight_bits: 13,
+            tolerance: 1e-6,
+            softmax: SoftmaxVariant::default(),
+            products: AttentionProducts::default(),
+            functions: Functions::default(),
+        }
+    }
+}
+
+impl CircuitOptions {
+    fn accuracy(&self) -> Accuracy {
+        Accuracy { tolerance: self.tolerance, functions: self.functions }
     }
 }
 
@@ -122,6 +145,8 @@ struct Preparation<'a> {
     shape: &'a CircuitShape,
     module: RowModule,
     residual: &'a Residual,
+    /// Products over lanes, one for all layers.
+    lanes: Option<&'a Arc<LaneAttention>>,
     options: CircuitOptions,
 }
 
@@ -130,7 +155,8 @@ impl EncryptedModel {
     ///
     /// # Errors
     /// [`Error::Circuit`] naming layer and site where a window, a size or the levels of `shape` do not carry the
-    /// circuit; [`Error::Levels`]; [`Error::Headroom`]; [`Error::RangesOfOtherDepth`] for ranges of another model.
+    /// circuit; [`Error::Levels`]; [`Error::Headroom`]; [`Error::RangesOfOtherDepth`] for ranges of another model;
+    /// [`Error::MaskedScores`] for ranges that leave out what products over lanes compute.
     pub fn prepare(
         weights: &Weights,
         ranges: &ModelRanges,
@@ -151,7 +177,17 @@ impl EncryptedModel {
             layout: Layout::dense(module, config.hidden_size),
             unit: projection::filling_unit(shape, largest),
         };
-        let preparation = Preparation { config, block, shape, module, residual: &residual, options };
+        let lanes = match options.products {
+            AttentionProducts::Slots => None,
+            AttentionProducts::Lanes if !ranges.covers_masked_scores => return Err(Error::MaskedScores),
+            AttentionProducts::Lanes => {
+                let (heads, shared) = (config.num_attention_heads, config.num_key_value_heads);
+                let lanes = LaneAttention::new(shape, block.size(), heads, shared, config.head_dim);
+                Some(Arc::new(lanes.at(Site::Score.in_layer(0))?))
+            }
+        };
+        let lanes = lanes.as_ref();
+        let preparation = Preparation { config, block, shape, module, residual: &residual, lanes, options };
 
         let mut entering = ranges.embedding;
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
@@ -223,7 +259,7 @@ impl EncryptedModel {
     ///
     /// # Errors
     /// [`Error::LayerOutOfRange`] for a layer that does not exist; those of the evaluator, with their site.
-    pub fn layer<E: Evaluator, H: Harness<E> + ?Sized>(
+    pub fn layer<E: LaneProducts, H: Harness<E> + ?Sized>(
         &self,
         e: &E,
         index: usize,
@@ -267,7 +303,7 @@ impl EncryptedModel {
     ///
     /// # Errors
     /// Those of [`EncryptedModel::layer`] and [`EncryptedModel::head`].
-    pub fn run<E: Evaluator, H: Harness<E> + ?Sized>(
+    pub fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
         &self,
         e: &E,
         mut residual: Vec<E::Coefficients>,
@@ -283,6 +319,12 @@ impl EncryptedModel {
 }
 
 impl Preparation<'_> {
+    /// Rotary positions of the block.
+    fn angles(&self) -> RotaryAngles {
+        let positions = (0..self.block.size()).map(|position| self.block.rotary_position(position)).collect();
+        RotaryAngles::new(self.config.rope_theta, self.config.head_dim, positions)
+    }
+
     fn layer(&self, weights: &Weights, index: usize, ranges: &LayerRanges, entering: f64) -> Result<Layer> {
         let weights = weights.layer(index)?;
         Ok(Layer {

@@ -39,7 +39,7 @@ impl NormTurn {
             shape.full_scale / (residual.unit * magnification),
             Interval::new(mean_square.lo, mean_square.hi),
             config.rms_norm_eps,
-            preparation.options.tolerance,
+            preparation.options.accuracy(),
         )
         .at(locations[0])?;
         preparation.check_levels(locations[0], norm.levels() + fhe_circuits::crossing::SINE_LEVELS)?;

@@ -2,27 +2,63 @@
 
 use std::collections::BTreeSet;
 
+use fhe_circuits::Functions;
 use fhe_ckks::NoiseModel;
 use fhe_model::calibration::Margins;
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions};
 use fhe_model::{PromptBlock, Site};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
 use crate::fixture::{LAYERS, config_with, folder, random_model, random_tokens, tensors};
-use crate::support::{ranges_of, run};
+use crate::support::{by_polynomials, margins_for, ranges_of, run};
 
 /// 13-bit weights of a tensor with uniform entries are off by 2^-12.8 of their root mean square; a few layers of a
 /// random model, which amplifies errors more than a trained one, stay within this.
 const QUANTISATION: f64 = 1.0 / 128.0;
 
 fn check(config: &Value, prompts: &[Vec<u32>], tokens: usize, degree: usize) -> crate::support::Run {
+    check_options(config, prompts, tokens, degree, by_polynomials(AttentionProducts::Lanes));
+    check_options(config, prompts, tokens, degree, by_polynomials(AttentionProducts::Slots))
+}
+
+fn check_options(
+    config: &Value,
+    prompts: &[Vec<u32>],
+    tokens: usize,
+    degree: usize,
+    options: CircuitOptions,
+) -> crate::support::Run {
     let folder = folder(config, &tensors(config, 1), Dtype::F32);
     let weights = fhe_model::Weights::open(folder.path()).unwrap();
     let block = PromptBlock::new(prompts, tokens, weights.config()).unwrap();
-    let ranges = ranges_of(&weights, &block, &Margins::default());
-    let run = run(&weights, &ranges, &block, degree, NoiseModel::default());
+    let ranges = ranges_of(&weights, &block, &margins_for(options.products));
+    let run = run(&weights, &ranges, &block, degree, NoiseModel::default(), options);
     run.check_sites(QUANTISATION);
     run
+}
+
+/// Functions themselves, on windows that no polynomial carries; everything but the polynomials is the same circuit.
+#[test]
+fn exact_functions_need_no_windows() {
+    let config = crate::fixture::config();
+    let prompts = [random_tokens(7, 3), random_tokens(9, 4), random_tokens(13, 5)];
+    for products in [AttentionProducts::Slots, AttentionProducts::Lanes] {
+        let options = by_polynomials(products);
+        let exact = CircuitOptions { functions: Functions::Exact, ..options };
+        let by_polynomials = check_options(&config, &prompts, 32, 1 << 12, options);
+        let run = check_options(&config, &prompts, 32, 1 << 12, exact);
+        assert_eq!(run.counts, by_polynomials.counts, "{products:?}");
+
+        let (_folder, weights) = random_model(1);
+        let block = PromptBlock::new(&prompts, 32, weights.config()).unwrap();
+        let mut ranges = ranges_of(&weights, &block, &margins_for(products));
+        ranges.layers[1].ffn_mean_square.lo = 1e-12;
+        ranges.layers[0].denominator.lo *= 1e-12;
+        let wide = |options| crate::support::run(&weights, &ranges, &block, 1 << 12, NoiseModel::default(), options);
+        wide(exact).check_sites(QUANTISATION);
+        assert!(std::panic::catch_unwind(|| wide(options)).is_err());
+    }
 }
 
 #[test]
@@ -80,25 +116,27 @@ fn tied_embeddings_and_one_layer() {
 fn noise_of_the_expected_size_stays_below_the_quantisation() {
     let (_folder, weights) = random_model(1);
     let block = PromptBlock::new(&[random_tokens(16, 3), random_tokens(11, 4)], 32, weights.config()).unwrap();
-    let ranges = ranges_of(&weights, &block, &Margins::default());
     let noise = NoiseModel {
         half_bootstrap: 2_f64.powi(-20),
         slots_to_coefficients: 64.0,
         encryption: 16.0,
         module_rows: 16.0,
         pack_rows: 256.0,
+        slots_to_lanes: 64.0,
+        lane_product: 64.0,
         vector_product: 256.0,
-        slots_to_lanes: 256.0,
-        lane_product: 256.0,
         rescaling: 2_f64.powi(-27),
     };
-    run(&weights, &ranges, &block, 1 << 12, noise).check_sites(QUANTISATION);
+    for products in [AttentionProducts::Slots, AttentionProducts::Lanes] {
+        let ranges = ranges_of(&weights, &block, &margins_for(products));
+        run(&weights, &ranges, &block, 1 << 12, noise, by_polynomials(products)).check_sites(QUANTISATION);
+    }
 }
 
 #[test]
 fn a_checkpoint_of_the_residual_continues_the_run() {
     use fhe_ckks::{Clear, Evaluator};
-    use fhe_model::encrypted::{CircuitOptions, EncryptedModel, Unattended};
+    use fhe_model::encrypted::{EncryptedModel, Unattended};
 
     let (_folder, weights) = random_model(1);
     let block = PromptBlock::new(&[random_tokens(5, 3)], 8, weights.config()).unwrap();

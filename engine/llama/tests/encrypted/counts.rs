@@ -2,19 +2,18 @@
 
 use fhe_ckks::{Clear, NoiseModel, OperationCounts, SlotArithmetic};
 use fhe_model::PromptBlock;
-use fhe_model::calibration::Margins;
-use fhe_model::encrypted::{CircuitOptions, EncryptedModel, Unattended};
+use fhe_model::encrypted::{AttentionProducts, EncryptedModel, Unattended};
 
 use crate::fixture::{random_model, random_tokens};
-use crate::support::{ranges_of, shape};
+use crate::support::{by_polynomials, margins_for, ranges_of, shape};
 
 /// One ciphertext per tensor, 8 heads of 8 channels, 172 FFN channels; two prompts of 16 tokens, one in each half.
-fn counts() -> [OperationCounts; 2] {
+fn counts(products: AttentionProducts) -> [OperationCounts; 2] {
     let (_folder, weights) = random_model(1);
     let block = PromptBlock::new(&[random_tokens(16, 3), random_tokens(16, 4)], 32, weights.config()).unwrap();
-    let ranges = ranges_of(&weights, &block, &Margins::default());
+    let ranges = ranges_of(&weights, &block, &margins_for(products));
     let shape = shape(1 << 13);
-    let model = EncryptedModel::prepare(&weights, &ranges, &block, &shape, CircuitOptions::default()).unwrap();
+    let model = EncryptedModel::prepare(&weights, &ranges, &block, &shape, by_polynomials(products)).unwrap();
     let e = Clear::new(shape, (), NoiseModel::default(), 1).unwrap();
     let residual = model.embed::<Clear, _>(&e).unwrap();
     assert_eq!(e.counts(), OperationCounts::default(), "the client's work is not the evaluator's");
@@ -26,7 +25,7 @@ fn counts() -> [OperationCounts; 2] {
 
 #[test]
 fn a_layer_bootstraps_every_tensor_once() {
-    let [layer, head] = counts();
+    let [layer, head] = counts(AttentionProducts::Slots);
     // Two norms, Q, K, V, scores, denominators, gate, up.
     assert_eq!(layer.half_bootstraps, 9);
     // Two normalised inputs, scores, denominators, attention output, gated product.
@@ -40,7 +39,7 @@ fn a_layer_bootstraps_every_tensor_once() {
 
 #[test]
 fn rotations_of_a_layer() {
-    let [layer, head] = counts();
+    let [layer, head] = counts(AttentionProducts::Slots);
     // 256 rows of 16 tokens: 8 channels x 4 replicas x 8 heads. 16 offsets of a half are 4 steps of 4 replicas.
     // The 72 channels of the residual lie in every other row: a sum over them, spread back to them.
     let norm = 2 * 7;
@@ -51,9 +50,8 @@ fn rotations_of_a_layer() {
     let scores = 3 + 4 + 4;
     // The values moved, probabilities moved by as many groups, 4 rows spread over 2 channels.
     let weighted_values = 3 + 4 + 4;
-    // Sums over the 32 entries of a head: once for the denominators, once per round of renormalisation.
-    let rounds = 2;
-    let sums = 5 * (1 + rounds);
+    // Sums over the 32 entries of a head, for the denominators; renormalisation takes none.
+    let sums = 5;
     assert_eq!(layer.rotations, 2 * norm + placement + scores + weighted_values + sums);
     assert_eq!((layer.conjugations, layer.packing_conversions), (0, 0));
     assert_eq!(head.rotations, norm);
@@ -61,9 +59,23 @@ fn rotations_of_a_layer() {
 
 #[test]
 fn weights_of_a_layer() {
-    let [layer, head] = counts();
+    let [layer, head] = counts(AttentionProducts::Slots);
     let columns = 256;
     // Q, K, V reach the last row of the ciphertext; gate and up stop at row 172, O and down at row 72.
     assert_eq!(layer.matrix_weights, (3 * 256 + 2 * 172 + 2 * 72) * columns);
     assert_eq!(head.matrix_weights, 512 * columns);
+}
+
+#[test]
+fn products_over_lanes_bootstrap_scores_and_output() {
+    let [layer, _] = counts(AttentionProducts::Lanes);
+    // Two norms, gate, up, denominators. Eight fields of two channels or keys: the 8 channels of 8 heads in 32 lanes are one ciphertext of
+    // queries, of dense keys and of values, and one of outputs; 32 keys are two of scores.
+    let once = 5;
+    assert_eq!(layer.half_bootstraps, once + 3 + 2 + 1);
+    // Two normalised inputs, denominators, attention output, gated product.
+    assert_eq!(layer.slots_to_coefficients, 5);
+    // Queries, two parities of copied keys, two of probabilities, two of copied values.
+    assert_eq!(layer.slots_to_lanes, 1 + 2 + 2 + 2);
+    assert_eq!((layer.lane_products, layer.lane_transposes, layer.lane_joins), (2, 1, 2 + 1));
 }

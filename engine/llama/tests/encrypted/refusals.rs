@@ -1,8 +1,9 @@
 //! What is refused, and that layer and site are named.
 
+use fhe_circuits::Functions;
 use fhe_ckks::{CircuitShape, Clear, NoiseModel};
 use fhe_model::calibration::{Interval, Margins, ModelRanges};
-use fhe_model::encrypted::{CircuitOptions, EncryptedModel, Unattended};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Unattended};
 use fhe_model::{Error, Result};
 use fhe_model::{PromptBlock, Weights};
 
@@ -57,6 +58,27 @@ fn rejects_a_parameter_set_with_too_few_levels() {
     let mut case = case();
     case.shape.compute_levels = 8;
     assert!(matches!(case.refused("layer 0"), Error::Levels { required: 8, .. }));
+}
+
+#[test]
+fn rejects_products_over_lanes_with_windows_of_live_scores_alone() {
+    let mut case = case();
+    let options = CircuitOptions { products: AttentionProducts::Lanes, ..CircuitOptions::default() };
+    let prepare = |case: &Case| EncryptedModel::prepare(&case.weights, &case.ranges, &case.block, &case.shape, options);
+    assert!(matches!(prepare(&case), Err(Error::MaskedScores)));
+    case.ranges = ranges_of(&case.weights, &case.block, &Margins { cover_masked_scores: true, ..Margins::default() });
+    prepare(&case).unwrap();
+}
+
+#[test]
+fn rejects_exact_functions_where_polynomials_are_computed() {
+    let case = case();
+    let options = CircuitOptions { functions: Functions::Exact, ..CircuitOptions::default() };
+    let model = EncryptedModel::prepare(&case.weights, &case.ranges, &case.block, &case.shape, options).unwrap();
+    let e = Clear::new(case.shape.clone(), (), NoiseModel::default(), 1).unwrap();
+    let residual = model.embed::<Clear, _>(&e).unwrap();
+    let error = model.layer(&e, 0, &residual, &mut Unattended).unwrap_err();
+    assert!(error.to_string().contains("exact functions"), "{error}");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use fhe_circuits::Functions;
 use fhe_ckks::{CircuitShape, Clear, NoiseModel, OperationCounts};
 use fhe_model::calibration::{Margins, ModelRanges, Recorder};
-use fhe_model::encrypted::{CircuitOptions, EncryptedModel, Harness, Phase, Sight};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Harness, Phase, Sight};
 use fhe_model::{FloatModel, Location, Matrix, PromptBlock, Weights};
 
 /// The level structure of the real parameter set on a ring of this degree.
@@ -62,6 +63,16 @@ pub(crate) fn ranges_of(weights: &Weights, block: &PromptBlock, margins: &Margin
     recorder.extents().with_margins(margins)
 }
 
+/// Polynomials in place of functions.
+pub(crate) fn by_polynomials(products: AttentionProducts) -> CircuitOptions {
+    CircuitOptions { products, ..CircuitOptions::default() }
+}
+
+/// The margins that products need.
+pub(crate) fn margins_for(products: AttentionProducts) -> Margins {
+    Margins { cover_masked_scores: products == AttentionProducts::Lanes, ..Margins::default() }
+}
+
 /// Both models on one block in a ring of this degree.
 pub(crate) fn run(
     weights: &Weights,
@@ -69,10 +80,12 @@ pub(crate) fn run(
     block: &PromptBlock,
     degree: usize,
     noise: NoiseModel,
+    options: CircuitOptions,
 ) -> Run {
     let shape = shape(degree);
-    let model = EncryptedModel::prepare(weights, ranges, block, &shape, CircuitOptions::default()).unwrap();
+    let model = EncryptedModel::prepare(weights, ranges, block, &shape, options).unwrap();
     let e = Clear::new(shape, (), noise, 7).unwrap();
+    let e = if options.functions == Functions::Exact { e.with_exact_functions() } else { e };
     let mut seen = Seen::new(&e);
     let residual = model.embed::<Clear, _>(&e).unwrap();
     let (logits, counts) = model.run(&e, residual, &mut seen).unwrap();

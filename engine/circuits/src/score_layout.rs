@@ -1,0 +1,105 @@
+//! What SoftMax has to know about the place of scores.
+
+use fhe_ckks::Evaluator;
+
+use crate::attention::{LivePair, ScoreBlock, SlotAttention};
+use crate::crossing::SINE_LEVELS;
+use crate::error::Result;
+use crate::lane_attention::LaneAttention;
+use crate::layout::RowModule;
+
+/// How scores come to SoftMax, and what becomes of the probabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScoreContract {
+    /// Levels from the half bootstrap of the scores to their slots. If there are any, the sine has been corrected.
+    pub opening_levels: usize,
+    /// Levels that a sum over keys takes.
+    pub sum_levels: usize,
+    /// Levels that the probabilities still need.
+    pub output_levels: usize,
+    /// Whether pairs that are not live have scores too, which must then lie in the window of the exponential.
+    pub scores_of_all_pairs: bool,
+}
+
+impl ScoreContract {
+    /// Scores by [`SlotAttention`]: distorted in their slots, summed without a level, live pairs alone.
+    pub const SLOTS: Self = Self {
+        opening_levels: 0,
+        sum_levels: 0,
+        output_levels: SlotAttention::PROBABILITY_LEVELS,
+        scores_of_all_pairs: false,
+    };
+    /// Scores by [`LaneAttention`]: coefficients of lanes, which are not slots before the sine is corrected; sums take a mask.
+    pub const LANES: Self = Self {
+        opening_levels: SINE_LEVELS + LaneAttention::LANE_LEVELS,
+        sum_levels: 1,
+        output_levels: LaneAttention::FACTOR_LEVELS,
+        scores_of_all_pairs: true,
+    };
+}
+
+/// Where the scores of all heads lie. Ciphertexts of scores are numbered; those that share their denominators, a **set**, follow one
+/// another.
+pub trait ScoreLayout {
+    /// What SoftMax must be prepared for.
+    const CONTRACT: ScoreContract;
+
+    /// The row-module geometry.
+    fn module(&self) -> RowModule;
+    /// Query heads.
+    fn heads(&self) -> usize;
+    /// Number of ciphertexts of each set.
+    fn set_lengths(&self) -> Vec<usize>;
+    /// Every live pair of a ciphertext of scores with its slot.
+    fn live_pairs(&self, ciphertext: usize) -> Vec<(usize, LivePair)>;
+    /// The sum over all keys of each head and query, over the ciphertexts of one set, which must be zero where no pair is live. It arrives
+    /// where [`ScoreLayout::sum_plain`] is not zero, and wherever a live pair stands.
+    ///
+    /// # Errors
+    /// If there is no ciphertext; those of the evaluator.
+    fn sum_over_keys<E: Evaluator>(&self, e: &E, scores: &[E::Slots]) -> Result<E::Slots>;
+    /// A plaintext over the slots of the sums of one set: `value` where sums of a head's keys arrive, zero elsewhere.
+    fn sum_plain(&self, set: usize, value: f64) -> Vec<f64>;
+
+    /// A plaintext over the slots of a ciphertext of scores: `value` at live pairs, zero elsewhere.
+    fn live_plain(&self, ciphertext: usize, value: impl Fn(LivePair) -> f64) -> Vec<f64> {
+        let mut plain = vec![0.0; self.module().slots()];
+        self.live_pairs(ciphertext).into_iter().for_each(|(slot, pair)| plain[slot] = value(pair));
+        plain
+    }
+
+    /// Ciphertexts of scores.
+    fn ciphertexts(&self) -> usize {
+        self.set_lengths().iter().sum()
+    }
+}
+
+impl ScoreLayout for SlotAttention {
+    const CONTRACT: ScoreContract = ScoreContract::SLOTS;
+
+    fn module(&self) -> RowModule {
+        self.heads().module()
+    }
+
+    fn heads(&self) -> usize {
+        self.heads().heads()
+    }
+
+    fn set_lengths(&self) -> Vec<usize> {
+        let sets = self.heads().ciphertexts();
+        vec![self.score_blocks().len() / sets; sets]
+    }
+
+    fn live_pairs(&self, ciphertext: usize) -> Vec<(usize, LivePair)> {
+        let blocks: Vec<ScoreBlock> = self.score_blocks();
+        blocks.get(ciphertext).map_or(Vec::new(), |block| self.live_pairs(block).collect())
+    }
+
+    fn sum_over_keys<E: Evaluator>(&self, e: &E, scores: &[E::Slots]) -> Result<E::Slots> {
+        self.sum_over_keys(e, scores)
+    }
+
+    fn sum_plain(&self, set: usize, value: f64) -> Vec<f64> {
+        self.sum_plain(set, value)
+    }
+}

@@ -1,0 +1,152 @@
+//! Products of all heads over lanes.
+//!
+//! **Units.** Factors stand in slots normalised by calibrated bounds, queries and keys with their positions, so that none exceeds 1. A product's
+//! unit is chosen so that its coefficients fill the range of a half bootstrap without leaving it. A coefficient is a mean over the lanes:
+//! it is bounded by the mean of the bounds of the heads, padding lanes counting as zero, and not by the largest of them. A
+//! head's scores are bounded by its window, which must cover the pairs that the mask removes: their scores are computed too, and one
+//! coefficient out of range would spoil a row of all heads. What the unit leaves to be done for normalised scores and true
+//! outputs is a factor of the map that makes lanes of coefficients.
+
+use std::sync::Arc;
+
+use fhe_circuits::crossing::{self, SINE_LEVELS};
+use fhe_circuits::{LaneAttention, LaneScores, Layout, RotaryAngles, ScoreContract, Softmax};
+use fhe_ckks::LaneProducts;
+
+use super::{Operands, windows};
+use crate::calibration::LayerRanges;
+use crate::encrypted::Preparation;
+use crate::encrypted::execution::Execution;
+use crate::encrypted::harness::{Harness, Phase, Reading};
+use crate::encrypted::location::At;
+use crate::encrypted::projection::filling_unit;
+use crate::error::Result;
+use crate::float::Site;
+
+/// The attention of one layer over lanes.
+#[derive(Clone, Debug)]
+pub(in crate::encrypted) struct ProductsOverLanes {
+    scores: LaneScores,
+    angles: RotaryAngles,
+    softmax: Softmax,
+    projections: [Layout; 2],
+    /// What a factor of 1 stands for: rotated queries, rotated keys, values.
+    bounds: [f64; 3],
+    /// Integers for 1 of the products of normalised factors: scores, outputs.
+    product_units: [f64; 2],
+    /// True score for a product of 1.
+    score_scale: f64,
+}
+
+impl ProductsOverLanes {
+    /// Levels of queries, keys and values after the correction of the sine.
+    pub(super) const OPERAND_LEVELS: usize = LaneAttention::QUERY_LEVELS + LaneAttention::FACTOR_LEVELS;
+
+    pub(super) fn prepare(
+        preparation: &Preparation<'_>,
+        lanes: &Arc<LaneAttention>,
+        layer: usize,
+        ranges: &LayerRanges,
+    ) -> Result<Self> {
+        const { assert!(LaneAttention::QUERY_LEVELS == LaneAttention::KEY_LEVELS) };
+        let Preparation { config, block, shape, options, .. } = *preparation;
+        let at = |site: Site| site.in_layer(layer);
+        let scores = LaneScores::new(Arc::clone(lanes), |query, key| block.attends(query, key)).at(at(Site::Score))?;
+        let projections = [lanes.layout().queries().at(at(Site::Query))?, lanes.layout().keys().at(at(Site::Key))?];
+        let contract = ScoreContract::LANES;
+        let softmax =
+            Softmax::new(options.softmax, &windows(ranges), config.head_dim, shape, options.accuracy(), contract)
+                .at(at(Site::Score))?;
+        preparation.check_levels(at(Site::Query), Self::OPERAND_LEVELS + SINE_LEVELS)?;
+        preparation.check_levels(at(Site::Score), softmax.score_levels())?;
+        preparation.check_levels(at(Site::LogDenominator), softmax.denominator_levels())?;
+        preparation.check_levels(at(Site::AttentionOutput), LaneAttention::OUTPUT_LEVELS + SINE_LEVELS)?;
+
+        // A tensor that calibration saw vanish gets a bound of 1.
+        let bounds =
+            [ranges.rotated_query, ranges.rotated_key, ranges.value].map(|bound| if bound > 0.0 { bound } else { 1.0 });
+        let [query_bound, key_bound, value_bound] = bounds;
+        let score_scale = query_bound * key_bound / (config.head_dim as f64).sqrt();
+        let largest_score =
+            lanes.coefficient_bound(|head| (ranges.score_centre[head].abs() + ranges.score_half_width) / score_scale);
+        // Weighted values are no larger than values.
+        let largest_output = lanes.coefficient_bound(|_| (ranges.attention_output / value_bound).clamp(0.0, 1.0));
+        let product_units =
+            [largest_score, largest_output].map(|bound| filling_unit(shape, if bound > 0.0 { bound } else { 1.0 }));
+        Ok(Self { scores, angles: preparation.angles(), softmax, projections, bounds, product_units, score_scale })
+    }
+
+    pub(super) fn projections(&self) -> [&Layout; 2] {
+        self.projections.each_ref()
+    }
+
+    pub(super) fn softmax(&self) -> &Softmax {
+        &self.softmax
+    }
+
+    pub(super) fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layer: usize,
+        operands: Operands<E::Slots>,
+        [query_range, key_range, value_range]: [f64; 3],
+    ) -> Result<Vec<E::Slots>> {
+        let at = |site: Site| site.in_layer(layer);
+        let attention = self.scores.attention();
+        let [query_bound, key_bound, value_bound] = self.bounds;
+        let [score_unit, output_unit] = self.product_units;
+        let Operands { queries, keys, values } = operands;
+        let queries = run.work(Phase::NonLinear, at(Site::RotatedQuery), |e| {
+            attention.place_queries(e, &self.angles, &queries, query_range / query_bound)
+        })?;
+        let keys = run.work(Phase::NonLinear, at(Site::RotatedKey), |e| {
+            attention.place_keys(e, &self.angles, &keys, key_range / key_bound)
+        })?;
+        let values = run.work(Phase::NonLinear, at(Site::Value), |e| {
+            attention.place_values(e, &values, value_range / value_bound)
+        })?;
+        let scores = run.work(Phase::Linear, at(Site::Score), |e| {
+            attention.scores(e, &queries, &keys, factor_units(e, score_unit))
+        })?;
+        drop((queries, keys));
+        run.observe(at(Site::Score), &scores, Reading::LaneScores(attention, self.score_scale));
+
+        let probabilities = self.probabilities(run, layer, &scores)?;
+        let outputs = run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
+            attention.weighted_values(e, &probabilities, &values, factor_units(e, output_unit))
+        })?;
+        drop((probabilities, values));
+        let outputs = run.climb_corrected(at(Site::AttentionOutput), &outputs, LaneAttention::OUTPUT_LEVELS)?;
+        run.work(Phase::NonLinear, at(Site::AttentionOutput), |e| {
+            attention.open_output(e, &outputs, value_bound * e.shape().full_scale / output_unit)
+        })
+    }
+
+    fn probabilities<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layer: usize,
+        scores: &[E::Coefficients],
+    ) -> Result<Vec<E::Slots>> {
+        let at = |site: Site| site.in_layer(layer);
+        let map = self.softmax.score_map();
+        let [query_bound, key_bound, _] = self.bounds;
+        let raised = run.climb(at(Site::Score), scores, self.softmax.score_levels())?;
+        let scores = run.work(Phase::NonLinear, at(Site::Score), |e| {
+            let corrected = crossing::correct(e, &raised)?;
+            let factor = map.scale * query_bound * key_bound * e.shape().full_scale / self.product_units[0];
+            let opened = self.scores.attention().open_scores(e, &corrected, factor)?;
+            let centred = opened.iter().enumerate().map(|(ciphertext, scores)| {
+                Ok(e.add_plain(scores, &self.scores.pair_plain(ciphertext, |pair| -map.centres[pair.head]))?)
+            });
+            centred.collect::<Result<Vec<_>, _>>()
+        })?;
+        let reading = Reading::LaneDenominators(&self.scores, &self.softmax);
+        run.probabilities(at(Site::LogDenominator), (&self.softmax, &self.scores), &scores, reading)
+    }
+}
+
+/// Units of two factors whose product has this one.
+fn factor_units<E: LaneProducts>(e: &E, product: f64) -> [f64; 2] {
+    [(product * e.shape().lane_divisor).sqrt(); 2]
+}

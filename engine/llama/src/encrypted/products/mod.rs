@@ -1,0 +1,125 @@
+//! The two products of attention with SoftMax between them: from climbed queries, keys and values to weighted values in slots.
+
+mod lanes;
+mod slots;
+
+use fhe_circuits::{Layout, Softmax, SoftmaxWindows};
+use fhe_ckks::LaneProducts;
+use serde::{Deserialize, Serialize};
+
+use super::Preparation;
+use super::execution::Execution;
+use super::harness::{Harness, Reading};
+use crate::calibration::LayerRanges;
+use crate::error::Result;
+use crate::float::Site;
+
+use lanes::ProductsOverLanes;
+use slots::ProductsInSlots;
+
+/// How the products of queries with keys and of probabilities with values are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttentionProducts {
+    /// Slot by slot, one offset between query and key at a time: live pairs alone, for small blocks.
+    #[default]
+    Slots,
+    /// As matrix products of all heads over lanes; scores of all pairs.
+    Lanes,
+}
+
+/// The products of one layer, ready to be evaluated.
+#[derive(Clone, Debug)]
+pub(super) enum Products {
+    Slots(ProductsInSlots),
+    Lanes(ProductsOverLanes),
+}
+
+/// Queries, keys and values after their half bootstrap, its sine corrected; values normalised to their ranges.
+pub(super) struct Operands<S> {
+    queries: Vec<S>,
+    keys: Vec<S>,
+    values: Vec<S>,
+}
+
+impl<S> Operands<S> {
+    /// One call for all three, so that they share what a half bootstrap reads.
+    pub(super) fn climb<E: LaneProducts<Slots = S>, H: Harness<E> + ?Sized>(
+        run: &mut Execution<'_, E, H>,
+        layer: usize,
+        levels: usize,
+        projections: [Vec<E::Coefficients>; 3],
+    ) -> Result<Self> {
+        let [queries, keys, _] = &projections;
+        let (first_key, first_value) = (queries.len(), queries.len() + keys.len());
+        let projections: Vec<E::Coefficients> = projections.into_iter().flatten().collect();
+        let mut queries = run.climb_corrected(Site::Query.in_layer(layer), &projections, levels)?;
+        let values = queries.split_off(first_value);
+        let keys = queries.split_off(first_key);
+        Ok(Self { queries, keys, values })
+    }
+}
+
+impl Products {
+    pub(super) fn prepare(preparation: &Preparation<'_>, layer: usize, ranges: &LayerRanges) -> Result<Self> {
+        Ok(match preparation.lanes {
+            None => Self::Slots(ProductsInSlots::prepare(preparation, layer, ranges)?),
+            Some(lanes) => Self::Lanes(ProductsOverLanes::prepare(preparation, lanes, layer, ranges)?),
+        })
+    }
+
+    /// Layouts of the query projection, which is also that of the output, and of the key and value projections.
+    pub(super) fn projections(&self) -> [&Layout; 2] {
+        match self {
+            Self::Slots(products) => products.projections(),
+            Self::Lanes(products) => products.projections(),
+        }
+    }
+
+    /// Levels of the operands after the correction of the sine.
+    pub(super) fn operand_levels(&self) -> usize {
+        match self {
+            Self::Slots(_) => ProductsInSlots::OPERAND_LEVELS,
+            Self::Lanes(_) => ProductsOverLanes::OPERAND_LEVELS,
+        }
+    }
+
+    pub(super) fn softmax(&self) -> &Softmax {
+        match self {
+            Self::Slots(products) => products.softmax(),
+            Self::Lanes(products) => products.softmax(),
+        }
+    }
+
+    /// How coefficients of the output are read.
+    pub(super) fn output_reading(&self) -> Reading<'_> {
+        let [layout, _] = self.projections();
+        match self {
+            Self::Slots(_) => Reading::Sums(layout),
+            Self::Lanes(_) => Reading::Dense(layout),
+        }
+    }
+
+    /// Weighted values in true values, ready to descend. `ranges` are those of queries, keys and values.
+    pub(super) fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layer: usize,
+        operands: Operands<E::Slots>,
+        ranges: [f64; 3],
+    ) -> Result<Vec<E::Slots>> {
+        match self {
+            Self::Slots(products) => products.run(run, layer, operands, ranges),
+            Self::Lanes(products) => products.run(run, layer, operands, ranges),
+        }
+    }
+}
+
+/// Calibrated windows as SoftMax takes them.
+fn windows(ranges: &LayerRanges) -> SoftmaxWindows {
+    SoftmaxWindows {
+        centres: ranges.score_centre.clone(),
+        half_width: ranges.score_half_width,
+        denominator: fhe_circuits::Interval::new(ranges.denominator.lo, ranges.denominator.hi),
+    }
+}

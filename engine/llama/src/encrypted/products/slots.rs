@@ -1,0 +1,98 @@
+//! Products slot by slot.
+
+use fhe_circuits::crossing::SINE_LEVELS;
+use fhe_circuits::{Layout, RotaryAngles, ScoreContract, SlotAttention, Softmax};
+use fhe_ckks::{LaneProducts, Level};
+
+use super::{Operands, windows};
+use crate::calibration::LayerRanges;
+use crate::encrypted::Preparation;
+use crate::encrypted::execution::Execution;
+use crate::encrypted::harness::{Harness, Phase, Reading};
+use crate::encrypted::location::At;
+use crate::error::Result;
+use crate::float::Site;
+
+/// The slot-wise attention of one layer.
+#[derive(Clone, Debug)]
+pub(in crate::encrypted) struct ProductsInSlots {
+    attention: SlotAttention,
+    angles: RotaryAngles,
+    softmax: Softmax,
+    projections: [Layout; 2],
+}
+
+impl ProductsInSlots {
+    /// Levels of the scores' operands after the correction of the sine.
+    pub(super) const OPERAND_LEVELS: usize = SlotAttention::PLACEMENT_LEVELS + SlotAttention::SCORE_LEVELS;
+    /// Levels of the values after the correction of the sine; they climb with the others and are lowered.
+    const VALUE_LEVELS: usize = SlotAttention::PLACEMENT_LEVELS + SlotAttention::VALUE_LEVELS;
+
+    pub(super) fn prepare(preparation: &Preparation<'_>, layer: usize, ranges: &LayerRanges) -> Result<Self> {
+        const { assert!(Self::VALUE_LEVELS <= Self::OPERAND_LEVELS) };
+        let Preparation { config, block, shape, module, options, .. } = *preparation;
+        let at = |site: Site| site.in_layer(layer);
+        let attention =
+            SlotAttention::new(module, config.num_attention_heads, config.head_dim, |q, k| block.attends(q, k))
+                .at(at(Site::Score))?;
+        let projections = [
+            attention.heads().projection(config.num_attention_heads).at(at(Site::Query))?,
+            attention.heads().projection(config.num_key_value_heads).at(at(Site::Key))?,
+        ];
+        let contract = ScoreContract::SLOTS;
+        let softmax =
+            Softmax::new(options.softmax, &windows(ranges), config.head_dim, shape, options.accuracy(), contract)
+                .at(at(Site::Score))?;
+        preparation.check_levels(at(Site::Query), Self::OPERAND_LEVELS + SINE_LEVELS)?;
+        preparation.check_levels(at(Site::Score), softmax.score_levels())?;
+        preparation.check_levels(at(Site::LogDenominator), softmax.denominator_levels())?;
+        Ok(Self { attention, angles: preparation.angles(), softmax, projections })
+    }
+
+    pub(super) fn projections(&self) -> [&Layout; 2] {
+        self.projections.each_ref()
+    }
+
+    pub(super) fn softmax(&self) -> &Softmax {
+        &self.softmax
+    }
+
+    pub(super) fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layer: usize,
+        operands: Operands<E::Slots>,
+        [query_range, key_range, value_range]: [f64; 3],
+    ) -> Result<Vec<E::Slots>> {
+        let at = |site: Site| site.in_layer(layer);
+        let Operands { queries, keys, values } = operands;
+        // The values wait below the others.
+        let values = run.work(Phase::NonLinear, at(Site::Value), |e| {
+            let level = Level(e.shape().slots_to_coefficients_levels + Self::VALUE_LEVELS);
+            let values = values.iter().map(|x| e.lower(x, level)).collect::<std::result::Result<Vec<_>, _>>()?;
+            self.attention.place_values(e, &values, value_range)
+        })?;
+        let queries = run.work(Phase::NonLinear, at(Site::RotatedQuery), |e| {
+            self.attention.place_queries(e, &self.angles, &queries, query_range)
+        })?;
+        let keys = run.work(Phase::NonLinear, at(Site::RotatedKey), |e| {
+            self.attention.place_keys(e, &self.angles, &keys, key_range)
+        })?;
+        let scores = run.work(Phase::Linear, at(Site::Score), |e| {
+            self.attention.scores(e, &queries, &keys, self.softmax.score_map())
+        })?;
+        drop((queries, keys));
+
+        let reading = Reading::Scores(&self.attention, &self.softmax);
+        let scores = run.cross(at(Site::Score), &scores, self.softmax.score_levels(), reading).at(at(Site::Score))?;
+        let probabilities = run.probabilities(
+            at(Site::LogDenominator),
+            (&self.softmax, &self.attention),
+            &scores,
+            Reading::Denominators(&self.attention, &self.softmax),
+        )?;
+        run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
+            self.attention.weighted_values(e, &probabilities, &values)
+        })
+    }
+}
