@@ -440,6 +440,7 @@ fn rejects_operands_of_another_layout() {
     assert!(products.scores(&e, &rotated[1..], 0..4, &numbers.map, 0.0).is_err());
     assert!(products.scores(&e, &rotated, 0..4, &other, 0.0).is_err());
     assert!(products.weighted_values(&e, std::slice::from_ref(&x)).is_err());
+    assert!(layout.collect_outputs(&e, std::slice::from_ref(&x)).is_err());
     assert!(products.key_rows().normaliser(&e, std::slice::from_ref(&x)).is_err());
 
     let weights = weights_of(&shape, &numbers);

@@ -20,10 +20,7 @@ impl PublicLayout {
         range: f64,
     ) -> Result<Vec<E::Slots>> {
         const OPERATION: &str = "place_queries";
-        if projection.len() != self.ciphertexts() {
-            let remedy = "use the layout of the projection";
-            return Err(refuse(OPERATION, "ciphertexts", projection.len(), self.ciphertexts(), remedy));
-        }
+        self.check_ciphertexts(OPERATION, projection.len())?;
         angles.check(self.module().tokens(), self.head_dim())?;
         let rotations: Vec<Rotation> = self.exchange_moves().map(|moves| self.exchange_rotation(moves)).collect();
         let rotated: Vec<Vec<E::Slots>> =
@@ -51,8 +48,9 @@ impl PublicLayout {
     /// Outputs from the public layout in that of a projection. One level.
     ///
     /// # Errors
-    /// Those of the evaluator.
+    /// If there is another number of outputs; those of the evaluator.
     pub fn collect_outputs<E: Evaluator>(&self, e: &E, outputs: &[E::Slots]) -> Result<Vec<E::Slots>> {
+        self.check_ciphertexts("collect_outputs", outputs.len())?;
         let rotations: Vec<Rotation> = self.exchange_moves().map(|moves| self.exchange_rotation(moves)).collect();
         let first = *self.exchange_moves().start();
         let fill = |_: usize, column: usize, numbers: &mut [f64]| {
@@ -68,6 +66,13 @@ impl PublicLayout {
             Ok(e.periodic_products(&rotated.iter().collect::<Vec<_>>(), &masks)?.remove(0))
         };
         outputs.iter().map(collect).collect()
+    }
+
+    fn check_ciphertexts(&self, operation: &'static str, found: usize) -> Result<()> {
+        if found == self.ciphertexts() {
+            return Ok(());
+        }
+        Err(refuse(operation, "ciphertexts", found, self.ciphertexts(), "use the layout of the projection"))
     }
 
     /// The numbers of a plaintext at slots whose entry comes from so many distances away, zero elsewhere.
