@@ -21,7 +21,7 @@ pub(super) const OPERATIONS: [(&str, &str, bool); 14] = [
 ];
 
 /// Kernels: name in records, title, unit.
-pub(super) const KERNELS: [(&str, &str, Unit); 20] = [
+pub(super) const KERNELS: [(&str, &str, Unit); 21] = [
     ("forward_transforms", "forward transforms (limbs)", Unit::Times),
     ("inverse_transforms", "inverse transforms (limbs)", Unit::Times),
     ("butterflies", "butterflies of the transforms", Unit::Plain),
