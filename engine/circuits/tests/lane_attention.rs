@@ -5,9 +5,14 @@ mod encrypted;
 mod support;
 
 use encrypted::{Instance, SlotClient};
-use fhe_circuits::crossing::{SINE_LEVELS, climb_corrected, correct};
+use std::sync::Arc;
+
+use fhe_circuits::crossing::{SINE_LEVELS, climb, climb_corrected, correct, descend};
 use fhe_circuits::lane_attention::LanePair;
-use fhe_circuits::{LaneAttention, Layout, RotaryAngles};
+use fhe_circuits::{
+    Interval, LaneAttention, LaneScores, Layout, LivePair, RotaryAngles, ScoreContract, ScoreLayout, Softmax,
+    SoftmaxVariant, SoftmaxWindows,
+};
 use fhe_ckks::{CircuitShape, Client, LaneProducts, SlotArithmetic};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
@@ -202,6 +207,145 @@ fn encrypted(case: Case, parameters: &str, tolerances: [f64; 2]) {
     assert_eq!(server.key_switches(), planner.key_switches());
     let numbers = |slots: &[_]| slots.iter().map(|x| instance.client.numbers(x)).collect::<Vec<_>>();
     case.compare(&shape, (&numbers(&scores), &numbers(&output)), tolerances);
+}
+
+/// SoftMax over lanes: sums of exponentials and probabilities, from coefficients of lanes.
+struct SoftmaxCase {
+    case: Case,
+    half_width: f64,
+}
+
+impl SoftmaxCase {
+    fn scores(&self, shape: &CircuitShape) -> LaneScores {
+        LaneScores::new(Arc::new(self.case.attention(shape)), |query, key| key <= query).unwrap()
+    }
+
+    fn softmax(&self, shape: &CircuitShape) -> Softmax {
+        let windows = SoftmaxWindows {
+            centres: (0..self.case.heads).map(|head| 0.1 * head as f64).collect(),
+            half_width: self.half_width,
+            denominator: Interval::new((-2.0 * self.half_width).exp(), self.case.tokens as f64),
+        };
+        let variant = SoftmaxVariant::ExpInverse;
+        Softmax::new(variant, &windows, self.case.head_dim, shape, 1e-6, ScoreContract::LANES).unwrap()
+    }
+
+    /// Normalised scores, of dead pairs too, and probabilities.
+    fn run<E: LaneProducts, C: Client<E>>(&self, e: &E, client: &C) -> (Vec<E::Slots>, Vec<E::Slots>) {
+        let (shape, scores, softmax) = (e.shape().clone(), self.scores(e.shape()), self.softmax(e.shape()));
+        let lanes = scores.attention().layout().lanes();
+        let coefficients: Vec<_> = (0..scores.ciphertexts())
+            .map(|index| {
+                let numbers = Random::new(index as u64).vector(shape.degree);
+                client.encrypt(&numbers, shape.full_scale).unwrap()
+            })
+            .collect();
+        let raised = e.half_bootstrap(&coefficients.iter().collect::<Vec<_>>(), softmax.score_levels()).unwrap();
+        // A lane is a sum of twice as many coefficients.
+        let factor = 0.5 / lanes as f64;
+        let opened = scores.attention().open_scores(e, &correct(e, &raised).unwrap(), factor).unwrap();
+        let mut crossing = |sums: Vec<E::Slots>, levels: usize| climb(e, &descend(e, &sums, shape.full_scale)?, levels);
+        let probabilities = softmax.apply(e, &scores, &opened, &mut crossing).unwrap();
+        let floor = shape.slots_to_coefficients_levels + ScoreContract::LANES.output_levels;
+        assert!(probabilities.iter().all(|p| e.level(p).0 == floor), "SoftMax consumes what it states");
+        (opened, probabilities)
+    }
+
+    /// Probabilities against the definition.
+    fn compare(&self, shape: &CircuitShape, opened: &[Vec<f64>], probabilities: &[Vec<f64>], tolerance: f64) {
+        let (scores, softmax, tokens) = (self.scores(shape), self.softmax(shape), self.case.tokens);
+        let mut exponentials = vec![0.0; self.case.heads * tokens * tokens];
+        let index = |head: usize, query: usize, key: usize| (head * tokens + query) * tokens + key;
+        for (ciphertext, slots) in opened.iter().enumerate() {
+            for (slot, pair) in scores.live_pairs(ciphertext) {
+                let score = softmax.score(pair.head, slots[slot]);
+                exponentials[index(pair.head, pair.query, pair.key)] = score.exp();
+            }
+        }
+        let sums: Vec<f64> = exponentials.chunks(tokens).map(|keys| keys.iter().sum()).collect();
+        for (ciphertext, slots) in probabilities.iter().enumerate() {
+            let expected = scores.live_plain(ciphertext, |pair| {
+                exponentials[index(pair.head, pair.query, pair.key)] / sums[pair.head * tokens + pair.query]
+            });
+            close(slots, &expected, tolerance);
+        }
+    }
+}
+
+#[test]
+fn softmax_over_lanes_divides_by_the_sum_over_keys_and_leaves_dead_pairs_zero() {
+    for case in CASES {
+        let (case, shape) = (SoftmaxCase { case, half_width: 1.5 }, shape(case.log_degree));
+        let e = clear(&shape);
+        let (opened, probabilities) = case.run(&e, &e);
+        let numbers = |slots: &[_]| slots.iter().map(|x| e.numbers(x)).collect::<Vec<_>>();
+        case.compare(&shape, &numbers(&opened), &numbers(&probabilities), 1e-5);
+    }
+}
+
+#[test]
+fn encrypted_softmax_over_lanes_is_the_definition() {
+    let (case, instance) = (SoftmaxCase { case: CASES[0], half_width: 1.0 }, Instance::new("n11-toy"));
+    let shape = instance.parameters.shape().clone();
+    let (planner, metered) = instance.planner();
+    case.run(&planner, &metered);
+    let server = instance.server(&planner);
+    let (opened, probabilities) = case.run(&server, &instance.client);
+    assert_eq!(server.counts(), planner.counts());
+    let numbers = |slots: &[_]| slots.iter().map(|x| instance.client.numbers(x)).collect::<Vec<_>>();
+    case.compare(&shape, &numbers(&opened), &numbers(&probabilities), 1e-3);
+}
+
+#[test]
+fn a_sum_over_keys_arrives_in_every_field_of_its_half() {
+    for case in CASES {
+        let shape = shape(case.log_degree);
+        let e = clear(&shape);
+        let scores = LaneScores::new(Arc::new(case.attention(&shape)), |query, key| key <= query).unwrap();
+        let value = |pair: LivePair| Case::weight(pair.head, pair.query, pair.key);
+        let mut first = 0;
+        for (set, length) in scores.set_lengths().into_iter().enumerate() {
+            let plains: Vec<Vec<f64>> =
+                (first..first + length).map(|ciphertext| scores.live_plain(ciphertext, value)).collect();
+            let slots: Vec<_> = plains.iter().map(|plain| e.slots(&e, plain, 5)).collect();
+            let sum = scores.sum_over_keys(&e, &slots).unwrap();
+            assert_eq!(e.level(&sum).0, 5 - ScoreContract::LANES.sum_levels);
+            let found = e.numbers(&sum);
+            let arrives = scores.sum_plain(set, 1.0);
+            // Every pair of the set, dead or not, is a place where its query's sum stands.
+            for ciphertext in first..first + length {
+                let expected = scores.pair_plain(ciphertext, |pair| {
+                    (0..=pair.query).map(|key| Case::weight(pair.head, pair.query, key)).sum()
+                });
+                let places = scores.pair_plain(ciphertext, |_| 1.0);
+                for slot in (0..shape.degree).filter(|&slot| places[slot] == 1.0) {
+                    assert!((found[slot] - expected[slot]).abs() < 1e-5 && arrives[slot] == 1.0);
+                }
+            }
+            assert!(found.iter().zip(&arrives).all(|(sum, arrives)| *arrives == 1.0 || *sum == 0.0));
+            first += length;
+        }
+    }
+}
+
+#[test]
+fn rejects_scores_that_no_layout_has() {
+    let (case, shape) = (CASES[0], shape(11));
+    let attention = Arc::new(case.attention(&shape));
+    assert!(
+        LaneScores::new(Arc::clone(&attention), |query, key| key < query).unwrap_err().to_string().contains("query 0")
+    );
+    let e = clear(&shape);
+    let scores = LaneScores::new(Arc::clone(&attention), |query, key| key <= query).unwrap();
+    assert!(scores.sum_over_keys(&e, &[]).is_err());
+    assert!(attention.open_scores(&e, &[], f64::NAN).is_err());
+    assert!(attention.lanes_of(&[0.0; 4]).unwrap()[0].is_nan());
+    let windows = SoftmaxWindows { centres: vec![0.0; 4], half_width: 1.0, denominator: Interval::new(0.1, 16.0) };
+    let softmax = |contract| Softmax::new(SoftmaxVariant::ExpInverse, &windows, 16, &shape, 1e-6, contract).unwrap();
+    let mut crossing = |slots: Vec<_>, _| Ok(slots);
+    let other = softmax(ScoreContract::SLOTS).apply(&e, &scores, &[], &mut crossing).unwrap_err().to_string();
+    assert!(other.contains("layout of the scores"), "{other}");
+    assert!(softmax(ScoreContract::LANES).apply(&e, &scores, &[], &mut crossing).is_err());
 }
 
 proptest! {

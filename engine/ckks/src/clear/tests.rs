@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::polynomials::plan::ChebyshevPlan;
 use crate::{
     Client, Copies, Evaluator, IntegerMatrix, MatrixShape, Packing, PeriodicMatrix, Rotation, SlotArithmetic,
     bootstrap, sparse_bootstrap,
@@ -470,4 +471,34 @@ fn rejects_weights_of_another_width_and_bytes_of_another_length() {
     let weights = IntegerMatrix::new(MatrixShape { rows: 1, columns: 7 }, vec![1; 7]).unwrap();
     assert!(e.integer_product(&weights, 1.0, &rows).is_err());
     assert!(e.restore(&[0; 8]).is_err());
+}
+
+#[test]
+fn exact_functions_take_the_place_of_their_polynomials_at_equal_counts() {
+    let (e, exact) = (clear(), clear().with_exact_functions());
+    // A polynomial that is no approximation of the function.
+    let plan = ChebyshevPlan::dense(15).unwrap();
+    let by_polynomial = e.apply_function(&slots(&e, 6), &plan, &f64::exp).unwrap();
+    let x = slots(&exact, 6);
+    let image = exact.apply_function(&x, &plan, &f64::exp).unwrap();
+    assert_eq!((image.level, exact.counts()), (by_polynomial.level, e.counts()));
+    let pairs = || image.values.iter().zip(&x.values);
+    assert!(pairs().all(|(image, x)| image.re == x.re.exp()));
+    assert!(pairs().zip(&by_polynomial.values).any(|((image, _), other)| (image - other).norm() > 0.1));
+
+    let before = exact.counts();
+    let mapped = exact.map_exactly(&x, &|x| x + 1.0).unwrap();
+    assert!(mapped.values.iter().zip(&x.values).all(|(mapped, x)| mapped.re == x.re + 1.0));
+    assert_eq!((mapped.level, exact.counts()), (x.level, before));
+}
+
+#[test]
+fn rejects_exact_functions_that_were_not_asked_for_and_complex_slots() {
+    let (e, exact) = (clear(), clear().with_exact_functions());
+    assert!(!e.functions_are_exact() && exact.functions_are_exact());
+    assert!(e.map_exactly(&slots(&e, 3), &f64::exp).unwrap_err().to_string().contains("exact functions"));
+    let plan = ChebyshevPlan::dense(3).unwrap();
+    assert!(exact.map_exactly(&complex_slots(&exact, 3), &f64::exp).unwrap_err().to_string().contains("packing"));
+    assert!(exact.apply_function(&complex_slots(&exact, 3), &plan, &f64::exp).is_err());
+    assert!(exact.apply_function(&slots(&exact, 1), &plan, &f64::exp).unwrap_err().to_string().contains("level"));
 }

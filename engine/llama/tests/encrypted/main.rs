@@ -6,6 +6,7 @@ mod fixture;
 
 mod agreement;
 mod counts;
+mod fetched;
 mod refusals;
 mod support;
 mod trained;

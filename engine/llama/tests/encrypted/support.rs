@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use fhe_circuits::Functions;
 use fhe_ckks::{CircuitShape, Clear, NoiseModel, OperationCounts};
-use fhe_model::calibration::{Margins, ModelRanges, Recorder};
+use fhe_model::calibration::{Extents, Margins, ModelRanges, Recorder};
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Harness, Phase, Sight};
-use fhe_model::{FloatModel, Location, Matrix, PromptBlock, Weights};
+use fhe_model::{FloatModel, Location, Matrix, Observer, PromptBlock, Weights};
 
 /// The level structure of the real parameter set on a ring of this degree.
 pub(crate) fn shape(degree: usize) -> CircuitShape {
@@ -63,6 +63,18 @@ pub(crate) fn ranges_of(weights: &Weights, block: &PromptBlock, margins: &Margin
     recorder.extents().with_margins(margins)
 }
 
+/// Every tensor of the float model, its logits, and what was seen.
+pub(crate) fn reference_of(weights: &Weights, block: &PromptBlock) -> (BTreeMap<Location, Matrix>, Matrix, Extents) {
+    let mut reference = BTreeMap::new();
+    let mut recorder = Recorder::new(weights.config());
+    let mut keep = |location: Location, tensor: &Matrix, block: &PromptBlock| {
+        recorder.observe(location, tensor, block);
+        reference.insert(location, tensor.clone());
+    };
+    let logits = FloatModel::new(weights).observe(block, &mut keep).unwrap();
+    (reference, logits, recorder.extents().clone())
+}
+
 /// Polynomials in place of functions.
 pub(crate) fn by_polynomials(products: AttentionProducts) -> CircuitOptions {
     CircuitOptions { products, ..CircuitOptions::default() }
@@ -92,11 +104,7 @@ pub(crate) fn run(
     let logits = model.logits::<Clear, _>(&e, &logits).unwrap().unwrap();
     let Seen { tensors, phases, .. } = seen;
 
-    let mut reference = BTreeMap::new();
-    let mut keep = |location: Location, tensor: &Matrix, _: &PromptBlock| {
-        reference.insert(location, tensor.clone());
-    };
-    let float_logits = FloatModel::new(weights).observe(block, &mut keep).unwrap();
+    let (reference, float_logits, _) = reference_of(weights, block);
     Run { model, logits, tensors, phases, counts, reference, float_logits }
 }
 

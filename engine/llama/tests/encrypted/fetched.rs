@@ -1,0 +1,77 @@
+//! A real model whole, through the circuit in the clear. Needs what `scripts/fetch-smollm2` leaves, and minutes:
+//! `cargo test --release -p fhe-model --test encrypted -- --ignored --nocapture smollm2`.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use fhe_circuits::Functions;
+use fhe_ckks::{Clear, NoiseModel};
+use fhe_model::calibration::{Corpus, Margins, Ranges, WindowPlan, calibrate};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel};
+use fhe_model::float::agreement::compare;
+use fhe_model::{Beginning, FloatModel, PromptBlock, Tokenizer, Weights};
+
+use crate::support::{Seen, reference_of, relative_error, shape};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// 128 tokens of SmolLM2-135M over lanes with exact functions: what index maps and integer weights leave of the float model.
+#[test]
+#[ignore = "needs scripts/fetch-smollm2, and minutes"]
+fn smollm2_with_exact_functions_is_the_float_model() {
+    let folder = repository().join(".cache/models/smollm2-135m");
+    let weights = Weights::open(&folder).unwrap_or_else(|error| panic!("{error}\nscripts/fetch-smollm2 fetches it"));
+    let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).unwrap();
+    let tiny = repository().join("experiments/models/tiny-llama");
+    let read = |name: &str| std::fs::read_to_string(tiny.join(name)).unwrap();
+    let float = FloatModel::new(&weights);
+    let stored = folder.join("ranges.toml");
+    let ranges = if stored.is_file() {
+        Ranges::load(&stored, &weights).unwrap()
+    } else {
+        let corpus = Corpus::from_text(&read("calibration.txt"), &tokenizer).unwrap();
+        let plan = WindowPlan { windows: 48, ..WindowPlan::default() };
+        let ranges = calibrate(&float, &corpus, &plan, Margins::default(), |_, _| ()).unwrap();
+        ranges.save(&stored).unwrap();
+        ranges
+    };
+    let ranges = ranges.covering_masked_scores().model();
+    for (index, layer) in ranges.layers.iter().enumerate() {
+        println!("layer {index}: {layer:?}");
+    }
+    let mut tokens = tokenizer.encode_prompt(&read("heldout.txt"), Beginning::Prepend).unwrap();
+    tokens.truncate(128);
+    let block = PromptBlock::new(&[tokens], 128, weights.config()).unwrap();
+    let (reference, float_logits, extents) = reference_of(&weights, &block);
+    for excess in ranges.excesses(&extents) {
+        println!("pre-flight: {excess}");
+    }
+
+    let start = Instant::now();
+    let options =
+        CircuitOptions { products: AttentionProducts::Lanes, functions: Functions::Exact, ..CircuitOptions::default() };
+    // Twice the small ring of the tests' shape, as in the real parameter set.
+    let shape = shape(1 << 16);
+    let model = EncryptedModel::prepare(&weights, &ranges, &block, &shape, options).unwrap();
+    println!("prepared in {:.1} s", start.elapsed().as_secs_f64());
+    let e = Clear::new(shape, (), NoiseModel::default(), 7).unwrap().with_exact_functions();
+    let mut residual = model.embed::<Clear, _>(&e).unwrap();
+    let mut worst = 0.0_f64;
+    for layer in 0..model.layers() {
+        let start = Instant::now();
+        let mut seen = Seen::new(&e);
+        residual = model.layer(&e, layer, &residual, &mut seen).unwrap();
+        let seconds = start.elapsed().as_secs_f64();
+        let errors: Vec<_> =
+            seen.tensors.iter().map(|(at, tensor)| (at.site, relative_error(tensor, &reference[at]))).collect();
+        println!("layer {layer}: {seconds:.1} s, {errors:.4?}");
+        worst = errors.iter().fold(worst, |worst, (_, error)| worst.max(*error));
+    }
+    let logits = model.head(&e, &residual, &mut Seen::new(&e)).unwrap();
+    let logits = model.logits::<Clear, _>(&e, &logits).unwrap().unwrap();
+    let agreement = compare(&block, &float_logits, &logits).unwrap();
+    println!("worst tensor {worst:.2e}; {agreement:?}");
+    assert!(agreement.kl_mean < 1e-3 && agreement.top1 > 0.97, "{agreement:?}");
+}
