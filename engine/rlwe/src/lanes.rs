@@ -23,15 +23,16 @@
 use fhe_ring::{Backend, Basis, Domain, GaloisElement, Poly, lane_products};
 use rayon::prelude::*;
 
-use crate::{Ciphertext, KeyId, KeySwitcher, RlweError, raising::WholeSwitch};
+use crate::{
+    Ciphertext, KeyId, KeySwitcher, RlweError,
+    raising::WholeSwitch,
+    transposition::{Halves, butterfly, shifted},
+};
 
 /// Ciphertext primes of a factor.
-const FACTOR_PRIMES: usize = 2;
+pub(crate) const FACTOR_PRIMES: usize = 2;
 /// Special primes of switches of factors.
 const FACTOR_SPECIAL: usize = 2;
-
-/// Both halves of a ciphertext, on its way through a transposition.
-type Halves<B> = [Poly<B>; 2];
 
 impl<B: Backend> KeySwitcher<B> {
     /// Ring switching of a ciphertext of the main ring at `q_0 q_1`: `g = N/n` ciphertexts of the ring of lanes. With the same number of lanes,
@@ -98,39 +99,6 @@ impl<B: Backend> KeySwitcher<B> {
         Ok([even?, odd?])
     }
 
-    /// From an encryption by rows to one by columns, or back: the first `count` ciphertexts of the transposed `rows x rows` matrix. Missing
-    /// inputs are zero. `rows - 1` key switches with as many keys; evaluation domain out.
-    ///
-    /// # Errors
-    /// [`RlweError::MissingKey`]; more inputs or outputs than rows, rows that do not divide the degree, inputs with other primes.
-    pub fn transpose_lanes(
-        &self,
-        inputs: &[&Ciphertext<B>],
-        rows: usize,
-        count: usize,
-    ) -> Result<Vec<Ciphertext<B>>, RlweError> {
-        const OPERATION: &str = "transpose_lanes";
-        self.check_rows(OPERATION, rows)?;
-        if inputs.is_empty() || inputs.len().max(count) > rows {
-            return Err(number_refused(OPERATION, inputs.len().max(count), format!("1 to {rows}")));
-        }
-        for input in inputs {
-            require(OPERATION, input, Basis::prefix(FACTOR_PRIMES))?;
-        }
-        let halves =
-            (inputs.iter()).map(|input| self.scaled_halves(input, rows)).collect::<Result<Vec<_>, RlweError>>()?;
-        let turned = self.turn_rows(halves, rows)?;
-        let switched = each::<B, _, _>(turned, |index, [b, a]| {
-            let element = self.row_element(index, rows);
-            if element == GaloisElement::IDENTITY {
-                return Ok([b, a].map(|half| half.into_evaluation(self.backend())));
-            }
-            let terms = [(a, KeyId::LaneGalois(element))];
-            Ok(self.switch_factor([Some(b), None], terms)?.into_halves())
-        })?;
-        self.columns(switched, count)
-    }
-
     /// The product of a matrix by columns (`left`) with one by rows (`right`), as many ciphertexts each: the first `count` columns of the result, by columns,
     /// divided by `q_1`. `2 rows - 1` key switches with `rows` divisions; evaluation domain out, at `q_0`.
     ///
@@ -188,7 +156,7 @@ impl<B: Backend> KeySwitcher<B> {
     }
 
     /// One switch at `q_0 q_1`.
-    fn switch_factor<const TERMS: usize>(
+    pub(crate) fn switch_factor<const TERMS: usize>(
         &self,
         addends: [Option<Poly<B>>; 2],
         terms: [(Poly<B>, KeyId); TERMS],
@@ -199,53 +167,8 @@ impl<B: Backend> KeySwitcher<B> {
         Ok(switched.pop().unwrap_or_else(|| unreachable!("one result for one input")))
     }
 
-    /// The first half of a transposition: `sigma_u` of the transform over the ciphertexts, for `u^-1` of every `u`; coefficient domain. The inputs carry
-    /// the factor `1/rows` already: after a switch it would blow up its noise.
-    fn turn_rows(&self, inputs: Vec<Halves<B>>, rows: usize) -> Result<Vec<Halves<B>>, RlweError> {
-        let backend = self.backend();
-        let mut inputs = each::<B, _, _>(inputs, |index, halves| shifted(backend, &halves, index as i64))?;
-        while inputs.len() < rows {
-            let shape = inputs[0][0].shape();
-            inputs.push([Poly::zeros(backend, shape)?, Poly::zeros(backend, shape)?]);
-        }
-        let transformed = transform(backend, inputs, 1)?;
-        each::<B, _, _>((0..rows).collect(), |_, index| {
-            let element = self.row_element(index, rows);
-            let [b, a] = &transformed[self.inverse_index(element, rows)];
-            Ok([b.automorphism(backend, element)?, a.automorphism(backend, element)?])
-        })
-    }
-
-    /// The second half of a transposition, after the key switches.
-    fn columns(&self, switched: Vec<Halves<B>>, count: usize) -> Result<Vec<Ciphertext<B>>, RlweError> {
-        let backend = self.backend();
-        let mut transformed = transform(backend, switched, -1)?;
-        transformed.truncate(count);
-        each::<B, _, _>(transformed, |index, halves| {
-            let [b, a] = shifted(backend, &halves, -(index as i64))?;
-            Ciphertext::new(b, a)
-        })
-    }
-
-    /// The automorphism number `index` of those that fix `R_k`: `X -> X^(2 k index + 1)`.
-    fn row_element(&self, index: usize, rows: usize) -> GaloisElement {
-        let step = 2 * self.parameters().lane_ring().degree() / rows;
-        self.lane_element((step * index + 1) as u64)
-    }
-
-    /// The number of the inverse of such an automorphism.
-    fn inverse_index(&self, element: GaloisElement, rows: usize) -> usize {
-        let ring = self.parameters().lane_ring();
-        (element.inverse(ring).exponent() as usize - 1) / (2 * ring.degree() / rows)
-    }
-
-    fn lane_element(&self, exponent: u64) -> GaloisElement {
-        GaloisElement::from_exponent(self.parameters().lane_ring(), exponent)
-            .unwrap_or_else(|| unreachable!("odd exponents only"))
-    }
-
     /// Both halves, divided by a power of two, in the coefficient domain.
-    fn scaled_halves(&self, ciphertext: &Ciphertext<B>, divisor: usize) -> Result<Halves<B>, RlweError> {
+    pub(crate) fn scaled_halves(&self, ciphertext: &Ciphertext<B>, divisor: usize) -> Result<Halves<B>, RlweError> {
         let backend = self.backend();
         self.scaled(ciphertext.halves().map(|half| half.duplicate(backend).into_coefficient(backend)), divisor)
     }
@@ -261,7 +184,7 @@ impl<B: Backend> KeySwitcher<B> {
         Ok(halves)
     }
 
-    fn check_rows(&self, operation: &'static str, rows: usize) -> Result<(), RlweError> {
+    pub(crate) fn check_rows(&self, operation: &'static str, rows: usize) -> Result<(), RlweError> {
         let most = self.parameters().lane_ring().degree() / 2;
         if rows.is_power_of_two() && rows <= most {
             return Ok(());
@@ -278,7 +201,7 @@ impl<B: Backend> KeySwitcher<B> {
 
 /// An operation on every element, on several threads where there is data: without, the order of allocations must not be a matter of
 /// chance.
-fn each<B: Backend, T: Send, U: Send>(
+pub(crate) fn each<B: Backend, T: Send, U: Send>(
     items: Vec<T>,
     operation: impl Fn(usize, T) -> Result<U, RlweError> + Sync,
 ) -> Result<Vec<U>, RlweError> {
@@ -288,7 +211,11 @@ fn each<B: Backend, T: Send, U: Send>(
     items.into_iter().enumerate().map(|(index, item)| operation(index, item)).collect()
 }
 
-fn require<B: Backend>(operation: &'static str, ciphertext: &Ciphertext<B>, basis: Basis) -> Result<(), RlweError> {
+pub(crate) fn require<B: Backend>(
+    operation: &'static str,
+    ciphertext: &Ciphertext<B>,
+    basis: Basis,
+) -> Result<(), RlweError> {
     if ciphertext.basis() == basis {
         return Ok(());
     }
@@ -301,7 +228,7 @@ fn require<B: Backend>(operation: &'static str, ciphertext: &Ciphertext<B>, basi
     })
 }
 
-fn number_refused(operation: &'static str, found: usize, required: String) -> RlweError {
+pub(crate) fn number_refused(operation: &'static str, found: usize, required: String) -> RlweError {
     RlweError::Precondition {
         operation,
         operand: "number of ciphertexts",
@@ -309,43 +236,4 @@ fn number_refused(operation: &'static str, found: usize, required: String) -> Rl
         required,
         remedy: "give as many ciphertexts as the matrices have rows",
     }
-}
-
-/// `X^exponent` times both halves.
-fn shifted<B: Backend>(backend: &B, halves: &Halves<B>, exponent: i64) -> Result<Halves<B>, RlweError> {
-    let order = 2 * halves[0].shape().ring.degree() as i64;
-    let exponent = exponent.rem_euclid(order) as usize;
-    let [b, a] = halves.each_ref().map(|half| half.multiply_monomial(backend, exponent));
-    Ok([b?, a?])
-}
-
-/// Sum and difference.
-fn butterfly<B: Backend>(backend: &B, left: Halves<B>, right: [&Poly<B>; 2]) -> Result<[Halves<B>; 2], RlweError> {
-    let mut sum = left.each_ref().map(|half| half.duplicate(backend));
-    let mut difference = left;
-    for ((sum, difference), right) in sum.iter_mut().zip(&mut difference).zip(right) {
-        sum.add_assign(backend, right)?;
-        difference.subtract_assign(backend, right)?;
-    }
-    Ok([sum, difference])
-}
-
-/// `u_t = sum_i X^(+-2 k t i) v_i` over ciphertexts, `2 k` twice the degree by their number: the transform of which monomials are the roots, so that it
-/// multiplies nothing.
-fn transform<B: Backend>(backend: &B, values: Vec<Halves<B>>, sign: i64) -> Result<Vec<Halves<B>>, RlweError> {
-    let count = values.len();
-    if count == 1 {
-        return Ok(values);
-    }
-    let step = sign * 2 * values[0][0].shape().ring.degree() as i64 / count as i64;
-    let (mut even, mut odd) = (Vec::with_capacity(count / 2), Vec::with_capacity(count / 2));
-    for (index, value) in values.into_iter().enumerate() {
-        if index % 2 == 0 { even.push(value) } else { odd.push(value) }
-    }
-    let (even, odd) = (transform(backend, even, sign)?, transform(backend, odd, sign)?);
-    let pairs = each::<B, _, _>(even.into_iter().zip(odd).collect(), |t, (even, odd)| {
-        butterfly(backend, even, shifted(backend, &odd, step * t as i64)?.each_ref())
-    })?;
-    let (sums, differences): (Vec<_>, Vec<_>) = pairs.into_iter().map(|[sum, difference]| (sum, difference)).unzip();
-    Ok(sums.into_iter().chain(differences).collect())
 }

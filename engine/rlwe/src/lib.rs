@@ -25,6 +25,7 @@ mod rings;
 pub mod security;
 mod seeded;
 mod switching;
+mod transposition;
 mod vectors;
 pub mod wire;
 
