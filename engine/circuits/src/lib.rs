@@ -8,7 +8,8 @@
 //! * [`lane_attention`]: products of two encrypted tensors, all heads at once, in the lanes of small ciphertexts (Cheon, Kang and Lee,
 //!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks;
 //! * [`public_attention`]: products of encrypted queries with many public keys and values;
-//! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
+//! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`]; [`score_layout`] is what SoftMax
+//!   asks of the place of scores;
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
 //!
 //! [`layout`] says where the entries of a tensor lie: channels in rows, tokens inside a row, half of the tokens in each half of

@@ -1,6 +1,6 @@
 //! The decoder from embedding to logits over any evaluator, layer by layer.
 
-use fhe_ckks::{Client, Evaluator};
+use fhe_ckks::{Client, LaneProducts};
 use fhe_model::Matrix;
 use fhe_model::encrypted::EncryptedModel;
 
@@ -18,7 +18,7 @@ pub(super) struct Decoder<'a, E, C> {
     pub(super) progress: &'a dyn ProgressSink,
 }
 
-impl<E: Evaluator, C: Client<E>> Decoder<'_, E, C> {
+impl<E: LaneProducts, C: Client<E>> Decoder<'_, E, C> {
     /// Runs what is missing and decrypts the logits; `None` without data.
     ///
     /// # Errors
