@@ -60,6 +60,10 @@ fn rejects_values_that_do_not_fit() {
         ("", vec!["input.block_tokens=100"], "a power of two is required"),
         ("", vec!["mode=secret"], "encrypted"),
         ("", vec!["softmax.variant=normalize-and-square"], "exp-inverse"),
+        ("", vec!["attention.products=matrices"], "slots"),
+        ("", vec!["engine.functions=exact"], "`engine.functions` is `exact`, but ciphertexts"),
+        ("", vec!["engine.functions=exact", "mode=clear", "engine.noise=loud"], "modelled"),
+        ("", vec!["engine.noise=modelled", "mode=metered"], "in mode `clear` alone, not `metered`"),
         ("", vec!["mitigation.prepend=true"], "`mitigation.prepend = true` is not available in this version"),
         ("", vec!["mitigation.rotate=true"], "`mitigation.rotate = true` is not available in this version"),
         ("", vec!["repetitions=0"], "`repetitions` is 0"),
@@ -83,6 +87,22 @@ fn rejects_values_that_do_not_fit() {
     assert!(refusal(&flat, &[]).contains("expected a table [softmax]"));
     let missing = fixture::SPEC.replace("parameters = \"toy\"\n", "");
     assert!(refusal(&missing, &[]).contains("missing field `parameters`"));
+}
+
+/// Records made before a choice existed keep their identity where the choice is what they did.
+#[test]
+fn choices_of_today_that_were_the_only_ones_do_not_name_a_cell_anew() {
+    let (folder, _) = fixture::workspace();
+    let cell = |changes: &[&str]| {
+        let overrides: Vec<Override> = changes.iter().map(|change| Override::parse(change).unwrap()).collect();
+        Suite::parse(fixture::SPEC, "spec.toml", &overrides, folder.path()).unwrap().cells.remove(0).config
+    };
+    let written = |changes: &[&str]| serde_json::to_string(&cell(changes)).unwrap();
+    let before = ["attention.products=slots", "engine.functions=polynomial", "engine.noise=none"];
+    assert_eq!(written(&before), written(&[]));
+    assert!(!written(&[]).contains("attention"));
+    assert!(written(&["attention.products=lanes"]).contains("lanes"));
+    assert!(written(&["mode=clear", "engine.functions=exact", "engine.noise=modelled"]).contains("modelled"));
 }
 
 #[test]

@@ -9,7 +9,8 @@
 //!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks and for the query of a single token;
 //! * [`public_attention`]: products of encrypted queries with many public keys and values;
 //! * [`sparse_map`]: moving what one circuit leaves to where the next one wants it, by rotations;
-//! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`];
+//! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`]; [`score_layout`] is what SoftMax
+//!   asks of the place of scores;
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
 //!
 //! [`layout`] says where the entries of a tensor lie: channels in rows, tokens inside a row, half of the tokens in each half of

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fhe_ckks::Parameters;
 use fhe_model::calibration::{ModelRanges, Ranges};
-use fhe_model::encrypted::{CircuitOptions, EncryptedModel, Polynomial};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Polynomial};
 use fhe_model::{Beginning, Config, Error, FloatModel, Matrix, PromptBlock, Tokenizer, Weights};
 use fhe_rlwe::security;
 
@@ -14,7 +14,7 @@ use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::params;
 use crate::record::{CellRecord, PolynomialSummary, PromptOutcome};
-use crate::spec::{Cell, Mode};
+use crate::spec::{Cell, EngineSection, Mode};
 
 /// The model, the prompts and the circuit of a cell.
 pub(super) struct Prepared {
@@ -24,6 +24,7 @@ pub(super) struct Prepared {
     pub(super) ranges: ModelRanges,
     pub(super) block: PromptBlock,
     pub(super) model: EncryptedModel,
+    pub(super) engine: EngineSection,
     prompts: Vec<String>,
     /// Where each prompt stands in spec or file.
     places: Vec<String>,
@@ -41,13 +42,23 @@ impl Prepared {
         let block = block(cell, &tokenizer, weights.config())?;
         let stored = calibrate::ranges_of(cell, root, progress)?;
         let ranges = Ranges::load(&stored, &weights)
-            .map_err(|error| HarnessError::execution("load the calibrated ranges", error))?
-            .model();
-        let model = EncryptedModel::prepare(&weights, &ranges, &block, parameters.shape(), CircuitOptions::default())
+            .map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
+        let options = CircuitOptions {
+            products: config.attention.products,
+            functions: config.engine.functions,
+            ..CircuitOptions::default()
+        };
+        let ranges = match options.products {
+            AttentionProducts::Slots => ranges,
+            AttentionProducts::Lanes => ranges.covering_masked_scores(),
+        };
+        let ranges = ranges.model();
+        let model = EncryptedModel::prepare(&weights, &ranges, &block, parameters.shape(), options)
             .map_err(|error| HarnessError::execution("prepare the circuit", error))?;
         let prompts = cell.prompts.clone();
         let places = (0..prompts.len()).map(|prompt| config.input.prompts.place(prompt)).collect();
-        Ok(Self { parameters, weights, tokenizer, ranges, block, model, prompts, places })
+        let engine = config.engine.clone();
+        Ok(Self { parameters, weights, tokenizer, ranges, block, model, engine, prompts, places })
     }
 
     /// Runs the prompts through the float model and refuses them outside the calibrated ranges: a pre-flight that only a

@@ -3,7 +3,9 @@
 //! The names come from the Rust types themselves, so that a field added to a section is known everywhere at once.
 
 use super::load::SpecFile;
-use super::{EngineSection, InputSection, LimitsSection, MitigationSection, ModelSection, Must, SoftmaxSection};
+use super::{
+    AttentionSection, EngineSection, InputSection, LimitsSection, MitigationSection, ModelSection, Must, SoftmaxSection,
+};
 use crate::error::HarnessError;
 use serde::de::value::Error as CapturedError;
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
@@ -11,12 +13,13 @@ use serde::forward_to_deserialize_any;
 use toml::{Table, Value};
 
 /// The tables of a spec and the keys each may hold.
-fn sections() -> [(&'static str, &'static [&'static str]); 8] {
+fn sections() -> [(&'static str, &'static [&'static str]); 9] {
     [
         ("model", fields_of::<ModelSection>()),
         ("input", fields_of::<InputSection>()),
         ("mitigation", fields_of::<MitigationSection>()),
         ("softmax", fields_of::<SoftmaxSection>()),
+        ("attention", fields_of::<AttentionSection>()),
         ("engine", fields_of::<EngineSection>()),
         ("limits", fields_of::<LimitsSection>()),
         ("must", fields_of::<Must>()),

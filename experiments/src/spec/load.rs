@@ -1,10 +1,11 @@
 //! From a file and the command line's overrides to the checked cells of a suite.
 
 use super::{
-    Cell, CellConfig, EngineSection, InputSection, LimitsSection, MitigationSection, Mode, ModelSection, Must,
-    SoftmaxSection, keys, preset, prompts, sweep,
+    AttentionSection, Cell, CellConfig, EngineSection, InputSection, LimitsSection, MitigationSection, Mode,
+    ModelSection, Must, Noise, SoftmaxSection, keys, preset, prompts, sweep,
 };
 use crate::error::HarnessError;
+use fhe_circuits::Functions;
 use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
@@ -23,6 +24,8 @@ pub(super) struct SpecFile {
     #[serde(default)]
     mitigation: MitigationSection,
     softmax: SoftmaxSection,
+    #[serde(default)]
+    attention: AttentionSection,
     engine: EngineSection,
     #[serde(default)]
     limits: LimitsSection,
@@ -185,6 +188,14 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     if spec.engine.threads == Some(0) {
         return Err(refuse("engine.threads", "is 0, at least 1 is required; leave it out for one per core".into()));
     }
+    if spec.engine.functions == Functions::Exact && spec.mode == Mode::Encrypted {
+        let problem = "is `exact`, but ciphertexts are computed with by polynomials; use mode `clear` or `metered`";
+        return Err(refuse("engine.functions", problem.into()));
+    }
+    if spec.engine.noise != Noise::None && spec.mode != Mode::Clear {
+        let problem = format!("is `modelled`, but noise is modelled in mode `clear` alone, not `{}`", spec.mode);
+        return Err(refuse("engine.noise", problem));
+    }
     if let Some(seconds) = spec.limits.seconds.filter(|seconds| !seconds.is_finite() || *seconds <= 0.0) {
         return Err(refuse("limits.seconds", format!("is {seconds}, a positive number is required")));
     }
@@ -218,6 +229,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         input: spec.input,
         mitigation: spec.mitigation,
         softmax: spec.softmax,
+        attention: spec.attention,
         engine: EngineSection { threads: Some(threads), ..spec.engine },
         limits: spec.limits,
     })

@@ -14,6 +14,8 @@ pub use keys::{nearest, settable_keys};
 pub use load::{Override, Suite};
 pub(crate) use load::{is_folder_name, one_line};
 
+use fhe_circuits::Functions;
+use fhe_model::encrypted::AttentionProducts;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -118,6 +120,25 @@ pub struct SoftmaxSection {
     pub variant: SoftmaxVariant,
 }
 
+/// The attention circuit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AttentionSection {
+    /// How the products of queries with keys and of probabilities with values are computed.
+    pub products: AttentionProducts,
+}
+
+/// Errors of the encrypted scheme in a clear run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Noise {
+    /// None: quantised weights and polynomials alone.
+    #[default]
+    None,
+    /// Gaussian errors of the size that the scheme makes.
+    Modelled,
+}
+
 /// The cryptographic engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,6 +151,12 @@ pub struct EngineSection {
     /// Makes keys and encryptions reproducible, and therefore not private; absent: the operating system's randomness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Whether polynomials stand in for functions; exact ones exist without data or in the clear only.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub functions: Functions,
+    /// Errors of the encrypted scheme in a clear run.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub noise: Noise,
     /// Allows parameters below 128 bits; printed wherever the result is shown.
     #[serde(default)]
     pub insecure: bool,
@@ -172,6 +199,9 @@ pub struct CellConfig {
     pub mitigation: MitigationSection,
     /// SoftMax.
     pub softmax: SoftmaxSection,
+    /// Products of attention. A choice that was the only one before is left out, so that records keep their identity.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub attention: AttentionSection,
     /// Parameters, threads, randomness.
     pub engine: EngineSection,
     /// Bounds on the run.
@@ -202,6 +232,10 @@ pub struct Cell {
     pub prompts: Vec<String>,
     /// Limits the result is held against.
     pub must: Must,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn default_block_tokens() -> usize {
