@@ -55,6 +55,20 @@ pub(super) fn tensors(prepared: &Prepared) -> Result<(Tensors, Matrix), HarnessE
     Ok((kept, logits.ok_or(HarnessError::NoData)?))
 }
 
+/// How many half bootstraps a run takes, to tell how far it has come. With exact functions a circuit that the scheme would refuse runs
+/// all the same, for its index maps and weights: then none, after a word about why.
+fn half_bootstraps(prepared: &Prepared, progress: &dyn ProgressSink) -> Result<Option<u64>, HarnessError> {
+    match (Plan::new(prepared), prepared.engine.functions) {
+        (Ok(plan), _) => Ok(Some(plan.operations.half_bootstraps)),
+        (Err(reason), Functions::Exact) => {
+            progress
+                .message(format!("the scheme would refuse this circuit, which runs with exact functions: {reason}"));
+            Ok(None)
+        }
+        (Err(reason), Functions::Polynomial) => Err(reason),
+    }
+}
+
 /// The clear mode of a cell.
 pub(super) fn run(
     prepared: &Prepared,
@@ -65,13 +79,14 @@ pub(super) fn run(
     let reference = reference?;
     record.seconds.comparison = seconds;
     let (planned, seconds) =
-        progress.phase("plan", || Ok::<_, HarnessError>((Plan::new(prepared)?, evaluator(prepared)?)));
-    let (plan, clear) = planned?;
+        progress.phase("plan", || Ok::<_, HarnessError>((half_bootstraps(prepared, progress)?, evaluator(prepared)?)));
+    let (half_bootstraps, clear) = planned?;
     record.seconds.plan = seconds;
     let before = clear.counts();
-    let mut attendant = Attendant::new(&clear, Observations::default())
-        .comparing(FLOAT, reference.tensors())
-        .reporting(Pace::new(&clear, plan.operations.half_bootstraps, progress));
+    let mut attendant = Attendant::new(&clear, Observations::default()).comparing(FLOAT, reference.tensors());
+    if let Some(total) = half_bootstraps {
+        attendant = attendant.reporting(Pace::new(&clear, total, progress));
+    }
     let decoder = Decoder { model: &prepared.model, evaluator: &clear, client: &clear, progress };
     let logits = decoder.run(&mut attendant)?.ok_or(HarnessError::NoData)?;
     record.seconds += attendant.observations.seconds;
