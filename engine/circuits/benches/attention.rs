@@ -4,14 +4,17 @@
 //! `-- whole` runs every phase once instead, with the prediction beside its time. `RAYON_NUM_THREADS` sets the threads. Needs about
 //! 8 GiB.
 
+#[path = "../../ckks/benches/support/mod.rs"]
+mod support;
+
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use fhe_circuits::{LaneAttention, RotaryAngles};
 use fhe_ckks::{CkksClient, CkksServer, LaneProducts, Level, Parameters, SlotArithmetic, SlotCiphertext};
-use fhe_ring::{Backend, Counts, Cpu, DeviceProfile, Meter, Seed};
+use fhe_ring::{Backend, Counts, DeviceProfile};
+use support::{Instance, uniform};
 
 const TOKENS: usize = 128;
 const HEADS: usize = 32;
@@ -19,18 +22,6 @@ const KEY_HEADS: usize = 8;
 const HEAD_DIM: usize = 128;
 /// Integer that stands for 1 in a factor.
 const UNIT: f64 = (1_u64 << 40) as f64;
-
-/// Deterministic values uniform in (-1/8, 1/8).
-fn uniform(length: usize, salt: u64) -> Vec<f64> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ salt.wrapping_mul(0xd134_2543_de82_ef95);
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        ((state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0) / 8.0
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 /// What runs a phase: by the clock, or on the meter.
 type Phase<'a> = dyn FnMut(&'static str, &mut dyn FnMut()) + 'a;
@@ -54,7 +45,7 @@ impl Job {
         levels: usize,
     ) -> Vec<SlotCiphertext<B>> {
         let shape = server.shape();
-        let values = uniform(shape.degree, 3);
+        let values: Vec<f64> = uniform(shape.degree, 3).into_iter().map(|value| value / 8.0).collect();
         let level = Level(shape.slots_to_lanes_level() + levels);
         (0..count).map(|_| client.encrypt_slots(&values, level).expect("slots")).collect()
     }
@@ -124,44 +115,27 @@ impl<B: Backend> Factors<B> {
 }
 
 fn main() {
-    let parameters = Parameters::named("n16-llama").expect("a named set");
-    let job = Job::new(&parameters);
+    let profile = DeviceProfile::ZEN4_2_THREADS;
+    let job = Job::new(&Parameters::named("n16-llama").expect("a named set"));
     let lanes = job.attention.layout().lanes();
-    let meter = Arc::new(Meter::new(parameters.rlwe().chain().clone()));
-    let metered = CkksClient::new(
-        Arc::new(Meter::new(parameters.rlwe().chain().clone())),
-        parameters.clone(),
-        &Seed::from_bytes([0; 32]),
-    )
-    .expect("client");
-    let planner = CkksServer::planning(Arc::clone(&meter), parameters.clone()).expect("planner");
-    let profile = DeviceProfile::ALL.into_iter().find(|profile| profile.name == "zen4-2-threads").expect("a profile");
     let mut predictions: Vec<(&'static str, Counts)> = Vec::new();
-    job.run((&planner, &metered), &mut |name, phase| {
-        let before = meter.counts();
-        phase();
-        predictions.push((name, meter.counts() - before));
+    let mut products = [Counts::default(); 2];
+    let Instance { client, server, .. } = Instance::new(|planner, metered| {
+        let meter = planner.backend();
+        job.run((planner, metered), &mut |name, phase| {
+            let before = meter.counts();
+            phase();
+            predictions.push((name, meter.counts() - before));
+        });
+        let planned = factors(planner, &job.slots((planner, metered), 8, 0), lanes);
+        products = [false, true].map(|transpose| {
+            let before = meter.counts();
+            planned.product(planner, lanes, transpose);
+            meter.counts() - before
+        });
     });
-    let half = job.slots((&planner, &metered), 8, 0);
-    let planned = factors(&planner, &half, lanes);
-    let products = [false, true].map(|transpose| {
-        let before = meter.counts();
-        planned.product(&planner, lanes, transpose);
-        meter.counts() - before
-    });
-
-    let backend = Arc::new(Cpu::new(parameters.rlwe().chain().clone()));
-    let client = CkksClient::new(Arc::clone(&backend), parameters.clone(), &Seed::from_os().expect("randomness"))
-        .expect("client");
-    let requests = planner.key_requests();
-    let keys = client.evaluation_keys(&requests, |_| ()).expect("keys");
-    let server = CkksServer::new(backend, parameters, keys).expect("server");
-    println!(
-        "{} keys, {:.2} GiB; {} threads",
-        requests.len(),
-        server.key_bytes() as f64 / 2f64.powi(30),
-        rayon::current_num_threads()
-    );
+    let threads = rayon::current_num_threads();
+    println!("keys {:.2} GiB; {threads} threads", server.key_bytes() as f64 / 2f64.powi(30));
     for (name, counts) in ["product of queries and keys", "product of probabilities and values"].iter().zip(products) {
         println!("{name}: predicted {:.2} s", profile.predict(&counts));
     }

@@ -4,6 +4,9 @@
 //! `-- whole` runs the job of 3968 public keys once instead, phase by phase, with the prediction beside each time; `-- whole-weights` runs
 //! the scores of one of the eight heads of keys as weights, 31 half bootstraps. `RAYON_NUM_THREADS` sets the threads. Needs up to 10 GiB.
 
+#[path = "../../ckks/benches/support/mod.rs"]
+mod support;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +15,7 @@ use criterion::Criterion;
 use fhe_circuits::{PublicCache, PublicLayout, RotaryAngles, RowModule, ScoreMap, SlotProducts, WeightProducts};
 use fhe_ckks::{CkksClient, CkksServer, Evaluator, Level, Parameters, SlotCiphertext};
 use fhe_ring::{Backend, Counts, Cpu, DeviceProfile, Meter, Seed};
+use support::uniform;
 
 const TOKENS: usize = 128;
 const HEADS: usize = 32;
@@ -28,18 +32,6 @@ const HIGH_LEVEL: usize = 11;
 const SCORE_LEVELS: usize = 6;
 /// Bits of keys as weights.
 const BITS: u32 = 13;
-
-/// Deterministic values uniform in (-1, 1).
-fn uniform(length: usize, salt: u64) -> Vec<f64> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ salt.wrapping_mul(0xd134_2543_de82_ef95);
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 /// Public keys and values, and how scores are scaled.
 struct Job {

@@ -23,8 +23,8 @@ fn entry(slots: &[f64], shape: &CircuitShape, (ciphertext, row, lane): (usize, u
     Complex64::new(slots[slot], slots[slot + shape.degree / 2])
 }
 
-/// `Q K^T` and `(Q K^T)^T`-like work: sixteen columns of the left matrix in two slot ciphertexts, as many rows of the right one; the product back
-/// in slots, before and after a transposition of the right factor.
+/// Sixteen columns of the left matrix in two slot ciphertexts, as many rows of the right one; their product back in slots. With `transpose`
+/// the right one is given by columns.
 fn product<E: LaneProducts>(e: &E, left: &[E::Slots], right: &[E::Slots], transpose: bool) -> Vec<E::Slots> {
     let factors = |inputs: &[E::Slots]| -> Vec<E::Lanes> {
         let inputs: Vec<_> = inputs.iter().collect();

@@ -26,7 +26,6 @@ impl LaneAttention {
         projection: &[E::Slots],
         factor: f64,
     ) -> Result<Vec<E::Slots>> {
-        self.layout.module();
         angles.check(self.layout.module().tokens(), self.layout.head_dim())?;
         self.place_copies(e, projection, Some(angles), factor)
     }

@@ -282,7 +282,7 @@ impl LaneLayout {
         (2 * (channel / self.channels()) + channel % 2, channel / 2 % self.group)
     }
 
-    /// Channels of a copy with the slot token zero's slot of its first lane before copying, which is `place`'s.
+    /// Channels of a copy.
     pub(super) fn channels_of(&self, copy: KeyCopy) -> impl Iterator<Item = usize> + '_ {
         let first = (copy.source * self.copies() + copy.place) * self.channels() + copy.parity;
         (first..self.head_dim.min(first + self.channels())).step_by(2)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fhe_ckks::{Evaluator, Rotation};
+use fhe_ckks::Evaluator;
 
 use super::LaneAttention;
 use crate::attention::RotaryAngles;
@@ -69,7 +69,7 @@ impl LaneAttention {
             }
         }
         let rotated = (terms.keys())
-            .map(|&(source, rows)| Ok(e.rotate(&projection[source], Rotation(module.rotate_rows(rows).0))?))
+            .map(|&(source, rows)| Ok(e.rotate(&projection[source], module.rotate_rows(rows))?))
             .collect::<Result<Vec<_>>>()?;
         let terms: Vec<_> = rotated.iter().zip(terms.values().map(Vec::as_slice)).collect();
         Ok(e.plain_combination(&terms)?)

@@ -13,7 +13,7 @@ use fhe_circuits::crossing::{self, SINE_LEVELS};
 use fhe_circuits::{LaneAttention, LaneScores, Layout, RotaryAngles, ScoreContract, Softmax};
 use fhe_ckks::LaneProducts;
 
-use super::{Operands, windows};
+use super::{Operands, prepare_softmax};
 use crate::calibration::LayerRanges;
 use crate::encrypted::Preparation;
 use crate::encrypted::execution::Execution;
@@ -49,17 +49,11 @@ impl ProductsOverLanes {
         ranges: &LayerRanges,
     ) -> Result<Self> {
         const { assert!(LaneAttention::QUERY_LEVELS == LaneAttention::KEY_LEVELS) };
-        let Preparation { config, block, shape, options, .. } = *preparation;
+        let Preparation { config, block, shape, .. } = *preparation;
         let at = |site: Site| site.in_layer(layer);
         let scores = LaneScores::new(Arc::clone(lanes), |query, key| block.attends(query, key)).at(at(Site::Score))?;
         let projections = [lanes.layout().queries().at(at(Site::Query))?, lanes.layout().keys().at(at(Site::Key))?];
-        let contract = ScoreContract::LANES;
-        let softmax =
-            Softmax::new(options.softmax, &windows(ranges), config.head_dim, shape, options.accuracy(), contract)
-                .at(at(Site::Score))?;
-        preparation.check_levels(at(Site::Query), Self::OPERAND_LEVELS + SINE_LEVELS)?;
-        preparation.check_levels(at(Site::Score), softmax.score_levels())?;
-        preparation.check_levels(at(Site::LogDenominator), softmax.denominator_levels())?;
+        let softmax = prepare_softmax(preparation, layer, ranges, ScoreContract::LANES, Self::OPERAND_LEVELS)?;
         preparation.check_levels(at(Site::AttentionOutput), LaneAttention::OUTPUT_LEVELS + SINE_LEVELS)?;
 
         // A tensor that calibration saw vanish gets a bound of 1.

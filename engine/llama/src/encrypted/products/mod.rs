@@ -3,13 +3,15 @@
 mod lanes;
 mod slots;
 
-use fhe_circuits::{Layout, Softmax, SoftmaxWindows};
+use fhe_circuits::crossing::SINE_LEVELS;
+use fhe_circuits::{Interval, Layout, ScoreContract, Softmax, SoftmaxWindows};
 use fhe_ckks::LaneProducts;
 use serde::{Deserialize, Serialize};
 
 use super::Preparation;
 use super::execution::Execution;
 use super::harness::{Harness, Reading};
+use super::location::At;
 use crate::calibration::LayerRanges;
 use crate::error::Result;
 use crate::float::Site;
@@ -115,11 +117,25 @@ impl Products {
     }
 }
 
-/// Calibrated windows as SoftMax takes them.
-fn windows(ranges: &LayerRanges) -> SoftmaxWindows {
-    SoftmaxWindows {
+/// The SoftMax of a layer on its calibrated windows; refuses turns of operands, scores or denominators that need more levels than there are.
+fn prepare_softmax(
+    preparation: &Preparation<'_>,
+    layer: usize,
+    ranges: &LayerRanges,
+    contract: ScoreContract,
+    operand_levels: usize,
+) -> Result<Softmax> {
+    let Preparation { config, shape, options, .. } = *preparation;
+    let at = |site: Site| site.in_layer(layer);
+    let windows = SoftmaxWindows {
         centres: ranges.score_centre.clone(),
         half_width: ranges.score_half_width,
-        denominator: fhe_circuits::Interval::new(ranges.denominator.lo, ranges.denominator.hi),
-    }
+        denominator: Interval::new(ranges.denominator.lo, ranges.denominator.hi),
+    };
+    let softmax = Softmax::new(options.softmax, &windows, config.head_dim, shape, options.accuracy(), contract)
+        .at(at(Site::Score))?;
+    preparation.check_levels(at(Site::Query), operand_levels + SINE_LEVELS)?;
+    preparation.check_levels(at(Site::Score), softmax.score_levels())?;
+    preparation.check_levels(at(Site::LogDenominator), softmax.denominator_levels())?;
+    Ok(softmax)
 }

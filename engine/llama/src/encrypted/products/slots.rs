@@ -1,10 +1,9 @@
 //! Products slot by slot.
 
-use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{Layout, RotaryAngles, ScoreContract, SlotAttention, Softmax};
 use fhe_ckks::{LaneProducts, Level};
 
-use super::{Operands, windows};
+use super::{Operands, prepare_softmax};
 use crate::calibration::LayerRanges;
 use crate::encrypted::Preparation;
 use crate::encrypted::execution::Execution;
@@ -30,7 +29,7 @@ impl ProductsInSlots {
 
     pub(super) fn prepare(preparation: &Preparation<'_>, layer: usize, ranges: &LayerRanges) -> Result<Self> {
         const { assert!(Self::VALUE_LEVELS <= Self::OPERAND_LEVELS) };
-        let Preparation { config, block, shape, module, options, .. } = *preparation;
+        let Preparation { config, block, module, .. } = *preparation;
         let at = |site: Site| site.in_layer(layer);
         let attention =
             SlotAttention::new(module, config.num_attention_heads, config.head_dim, |q, k| block.attends(q, k))
@@ -39,13 +38,7 @@ impl ProductsInSlots {
             attention.heads().projection(config.num_attention_heads).at(at(Site::Query))?,
             attention.heads().projection(config.num_key_value_heads).at(at(Site::Key))?,
         ];
-        let contract = ScoreContract::SLOTS;
-        let softmax =
-            Softmax::new(options.softmax, &windows(ranges), config.head_dim, shape, options.accuracy(), contract)
-                .at(at(Site::Score))?;
-        preparation.check_levels(at(Site::Query), Self::OPERAND_LEVELS + SINE_LEVELS)?;
-        preparation.check_levels(at(Site::Score), softmax.score_levels())?;
-        preparation.check_levels(at(Site::LogDenominator), softmax.denominator_levels())?;
+        let softmax = prepare_softmax(preparation, layer, ranges, ScoreContract::SLOTS, Self::OPERAND_LEVELS)?;
         Ok(Self { attention, angles: preparation.angles(), softmax, projections })
     }
 
