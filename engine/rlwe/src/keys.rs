@@ -115,8 +115,8 @@ impl KeyId {
         }
     }
 
-    /// Whether the argument of a switch is cut into digits, or is itself a small polynomial.
-    pub(crate) fn in_digits(&self) -> bool {
+    /// Whether the argument of a switch is cut into digits by groups of primes.
+    pub(crate) fn in_groups(&self) -> bool {
         matches!(self, Self::Relinearisation(_) | Self::Galois(..) | Self::ToReal(_) | Self::ToComplex(..))
     }
 }
@@ -156,6 +156,9 @@ pub enum Gadget {
     /// The argument is a small integer polynomial and is its own only digit; the row carries the special modulus on every
     /// prime.
     Whole,
+    /// The argument is at `q_0` and cut into two integers of half its bits, `low + base high`; row 0 carries the special modulus, row 1
+    /// that times the base ([`Parameters::halving`]).
+    Halves,
 }
 
 /// The primes that a key must cover, and its gadget.
@@ -179,6 +182,7 @@ impl KeyShape {
     pub fn rows(&self) -> usize {
         match self.gadget {
             Gadget::Whole => 1,
+            Gadget::Halves => 2,
             Gadget::Groups(count) => count,
         }
     }
@@ -187,7 +191,7 @@ impl KeyShape {
     /// special primes and kind of gadget, since the rows carry the product of the special primes that the division will take away.
     pub fn serves(&self, required: &Self) -> bool {
         let gadget = match (self.gadget, required.gadget) {
-            (Gadget::Whole, Gadget::Whole) => true,
+            (Gadget::Whole, Gadget::Whole) | (Gadget::Halves, Gadget::Halves) => true,
             (Gadget::Groups(found), Gadget::Groups(required)) => found >= required,
             _ => false,
         };

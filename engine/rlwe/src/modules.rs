@@ -86,8 +86,7 @@ impl<B: Backend> KeySwitcher<B> {
         let group = self.parameters().ring().degree() / self.parameters().small_ring().degree();
         let mut small = Vec::with_capacity(inputs.len() * group);
         for input in inputs {
-            let switched =
-                self.switch_lowest(input, KeyId::RingSwitch)?.into_domain(self.backend(), Domain::Coefficient);
+            let switched = self.switch_to_small(input)?.into_domain(self.backend(), Domain::Coefficient);
             let b = switched.b().stride_split(self.backend(), group)?;
             let a = switched.a().stride_split(self.backend(), group)?;
             small.extend(b.into_iter().zip(a).map(|(b, a)| [b, a]));

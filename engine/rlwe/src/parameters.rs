@@ -68,6 +68,16 @@ pub struct ParametersSpec {
     pub insecure: bool,
 }
 
+/// The cut of an integer `a` below `q_0` into `low + base high`: `high` is `2^shift a` over the first special prime, rounded, and the base that
+/// prime over `2^shift`, rounded, near the root of `q_0`. Both digits are then below that root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halving {
+    /// Bits of the factor before the division.
+    pub shift: u32,
+    /// What the higher digit counts.
+    pub base: u64,
+}
+
 /// A validated RLWE parameter set; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Parameters {
@@ -213,10 +223,21 @@ impl Parameters {
 
     /// The gadget that switches at these primes with such a key call for.
     pub fn gadget(&self, id: &KeyId, basis: Basis) -> Gadget {
-        if !id.in_digits() {
+        if *id == KeyId::RingSwitch {
+            return Gadget::Halves;
+        }
+        if !id.in_groups() {
             return Gadget::Whole;
         }
         Gadget::Groups(basis.digits(&self.spec.gadget_groups).last().map_or(0, |(index, _)| index + 1))
+    }
+
+    /// How a polynomial at `q_0` is cut into digits of half its bits.
+    pub fn halving(&self) -> Halving {
+        let [q, p] =
+            [self.spec.chain.ciphertext_primes(), self.spec.chain.special_primes()].map(|primes| primes[0].value());
+        let shift = ((p as f64).log2() - (q as f64).log2() / 2.0).round() as u32;
+        Halving { shift, base: (p + (1 << shift >> 1)) >> shift }
     }
 
     /// All ciphertext primes.

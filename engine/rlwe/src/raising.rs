@@ -116,16 +116,7 @@ impl<B: Backend> KeySwitcher<B> {
         batch: Vec<(Poly<B>, Vec<Poly<B>>)>,
         ids: &[KeyId],
     ) -> Result<Vec<Ciphertext<B>>, RlweError> {
-        let basis = Basis::prefix(1);
-        if let Some((b, _)) = batch.iter().find(|(b, _)| b.shape().basis != basis) {
-            return Err(RlweError::Precondition {
-                operation: "key switch at the lowest modulus",
-                operand: "ciphertext",
-                found: format!("at {:?}", b.shape().basis),
-                required: "at q_0 alone".into(),
-                remedy: "rescale it to the lowest level first",
-            });
-        }
+        batch.iter().try_for_each(|(b, _)| check_lowest(b))?;
         let batch = batch.into_iter().map(|(b, terms)| WholeSwitch { addends: [Some(b), None], terms });
         self.switch_whole(batch.collect(), ids, LOWEST_SPECIAL)
     }
@@ -157,4 +148,18 @@ impl<B: Backend> KeySwitcher<B> {
         let switched = gadget_product(backend, &factors.collect::<Vec<_>>(), &rows)?;
         switched.iter().map(|extended| self.mod_down(extended, false)).collect()
     }
+}
+
+/// Refuses what is not at `q_0` alone.
+pub(crate) fn check_lowest<B: Backend>(poly: &Poly<B>) -> Result<(), RlweError> {
+    if poly.shape().basis == Basis::prefix(1) {
+        return Ok(());
+    }
+    Err(RlweError::Precondition {
+        operation: "key switch at the lowest modulus",
+        operand: "ciphertext",
+        found: format!("at {:?}", poly.shape().basis),
+        required: "at q_0 alone".into(),
+        remedy: "rescale it to the lowest level first",
+    })
 }

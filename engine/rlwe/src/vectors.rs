@@ -79,7 +79,7 @@ impl<B: Backend> KeySwitcher<B> {
         let inverse = modulus.inverse(block as u64).unwrap_or_else(|| unreachable!("primes are odd"));
         let mut split = Vec::with_capacity(parts);
         for input in inputs {
-            let switched = self.switch_lowest(input, KeyId::RingSwitch)?;
+            let switched = self.switch_to_small(input)?;
             let [b, a] = switched.into_halves().map(|mut half| {
                 half.scale_residues(backend, &[inverse])?;
                 half.into_coefficient(backend).stride_split(backend, group)

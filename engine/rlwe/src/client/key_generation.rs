@@ -75,20 +75,29 @@ impl ClientSecrets {
         Ok(SwitchingKey { id: *id, shape: *shape, seeds, rows })
     }
 
-    /// The source secret times the gadget factor of one digit group.
+    /// The source secret times the gadget factor of one row.
     fn source_scaled<B: Backend>(
         &self,
         backend: &B,
         source: &Poly<B>,
         shape: &KeyShape,
-        group: usize,
+        row: usize,
     ) -> Result<Poly<B>, RlweError> {
         let mut factors = self.parameters().chain().special_product_residues(shape.basis());
-        if let Gadget::Groups(_) = shape.gadget {
-            let group = self.parameters().spec().gadget_groups[group];
-            for (factor, prime) in factors.iter_mut().zip(shape.basis().indices()) {
-                if !matches!(prime, PrimeIndex::Ciphertext(i) if group.has_ciphertext_prime(i)) {
-                    *factor = 0;
+        match shape.gadget {
+            Gadget::Whole => (),
+            Gadget::Halves => {
+                let base = self.parameters().halving().base;
+                for (factor, modulus) in factors.iter_mut().zip(self.parameters().chain().moduli(shape.basis())) {
+                    *factor = modulus.mul(*factor, modulus.reduce(base.pow(row as u32)));
+                }
+            }
+            Gadget::Groups(_) => {
+                let group = self.parameters().spec().gadget_groups[row];
+                for (factor, prime) in factors.iter_mut().zip(shape.basis().indices()) {
+                    if !matches!(prime, PrimeIndex::Ciphertext(i) if group.has_ciphertext_prime(i)) {
+                        *factor = 0;
+                    }
                 }
             }
         }

@@ -37,7 +37,7 @@
 //! | second index | 8 | relinearisation, Galois: ring kind; to real: 0 real, 1 imaginary part; to complex: 0 even, 1 odd; packing: block; else 0 |
 //! | ciphertext primes | 8 | bit `i` set: `q_i` is covered |
 //! | special primes | 1 | how many, from `p_0` on |
-//! | gadget | 1 | 0 whole, else the number of digit groups, which is that of rows |
+//! | gadget | 1 | 0 whole, one row; 255 halves, two rows; else the number of digit groups, which is that of rows |
 //!
 //! | switching key | bytes | meaning |
 //! |---|---|---|

@@ -15,6 +15,8 @@ use crate::{Gadget, KeyId, KeyShape, Parameters, Parity, Part, RlweError, Switch
 /// Name and shape of one key.
 pub(super) const DESCRIPTION_BYTES: u64 = 1 + 8 + 8 + 8 + 1 + 1;
 const SEED_BYTES: u64 = 32;
+/// The gadget of two digits of half the bits; other numbers count groups of primes.
+const HALVES: u8 = 255;
 
 /// Bytes of all rows of a key of a checked shape.
 pub(super) fn rows_bytes(id: &KeyId, shape: &KeyShape, parameters: &Parameters) -> u64 {
@@ -145,6 +147,7 @@ impl<B: Backend, W: Write> Outgoing<'_, B, W> {
         self.basis(shape.basis())?;
         self.bytes(&[match shape.gadget {
             Gadget::Whole => 0,
+            Gadget::Halves => HALVES,
             Gadget::Groups(rows) => rows as u8,
         }])
     }
@@ -198,7 +201,11 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
         };
         let basis = self.basis()?;
         let [rows] = self.array("gadget")?;
-        let gadget = if rows == 0 { Gadget::Whole } else { Gadget::Groups(rows.into()) };
+        let gadget = match rows {
+            0 => Gadget::Whole,
+            HALVES => Gadget::Halves,
+            groups => Gadget::Groups(groups.into()),
+        };
         let shape = KeyShape { ciphertext: basis.without_special(), special: basis.special_count(), gadget };
         check(&id, &shape, self.parameters)?;
         Ok((id, shape))

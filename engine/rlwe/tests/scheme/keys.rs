@@ -44,9 +44,10 @@ fn digits_count_groups_up_to_the_last_one_present() {
     ] {
         assert_eq!(parameters.gadget(&id, basis), Gadget::Groups(groups), "{basis}");
     }
-    for id in [KeyId::DenseToEphemeral, KeyId::RingSwitch, KeyId::Raise(GaloisElement::IDENTITY)] {
+    for id in [KeyId::DenseToEphemeral, KeyId::LaneSwitch, KeyId::Raise(GaloisElement::IDENTITY)] {
         assert_eq!(parameters.gadget(&id, Basis::prefix(7)), Gadget::Whole, "{id}");
     }
+    assert_eq!(parameters.gadget(&KeyId::RingSwitch, Basis::prefix(1)), Gadget::Halves);
 }
 
 #[test]

@@ -66,9 +66,9 @@ fn integer_product_acts_on_rows() {
     }
 }
 
-/// A key switch of one digit with a special prime as large as `q_0` leaves `sigma sqrt(N/12)` per coefficient, and rounding as much as the
-/// secret it leads to makes of `1/sqrt(12)`. Rows add up with the squares of their weights, then packing adds a digit for
-/// each part of the secret.
+/// Ring switching in two digits leaves rounding alone: as much as the secret it leads to makes of `1/sqrt(12)`. Rows add up with the squares of their
+/// weights; then packing adds, for each part of the secret, a switch of one digit as large as its special prime, which leaves `sigma sqrt(N/12)`
+/// per coefficient.
 #[test]
 fn noise_is_what_its_parts_add_up_to() {
     const TOKENS: usize = 8;
@@ -77,7 +77,7 @@ fn noise_is_what_its_parts_add_up_to() {
     let rank = SMALL_DEGREE / TOKENS as f64;
     let (degree, variance) = (DEGREE as f64, SIGMA.powi(2));
     let rounding = |dimension: f64| (1.0 + 2.0 / 3.0 * dimension) / 12.0;
-    let input = variance + variance * degree / 12.0 + rounding(SMALL_DEGREE);
+    let input = variance + rounding(SMALL_DEGREE);
     let packing = rank * variance * degree / 12.0 + rounding(degree);
 
     let rows = DEGREE / TOKENS;

@@ -138,8 +138,10 @@ fn every_key_is_asked_for_at_the_lowest_modulus() {
     assert_eq!(planner.switches() - before, 2 + 1 + 1);
     planner.join_vectors(&[packed]).expect("join");
     let requests = planner.keys().requests();
-    let lowest = KeyShape { ciphertext: Basis::prefix(1), special: 1, gadget: Gadget::Whole };
-    assert!(requests.iter().all(|(_, shape)| *shape == lowest));
+    for (id, shape) in requests.iter() {
+        let gadget = if *id == KeyId::RingSwitch { Gadget::Halves } else { Gadget::Whole };
+        assert_eq!(*shape, KeyShape { ciphertext: Basis::prefix(1), special: 1, gadget }, "{id}");
+    }
     let small = requests.iter().filter(|(id, _)| matches!(id, KeyId::SmallGalois(_))).count();
     assert_eq!((small, requests.len()), (3, 5));
     let expected = 8 * (2 * 2 * 2 * DEGREE + 3 * 2 * 2 * SMALL);

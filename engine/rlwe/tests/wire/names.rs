@@ -55,7 +55,11 @@ fn every_name_is_written_by_its_number_and_read_back() {
         let shape = shape(parameters, &id);
         let key = instance.client.switching_key(backend, &id, &shape).expect("key");
         let bytes = written(|out| key.write(backend, parameters, out));
-        let rows = if shape.gadget == Gadget::Whole { 0 } else { 1 };
+        let rows = match shape.gadget {
+            Gadget::Whole => 0,
+            Gadget::Halves => 255,
+            Gadget::Groups(groups) => groups as u8,
+        };
         let numbers = [first, second, 0b11].map(u64::to_le_bytes).concat();
         let description = [&[name as u8], numbers.as_slice(), &[3, rows]].concat();
         assert_eq!(bytes[HEADER..HEADER + 27], description, "{id}");
