@@ -14,7 +14,7 @@ use criterion::Criterion;
 use fhe_circuits::{LaneAttention, RotaryAngles};
 use fhe_ckks::{CkksClient, CkksServer, LaneProducts, Level, Parameters, SlotArithmetic, SlotCiphertext};
 use fhe_ring::{Backend, Counts, DeviceProfile};
-use support::{Instance, uniform};
+use support::{Instance, uniform, work};
 
 const TOKENS: usize = 128;
 const HEADS: usize = 32;
@@ -137,18 +137,19 @@ fn main() {
     let threads = rayon::current_num_threads();
     println!("keys {:.2} GiB; {threads} threads", server.key_bytes() as f64 / 2f64.powi(30));
     for (name, counts) in ["product of queries and keys", "product of probabilities and values"].iter().zip(products) {
-        println!("{name}: predicted {:.2} s", profile.predict(&counts));
+        println!("{name}: predicted {:.2} s; {}", profile.predict(&counts), work(&counts));
     }
     if std::env::args().any(|argument| argument == "whole") {
         // The first run touches memory for the first time.
         for run in 1..=2 {
             println!("run {run}");
-            let mut predicted = predictions.iter().map(|(_, counts)| profile.predict(counts));
+            let mut predicted = predictions.iter();
             job.run((&server, &client), &mut |name, phase| {
                 let start = Instant::now();
                 phase();
                 let seconds = start.elapsed().as_secs_f64();
-                println!("{name}: {seconds:.2} s, predicted {:.2} s", predicted.next().unwrap_or_default());
+                let (_, counts) = predicted.next().expect("the same phases");
+                println!("{name}: {seconds:.2} s, predicted {:.2} s; {}", profile.predict(counts), work(counts));
             });
         }
         return;

@@ -16,7 +16,7 @@ use fhe_ckks::{
     CkksClient, CkksServer, Client, Evaluator, Level, OperationCounts, Parameters, SlotArithmetic, SlotCiphertext,
 };
 use fhe_ring::{Backend, Counts, DeviceProfile};
-use support::{Instance, uniform};
+use support::{Instance, uniform, work};
 
 const DEVICE: DeviceProfile = DeviceProfile::ZEN4_2_THREADS;
 const BITS: u32 = 13;
@@ -24,13 +24,7 @@ const BITS: u32 = 13;
 const TOKENS: usize = 4;
 
 fn report(name: &str, counts: Counts) {
-    println!(
-        "decode/{name}: predicted {:.1} ms on {} ({} transforms, {} key switches)",
-        1e3 * DEVICE.predict(&counts),
-        DEVICE.name,
-        counts.transforms(),
-        counts.gadget_products
-    );
+    println!("decode/{name}: predicted {:.1} ms on {}; {}", 1e3 * DEVICE.predict(&counts), DEVICE.name, work(&counts));
 }
 
 /// A matrix, the layout of its input, and a vector.

@@ -15,7 +15,7 @@ use criterion::Criterion;
 use fhe_circuits::{PublicCache, PublicLayout, RotaryAngles, RowModule, ScoreMap, SlotProducts, WeightProducts};
 use fhe_ckks::{CkksClient, CkksServer, Evaluator, Level, Parameters, SlotCiphertext};
 use fhe_ring::{Backend, Counts, Cpu, DeviceProfile, Meter, Seed};
-use support::uniform;
+use support::{uniform, work};
 
 const TOKENS: usize = 128;
 const HEADS: usize = 32;
@@ -147,7 +147,7 @@ fn compare(title: &str, predicted: &[(&'static str, Counts)], measured: &[(&'sta
     let mut sums = [0.0; 3];
     for ((name, counts), (_, taken)) in predicted.iter().zip(measured) {
         let row = [taken.wall, taken.processor, PROFILE.predict(counts)];
-        println!("  {:8.2} s {:8.2} s {:8.2} s  {name}", row[0], row[1], row[2]);
+        println!("  {:8.2} s {:8.2} s {:8.2} s  {name}; {}", row[0], row[1], row[2], work(counts));
         sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
     println!("  {:8.2} s {:8.2} s {:8.2} s  together", sums[0], sums[1], sums[2]);

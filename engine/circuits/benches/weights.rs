@@ -6,6 +6,9 @@
 
 #![allow(missing_docs)] // criterion writes the entry point
 
+#[path = "../../ckks/benches/support/mod.rs"]
+mod support;
+
 use std::{
     cell::LazyCell,
     sync::Arc,
@@ -17,6 +20,7 @@ use fhe_circuits::{Layout, QuantisedMatrix, RowModule, split_rows};
 use fhe_ckks::{CkksClient, CkksServer, Client, Evaluator, Parameters, WeightProduct};
 use fhe_ring::{Backend, Counts, Cpu, DeviceProfile, Meter, Seed};
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use support::work;
 
 const TOKENS: usize = 128;
 const INPUTS: usize = 4096;
@@ -124,7 +128,7 @@ fn report(planner: &Machine<Meter>, matrix: &QuantisedMatrix, laps: &mut [Vec<Du
         laps.sort();
         let predicted =
             profile.map_or(String::new(), |profile| format!(", predicted {:.3} s", profile.predict(counts)));
-        println!("    {part}: {:.3} s{predicted}", laps[laps.len() / 2].as_secs_f64());
+        println!("    {part}: {:.3} s{predicted}; {}", laps[laps.len() / 2].as_secs_f64(), work(counts));
     }
 }
 

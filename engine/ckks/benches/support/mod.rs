@@ -8,7 +8,7 @@ use std::{
 };
 
 use fhe_ckks::{CkksClient, CkksServer, Parameters};
-use fhe_ring::{Cpu, Meter, Seed};
+use fhe_ring::{Counts, Cpu, Meter, Seed};
 
 pub struct Instance {
     pub parameters: Parameters,
@@ -48,6 +48,19 @@ pub fn uniform(length: usize, salt: u64) -> Vec<f64> {
         (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
     };
     (0..length).map(|_| next()).collect()
+}
+
+/// What a circuit does, as the meter counts it: multiply-adds of products (those of plaintexts, of weights and of matrices of
+/// ciphertexts), key switches, bytes between kernels and memory.
+pub fn work(counts: &Counts) -> String {
+    let products =
+        counts.product_macs + counts.integer_product_macs + counts.structured_product_macs + counts.lane_product_macs;
+    format!(
+        "{:.2} G MACs, {} key switches, {:.2} GB",
+        products as f64 / 1e9,
+        counts.gadget_products,
+        counts.moved_bytes() as f64 / 1e9
+    )
 }
 
 /// Errors relative to the range.
