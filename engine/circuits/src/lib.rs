@@ -6,7 +6,8 @@
 //!   module rows (Bae, Cheon, Hanrot, Park and Stehlé, CRYPTO 2024);
 //! * [`vector_product`]: public weights times the vector of a single token, which must not pay for a block of them;
 //! * [`lane_attention`]: products of two encrypted tensors, all heads at once, in the lanes of small ciphertexts (Cheon, Kang and Lee,
-//!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks and for the query of a single token;
+//!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks; [`cached_attention`]: the query of a single token and a
+//!   cache of keys and values;
 //! * [`public_attention`]: products of encrypted queries with many public keys and values;
 //! * [`sparse_map`]: moving what one circuit leaves to where the next one wants it, by rotations;
 //! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`]; [`score_layout`] is what SoftMax
@@ -27,6 +28,7 @@
 
 pub mod approximation;
 pub mod attention;
+pub mod cached_attention;
 pub mod crossing;
 mod error;
 mod interval;
@@ -43,7 +45,8 @@ pub mod vector_product;
 mod window;
 
 pub use approximation::{Accuracy, Functions};
-pub use attention::{CacheLayout, KeyValueCache, LivePair, RotaryAngles, ScoreMap, SlotAttention};
+pub use attention::{LivePair, RotaryAngles, ScoreMap, SlotAttention};
+pub use cached_attention::{CacheLayout, KeyValueCache};
 pub use crossing::Distortion;
 pub use error::{CircuitError, Result};
 pub use interval::Interval;

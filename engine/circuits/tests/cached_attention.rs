@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use common::Instance;
-use fhe_circuits::attention::ScorePlace;
+use fhe_circuits::cached_attention::ScorePlace;
 use fhe_circuits::crossing::climb_corrected;
 use fhe_circuits::{CacheLayout, KeyValueCache, ScoreMap};
 use fhe_ckks::{CircuitShape, Clear, ClearSlots, Client, Evaluator, Level, NoiseModel, SlotArithmetic};

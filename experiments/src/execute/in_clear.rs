@@ -16,27 +16,13 @@ use crate::event::{ProgressSink, Quiet};
 use crate::record::{CellRecord, FLOAT};
 use crate::spec::Noise;
 
-/// Errors of a size that the scheme was seen to stay within: half bootstraps as the parameter sets claim, SlotsToCoeffs and factors over
-/// lanes in units of the integers they end in.
-const MODELLED: NoiseModel = NoiseModel {
-    half_bootstrap: 1.0 / (1_u64 << 20) as f64,
-    slots_to_coefficients: 64.0,
-    encryption: 16.0,
-    module_rows: 16.0,
-    pack_rows: 256.0,
-    slots_to_lanes: 64.0,
-    lane_product: 64.0,
-    vector_product: 256.0,
-    rescaling: 1.0 / (1_u64 << 27) as f64,
-};
-
 /// An evaluator without noise unless the cell asks for it: its errors are those of integer weights and, unless functions are exact,
 /// polynomials alone.
 fn evaluator(prepared: &Prepared) -> Result<Clear, HarnessError> {
     let cost = BootstrapOperations::new(prepared)?;
     let noise = match prepared.engine.noise {
         Noise::None => NoiseModel::default(),
-        Noise::Modelled => MODELLED,
+        Noise::Modelled => NoiseModel::of(&prepared.parameters, prepared.block.size()),
     };
     let clear = Clear::new(prepared.parameters.shape().clone(), cost, noise, prepared.engine.seed.unwrap_or(0))
         .map_err(|error| HarnessError::execution("set up the clear circuit", error))?;

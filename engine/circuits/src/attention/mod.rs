@@ -17,19 +17,17 @@
 //! the channel rows zero, so that every window around a row of the lower half meets all keys of its own half of the block
 //! and otherwise zeros. Neither takes a mask, or a level.
 //!
-//! One new token that meets a cache has a layout of its own, [`CacheLayout`].
+//! One new token that meets a cache has a layout of its own, [`CacheLayout`](crate::CacheLayout).
 //!
 //! The products of this module are the plain slot-wise ones. Their interface, tensors of scores described by
 //! [`ScoreBlock`]s, is what a batched matrix product would fill as well.
 
-mod decode;
 mod heads;
 mod placement;
 mod schedule;
 mod scores;
 mod weighted_values;
 
-pub use decode::{CacheLayout, KeyValueCache, ScorePlace};
 pub use heads::{HeadEntry, HeadLayout};
 pub use placement::{Movable, RotaryAngles};
 pub use schedule::{KeySchedule, KeyStep};

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use num_complex::Complex64;
 use rayon::prelude::*;
 
-use super::{Clear, ClearCoefficients, ClearLanes, ClearSlots, evaluator::UNIT_TOLERANCE, refuse};
+use super::{Clear, ClearCoefficients, ClearLanes, ClearSlots, UNIT_TOLERANCE, refuse};
 use crate::{CkksError, LaneProducts, Level, Packing, SlotArithmetic};
 
 /// The lanes of an element of `Z[Y]/(Y^k + 1)`, `k = 2 lanes`: its values at `exp(i pi 5^l / k)`.
@@ -111,7 +111,8 @@ impl LaneProducts for Clear {
                 };
                 let rows: Vec<Vec<_>> = (0..rows).map(|row| (0..lanes).map(|l| lane(row, l)).collect()).collect();
                 let mut integers = self.of_rows(&rows, &transform, unit);
-                self.disturb(self.noise.slots_to_lanes, integers.iter_mut());
+                let relative = self.noise.slots_to_lanes_relative / (2.0 * lanes as f64).sqrt();
+                self.disturb(self.noise.slots_to_lanes.hypot(unit * relative), integers.iter_mut());
                 integers.iter_mut().for_each(|integer| *integer = integer.round());
                 ClearLanes { integers, unit, divided: false }
             };

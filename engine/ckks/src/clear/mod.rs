@@ -10,10 +10,14 @@
 //! lowered, which is one product with a constant and one rescaling; a linear or plain combination encodes its factors
 //! at the scale each term needs, so its terms are aligned for free.
 
+mod bootstrapping;
+mod client;
 mod cost;
 mod evaluator;
 mod lanes;
 mod noise;
+mod rows;
+mod slot_arithmetic;
 mod values;
 mod vectors;
 
@@ -25,6 +29,9 @@ pub use values::{ClearCoefficients, ClearLanes, ClearRows, ClearSlots, ClearVect
 
 use crate::{CircuitShape, CkksError, Level, OperationCounts};
 use noise::NoiseSource;
+
+/// Units agree if their ratio differs from 1 by no more than this.
+const UNIT_TOLERANCE: f64 = 1.0 / (1_u64 << 30) as f64;
 
 /// Evaluator and client over plain numbers.
 pub struct Clear {

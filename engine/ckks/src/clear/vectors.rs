@@ -3,7 +3,7 @@
 use fhe_ring::IntegerMatrix;
 use rayon::prelude::*;
 
-use super::{Clear, ClearCoefficients, ClearVector, evaluator::UNIT_TOLERANCE, refuse};
+use super::{Clear, ClearCoefficients, ClearVector, UNIT_TOLERANCE, refuse};
 use crate::CkksError;
 
 impl Clear {
@@ -80,7 +80,7 @@ impl Clear {
             counts.vector_joins += joined.len() as u64;
         });
         let finish = |mut integers: Vec<f64>| {
-            self.disturb(self.noise.vector_product, integers.iter_mut());
+            self.disturb(self.noise.vector_product * vector.block as f64, integers.iter_mut());
             integers.iter_mut().for_each(|integer| *integer = integer.round());
             self.coefficients(OPERATION, integers, vector.unit * scale)
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fhe_circuits::Functions;
-use fhe_ckks::NoiseModel;
+use fhe_ckks::{NoiseModel, Parameters};
 use fhe_model::calibration::Margins;
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions};
 use fhe_model::{PromptBlock, Site};
@@ -116,17 +116,7 @@ fn tied_embeddings_and_one_layer() {
 fn noise_of_the_expected_size_stays_below_the_quantisation() {
     let (_folder, weights) = random_model(1);
     let block = PromptBlock::new(&[random_tokens(16, 3), random_tokens(11, 4)], 32, weights.config()).unwrap();
-    let noise = NoiseModel {
-        half_bootstrap: 2_f64.powi(-20),
-        slots_to_coefficients: 64.0,
-        encryption: 16.0,
-        module_rows: 16.0,
-        pack_rows: 256.0,
-        slots_to_lanes: 64.0,
-        lane_product: 64.0,
-        vector_product: 256.0,
-        rescaling: 2_f64.powi(-27),
-    };
+    let noise = NoiseModel::of(&Parameters::named("n16-llama").unwrap(), 128);
     for products in [AttentionProducts::Slots, AttentionProducts::Lanes] {
         let ranges = ranges_of(&weights, &block, &margins_for(products));
         run(&weights, &ranges, &block, 1 << 12, noise, by_polynomials(products)).check_sites(QUANTISATION);

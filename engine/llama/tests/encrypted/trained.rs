@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fhe_ckks::NoiseModel;
+use fhe_ckks::{NoiseModel, Parameters};
 use fhe_model::calibration::{Corpus, ModelRanges, WindowPlan, calibrate};
 use fhe_model::encrypted::AttentionProducts;
 use fhe_model::float::agreement::compare;
@@ -53,17 +53,7 @@ fn agrees_with_the_float_model_over_lanes() {
 
 fn agrees(products: AttentionProducts, divergence: f64) {
     let Tiny { weights, ranges, block } = tiny(products);
-    let noise = NoiseModel {
-        half_bootstrap: 2_f64.powi(-20),
-        slots_to_coefficients: 64.0,
-        encryption: 16.0,
-        module_rows: 16.0,
-        pack_rows: 256.0,
-        slots_to_lanes: 64.0,
-        lane_product: 64.0,
-        vector_product: 256.0,
-        rescaling: 2_f64.powi(-27),
-    };
+    let noise = NoiseModel::of(&Parameters::named("n16-llama").unwrap(), 128);
     for noise in [NoiseModel::default(), noise] {
         let run = run(&weights, &ranges, &block, 1 << 16, noise, by_polynomials(products));
         println!("{:?}", run.counts);

@@ -1,0 +1,85 @@
+//! The cache of keys and values, and how it grows.
+
+use fhe_ckks::{Evaluator, Level, Rotation};
+
+use super::CacheLayout;
+use crate::error::{Result, refuse};
+
+/// Keys and values of the tokens so far, from which no server learns more than their number.
+#[derive(Clone, Debug)]
+pub struct KeyValueCache<S> {
+    pub(super) keys: Vec<S>,
+    pub(super) values: Vec<S>,
+    pub(super) length: usize,
+}
+
+impl<S> Default for KeyValueCache<S> {
+    fn default() -> Self {
+        Self { keys: Vec::new(), values: Vec::new(), length: 0 }
+    }
+}
+
+impl<S> KeyValueCache<S> {
+    /// Number of tokens.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Number of ciphertexts of keys, and of values.
+    pub fn ciphertexts(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+impl CacheLayout {
+    /// Adds a token to the cache: its keys and values in token 0, zero elsewhere. No level; a rotation of each for every bit of the token's
+    /// place.
+    ///
+    /// # Errors
+    /// If keys or values are at a lower level than those before; those of the evaluator.
+    pub fn append<E: Evaluator>(
+        &self,
+        e: &E,
+        cache: &mut KeyValueCache<E::Slots>,
+        keys: &E::Slots,
+        values: &E::Slots,
+    ) -> Result<()> {
+        let token = cache.length % self.tokens;
+        let moved = [
+            self.appended(e, "keys", cache.keys.last(), keys, token)?,
+            self.appended(e, "values", cache.values.last(), values, token)?,
+        ];
+        for (known, new) in [&mut cache.keys, &mut cache.values].into_iter().zip(moved) {
+            match known.last_mut() {
+                Some(last) if token > 0 => *last = new,
+                _ => known.push(new),
+            }
+        }
+        cache.length += 1;
+        Ok(())
+    }
+
+    /// What the ciphertext of a new token becomes: moved to its token, at the level of the last ciphertext, and added to it unless it
+    /// begins another one.
+    fn appended<E: Evaluator>(
+        &self,
+        e: &E,
+        operand: &'static str,
+        last: Option<&E::Slots>,
+        new: &E::Slots,
+        token: usize,
+    ) -> Result<E::Slots> {
+        let mut moved = new.clone();
+        for bit in (0..self.tokens.trailing_zeros()).filter(|bit| token >> bit & 1 == 1) {
+            moved = e.rotate(&moved, Rotation(-(1 << bit)))?;
+        }
+        let Some(last) = last else { return Ok(moved) };
+        let (Level(found), Level(required)) = (e.level(&moved), e.level(last));
+        if found < required {
+            let (found, required) = (format!("at level {found}"), format!("at {required} or above"));
+            return Err(refuse("append", operand, found, required, "give new tokens as many levels as the cache has"));
+        }
+        let moved = e.lower(&moved, Level(required))?;
+        Ok(if token == 0 { moved } else { e.add(last, &moved)? })
+    }
+}

@@ -1,0 +1,150 @@
+//! Scores of one token's queries with the cache, and its values weighted.
+
+use fhe_ckks::{Evaluator, Rotation};
+
+use super::field::Field;
+use super::{CacheLayout, KeyValueCache};
+use crate::attention::ScoreMap;
+use crate::error::{Result, refuse};
+
+impl CacheLayout {
+    /// `scale * (q . k) - centre` for every query head and cached token, zero elsewhere: [`CacheLayout::score_ciphertexts`] of them.
+    /// Consumes [`CacheLayout::QUERY_LEVELS`] levels of the queries, whose keys are best one level below.
+    ///
+    /// For every member of a group one selection and `log2 tokens` rotations; for every member and ciphertext of keys one product and `log2` rotations
+    /// of the rows in use; and as many rotations as the other bits of a row once for all of them.
+    ///
+    /// # Errors
+    /// If the cache is empty or the map has not a centre for every head; those of the evaluator.
+    pub fn scores<E: Evaluator>(
+        &self,
+        e: &E,
+        queries: &E::Slots,
+        cache: &KeyValueCache<E::Slots>,
+        map: &ScoreMap,
+    ) -> Result<Vec<E::Slots>> {
+        const OPERATION: &str = "scores";
+        if cache.length == 0 {
+            return Err(refuse(OPERATION, "the cache", "empty", "one token or more", "append the query's own token"));
+        }
+        if map.centres.len() != self.heads {
+            let remedy = "calibrate this model";
+            return Err(refuse(OPERATION, "centres", map.centres.len(), self.heads, remedy));
+        }
+        let used = self.used_rows(cache.length);
+        // By rows: member, then ciphertext of keys.
+        let mut rows = Vec::with_capacity(self.group() * cache.keys.len());
+        for member in 0..self.group() {
+            let selected = e.plain_combination(&[(queries, &self.token_mask(member))])?;
+            let spread = self.token_field().spread(e, selected, member)?;
+            for (number, keys) in cache.keys.iter().enumerate() {
+                let row = number * self.group_rows() + member;
+                let product = e.multiply(&spread, keys)?;
+                rows.push((row, self.rows(used).sum(e, product, row % used)?));
+            }
+        }
+        let ciphertext = |number: usize| {
+            let own = rows.iter().filter(|(row, _)| row / self.channel_rows == number);
+            let scales = self.score_plain(cache.length, number, |_| map.scale);
+            let masks: Vec<_> = own.map(|(row, x)| (x, self.row_of_blocks(&scales, row % used, used))).collect();
+            let terms: Vec<_> = masks.iter().map(|(x, mask)| (*x, mask.as_slice())).collect();
+            let scores = self.sum_rows(e, e.plain_combination(&terms)?, used, self.channel_rows)?;
+            Ok(e.add_plain(&scores, &self.score_plain(cache.length, number, |head| -map.centres[head]))?)
+        };
+        (0..self.score_ciphertexts(cache.length)).map(ciphertext).collect()
+    }
+
+    /// The sum over so many cached tokens of each head, in the places of all of its scores: over entries in the places of the scores, which
+    /// must be zero elsewhere. One level.
+    ///
+    /// # Errors
+    /// If there is no ciphertext; those of the evaluator.
+    pub fn sum_over_keys<E: Evaluator>(&self, e: &E, scores: &[E::Slots], length: usize) -> Result<E::Slots> {
+        let Some((first, others)) = scores.split_first() else {
+            let remedy = "append the query's own token";
+            return Err(refuse("sum_over_keys", "ciphertexts", "none", "at least one", remedy));
+        };
+        let mut sum = first.clone();
+        for other in others {
+            sum = e.add(&sum, other)?;
+        }
+        let sum = self.sum_rows(e, sum, self.group_rows(), self.used_rows(length))?;
+        let sum = self.token_field().sum(e, sum, 0)?;
+        self.token_field().spread(e, e.plain_combination(&[(&sum, &self.token_mask(0))])?, 0)
+    }
+
+    /// The sum over cached tokens of probability times value, in the places of the queries; zero elsewhere. Probabilities lie in the places of
+    /// the scores and are zero elsewhere. Consumes [`CacheLayout::PROBABILITY_LEVELS`] levels of the probabilities, whose values
+    /// are best one level below.
+    ///
+    /// For every member of a group and ciphertext of values one selection, one product and `log2` rotations of the rows in use; for every member
+    /// `log2 tokens` rotations.
+    ///
+    /// # Errors
+    /// If there are more or fewer ciphertexts of probabilities than of scores; those of the evaluator.
+    pub fn weighted_values<E: Evaluator>(
+        &self,
+        e: &E,
+        probabilities: &[E::Slots],
+        cache: &KeyValueCache<E::Slots>,
+    ) -> Result<E::Slots> {
+        const OPERATION: &str = "weighted_values";
+        let required = self.score_ciphertexts(cache.length);
+        if probabilities.len() != required || required == 0 {
+            let required = format!("{required}, and at least one");
+            let remedy = "use the layout of the scores with this cache";
+            return Err(refuse(OPERATION, "ciphertexts of probabilities", probabilities.len(), required, remedy));
+        }
+        let used = self.used_rows(cache.length);
+        let ones = vec![1.0; self.slots];
+        let mut outputs = Vec::with_capacity(self.group());
+        for member in 0..self.group() {
+            let mut sum: Option<E::Slots> = None;
+            for (number, values) in cache.values.iter().enumerate() {
+                let row = number * self.group_rows() + member;
+                let mask = self.row_of_blocks(&ones, row % used, used);
+                let selected = e.plain_combination(&[(&probabilities[row / self.channel_rows], &mask)])?;
+                let product = e.multiply(&self.rows(used).spread(e, selected, row % used)?, values)?;
+                sum = Some(match sum {
+                    None => product,
+                    Some(sum) => e.add(&sum, &product)?,
+                });
+            }
+            let sum = sum.ok_or_else(|| refuse(OPERATION, "the cache", "empty", "one token or more", "append one"))?;
+            outputs.push((self.token_field().sum(e, sum, member)?, self.token_mask(member)));
+        }
+        let terms: Vec<_> = outputs.iter().map(|(x, mask)| (x, mask.as_slice())).collect();
+        Ok(e.plain_combination(&terms)?)
+    }
+
+    /// The sum over every `step`-th row, up to `period` rows, in every row of what repeats after `period` rows; all rows are a period.
+    fn sum_rows<E: Evaluator>(&self, e: &E, mut x: E::Slots, step: usize, period: usize) -> Result<E::Slots> {
+        let mut rows = step;
+        while rows < period {
+            x = e.add(&x, &e.rotate(&x, Rotation((rows * self.row()) as i64))?)?;
+            rows *= 2;
+        }
+        Ok(x)
+    }
+
+    /// The tokens of a row.
+    fn token_field(&self) -> Field {
+        Field { stride: 1, length: self.tokens }
+    }
+
+    /// Rows of a block of so many.
+    fn rows(&self, used: usize) -> Field {
+        Field { stride: self.row(), length: used }
+    }
+
+    /// One in a token of every row.
+    fn token_mask(&self, token: usize) -> Vec<f64> {
+        (0..self.slots).map(|slot| f64::from(u8::from(slot % self.tokens == token))).collect()
+    }
+
+    /// The same row of every block of `used` rows of a plaintext, zero elsewhere.
+    fn row_of_blocks(&self, plain: &[f64], row: usize, used: usize) -> Vec<f64> {
+        let kept = |(slot, &value): (usize, &f64)| if slot / self.row() % used == row { value } else { 0.0 };
+        plain.iter().enumerate().map(kept).collect()
+    }
+}
