@@ -37,6 +37,10 @@ pub struct DeviceProfile {
     pub memory_bandwidth: f64,
 }
 
+/// Multiprocessors and clock of the GPU whose times all GPUs are derived from.
+const H100_MULTIPROCESSORS: f64 = 132.0;
+const H100_GIGAHERTZ: f64 = 1.98;
+
 /// Words of the limb and butterflies of the transform in whose times the constants are given: N = 2^16.
 const LIMB: f64 = 65536.0;
 const LIMB_BUTTERFLIES: f64 = LIMB / 2.0 * 16.0;
@@ -78,8 +82,48 @@ impl DeviceProfile {
         memory_bandwidth: 28.8e9,
     };
 
+    /// An NVIDIA H100 of 80 GB (SXM): transforms, base conversions and gadget products by the times of these kernels at full width, bandwidth
+    /// by its copy, as `kernels/MEASURED.md` has them. A half bootstrap of `n16-llama` is then predicted 21 ms and took 22. Kernels of
+    /// matrix products have not been timed there: 4 and 6 multiply-adds of 32 bits a MAC, 64 a cycle and multiprocessor.
+    pub const H100: Self = Self::gpu("h100", H100_MULTIPROCESSORS, H100_GIGAHERTZ, 3_350.0);
+
+    /// An NVIDIA RTX 4090: the H100's times by multiprocessors and boost clock, its share of the peak bandwidth (data sheet: 128, 2.52 GHz,
+    /// 1,008 GB/s). Not measured.
+    pub const RTX_4090: Self = Self::gpu("rtx-4090", 128.0, 2.52, 1_008.0);
+
+    /// An NVIDIA RTX PRO 6000 Blackwell, likewise (data sheet: 188, 2.6 GHz, 1,792 GB/s). Not measured.
+    pub const RTX_PRO_6000: Self = Self::gpu("rtx-pro-6000", 188.0, 2.6, 1_792.0);
+
+    /// An NVIDIA B200, likewise (data sheet: 148, 1.965 GHz, 8,000 GB/s). Not measured.
+    pub const B200: Self = Self::gpu("b200", 148.0, 1.965, 8_000.0);
+
     /// Every named device.
-    pub const ALL: [Self; 2] = [Self::ZEN4_1_THREAD, Self::ZEN4_2_THREADS];
+    pub const ALL: [Self; 6] =
+        [Self::ZEN4_1_THREAD, Self::ZEN4_2_THREADS, Self::H100, Self::RTX_4090, Self::RTX_PRO_6000, Self::B200];
+
+    /// A GPU with the H100's kernels, from its multiprocessors, their clock in GHz and the peak bandwidth in GB/s.
+    const fn gpu(name: &'static str, multiprocessors: f64, gigahertz: f64, peak: f64) -> Self {
+        let of_h100 = H100_MULTIPROCESSORS * H100_GIGAHERTZ / (multiprocessors * gigahertz);
+        let multiply_add = 1e-9 / (64.0 * multiprocessors * gigahertz);
+        Self {
+            name,
+            threads: 1,
+            butterfly: 2.9e-12 * of_h100,
+            base_conversion_mac: 1.4e-12 * of_h100,
+            gadget_mac: 3.5e-12 * of_h100,
+            // Memory hides the arithmetic of what goes word by word.
+            product_mac: 0.0,
+            elementwise_word: 0.0,
+            copied_word: 0.0,
+            integer_mac: 4.0 * multiply_add,
+            lane_mac: 6.0 * multiply_add,
+            structured_mac: 6.0 * multiply_add,
+            // The host encodes, on sixteen cores.
+            encoded_byte: 1.9e-9 / 16.0,
+            // The H100's copy reaches nine tenths of its peak.
+            memory_bandwidth: 0.9e9 * peak,
+        }
+    }
 
     /// The device of that name, if there is one.
     pub fn named(name: &str) -> Option<Self> {
