@@ -9,8 +9,8 @@
 //!   ePrint 2025/1957); [`attention`]: the same slot by slot, for small blocks and for the query of a single token;
 //! * [`public_attention`]: products of encrypted queries with many public keys and values;
 //! * [`sparse_map`]: moving what one circuit leaves to where the next one wants it, by rotations;
-//! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`]; [`score_layout`] is what SoftMax
-//!   asks of the place of scores;
+//! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`] and, where few values leave slots
+//!   idle, of [`slim`]; [`score_layout`] is what SoftMax asks of the place of scores;
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
 //!
 //! [`layout`] says where the entries of a tensor lie: channels in rows, tokens inside a row, half of the tokens in each half of
@@ -37,6 +37,7 @@ pub mod public_attention;
 pub mod rms_norm;
 pub mod score_layout;
 pub mod silu;
+pub mod slim;
 pub mod softmax;
 pub mod sparse_map;
 pub mod vector_product;
@@ -54,6 +55,7 @@ pub use public_attention::{KeyRows, PublicCache, PublicLayout, PublicProducts, S
 pub use rms_norm::RmsNorm;
 pub use score_layout::{ScoreContract, ScoreLayout};
 pub use silu::GatedSilu;
+pub use slim::{Blocks, Folded, SlimApproximation};
 pub use softmax::{Softmax, SoftmaxVariant, SoftmaxWindows};
 pub use sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
 pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, split_vector};
