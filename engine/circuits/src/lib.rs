@@ -45,7 +45,7 @@ mod window;
 
 pub use approximation::{Accuracy, Functions};
 pub use attention::{CacheLayout, KeyValueCache, LivePair, RotaryAngles, ScoreMap, SlotAttention};
-pub use crossing::Distortion;
+pub use crossing::{Distortion, Passage};
 pub use error::{CircuitError, Result};
 pub use interval::Interval;
 pub use lane_attention::{LaneAttention, LaneLayout, LaneScores};
@@ -56,6 +56,6 @@ pub use rms_norm::RmsNorm;
 pub use score_layout::{ScoreContract, ScoreLayout};
 pub use silu::GatedSilu;
 pub use slim::{Blocks, Folded, SlimApproximation};
-pub use softmax::{Softmax, SoftmaxVariant, SoftmaxWindows};
+pub use softmax::{Softmax, SoftmaxArgument, SoftmaxPolynomial, SoftmaxVariant, SoftmaxWindows};
 pub use sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
 pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, split_vector};

@@ -4,7 +4,7 @@ mod support;
 
 use fhe_circuits::crossing::{climb_corrected, descend};
 use fhe_circuits::{
-    Layout, RotaryAngles, RowModule, ScoreContract, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows,
+    Layout, Passage, RotaryAngles, RowModule, ScoreContract, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows,
 };
 use fhe_ckks::{Client, Level, SlotArithmetic};
 use proptest::prelude::*;
@@ -174,10 +174,7 @@ fn check(case: &Case, seed: u64) {
     let output_levels = SlotAttention::PROBABILITY_LEVELS;
     let crossed = descend(&e, &scores, shape.full_scale).unwrap();
     let climbed = fhe_circuits::crossing::climb(&e, &crossed, softmax.score_levels()).unwrap();
-    let mut crossing = |denominators: Vec<_>, levels: usize| {
-        let coefficients = descend(&e, &denominators, shape.full_scale)?;
-        fhe_circuits::crossing::climb(&e, &coefficients, levels)
-    };
+    let mut crossing = |sums: Vec<_>, passage: Passage| passage.cross(&e, &sums);
     let probabilities = softmax.apply(&e, &attention, &climbed, &mut crossing).unwrap();
     assert!(
         probabilities.iter().all(|p| e.level(p) == Level(floor.0 + output_levels)),
@@ -217,15 +214,20 @@ fn more_rounds_of_renormalisation_carry_wider_denominators() {
         let windows = windows(2, 6.0, (0.5 / ratio, 0.5));
         Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6, ScoreContract::SLOTS)
     };
-    let cost = |ratio: f64| new(ratio).map(|softmax| (softmax.inverse().levels(), softmax.rounds())).unwrap();
+    let cost = |ratio: f64| {
+        let softmax = new(ratio).unwrap();
+        let division = softmax.exp_inverse().unwrap();
+        (division.inverse().levels(), division.rounds())
+    };
     let [narrow, middle, wide] = [2.0, 100.0, 3000.0].map(cost);
     assert!(narrow.0 + narrow.1 <= middle.0 + middle.1 && middle.0 + middle.1 < wide.0 + wide.1);
     assert!(narrow.1 >= 1, "renormalisation removes the noise of the denominators' bootstrap");
     for ratio in [2.0, 100.0, 3000.0] {
         let softmax = new(ratio).unwrap();
-        assert!(softmax.inverse().error().powi(1 << softmax.rounds()) <= 1e-6);
-        assert_eq!(softmax.score_levels(), softmax.exponential().levels() + 4 + softmax.rounds());
-        assert_eq!(softmax.denominator_levels(), softmax.inverse().levels() + 3 + softmax.rounds());
+        let division = softmax.exp_inverse().unwrap();
+        assert!(division.inverse().error().powi(1 << division.rounds()) <= 1e-6);
+        assert_eq!(softmax.score_levels(), division.exponential().levels() + 4 + division.rounds());
+        assert_eq!(softmax.crossing_levels(), division.inverse().levels() + 3 + division.rounds());
     }
     assert!(matches!(new(1e7), Err(fhe_circuits::CircuitError::Approximation { .. })));
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fhe_circuits::crossing::{SINE_LEVELS, climb, climb_corrected, correct, descend};
 use fhe_circuits::lane_attention::LanePair;
 use fhe_circuits::{
-    Interval, LaneAttention, LaneScores, Layout, LivePair, RotaryAngles, ScoreContract, ScoreLayout, Softmax,
+    Interval, LaneAttention, LaneScores, Layout, LivePair, Passage, RotaryAngles, ScoreContract, ScoreLayout, Softmax,
     SoftmaxVariant, SoftmaxWindows,
 };
 use fhe_ckks::{CircuitShape, Client, LaneProducts, SlotArithmetic};
@@ -244,7 +244,7 @@ impl SoftmaxCase {
         // A lane is a sum of twice as many coefficients.
         let factor = 0.5 / lanes as f64;
         let opened = scores.attention().open_scores(e, &correct(e, &raised).unwrap(), factor).unwrap();
-        let mut crossing = |sums: Vec<E::Slots>, levels: usize| climb(e, &descend(e, &sums, shape.full_scale)?, levels);
+        let mut crossing = |sums: Vec<E::Slots>, passage: Passage| passage.cross(e, &sums);
         let probabilities = softmax.apply(e, &scores, &opened, &mut crossing).unwrap();
         let floor = shape.slots_to_coefficients_levels + ScoreContract::LANES.output_levels;
         assert!(probabilities.iter().all(|p| e.level(p).0 == floor), "SoftMax consumes what it states");

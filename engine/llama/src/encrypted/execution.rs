@@ -1,6 +1,6 @@
 //! The operations of a turn with their phase and their place in the model.
 
-use fhe_circuits::{CircuitError, ScoreLayout, Softmax, crossing};
+use fhe_circuits::{CircuitError, Passage, ScoreLayout, Softmax, crossing};
 use fhe_ckks::Evaluator;
 
 use super::harness::{Harness, Phase, Reading, Sight};
@@ -61,19 +61,18 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         self.work(Phase::NonLinear, location, |e| crossing::correct(e, &distorted))
     }
 
-    /// Slot ciphertexts in [-1, 1] through coefficients and a half bootstrap; distorted. The coefficients are shown on the
-    /// way.
+    /// Slot ciphertexts through coefficients and a half bootstrap; distorted. The coefficients are shown on the way.
     pub(super) fn cross(
         &mut self,
         location: Location,
         slots: &[E::Slots],
-        levels: usize,
+        passage: Passage,
         reading: Reading<'_>,
     ) -> Result<Vec<E::Slots>, CircuitError> {
         self.harness.phase(Phase::Bootstrapping);
-        let coefficients = crossing::descend(self.e, slots, self.e.shape().full_scale)?;
+        let coefficients = passage.descend(self.e, slots)?;
         self.observe(location, &coefficients, reading);
-        crossing::climb(self.e, &coefficients, levels)
+        passage.climb(self.e, &coefficients)
     }
 
     /// SoftMax of scores in slots, the denominators crossing on the way.
@@ -86,8 +85,8 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
     ) -> Result<Vec<E::Slots>> {
         self.harness.phase(Phase::NonLinear);
         let e = self.e;
-        let mut crossing = |sums: Vec<E::Slots>, levels: usize| {
-            let crossed = self.cross(location, &sums, levels, denominators);
+        let mut crossing = |sums: Vec<E::Slots>, passage: Passage| {
+            let crossed = self.cross(location, &sums, passage, denominators);
             self.harness.phase(Phase::NonLinear);
             crossed
         };

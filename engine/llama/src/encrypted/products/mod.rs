@@ -136,6 +136,6 @@ fn prepare_softmax(
         .at(at(Site::Score))?;
     preparation.check_levels(at(Site::Query), operand_levels + SINE_LEVELS)?;
     preparation.check_levels(at(Site::Score), softmax.score_levels())?;
-    preparation.check_levels(at(Site::LogDenominator), softmax.denominator_levels())?;
+    preparation.check_levels(at(Site::LogDenominator), softmax.crossing_levels())?;
     Ok(softmax)
 }

@@ -1,6 +1,6 @@
 //! Products slot by slot.
 
-use fhe_circuits::{Layout, RotaryAngles, ScoreContract, SlotAttention, Softmax};
+use fhe_circuits::{Layout, Passage, RotaryAngles, ScoreContract, SlotAttention, Softmax};
 use fhe_ckks::{LaneProducts, Level};
 
 use super::{Operands, prepare_softmax};
@@ -77,7 +77,8 @@ impl ProductsInSlots {
         drop((queries, keys));
 
         let reading = Reading::Scores(&self.attention, &self.softmax);
-        let scores = run.cross(at(Site::Score), &scores, self.softmax.score_levels(), reading).at(at(Site::Score))?;
+        let passage = Passage::dense(self.softmax.score_levels());
+        let scores = run.cross(at(Site::Score), &scores, passage, reading).at(at(Site::Score))?;
         let probabilities = run.probabilities(
             at(Site::LogDenominator),
             (&self.softmax, &self.attention),
