@@ -5,9 +5,11 @@
 //! What is common to the keys of a query, a sum over them, leaves the slots and returns through a half bootstrap of its own, a [`Passage`].
 
 mod exp_inverse;
+mod normalize_and_square;
 mod windows;
 
 pub use exp_inverse::ExpInverse;
+pub use normalize_and_square::{NormalizeAndSquare, Round};
 pub use windows::SoftmaxWindows;
 
 use fhe_ckks::{CircuitShape, Evaluator};
@@ -26,6 +28,11 @@ pub enum SoftmaxVariant {
     /// One exponential, one reciprocal of the denominators after a half bootstrap of their own.
     #[default]
     ExpInverse,
+    /// The exponential of a fraction of the scores, normalised and squared in rounds, each with a half bootstrap of its sums.
+    NormalizeAndSquare {
+        /// Number of rounds: three, or two where the scores span little.
+        rounds: usize,
+    },
 }
 
 /// A SoftMax, ready to be evaluated.
@@ -41,6 +48,7 @@ pub struct Softmax {
 #[derive(Clone, Debug)]
 enum Division {
     ExpInverse(ExpInverse),
+    NormalizeAndSquare(NormalizeAndSquare),
 }
 
 /// What a polynomial of SoftMax is a function of.
@@ -50,6 +58,11 @@ pub enum SoftmaxArgument {
     Score,
     /// Sums of exponentials.
     Denominator,
+    /// Sums of squares.
+    SumOfSquares {
+        /// Of this round, counted from zero.
+        round: usize,
+    },
 }
 
 /// A polynomial of a SoftMax.
@@ -77,19 +90,23 @@ impl Softmax {
     ///
     /// # Errors
     /// If a window is empty or a polynomial does not follow its function.
-    pub fn new(
+    pub fn new<L: ScoreLayout>(
         variant: SoftmaxVariant,
         windows: &SoftmaxWindows,
         head_dim: usize,
         shape: &CircuitShape,
         accuracy: impl Into<Accuracy>,
-        contract: ScoreContract,
+        layout: &L,
     ) -> Result<Self> {
-        let accuracy = accuracy.into();
+        let (accuracy, contract) = (accuracy.into(), L::CONTRACT);
         let (windows, division) = match variant {
             SoftmaxVariant::ExpInverse => {
                 let (windows, division) = ExpInverse::new(windows, shape, accuracy, contract)?;
                 (windows, Division::ExpInverse(division))
+            }
+            SoftmaxVariant::NormalizeAndSquare { rounds } => {
+                let (windows, division) = NormalizeAndSquare::new(rounds, windows, shape, accuracy, layout)?;
+                (windows, Division::NormalizeAndSquare(division))
             }
         };
         let SoftmaxWindows { centres, half_width, .. } = windows;
@@ -110,13 +127,24 @@ impl Softmax {
     pub fn polynomials(&self) -> Vec<SoftmaxPolynomial> {
         match &self.division {
             Division::ExpInverse(division) => division.polynomials(),
+            Division::NormalizeAndSquare(division) => division.polynomials(),
         }
     }
 
     /// The division of [`SoftmaxVariant::ExpInverse`], if this is one.
     pub fn exp_inverse(&self) -> Option<&ExpInverse> {
-        let Division::ExpInverse(division) = &self.division;
-        Some(division)
+        match &self.division {
+            Division::ExpInverse(division) => Some(division),
+            Division::NormalizeAndSquare(_) => None,
+        }
+    }
+
+    /// That of [`SoftmaxVariant::NormalizeAndSquare`], if this is one.
+    pub fn normalize_and_square(&self) -> Option<&NormalizeAndSquare> {
+        match &self.division {
+            Division::ExpInverse(_) => None,
+            Division::NormalizeAndSquare(division) => Some(division),
+        }
     }
 
     /// Levels from the half bootstrap of the scores to the end of what follows SoftMax.
@@ -124,6 +152,7 @@ impl Softmax {
         self.contract.opening_levels
             + match &self.division {
                 Division::ExpInverse(division) => division.score_levels(),
+                Division::NormalizeAndSquare(division) => division.score_levels(),
             }
     }
 
@@ -131,6 +160,7 @@ impl Softmax {
     pub fn crossing_levels(&self) -> usize {
         match &self.division {
             Division::ExpInverse(division) => division.denominator_levels(),
+            Division::NormalizeAndSquare(division) => division.crossing_levels(),
         }
     }
 
@@ -145,6 +175,7 @@ impl Softmax {
         let shift = self.centres[head] + self.half_width;
         match &self.division {
             Division::ExpInverse(division) => division.log_denominator(normalised) + shift,
+            Division::NormalizeAndSquare(_) => f64::NAN,
         }
     }
 
@@ -171,6 +202,7 @@ impl Softmax {
         }
         match &self.division {
             Division::ExpInverse(division) => division.apply(e, layout, scores, crossing),
+            Division::NormalizeAndSquare(division) => division.apply(e, layout, scores, crossing),
         }
     }
 }

@@ -16,6 +16,9 @@ pub struct SoftmaxWindows {
     pub half_width: f64,
     /// The sum over live keys of `exp(score - centre - half_width)`, over all heads.
     pub denominator: Interval,
+    /// For [`SoftmaxVariant::NormalizeAndSquare`](super::SoftmaxVariant::NormalizeAndSquare), the sum over live keys of `exp((score - centre -
+    /// half_width) / 2^(rounds - 1))`, over all heads: that of its first squares. Without it the window follows from the denominators.
+    pub first_sum: Option<Interval>,
 }
 
 impl SoftmaxWindows {
@@ -25,7 +28,7 @@ impl SoftmaxWindows {
     /// never occur. `whole` windows are for scores that no denominator contains.
     pub(super) fn tightened(&self, whole: bool) -> Result<Self> {
         const OPERATION: &str = "Softmax::new";
-        let Self { centres, half_width, denominator } = self;
+        let Self { centres, half_width, denominator, first_sum } = self;
         if !(half_width.is_finite() && *half_width > 0.0 && centres.iter().all(|centre| centre.is_finite())) {
             let found = format!("half width {half_width} around {centres:?}");
             return Err(refuse(OPERATION, "scores", found, "a positive half width", "calibrate the model"));
@@ -45,12 +48,38 @@ impl SoftmaxWindows {
             centres: centres.iter().map(|centre| centre + shift).collect(),
             half_width: (high - low) / 2.0,
             denominator: Interval::new(wide.low * rescaled, wide.high * rescaled),
+            first_sum: *first_sum,
         })
+    }
+
+    /// The window of the first sum of squares after so many rounds, of at most `keys` exponentials relative to the upper end of the
+    /// tightened scores. With `p = 2^(rounds - 1)`, terms `x^(1/p)` of a sum `D` of up to `keys` terms `x` sum to at least `D^(1/p)`, and to at most
+    /// `keys (D / keys)^(1/p)` since the root is concave.
+    pub(super) fn first_sum(&self, rounds: usize, keys: f64, whole: bool) -> Result<Interval> {
+        let tight = self.tightened(whole)?;
+        let fraction = 1.0 / f64::from(1_u32 << (rounds - 1));
+        let Interval { low, high } = tight.denominator;
+        // No exponential exceeds 1.
+        let most = keys.min(keys.powf(1.0 - fraction) * high.powf(fraction));
+        let window = match self.first_sum {
+            None => Interval::new(low.powf(fraction), most),
+            Some(window) => {
+                // The upper end of the tightened scores lies lower.
+                let rescaled = (2.0 * (self.half_width - tight.half_width) * fraction).exp();
+                Interval::new(window.low * rescaled, (window.high * rescaled).min(keys))
+            }
+        };
+        if !(window.low > 0.0 && window.low <= window.high && window.high.is_finite()) {
+            let remedy = "calibrate the model";
+            return Err(refuse("Softmax::new", "first sum of squares", window, "a positive window", remedy));
+        }
+        Ok(slack(window))
     }
 }
 
 /// A window that noise at its ends does not leave.
 pub(super) fn slack(window: Interval) -> Interval {
-    let wide = window.widened_to_relative(SLACK);
+    // Widening about the centre would lose a lower end far below it.
+    let wide = if window.half_width() < SLACK * window.centre() { window.widened_to_relative(SLACK) } else { window };
     Interval::new(wide.low * (1.0 - SLACK), wide.high * (1.0 + SLACK))
 }

@@ -68,7 +68,7 @@ impl AttentionLayer {
         let of_softmax = self.products.softmax().polynomials().into_iter().map(|polynomial| {
             let site = match polynomial.argument {
                 SoftmaxArgument::Score => Site::Score,
-                SoftmaxArgument::Denominator => Site::LogDenominator,
+                SoftmaxArgument::Denominator | SoftmaxArgument::SumOfSquares { .. } => Site::LogDenominator,
             };
             Polynomial { location: site.in_layer(self.layer), degree: polynomial.degree, error: polynomial.error }
         });

@@ -61,21 +61,24 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         self.work(Phase::NonLinear, location, |e| crossing::correct(e, &distorted))
     }
 
-    /// Slot ciphertexts through coefficients and a half bootstrap; distorted. The coefficients are shown on the way.
+    /// Slot ciphertexts through coefficients and a half bootstrap; distorted. The coefficients are shown on the way if they are
+    /// something to look at.
     pub(super) fn cross(
         &mut self,
         location: Location,
         slots: &[E::Slots],
         passage: Passage,
-        reading: Reading<'_>,
+        reading: Option<Reading<'_>>,
     ) -> Result<Vec<E::Slots>, CircuitError> {
         self.harness.phase(Phase::Bootstrapping);
         let coefficients = passage.descend(self.e, slots)?;
-        self.observe(location, &coefficients, reading);
+        if let Some(reading) = reading {
+            self.observe(location, &coefficients, reading);
+        }
         passage.climb(self.e, &coefficients)
     }
 
-    /// SoftMax of scores in slots, the denominators crossing on the way.
+    /// SoftMax of scores in slots, sums over keys crossing on the way; denominators are shown.
     pub(super) fn probabilities<L: ScoreLayout>(
         &mut self,
         location: Location,
@@ -85,6 +88,7 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
     ) -> Result<Vec<E::Slots>> {
         self.harness.phase(Phase::NonLinear);
         let e = self.e;
+        let denominators = softmax.exp_inverse().map(|_| denominators);
         let mut crossing = |sums: Vec<E::Slots>, passage: Passage| {
             let crossed = self.cross(location, &sums, passage, denominators);
             self.harness.phase(Phase::NonLinear);
