@@ -13,7 +13,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion};
 use fhe_circuits::approximation::{Approximation, Criterion as ErrorCriterion, Target};
 use fhe_circuits::{Blocks, SlimApproximation};
-use fhe_ckks::{CkksServer, Evaluator, Level, Parameters, SlotArithmetic};
+use fhe_ckks::{CkksServer, Level, Parameters, SlotArithmetic};
 use fhe_ring::{Backend, Counts, DeviceProfile};
 use support::{Instance, uniform};
 

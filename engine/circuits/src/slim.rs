@@ -126,7 +126,7 @@ impl SlimApproximation {
     ) -> Result<Self> {
         let mut best: Option<Self> = None;
         let mut refusal = None;
-        for degree in DEGREES.into_iter().filter(|degree| degree.ilog2() as usize + 1 <= most_levels) {
+        for degree in DEGREES.into_iter().filter(|degree| (degree.ilog2() as usize) < most_levels) {
             let usual = (degree / USUAL_LEAF).ilog2().max(2) as usize;
             let folds = usual.min(blocks.most_folds()).min((degree / LEAST_LEAF_DEGREE).ilog2() as usize);
             if folds == 0 {

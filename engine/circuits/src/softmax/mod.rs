@@ -47,7 +47,7 @@ pub struct Softmax {
 
 #[derive(Clone, Debug)]
 enum Division {
-    ExpInverse(ExpInverse),
+    ExpInverse(Box<ExpInverse>),
     NormalizeAndSquare(NormalizeAndSquare),
 }
 
@@ -102,7 +102,7 @@ impl Softmax {
         let (windows, division) = match variant {
             SoftmaxVariant::ExpInverse => {
                 let (windows, division) = ExpInverse::new(windows, shape, accuracy, contract)?;
-                (windows, Division::ExpInverse(division))
+                (windows, Division::ExpInverse(Box::new(division)))
             }
             SoftmaxVariant::NormalizeAndSquare { rounds } => {
                 let (windows, division) = NormalizeAndSquare::new(rounds, windows, shape, accuracy, layout)?;

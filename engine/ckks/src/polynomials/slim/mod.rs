@@ -20,7 +20,7 @@ mod roots;
 mod split;
 
 use crate::CkksError;
-use crate::polynomials::chebyshev::{clenshaw, cosine_grid};
+use crate::polynomials::chebyshev::{clenshaw, cosine_grid, larger_or_nan};
 
 /// Smallest degree of a leaf.
 pub const LEAST_LEAF_DEGREE: usize = 4;
@@ -67,7 +67,7 @@ impl SlimPolynomial {
         }
         let largest = largest_value(coefficients);
         let leading = coefficients[degree] / largest;
-        if !(leading.abs() > NOISE) {
+        if leading.is_nan() || leading.abs() <= NOISE {
             let found = format!("{leading:.1e} of the largest value");
             return Err(refuse("leading coefficient", found, format!("above {NOISE:.0e}"), "fit a lower degree"));
         }
@@ -88,8 +88,8 @@ impl SlimPolynomial {
         let largest_constant = constants.iter().flatten().fold(0.0, |largest: f64, &m| largest.max(m));
         let slim = Self { degree, leaves: nodes, constants, negated: sign < 0.0, largest_constant };
         let wrong = cosine_grid(CHECKED).map(|y| (sign * slim.evaluate(y) - clenshaw(&normalised, y)).abs());
-        let wrong = wrong.fold(0.0, f64::max);
-        if largest_constant > LARGEST_CONSTANT || !(wrong <= RESIDUAL) {
+        let wrong = wrong.fold(0.0, larger_or_nan);
+        if largest_constant > LARGEST_CONSTANT || wrong.is_nan() || wrong > RESIDUAL {
             let found = format!("constants up to {largest_constant:.1e}, error {wrong:.1e}");
             let required = format!("constants up to {LARGEST_CONSTANT}, error below {RESIDUAL:.0e}");
             return Err(refuse("split", found, required, "use Paterson and Stockmeyer, or fewer folds"));

@@ -20,7 +20,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::roots::{derivative, roots};
-use crate::polynomials::chebyshev::{clenshaw, cosine_grid};
+use crate::polynomials::chebyshev::{clenshaw, cosine_grid, larger_or_nan};
 
 /// What `m` exceeds the depth of the polynomial by, its largest value in [-1, 1] being 1: keeps the roots simple.
 const MARGIN: f64 = 0.02;
@@ -73,9 +73,9 @@ pub(super) fn split(coefficients: &[f64]) -> Result<Split, String> {
     let (left, right) = interpolate(&raised, &upper, &choice, theta);
     let residual = cosine_grid(CHECKED).fold(0.0_f64, |worst, y| {
         let [left, right, whole] = [&left, &right, &raised].map(|c| clenshaw(c, y));
-        worst.max((left * left + right * right - whole).abs())
+        larger_or_nan(worst, (left * left + right * right - whole).abs())
     });
-    if !(residual <= RESIDUAL) {
+    if residual.is_nan() || residual > RESIDUAL {
         return Err(format!("an error of {residual:.1e} in the identity"));
     }
     let leading = left[degree / 2].min(right[degree / 2]);
