@@ -123,13 +123,27 @@ impl Approximation {
         target: Target,
         f: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Self> {
-        match Self::best(&f, target, usize::MAX) {
+        Self::fit_within(function, window, target, usize::MAX, f)
+    }
+
+    /// The same with a degree that at most so many levels carry.
+    ///
+    /// # Errors
+    /// [`CircuitError::Approximation`] if no such degree meets the target's limit.
+    pub fn fit_within(
+        function: &'static str,
+        window: &str,
+        target: Target,
+        most_levels: usize,
+        f: impl Fn(f64) -> f64 + Send + Sync + 'static,
+    ) -> Result<Self> {
+        match Self::best(&f, target, most_levels) {
             Some(Fit { plan, degree, error }) if error <= target.limit => {
                 Ok(Self { name: function, plan, degree, error, limit: target.limit, function: Arc::new(f) })
             }
             best => Err(CircuitError::Approximation {
                 function,
-                degree: DEGREES[DEGREES.len() - 1],
+                degree: DEGREES.into_iter().filter(|degree| levels_of(*degree) <= most_levels).max().unwrap_or(0),
                 window: window.to_owned(),
                 found: best.map_or(f64::INFINITY, |best| best.error),
                 required: target.limit,
@@ -218,6 +232,11 @@ impl Approximation {
         self.plan.levels()
     }
 
+    /// Ciphertext-ciphertext products of an evaluation.
+    pub fn products(&self) -> usize {
+        self.plan.products()
+    }
+
     /// The function in every slot of `x`; [`Approximation::levels`] levels.
     ///
     /// # Errors
@@ -240,6 +259,6 @@ struct Fit {
 }
 
 /// Levels that a degree of [`DEGREES`] takes.
-fn levels_of(degree: usize) -> usize {
+pub(crate) fn levels_of(degree: usize) -> usize {
     (degree + 1).ilog2() as usize
 }

@@ -7,7 +7,7 @@
 use std::f64::consts::TAU;
 
 use fhe_ckks::bootstrapping::sine::correct_sine;
-use fhe_ckks::{CircuitShape, Evaluator};
+use fhe_ckks::{CircuitShape, Copies, Evaluator};
 
 use crate::error::Result;
 
@@ -35,6 +35,49 @@ impl Distortion {
             return y;
         }
         (self.angle * y).clamp(-1.0, 1.0).asin() / self.angle
+    }
+}
+
+/// A way from slots to coefficients and back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Passage {
+    /// In how many copies the slots stand in each half; where they differ, their average passes.
+    pub copies: Copies,
+    /// The slot value that fills the range of the half bootstrap: values return divided by it.
+    pub range: f64,
+    /// Levels that the half bootstrap leaves.
+    pub levels: usize,
+}
+
+impl Passage {
+    /// That of values in [-1, 1] in all slots.
+    pub fn dense(levels: usize) -> Self {
+        Self { copies: Copies::ONE, range: 1.0, levels }
+    }
+
+    /// SlotsToCoeffs.
+    ///
+    /// # Errors
+    /// Those of [`Evaluator::sparse_slots_to_coefficients`].
+    pub fn descend<E: Evaluator>(&self, e: &E, slots: &[E::Slots]) -> Result<Vec<E::Coefficients>> {
+        let unit = e.shape().full_scale / self.range;
+        slots.iter().map(|slots| Ok(e.sparse_slots_to_coefficients(slots, self.copies, unit)?)).collect()
+    }
+
+    /// Half bootstrapping; the result is distorted.
+    ///
+    /// # Errors
+    /// Those of [`Evaluator::sparse_half_bootstrap`].
+    pub fn climb<E: Evaluator>(&self, e: &E, coefficients: &[E::Coefficients]) -> Result<Vec<E::Slots>> {
+        Ok(e.sparse_half_bootstrap(&coefficients.iter().collect::<Vec<_>>(), self.copies, self.levels)?)
+    }
+
+    /// Both.
+    ///
+    /// # Errors
+    /// Theirs.
+    pub fn cross<E: Evaluator>(&self, e: &E, slots: &[E::Slots]) -> Result<Vec<E::Slots>> {
+        self.climb(e, &self.descend(e, slots)?)
     }
 }
 

@@ -10,8 +10,8 @@
 //!   cache of keys and values;
 //! * [`public_attention`]: products of encrypted queries with many public keys and values;
 //! * [`sparse_map`]: moving what one circuit leaves to where the next one wants it, by rotations;
-//! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`]; [`score_layout`] is what SoftMax
-//!   asks of the place of scores;
+//! * [`rms_norm`], [`softmax`], [`silu`]: functions of slots, by the polynomials of [`approximation`] and, where few values leave slots
+//!   idle, of [`slim`]; [`score_layout`] is what SoftMax asks of the place of scores;
 //! * [`crossing`]: SlotsToCoeffs on the way down, half bootstrapping on the way up.
 //!
 //! [`layout`] says where the entries of a tensor lie: channels in rows, tokens inside a row, half of the tokens in each half of
@@ -39,6 +39,7 @@ pub mod public_attention;
 pub mod rms_norm;
 pub mod score_layout;
 pub mod silu;
+pub mod slim;
 pub mod softmax;
 pub mod sparse_map;
 pub mod vector_product;
@@ -47,7 +48,7 @@ mod window;
 pub use approximation::{Accuracy, Functions};
 pub use attention::{LivePair, RotaryAngles, ScoreMap, SlotAttention};
 pub use cached_attention::{CacheLayout, KeyValueCache};
-pub use crossing::Distortion;
+pub use crossing::{Distortion, Passage};
 pub use error::{CircuitError, Result};
 pub use interval::Interval;
 pub use lane_attention::{LaneAttention, LaneLayout, LaneScores};
@@ -57,6 +58,7 @@ pub use public_attention::{KeyRows, PublicCache, PublicLayout, PublicProducts, S
 pub use rms_norm::RmsNorm;
 pub use score_layout::{ScoreContract, ScoreLayout};
 pub use silu::GatedSilu;
-pub use softmax::{Softmax, SoftmaxVariant, SoftmaxWindows};
+pub use slim::{Blocks, Folded, SlimApproximation};
+pub use softmax::{Softmax, SoftmaxArgument, SoftmaxPolynomial, SoftmaxVariant, SoftmaxWindows};
 pub use sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
 pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, split_vector};

@@ -5,17 +5,25 @@
 //! rotations spreads it; the mask carries the map to the window of the inverse root and thus takes no level of its own.
 //! The inverse root is a polynomial in the mean square, mapped from its window to [-1, 1]. Gamma belongs into the columns
 //! of the weights that follow.
+//!
+//! A mean square is one number per token and stands in every row, so the inverse root can be evaluated slimly ([`crate::slim`]), for one level more
+//! than by Paterson and Stockmeyer. Its values come from two sides; the masks that join them are taken on the tensor, where they cost no level but a product
+//! for each ciphertext. [`RmsNorm::slim`] says whether that saves products.
 
 use fhe_ckks::Evaluator;
 
-use crate::approximation::{Accuracy, Approximation, Criterion, Target};
+use crate::approximation::{Accuracy, Approximation, Criterion, Functions, Target};
 use crate::error::{Result, refuse};
 use crate::interval::Interval;
 use crate::layout::{Layout, RowModule};
+use crate::slim::{Blocks, SlimApproximation};
 use crate::window::Window;
 
 /// Relative error beyond which a fit is refused: a norm this far off is another model.
 const LIMIT: f64 = 1.0 / 64.0;
+/// Levels beside the polynomial: square, map to the window, product.
+const AROUND: usize = 3;
+const NAME: &str = "inverse square root of a mean square";
 
 /// One RMSNorm, ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -23,10 +31,27 @@ pub struct RmsNorm {
     module: RowModule,
     /// Channels lie in multiples of so many rows only: a power of two.
     stride: usize,
-    inverse_root: Approximation,
+    inverse_root: InverseRoot,
     /// Maps the sum of squares of slot values to [-1, 1].
     slope: f64,
     offset: f64,
+}
+
+/// How the inverse root is evaluated.
+#[derive(Clone, Debug)]
+enum InverseRoot {
+    PatersonStockmeyer(Approximation),
+    Slim(Box<SlimApproximation>),
+}
+
+/// What both ways to evaluate the inverse root are prepared from.
+struct Preparation {
+    module: RowModule,
+    stride: usize,
+    range: f64,
+    window: Interval,
+    epsilon: f64,
+    slope: f64,
 }
 
 impl RmsNorm {
@@ -42,37 +67,79 @@ impl RmsNorm {
         accuracy: impl Into<Accuracy>,
     ) -> Result<Self> {
         let accuracy = accuracy.into();
-        let window = mean_square.widened_to_relative(1e-3);
-        if !(window.low + epsilon > 0.0 && window.high > window.low && window.high.is_finite()) {
-            let remedy = "calibrate the model";
-            return Err(refuse("RmsNorm::new", "mean square", mean_square, "a positive window", remedy));
+        let preparation = Preparation::new(layout, range, mean_square, epsilon)?;
+        let window = preparation.window.to_string();
+        let inverse_root =
+            accuracy.approximate(NAME, &window, target(accuracy), usize::MAX, preparation.inverse_root())?;
+        Ok(preparation.with(InverseRoot::PatersonStockmeyer(inverse_root)))
+    }
+
+    /// The same with the inverse root evaluated slimly, if that takes fewer products in all on so many ciphertexts of the tensor and at most
+    /// `most_levels`; otherwise as [`RmsNorm::new`]. A function that needs no polynomial is not evaluated slimly.
+    ///
+    /// # Errors
+    /// As [`RmsNorm::new`].
+    pub fn slim(
+        layout: &Layout,
+        range: f64,
+        mean_square: Interval,
+        epsilon: f64,
+        accuracy: impl Into<Accuracy>,
+        most_levels: usize,
+    ) -> Result<Self> {
+        let accuracy = accuracy.into();
+        let usual = Self::new(layout, range, mean_square, epsilon, accuracy)?;
+        let InverseRoot::PatersonStockmeyer(by_usual) = &usual.inverse_root else { return Ok(usual) };
+        if accuracy.functions == Functions::Exact {
+            return Ok(usual);
         }
-        let channels = layout.channels();
-        if channels == 0 || !(range.is_finite() && range > 0.0) {
-            let found = format!("{channels} channels of range {range}");
-            return Err(refuse("RmsNorm::new", "input", found, "channels of a positive range", "calibrate the model"));
-        }
-        let (centre, half_width) = (window.centre(), window.half_width());
-        let target = Target { criterion: Criterion::Relative, tolerance: accuracy.tolerance, limit: LIMIT };
-        let name = "inverse square root of a mean square";
-        let inverse_root = accuracy.approximate(name, &window.to_string(), target, usize::MAX, move |y| {
-            range / (centre + half_width * y + epsilon).sqrt()
-        })?;
-        let slope = range * range / (channels as f64 * half_width);
-        let module = layout.module();
-        let places = (0..channels).flat_map(|channel| layout.places(channel));
-        let stride = 1 << places.fold(module.rows(), |rows, place| rows | place.slot_row).trailing_zeros();
-        Ok(Self { module, stride, inverse_root, slope, offset: -centre / half_width })
+        let preparation = Preparation::new(layout, range, mean_square, epsilon)?;
+        let rows = preparation.module.rows() / preparation.stride;
+        let length = preparation.stride * preparation.module.half_tokens();
+        let blocks = Blocks::new(preparation.module.slots() / 2, length, rows)?;
+        let levels = most_levels.saturating_sub(AROUND);
+        let window = preparation.window.to_string();
+        let slim = SlimApproximation::fit(NAME, &window, target(accuracy), blocks, levels, preparation.inverse_root());
+        // As accurate as the other, or as was asked for.
+        let enough = by_usual.error().max(accuracy.tolerance);
+        let saves = |slim: &SlimApproximation| {
+            let joining = if slim.is_two_sided() { layout.ciphertexts() } else { 0 };
+            slim.error() <= enough && slim.products() + joining < by_usual.products()
+        };
+        Ok(match slim {
+            Ok(slim) if saves(&slim) => preparation.with(InverseRoot::Slim(Box::new(slim))),
+            _ => usual,
+        })
     }
 
     /// Levels consumed: square, map to the window, polynomial, product.
     pub fn levels(&self) -> usize {
-        3 + self.inverse_root.levels()
+        AROUND
+            + match &self.inverse_root {
+                InverseRoot::PatersonStockmeyer(usual) => usual.levels(),
+                InverseRoot::Slim(slim) => slim.levels(),
+            }
     }
 
-    /// The polynomial of the inverse root.
-    pub fn inverse_root(&self) -> &Approximation {
-        &self.inverse_root
+    /// Degree of the polynomial of the inverse root.
+    pub fn degree(&self) -> usize {
+        match &self.inverse_root {
+            InverseRoot::PatersonStockmeyer(usual) => usual.degree(),
+            InverseRoot::Slim(slim) => slim.degree(),
+        }
+    }
+
+    /// Relative error of the polynomial of the inverse root.
+    pub fn error(&self) -> f64 {
+        match &self.inverse_root {
+            InverseRoot::PatersonStockmeyer(usual) => usual.error(),
+            InverseRoot::Slim(slim) => slim.error(),
+        }
+    }
+
+    /// Whether the inverse root is evaluated slimly.
+    pub fn is_slim(&self) -> bool {
+        matches!(self.inverse_root, InverseRoot::Slim(_))
     }
 
     /// Normalises all ciphertexts of a tensor; rows without a channel must hold zeros. Consumes [`RmsNorm::levels`]
@@ -81,8 +148,17 @@ impl RmsNorm {
     /// # Errors
     /// If the tensor is empty; those of the evaluator.
     pub fn apply<E: Evaluator>(&self, e: &E, tensor: &[E::Slots]) -> Result<Vec<E::Slots>> {
-        let factor = self.inverse_root.apply(e, &self.normalised_mean_square(e, tensor)?)?;
-        tensor.iter().map(|x| Ok(e.multiply(x, &factor)?)).collect()
+        let mean_square = self.normalised_mean_square(e, tensor)?;
+        match &self.inverse_root {
+            InverseRoot::PatersonStockmeyer(usual) => {
+                let factor = usual.apply(e, &mean_square)?;
+                tensor.iter().map(|x| Ok(e.multiply(x, &factor)?)).collect()
+            }
+            InverseRoot::Slim(slim) => {
+                let factor = slim.apply(e, &mean_square)?;
+                tensor.iter().map(|x| factor.times(e, x)).collect()
+            }
+        }
     }
 
     /// The mean square of each token, mapped to [-1, 1], in every row that has a channel in some ciphertext. The others
@@ -109,4 +185,40 @@ impl RmsNorm {
         let kept = |slot: usize| self.module.slot_row(slot).is_multiple_of(multiple);
         (0..self.module.slots()).map(|slot| if kept(slot) { value } else { 0.0 }).collect()
     }
+}
+
+impl Preparation {
+    fn new(layout: &Layout, range: f64, mean_square: Interval, epsilon: f64) -> Result<Self> {
+        let window = mean_square.widened_to_relative(1e-3);
+        if !(window.low + epsilon > 0.0 && window.high > window.low && window.high.is_finite()) {
+            let remedy = "calibrate the model";
+            return Err(refuse("RmsNorm::new", "mean square", mean_square, "a positive window", remedy));
+        }
+        let channels = layout.channels();
+        if channels == 0 || !(range.is_finite() && range > 0.0) {
+            let found = format!("{channels} channels of range {range}");
+            return Err(refuse("RmsNorm::new", "input", found, "channels of a positive range", "calibrate the model"));
+        }
+        let slope = range * range / (channels as f64 * window.half_width());
+        let module = layout.module();
+        let places = (0..channels).flat_map(|channel| layout.places(channel));
+        let stride = 1 << places.fold(module.rows(), |rows, place| rows | place.slot_row).trailing_zeros();
+        Ok(Self { module, stride, range, window, epsilon, slope })
+    }
+
+    /// The inverse root of the mean square that a number in [-1, 1] stands for, of what slots hold.
+    fn inverse_root(&self) -> impl Fn(f64) -> f64 + Send + Sync + Clone + 'static {
+        let (range, epsilon) = (self.range, self.epsilon);
+        let (centre, half_width) = (self.window.centre(), self.window.half_width());
+        move |y| range / (centre + half_width * y + epsilon).sqrt()
+    }
+
+    fn with(self, inverse_root: InverseRoot) -> RmsNorm {
+        let Self { module, stride, window, slope, .. } = self;
+        RmsNorm { module, stride, inverse_root, slope, offset: -window.centre() / window.half_width() }
+    }
+}
+
+fn target(accuracy: Accuracy) -> Target {
+    Target { criterion: Criterion::Relative, tolerance: accuracy.tolerance, limit: LIMIT }
 }

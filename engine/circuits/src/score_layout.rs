@@ -1,6 +1,6 @@
 //! What SoftMax has to know about the place of scores.
 
-use fhe_ckks::Evaluator;
+use fhe_ckks::{Copies, Evaluator};
 
 use crate::attention::{LivePair, ScoreBlock, SlotAttention};
 use crate::crossing::SINE_LEVELS;
@@ -61,6 +61,42 @@ pub trait ScoreLayout {
     /// A plaintext over the slots of the sums of one set: `value` where sums of a head's keys arrive, zero elsewhere.
     fn sum_plain(&self, set: usize, value: f64) -> Vec<f64>;
 
+    /// In how many slots of each half the keys of one query may lie in a ciphertext of scores: those that differ by multiples of `slots / (2
+    /// copies)`. They are the copies over which a sparse SlotsToCoeffs averages.
+    fn key_copies(&self) -> Copies;
+
+    /// For each slot, 1 if it is one of the copies in which the keys of a query lie in some ciphertext of a set, and 0 otherwise: where averages over
+    /// the copies are those of a query.
+    fn arrivals(&self, set: usize) -> Vec<f64> {
+        let (slots, lengths) = (self.module().slots(), self.set_lengths());
+        let (half, period) = (slots / 2, slots / 2 / self.key_copies().0);
+        let first = lengths.iter().take(set).sum::<usize>();
+        let mut used = vec![false; 2 * period];
+        let residue = |slot: usize| slot / half * period + slot % period;
+        for ciphertext in first..first + lengths.get(set).copied().unwrap_or(0) {
+            self.live_pairs(ciphertext).into_iter().for_each(|(slot, _)| used[residue(slot)] = true);
+        }
+        (0..slots).map(|slot| if used[residue(slot)] { 1.0 } else { 0.0 }).collect()
+    }
+
+    /// The first of the copies, numbered through each half, in which no key lies from there on.
+    fn blocks_in_use(&self) -> usize {
+        let half = self.module().slots() / 2;
+        let period = half / self.key_copies().0;
+        let last = |ciphertext| self.live_pairs(ciphertext).into_iter().map(|(slot, _)| slot % half / period + 1).max();
+        (0..self.ciphertexts()).filter_map(last).max().unwrap_or(1)
+    }
+
+    /// The largest number of keys that a query attends to.
+    fn most_keys(&self) -> usize {
+        let tokens = self.module().tokens();
+        let mut keys = vec![0; self.heads() * tokens];
+        for ciphertext in 0..self.ciphertexts() {
+            self.live_pairs(ciphertext).into_iter().for_each(|(_, pair)| keys[pair.head * tokens + pair.query] += 1);
+        }
+        keys.into_iter().max().unwrap_or(1)
+    }
+
     /// A plaintext over the slots of a ciphertext of scores: `value` at live pairs, zero elsewhere.
     fn live_plain(&self, ciphertext: usize, value: impl Fn(LivePair) -> f64) -> Vec<f64> {
         let mut plain = vec![0.0; self.module().slots()];
@@ -101,5 +137,9 @@ impl ScoreLayout for SlotAttention {
 
     fn sum_plain(&self, set: usize, value: f64) -> Vec<f64> {
         self.sum_plain(set, value)
+    }
+
+    fn key_copies(&self) -> Copies {
+        Copies(self.module().rows() / self.heads().heads_per_ciphertext())
     }
 }

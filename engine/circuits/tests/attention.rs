@@ -4,9 +4,10 @@ mod support;
 
 use fhe_circuits::crossing::{climb_corrected, descend};
 use fhe_circuits::{
-    Layout, RotaryAngles, RowModule, ScoreContract, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows,
+    Interval, Layout, Passage, RotaryAngles, RowModule, ScoreLayout, SlotAttention, Softmax, SoftmaxVariant,
+    SoftmaxWindows,
 };
-use fhe_ckks::{Client, Level, SlotArithmetic};
+use fhe_ckks::{CircuitShape, Client, Level, SlotArithmetic};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
 
@@ -26,6 +27,11 @@ impl Case {
     fn attends(&self, query: usize, key: usize) -> bool {
         let prompt = |position: usize| self.starts.iter().filter(|&&start| start <= position).count();
         query == key || (key < query && prompt(key) > 0 && prompt(key) == prompt(query))
+    }
+
+    fn attention(&self, shape: &CircuitShape) -> SlotAttention {
+        let module = RowModule::new(shape, self.tokens).unwrap();
+        SlotAttention::new(module, self.heads, self.head_dim, |query, key| self.attends(query, key)).unwrap()
     }
 
     fn position(&self, position: usize) -> usize {
@@ -84,37 +90,44 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn attention_is_the_definition(case in cases(), seed in 0_u64..1000) {
-        check(&case, seed);
+        check(&case, seed, SoftmaxVariant::ExpInverse);
+    }
+
+    #[test]
+    fn attention_that_normalises_and_squares_is_the_definition(case in cases(), seed in 0_u64..1000, rounds in 1_usize..4) {
+        // Sums over keys are averages over as many copies as a sparse bootstrap of these rings has.
+        let attention = case.attention(&shape(case.log_degree));
+        prop_assume!(shape(case.log_degree).check_copies("test", attention.key_copies()).is_ok());
+        check(&case, seed, SoftmaxVariant::NormalizeAndSquare { rounds });
     }
 }
 
 #[test]
 fn a_prompt_that_straddles_the_halves_uses_advanced_replicas() {
     let case = Case { log_degree: 10, tokens: 16, heads: 2, key_value_heads: 1, head_dim: 4, starts: vec![1, 12] };
-    let module = RowModule::new(&shape(case.log_degree), case.tokens).unwrap();
-    let attention = SlotAttention::new(module, case.heads, case.head_dim, |q, k| case.attends(q, k)).unwrap();
+    let attention = case.attention(&shape(case.log_degree));
     assert!(attention.heads().replicas() > 1);
     assert!(attention.schedule().steps().iter().any(|step| step.swapped && step.first_offset < 0));
-    check(&case, 1);
+    check(&case, 1, SoftmaxVariant::ExpInverse);
+    check(&case, 1, SoftmaxVariant::NormalizeAndSquare { rounds: 3 });
 }
 
 #[test]
 fn several_ciphertexts_of_heads_and_of_scores() {
     // 16 rows: 4 heads of 4 channels each fill a ciphertext, and 16 offsets take 8 ciphertexts of scores, two in each.
     let case = Case { log_degree: 9, tokens: 32, heads: 6, key_value_heads: 3, head_dim: 4, starts: vec![0, 16] };
-    let module = RowModule::new(&shape(case.log_degree), case.tokens).unwrap();
-    let attention = SlotAttention::new(module, case.heads, case.head_dim, |q, k| case.attends(q, k)).unwrap();
+    let attention = case.attention(&shape(case.log_degree));
     assert_eq!((attention.heads().ciphertexts(), attention.heads().replicas()), (2, 1));
     assert_eq!(attention.score_blocks().len(), 2 * 8);
-    check(&case, 2);
+    check(&case, 2, SoftmaxVariant::ExpInverse);
+    check(&case, 2, SoftmaxVariant::NormalizeAndSquare { rounds: 3 });
 }
 
-fn check(case: &Case, seed: u64) {
+fn check(case: &Case, seed: u64, variant: SoftmaxVariant) {
     let shape = shape(case.log_degree);
     let e = clear(&shape);
     let mut random = Random::new(seed);
-    let module = RowModule::new(&shape, case.tokens).unwrap();
-    let attention = SlotAttention::new(module, case.heads, case.head_dim, |q, k| case.attends(q, k)).unwrap();
+    let attention = case.attention(&shape);
     let reference = Reference { case, base: 100.0 };
     let angles = RotaryAngles::new(100.0, case.head_dim, (0..case.tokens).map(|b| case.position(b)).collect());
 
@@ -152,9 +165,8 @@ fn check(case: &Case, seed: u64) {
     let low = denominators.iter().copied().fold(f64::INFINITY, f64::min) * 0.99;
     let high = denominators.iter().copied().fold(0.0, f64::max) * 1.01;
     let windows =
-        SoftmaxWindows { centres: centres.clone(), half_width, denominator: fhe_circuits::Interval::new(low, high) };
-    let softmax =
-        Softmax::new(SoftmaxVariant::ExpInverse, &windows, case.head_dim, &shape, 1e-7, ScoreContract::SLOTS).unwrap();
+        SoftmaxWindows { centres: centres.clone(), half_width, denominator: Interval::new(low, high), first_sum: None };
+    let softmax = Softmax::new(variant, &windows, case.head_dim, &shape, 1e-7, &attention).unwrap();
 
     let scores = attention.scores(&e, &placed_queries, &placed_keys, softmax.score_map()).unwrap();
     let floor = Level(shape.slots_to_coefficients_levels);
@@ -174,10 +186,7 @@ fn check(case: &Case, seed: u64) {
     let output_levels = SlotAttention::PROBABILITY_LEVELS;
     let crossed = descend(&e, &scores, shape.full_scale).unwrap();
     let climbed = fhe_circuits::crossing::climb(&e, &crossed, softmax.score_levels()).unwrap();
-    let mut crossing = |denominators: Vec<_>, levels: usize| {
-        let coefficients = descend(&e, &denominators, shape.full_scale)?;
-        fhe_circuits::crossing::climb(&e, &coefficients, levels)
-    };
+    let mut crossing = |sums: Vec<_>, passage: Passage| passage.cross(&e, &sums);
     let probabilities = softmax.apply(&e, &attention, &climbed, &mut crossing).unwrap();
     assert!(
         probabilities.iter().all(|p| e.level(p) == Level(floor.0 + output_levels)),
@@ -206,33 +215,44 @@ fn check(case: &Case, seed: u64) {
     close(&found, &expected, 1e-5);
 }
 
+/// Two heads of four channels over sixteen tokens.
+fn small() -> SlotAttention {
+    let module = RowModule::new(&shape(9), 16).unwrap();
+    SlotAttention::new(module, 2, 4, |query, key| key <= query).unwrap()
+}
+
 fn windows(heads: usize, half_width: f64, denominator: (f64, f64)) -> SoftmaxWindows {
-    let denominator = fhe_circuits::Interval::new(denominator.0, denominator.1);
-    SoftmaxWindows { centres: vec![0.0; heads], half_width, denominator }
+    let denominator = Interval::new(denominator.0, denominator.1);
+    SoftmaxWindows { centres: vec![0.0; heads], half_width, denominator, first_sum: None }
 }
 
 #[test]
 fn more_rounds_of_renormalisation_carry_wider_denominators() {
     let new = |ratio: f64| {
         let windows = windows(2, 6.0, (0.5 / ratio, 0.5));
-        Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6, ScoreContract::SLOTS)
+        Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6, &small())
     };
-    let cost = |ratio: f64| new(ratio).map(|softmax| (softmax.inverse().levels(), softmax.rounds())).unwrap();
+    let cost = |ratio: f64| {
+        let softmax = new(ratio).unwrap();
+        let division = softmax.exp_inverse().unwrap();
+        (division.inverse().levels(), division.rounds())
+    };
     let [narrow, middle, wide] = [2.0, 100.0, 3000.0].map(cost);
     assert!(narrow.0 + narrow.1 <= middle.0 + middle.1 && middle.0 + middle.1 < wide.0 + wide.1);
     assert!(narrow.1 >= 1, "renormalisation removes the noise of the denominators' bootstrap");
     for ratio in [2.0, 100.0, 3000.0] {
         let softmax = new(ratio).unwrap();
-        assert!(softmax.inverse().error().powi(1 << softmax.rounds()) <= 1e-6);
-        assert_eq!(softmax.score_levels(), softmax.exponential().levels() + 4 + softmax.rounds());
-        assert_eq!(softmax.denominator_levels(), softmax.inverse().levels() + 3 + softmax.rounds());
+        let division = softmax.exp_inverse().unwrap();
+        assert!(division.inverse().error().powi(1 << division.rounds()) <= 1e-6);
+        assert_eq!(softmax.score_levels(), division.exponential().levels() + 4 + division.rounds());
+        assert_eq!(softmax.crossing_levels(), division.inverse().levels() + 3 + division.rounds());
     }
     assert!(matches!(new(1e7), Err(fhe_circuits::CircuitError::Approximation { .. })));
 }
 
 #[test]
 fn rejects_windows_of_softmax_that_make_no_sense() {
-    let new = |windows| Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6, ScoreContract::SLOTS);
+    let new = |windows| Softmax::new(SoftmaxVariant::ExpInverse, &windows, 4, &shape(9), 1e-6, &small());
     assert!(new(windows(2, 1.0, (0.1, 1.0))).is_ok());
     for bad in [windows(2, 0.0, (0.1, 1.0)), windows(2, f64::NAN, (0.1, 1.0)), windows(2, 1.0, (-0.1, 1.0))] {
         assert!(new(bad).is_err());
@@ -273,16 +293,8 @@ fn rejects_operands_of_another_layout() {
     assert!(attention.place_queries(&e, &angles(16, 4), &[], 1.0).is_err());
     assert!(attention.place_values(&e, &[], 1.0).is_err());
     let keys = attention.place_keys(&e, &angles(16, 4), &slots, 1.0).unwrap();
-    let softmax = |heads| {
-        Softmax::new(
-            SoftmaxVariant::ExpInverse,
-            &windows(heads, 1.0, (0.1, 1.0)),
-            4,
-            &shape,
-            1e-6,
-            ScoreContract::SLOTS,
-        )
-    };
+    let softmax =
+        |heads| Softmax::new(SoftmaxVariant::ExpInverse, &windows(heads, 1.0, (0.1, 1.0)), 4, &shape, 1e-6, &attention);
     assert!(attention.scores(&e, &[], &keys, softmax(2).unwrap().score_map()).is_err());
     assert!(attention.scores(&e, &slots, &keys, softmax(3).unwrap().score_map()).is_err());
     assert!(attention.weighted_values(&e, &[], &keys).is_err());

@@ -37,7 +37,7 @@ fn rms_norm_divides_every_token_by_its_root_mean_square() {
         let squares: Vec<f64> = (0..tokens).map(mean_square).collect();
         let (low, high) = squares.iter().fold((f64::MAX, 0.0_f64), |(low, high), &x| (low.min(x), high.max(x)));
         let norm = RmsNorm::new(&layout, range, Interval::new(low, high), epsilon, TOLERANCE).unwrap();
-        assert!(norm.inverse_root().error() <= TOLERANCE);
+        assert!(norm.error() <= TOLERANCE);
 
         let x = climb_corrected(&e, &encrypt(&e, &layout, &tensor, range), norm.levels()).unwrap();
         let before = e.counts();
@@ -58,6 +58,43 @@ fn rms_norm_of_a_constant_mean_square_has_a_window() {
     let layout = Layout::dense(RowModule::new(&shape(7), 8).unwrap(), 4);
     let norm = RmsNorm::new(&layout, 1.0, Interval::new(0.25, 0.25), 0.0, TOLERANCE).unwrap();
     assert_eq!(norm.levels(), 3 + 4);
+}
+
+/// Twice the levels of a table: degree 64 takes 10 levels beside the two of the sine, degree 128 eleven.
+#[test]
+fn a_slim_inverse_root_normalises_with_fewer_products() {
+    let (shape, tokens, channels) = (shape(9), 8, 100);
+    let layout = Layout::dense(RowModule::new(&shape, tokens).unwrap(), channels);
+    for (ratio, tolerance, degree) in [(60.0, 1e-6, 64), (200.0, 1e-5, 128)] {
+        let e = clear(&shape);
+        let mut tensor = Random::new(5).vector(channels * tokens);
+        let root = |token: usize| f64::powf(ratio, -0.5 * token as f64 / (tokens - 1) as f64);
+        tensor.iter_mut().enumerate().for_each(|(entry, x)| *x *= root(entry % tokens));
+        let mean_square = |token: usize| {
+            (0..channels).map(|channel| tensor[channel * tokens + token].powi(2)).sum::<f64>() / channels as f64
+        };
+        let squares: Vec<f64> = (0..tokens).map(mean_square).collect();
+        let (low, high) = squares.iter().fold((f64::MAX, 0.0_f64), |(low, high), &x| (low.min(x), high.max(x)));
+        let window = Interval::new(low, high);
+        let norm = RmsNorm::slim(&layout, 1.0, window, 0.0, tolerance, shape.compute_levels).unwrap();
+        let usual = RmsNorm::new(&layout, 1.0, window, 0.0, tolerance).unwrap();
+        assert_eq!((norm.is_slim(), norm.degree(), usual.degree()), (true, degree, degree - 1));
+        assert_eq!((norm.levels(), usual.levels()), (4 + degree.ilog2() as usize, 3 + degree.ilog2() as usize));
+
+        let products = |norm: &RmsNorm| {
+            let x = climb_corrected(&e, &encrypt(&e, &layout, &tensor, 1.0), norm.levels()).unwrap();
+            let before = e.counts();
+            let y = norm.apply(&e, &x).unwrap();
+            assert!(y.iter().all(|y| e.level(y) == Level(shape.slots_to_coefficients_levels)));
+            let expected: Vec<f64> =
+                tensor.iter().enumerate().map(|(entry, x)| x / squares[entry % tokens].sqrt()).collect();
+            close(&decrypt(&e, &layout, &y), &expected, 4.0 * tolerance + 3e-6);
+            (e.counts() - before).products
+        };
+        assert!(products(&norm) < products(&usual));
+        // A level less, and it is not slim.
+        assert!(!RmsNorm::slim(&layout, 1.0, window, 0.0, tolerance, norm.levels() - 1).unwrap().is_slim());
+    }
 }
 
 #[test]

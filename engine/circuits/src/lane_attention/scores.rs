@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fhe_ckks::{Evaluator, Rotation};
+use fhe_ckks::{Copies, Evaluator, Rotation};
 
 use super::LaneAttention;
 use crate::attention::LivePair;
@@ -115,5 +115,9 @@ impl ScoreLayout for LaneScores {
         let mut used = vec![false; layout.lanes()];
         layout.heads_of_set(set).for_each(|(_, lane)| used[lane] = true);
         (0..self.module().slots()).map(|slot| if used[slot % used.len()] { value } else { 0.0 }).collect()
+    }
+
+    fn key_copies(&self) -> Copies {
+        Copies(self.fields())
     }
 }

@@ -172,7 +172,7 @@ impl Chebyshev {
 }
 
 /// The maximum, except that what is not a number wins: it must not look like a good fit.
-fn larger_or_nan(a: f64, b: f64) -> f64 {
+pub(crate) fn larger_or_nan(a: f64, b: f64) -> f64 {
     if a.is_nan() || a > b { a } else { b }
 }
 

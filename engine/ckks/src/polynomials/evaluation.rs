@@ -3,7 +3,7 @@
 //! [`crate::polynomials::plan`] decides what to compute; this module computes it: first the doubled basis polynomials of the
 //! plan in ascending order, then the blocks from the inside out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::polynomials::chebyshev::Chebyshev;
 use crate::polynomials::plan::{Block, ChebyshevPlan, basis_factors};
@@ -36,8 +36,18 @@ pub fn evaluate_plan<E: SlotArithmetic + ?Sized>(
     }
     let doubled = evaluator.multiply_integer(x, 2)?;
     let argument = if plan.even { square_minus(evaluator, &doubled, 2.0)? } else { doubled };
+    let basis = doubled_basis(evaluator, argument, &plan.basis)?;
+    evaluate_block(&plan.root, evaluator, &basis)
+}
+
+/// The doubled polynomials `C_i = 2 T_i` of ascending indices above one, from `C_1`.
+pub(crate) fn doubled_basis<E: SlotArithmetic + ?Sized>(
+    evaluator: &E,
+    argument: E::Slots,
+    indices: &BTreeSet<usize>,
+) -> Result<BTreeMap<usize, E::Slots>, CkksError> {
     let mut basis = BTreeMap::from([(1, argument)]);
-    for &index in &plan.basis {
+    for &index in indices {
         let (larger, smaller) = basis_factors(index);
         let value = if larger == smaller {
             square_minus(evaluator, &basis[&larger], 2.0)?
@@ -47,7 +57,7 @@ pub fn evaluate_plan<E: SlotArithmetic + ?Sized>(
         };
         basis.insert(index, value);
     }
-    evaluate_block(&plan.root, evaluator, &basis)
+    Ok(basis)
 }
 
 /// Evaluates a polynomial at `x` in its own interval: one level more than [`evaluate_chebyshev`], for the map to `[-1, 1]`.

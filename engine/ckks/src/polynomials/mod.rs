@@ -4,3 +4,5 @@ pub mod chebyshev;
 pub mod evaluation;
 pub mod minimax;
 pub mod plan;
+pub mod slim;
+pub mod slot_polynomials;

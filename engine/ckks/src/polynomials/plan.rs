@@ -167,7 +167,7 @@ fn split(mut coefficients: Vec<f64>, levels: usize, babies: usize) -> Block {
 }
 
 /// Adds an index and all that it is computed from.
-fn require(index: usize, basis: &mut BTreeSet<usize>) {
+pub(crate) fn require(index: usize, basis: &mut BTreeSet<usize>) {
     if index > 1 && basis.insert(index) {
         let (larger, smaller) = basis_factors(index);
         for index in [larger, smaller, larger - smaller] {
@@ -183,7 +183,7 @@ pub(crate) fn basis_factors(index: usize) -> (usize, usize) {
 }
 
 /// Levels from `T_1` to `T_index`.
-fn basis_depth(index: usize) -> usize {
+pub(crate) fn basis_depth(index: usize) -> usize {
     index.next_power_of_two().ilog2() as usize
 }
 

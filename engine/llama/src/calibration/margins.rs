@@ -24,6 +24,12 @@ pub struct Margins {
     pub denominator_lower: f64,
     /// Multiplies the upper end of a SoftMax denominator. It is exponential in the scores, so it moves most.
     pub denominator_upper: f64,
+    /// Divides the lower end of the first sum of squares of a SoftMax in rounds.
+    #[serde(default = "first_sum_lower")]
+    pub first_sum_lower: f64,
+    /// Multiplies its upper end, which the sum left by a factor of 1.6 on held-out text, and which explodes.
+    #[serde(default = "first_sum_upper")]
+    pub first_sum_upper: f64,
     /// Multiplies the half width of SiLU's argument; a wider window needs a higher degree.
     pub silu: f64,
     /// Multiplies the largest absolute value of every other tensor. They only pass through bootstraps, whose error grows
@@ -31,6 +37,15 @@ pub struct Margins {
     pub linear: f64,
     /// Whether the score windows cover masked pairs too: needed by a circuit that exponentiates before it masks.
     pub cover_masked_scores: bool,
+}
+
+/// What files that do not name them yet get.
+fn first_sum_lower() -> f64 {
+    1.3
+}
+
+fn first_sum_upper() -> f64 {
+    4.0
 }
 
 impl Default for Margins {
@@ -42,6 +57,8 @@ impl Default for Margins {
             score_addend: 1.0,
             denominator_lower: 2.0,
             denominator_upper: 2.0,
+            first_sum_lower: first_sum_lower(),
+            first_sum_upper: first_sum_upper(),
             silu: 1.5,
             linear: 1.5,
             cover_masked_scores: false,
@@ -58,6 +75,8 @@ impl Margins {
         score_addend: 0.0,
         denominator_lower: 1.0,
         denominator_upper: 1.0,
+        first_sum_lower: 1.0,
+        first_sum_upper: 1.0,
         silu: 1.0,
         linear: 1.0,
         cover_masked_scores: false,
@@ -72,6 +91,8 @@ impl Margins {
             ("score-factor", self.score_factor),
             ("denominator-lower", self.denominator_lower),
             ("denominator-upper", self.denominator_upper),
+            ("first-sum-lower", self.first_sum_lower),
+            ("first-sum-upper", self.first_sum_upper),
             ("silu", self.silu),
             ("linear", self.linear),
         ];

@@ -49,6 +49,10 @@ pub struct LayerRanges {
     pub score_half_width: f64,
     /// The SoftMax denominator, the sum over live keys of `exp(score - c_h - w)`, over all heads.
     pub denominator: Interval,
+    /// The sum over live keys of `exp((score - c_h - w) / 2)`, over all heads; none if calibration did not record it.
+    pub halved_sum: Option<Interval>,
+    /// The same of `exp((score - c_h - w) / 4)`.
+    pub quartered_sum: Option<Interval>,
     /// SoftMax times values.
     pub attention_output: f64,
     /// Residual after attention.
@@ -117,6 +121,16 @@ impl Widened<'_> {
         (centres, half_width * self.margins.score_factor + self.margins.score_addend)
     }
 
+    /// A sum of roots of exponentials. An excess at its upper end explodes.
+    fn root_sum(&self, site: Site, root: f64, centres: &[f64], half_width: f64) -> Option<Interval> {
+        let seen = self.heads(site).iter().zip(centres).fold(Interval::EMPTY, |all, (log, centre)| {
+            let shift = (centre + half_width) / root;
+            all.hull(Interval::new((log.lo - shift).exp(), (log.hi - shift).exp()))
+        });
+        let window = Interval::new(seen.lo / self.margins.first_sum_lower, seen.hi * self.margins.first_sum_upper);
+        (!seen.is_empty()).then_some(window)
+    }
+
     fn denominator(&self, centres: &[f64], half_width: f64) -> Interval {
         let shifted =
             self.heads(Site::LogDenominator).iter().zip(centres).fold(Interval::EMPTY, |all, (log, centre)| {
@@ -139,6 +153,8 @@ impl Widened<'_> {
             rotated_query: self.linear(Site::RotatedQuery),
             rotated_key: self.linear(Site::RotatedKey),
             denominator: self.denominator(&score_centre, score_half_width),
+            halved_sum: self.root_sum(Site::LogHalvedSum, 2.0, &score_centre, score_half_width),
+            quartered_sum: self.root_sum(Site::LogQuarteredSum, 4.0, &score_centre, score_half_width),
             score_centre,
             score_half_width,
             attention_output: self.linear(Site::AttentionOutput),
@@ -171,6 +187,11 @@ impl ModelRanges {
 }
 
 impl LayerRanges {
+    fn root_sum_window(&self, window: Interval, root: f64, centre: f64) -> Interval {
+        let shift = (centre + self.score_half_width) / root;
+        Interval::new(window.lo.ln() + shift, window.hi.ln() + shift)
+    }
+
     fn allowed(&self, site: Site, head: usize) -> Option<Interval> {
         let centre = || self.score_centre.get(head).copied();
         Some(match site {
@@ -188,6 +209,8 @@ impl LayerRanges {
                 let shift = centre()? + self.score_half_width;
                 Interval::new(self.denominator.lo.ln() + shift, self.denominator.hi.ln() + shift)
             }
+            Site::LogHalvedSum => self.root_sum_window(self.halved_sum?, 2.0, centre()?),
+            Site::LogQuarteredSum => self.root_sum_window(self.quartered_sum?, 4.0, centre()?),
             Site::AttentionOutput => Interval::symmetric(self.attention_output),
             Site::ResidualAfterAttention => Interval::symmetric(self.residual_after_attention),
             Site::Gate => Interval::symmetric(self.gate),

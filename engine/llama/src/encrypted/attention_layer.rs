@@ -1,6 +1,6 @@
 //! Attention of one decoder layer: from residual to residual.
 
-use fhe_circuits::Layout;
+use fhe_circuits::{Layout, SoftmaxArgument};
 use fhe_ckks::{CircuitShape, LaneProducts};
 
 use super::execution::Execution;
@@ -64,13 +64,15 @@ impl AttentionLayer {
         Ok(Self { layer, norm, queries, keys, values, ranges, products, output })
     }
 
-    pub(super) fn polynomials(&self) -> [Polynomial; 3] {
-        let softmax = self.products.softmax();
-        [
-            self.norm.polynomial(),
-            Polynomial::of(Site::Score.in_layer(self.layer), softmax.exponential()),
-            Polynomial::of(Site::LogDenominator.in_layer(self.layer), softmax.inverse()),
-        ]
+    pub(super) fn polynomials(&self) -> Vec<Polynomial> {
+        let of_softmax = self.products.softmax().polynomials().into_iter().map(|polynomial| {
+            let site = match polynomial.argument {
+                SoftmaxArgument::Score => Site::Score,
+                SoftmaxArgument::Denominator | SoftmaxArgument::SumOfSquares { .. } => Site::LogDenominator,
+            };
+            Polynomial { location: site.in_layer(self.layer), degree: polynomial.degree, error: polynomial.error }
+        });
+        [self.norm.polynomial()].into_iter().chain(of_softmax).collect()
     }
 
     pub(super) fn run<E: LaneProducts, H: Harness<E> + ?Sized>(

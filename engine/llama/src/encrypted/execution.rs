@@ -1,6 +1,6 @@
 //! The operations of a turn with their phase and their place in the model.
 
-use fhe_circuits::{CircuitError, ScoreLayout, Softmax, crossing};
+use fhe_circuits::{CircuitError, Passage, ScoreLayout, Softmax, crossing};
 use fhe_ckks::Evaluator;
 
 use super::harness::{Harness, Phase, Reading, Sight};
@@ -61,22 +61,24 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         self.work(Phase::NonLinear, location, |e| crossing::correct(e, &distorted))
     }
 
-    /// Slot ciphertexts in [-1, 1] through coefficients and a half bootstrap; distorted. The coefficients are shown on the
-    /// way.
+    /// Slot ciphertexts through coefficients and a half bootstrap; distorted. The coefficients are shown on the way if they are
+    /// something to look at.
     pub(super) fn cross(
         &mut self,
         location: Location,
         slots: &[E::Slots],
-        levels: usize,
-        reading: Reading<'_>,
+        passage: Passage,
+        reading: Option<Reading<'_>>,
     ) -> Result<Vec<E::Slots>, CircuitError> {
         self.harness.phase(Phase::Bootstrapping);
-        let coefficients = crossing::descend(self.e, slots, self.e.shape().full_scale)?;
-        self.observe(location, &coefficients, reading);
-        crossing::climb(self.e, &coefficients, levels)
+        let coefficients = passage.descend(self.e, slots)?;
+        if let Some(reading) = reading {
+            self.observe(location, &coefficients, reading);
+        }
+        passage.climb(self.e, &coefficients)
     }
 
-    /// SoftMax of scores in slots, the denominators crossing on the way.
+    /// SoftMax of scores in slots, sums over keys crossing on the way; denominators are shown.
     pub(super) fn probabilities<L: ScoreLayout>(
         &mut self,
         location: Location,
@@ -86,8 +88,9 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
     ) -> Result<Vec<E::Slots>> {
         self.harness.phase(Phase::NonLinear);
         let e = self.e;
-        let mut crossing = |sums: Vec<E::Slots>, levels: usize| {
-            let crossed = self.cross(location, &sums, levels, denominators);
+        let denominators = softmax.exp_inverse().map(|_| denominators);
+        let mut crossing = |sums: Vec<E::Slots>, passage: Passage| {
+            let crossed = self.cross(location, &sums, passage, denominators);
             self.harness.phase(Phase::NonLinear);
             crossed
         };

@@ -21,6 +21,7 @@
 //! | values, climbing with queries and keys | sine, placement; product, where the probabilities come |
 //! | SoftMax -> weighted values -> O | exponential, mask, division, renormalisation; selection, product |
 //! | denominators, inside the turn of SoftMax | inverse, down to where the exponentials wait |
+//! | or sums of squares, once a round ([`SoftmaxVariant::NormalizeAndSquare`]) | inverse, down to where the squares wait |
 //! | SiLU times up -> down | SiLU, product; for up: sine, product |
 //!
 //! Over lanes ([`AttentionProducts`]) the turns of attention are others: positions, exchange, factors; then sine, lanes, SoftMax, factors;
@@ -76,6 +77,8 @@ pub struct CircuitOptions {
     pub products: AttentionProducts,
     /// Whether polynomials must follow their functions.
     pub functions: Functions,
+    /// Whether the inverse roots of norms are evaluated slimly where that saves products and the levels allow it.
+    pub slim_norms: bool,
 }
 
 impl Default for CircuitOptions {
@@ -86,6 +89,7 @@ impl Default for CircuitOptions {
             softmax: SoftmaxVariant::default(),
             products: AttentionProducts::default(),
             functions: Functions::default(),
+            slim_norms: false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The turn of a norm: from the residual to rows of its normalised copy.
 
+use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{Interval, Layout, RmsNorm, split_rows};
 use fhe_ckks::Evaluator;
 
@@ -34,15 +35,17 @@ impl NormTurn {
     ) -> Result<Self> {
         let Preparation { shape, residual, config, .. } = *preparation;
         let magnification = (filling_unit(shape, entering) / residual.unit).floor().max(1.0);
-        let norm = RmsNorm::new(
-            &residual.layout,
-            shape.full_scale / (residual.unit * magnification),
-            Interval::new(mean_square.lo, mean_square.hi),
-            config.rms_norm_eps,
-            preparation.options.accuracy(),
-        )
+        let range = shape.full_scale / (residual.unit * magnification);
+        let window = Interval::new(mean_square.lo, mean_square.hi);
+        let (layout, epsilon, accuracy) = (&residual.layout, config.rms_norm_eps, preparation.options.accuracy());
+        let norm = if preparation.options.slim_norms {
+            let most = shape.compute_levels.saturating_sub(SINE_LEVELS);
+            RmsNorm::slim(layout, range, window, epsilon, accuracy, most)
+        } else {
+            RmsNorm::new(layout, range, window, epsilon, accuracy)
+        }
         .at(locations[0])?;
-        preparation.check_levels(locations[0], norm.levels() + fhe_circuits::crossing::SINE_LEVELS)?;
+        preparation.check_levels(locations[0], norm.levels() + SINE_LEVELS)?;
         check_headroom(shape, locations[1], normalised, output_unit)?;
         Ok(Self { locations, norm, magnification: magnification as u64, output_unit })
     }
@@ -53,7 +56,7 @@ impl NormTurn {
     }
 
     pub(super) fn polynomial(&self) -> Polynomial {
-        Polynomial::of(self.locations[0], self.norm.inverse_root())
+        Polynomial { location: self.locations[0], degree: self.norm.degree(), error: self.norm.error() }
     }
 
     /// Rows of the normalised residual, for the projections that follow.

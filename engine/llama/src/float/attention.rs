@@ -15,6 +15,8 @@ pub(super) struct Attention {
     pub(super) row_maxima: Matrix,
     /// Query heads x queries.
     pub(super) log_denominators: Matrix,
+    /// Logarithms of the sums of `exp(score / 2)`, and of `exp(score / 4)`; query heads x queries.
+    pub(super) log_root_sums: [Matrix; 2],
     /// Query width x queries.
     pub(super) output: Matrix,
 }
@@ -26,15 +28,18 @@ pub(super) fn attend(config: &Config, block: &PromptBlock, q: &Matrix, k: &Matri
         scores: Matrix::zeros(heads * t, t),
         row_maxima: Matrix::zeros(heads, t),
         log_denominators: Matrix::zeros(heads, t),
+        log_root_sums: [Matrix::zeros(heads, t), Matrix::zeros(heads, t)],
         output: Matrix::zeros(heads * head_dim, t),
     };
     let factor = (1.0 / (head_dim as f64).sqrt()) as f32;
     let scores = attention.scores.data_mut().par_chunks_mut(t * t);
     let maxima = attention.row_maxima.data_mut().par_chunks_mut(t);
     let denominators = attention.log_denominators.data_mut().par_chunks_mut(t);
+    let [halved, quartered] = &mut attention.log_root_sums;
+    let root_sums = halved.data_mut().par_chunks_mut(t).zip(quartered.data_mut().par_chunks_mut(t));
     let output = attention.output.data_mut().par_chunks_mut(head_dim * t);
-    scores.zip(maxima).zip(denominators).zip(output).enumerate().for_each(
-        |(head, (((scores, maxima), denominators), output))| {
+    scores.zip(maxima).zip(denominators.zip(root_sums)).zip(output).enumerate().for_each(
+        |(head, (((scores, maxima), (denominators, (halved, quartered))), output))| {
             let group = config.key_value_head(head) * head_dim;
             let queries = Strided::rows_of(q, head * head_dim, head_dim);
             let (keys, values) = (Strided::rows_of(k, group, head_dim), Strided::rows_of(v, group, head_dim));
@@ -48,6 +53,11 @@ pub(super) fn attend(config: &Config, block: &PromptBlock, q: &Matrix, k: &Matri
                 live().for_each(|key| probabilities[key * t + query] = ((score(key) - maximum).exp() / sum) as f32);
                 maxima[query] = maximum as f32;
                 denominators[query] = (maximum + sum.ln()) as f32;
+                let root_sum = |root: f64| {
+                    let sum: f64 = live().map(|key| ((score(key) - maximum) / root).exp()).sum();
+                    (maximum / root + sum.ln()) as f32
+                };
+                (halved[query], quartered[query]) = (root_sum(2.0), root_sum(4.0));
             }
             scaled_product_into(output, 1.0, values, Strided::row_major(&probabilities, t));
         },

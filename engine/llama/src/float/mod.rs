@@ -144,6 +144,9 @@ impl LayerPass<'_> {
         self.see(Site::Score, attention.scores)?;
         self.see(Site::ScoreRowMaximum, attention.row_maxima)?;
         self.see(Site::LogDenominator, attention.log_denominators)?;
+        let [halved, quartered] = attention.log_root_sums;
+        self.see(Site::LogHalvedSum, halved)?;
+        self.see(Site::LogQuarteredSum, quartered)?;
         let output = self.see(Site::AttentionOutput, attention.output)?;
         let update = self.see(Site::OProjection, product(&self.weights.o, &output))?;
         add_in_place(residual, &update);

@@ -36,6 +36,10 @@ pub enum Site {
     ScoreRowMaximum,
     /// Natural logarithm of the SoftMax denominator, the sum of `exp(score)` over live keys; one row per query head.
     LogDenominator,
+    /// Natural logarithm of the sum of `exp(score / 2)` over live keys, which SoftMax in two rounds normalises first; one row per query head.
+    LogHalvedSum,
+    /// The same of `exp(score / 4)`, for three rounds.
+    LogQuarteredSum,
     /// SoftMax times values, query heads stacked.
     AttentionOutput,
     /// What attention adds to the residual.
@@ -75,9 +79,15 @@ impl Site {
         Location { layer: None, site: self }
     }
 
+    /// Whether ranges calibrated before this site was recorded do without it.
+    pub fn is_later(self) -> bool {
+        matches!(self, Self::LogHalvedSum | Self::LogQuarteredSum)
+    }
+
     /// Whether the rows of the tensor belong to query heads, one or `t` rows each.
     pub fn is_per_head(self) -> bool {
         matches!(self, Self::Score | Self::MaskedScore | Self::ScoreRowMaximum | Self::LogDenominator)
+            || self.is_later()
     }
 }
 
@@ -96,6 +106,8 @@ impl fmt::Display for Site {
             Self::MaskedScore => "masked score",
             Self::ScoreRowMaximum => "score row maximum",
             Self::LogDenominator => "log denominator",
+            Self::LogHalvedSum => "log sum of halved scores",
+            Self::LogQuarteredSum => "log sum of quartered scores",
             Self::AttentionOutput => "attention output",
             Self::OProjection => "o projection",
             Self::ResidualAfterAttention => "residual after attention",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fhe_circuits::Functions;
+use fhe_circuits::{Functions, SoftmaxVariant};
 use fhe_ckks::{NoiseModel, Parameters};
 use fhe_model::calibration::Margins;
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions};
@@ -58,6 +58,23 @@ fn exact_functions_need_no_windows() {
         let wide = |options| crate::support::run(&weights, &ranges, &block, 1 << 12, NoiseModel::default(), options);
         wide(exact).check_sites(QUANTISATION);
         assert!(std::panic::catch_unwind(|| wide(options)).is_err());
+    }
+}
+
+/// Sums of squares cross in place of denominators, and norms are evaluated slimly.
+#[test]
+fn softmax_in_rounds_and_slim_norms_agree_as_well() {
+    let prompts = [random_tokens(7, 3), random_tokens(9, 4), random_tokens(13, 5)];
+    for products in [AttentionProducts::Slots, AttentionProducts::Lanes] {
+        for rounds in [2, 3] {
+            let softmax = SoftmaxVariant::NormalizeAndSquare { rounds };
+            let options = CircuitOptions { softmax, slim_norms: true, ..by_polynomials(products) };
+            let run = check_options(&crate::fixture::config(), &prompts, 32, 1 << 12, options);
+            assert!(run.tensors.iter().all(|(location, _)| location.site != Site::LogDenominator));
+            let of_layer = run.model.polynomials().iter().filter(|p| p.location.layer == Some(0)).count();
+            // Two norms, SiLU, an exponential, and a reciprocal for each round.
+            assert_eq!(of_layer, 4 + rounds);
+        }
     }
 }
 
@@ -119,7 +136,11 @@ fn noise_of_the_expected_size_stays_below_the_quantisation() {
     let noise = NoiseModel::of(&Parameters::named("n16-llama").unwrap(), 128);
     for products in [AttentionProducts::Slots, AttentionProducts::Lanes] {
         let ranges = ranges_of(&weights, &block, &margins_for(products));
-        run(&weights, &ranges, &block, 1 << 12, noise, by_polynomials(products)).check_sites(QUANTISATION);
+        let options = by_polynomials(products);
+        let in_rounds = CircuitOptions { softmax: SoftmaxVariant::NormalizeAndSquare { rounds: 3 }, ..options };
+        for options in [options, in_rounds] {
+            run(&weights, &ranges, &block, 1 << 12, noise, options).check_sites(QUANTISATION);
+        }
     }
 }
 

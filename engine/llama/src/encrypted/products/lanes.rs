@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use fhe_circuits::crossing::{self, SINE_LEVELS};
-use fhe_circuits::{LaneAttention, LaneScores, Layout, RotaryAngles, ScoreContract, Softmax};
+use fhe_circuits::{LaneAttention, LaneScores, Layout, RotaryAngles, Softmax};
 use fhe_ckks::LaneProducts;
 
 use super::{Operands, prepare_softmax};
@@ -53,7 +53,7 @@ impl ProductsOverLanes {
         let at = |site: Site| site.in_layer(layer);
         let scores = LaneScores::new(Arc::clone(lanes), |query, key| block.attends(query, key)).at(at(Site::Score))?;
         let projections = [lanes.layout().queries().at(at(Site::Query))?, lanes.layout().keys().at(at(Site::Key))?];
-        let softmax = prepare_softmax(preparation, layer, ranges, ScoreContract::LANES, Self::OPERAND_LEVELS)?;
+        let softmax = prepare_softmax(preparation, layer, ranges, &scores, Self::OPERAND_LEVELS)?;
         preparation.check_levels(at(Site::AttentionOutput), LaneAttention::OUTPUT_LEVELS + SINE_LEVELS)?;
 
         // A tensor that calibration saw vanish gets a bound of 1.

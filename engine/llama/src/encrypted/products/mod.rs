@@ -4,7 +4,7 @@ mod lanes;
 mod slots;
 
 use fhe_circuits::crossing::SINE_LEVELS;
-use fhe_circuits::{Interval, Layout, ScoreContract, Softmax, SoftmaxWindows};
+use fhe_circuits::{Interval, Layout, ScoreLayout, Softmax, SoftmaxVariant, SoftmaxWindows};
 use fhe_ckks::LaneProducts;
 use serde::{Deserialize, Serialize};
 
@@ -118,11 +118,11 @@ impl Products {
 }
 
 /// The SoftMax of a layer on its calibrated windows; refuses turns of operands, scores or denominators that need more levels than there are.
-fn prepare_softmax(
+fn prepare_softmax<L: ScoreLayout>(
     preparation: &Preparation<'_>,
     layer: usize,
     ranges: &LayerRanges,
-    contract: ScoreContract,
+    layout: &L,
     operand_levels: usize,
 ) -> Result<Softmax> {
     let Preparation { config, shape, options, .. } = *preparation;
@@ -131,11 +131,22 @@ fn prepare_softmax(
         centres: ranges.score_centre.clone(),
         half_width: ranges.score_half_width,
         denominator: Interval::new(ranges.denominator.lo, ranges.denominator.hi),
+        first_sum: first_sum(options.softmax, ranges),
     };
-    let softmax = Softmax::new(options.softmax, &windows, config.head_dim, shape, options.accuracy(), contract)
+    let softmax = Softmax::new(options.softmax, &windows, config.head_dim, shape, options.accuracy(), layout)
         .at(at(Site::Score))?;
     preparation.check_levels(at(Site::Query), operand_levels + SINE_LEVELS)?;
     preparation.check_levels(at(Site::Score), softmax.score_levels())?;
-    preparation.check_levels(at(Site::LogDenominator), softmax.denominator_levels())?;
+    preparation.check_levels(at(Site::LogDenominator), softmax.crossing_levels())?;
     Ok(softmax)
+}
+
+/// The calibrated window of what the first round of a SoftMax sums, if it was recorded for so many rounds.
+fn first_sum(variant: SoftmaxVariant, ranges: &LayerRanges) -> Option<Interval> {
+    let window = match variant {
+        SoftmaxVariant::NormalizeAndSquare { rounds: 2 } => ranges.halved_sum,
+        SoftmaxVariant::NormalizeAndSquare { rounds: 3 } => ranges.quartered_sum,
+        _ => None,
+    };
+    window.map(|window| Interval::new(window.lo, window.hi))
 }

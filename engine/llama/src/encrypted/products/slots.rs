@@ -1,6 +1,6 @@
 //! Products slot by slot.
 
-use fhe_circuits::{Layout, RotaryAngles, ScoreContract, SlotAttention, Softmax};
+use fhe_circuits::{Layout, Passage, RotaryAngles, SlotAttention, Softmax};
 use fhe_ckks::{LaneProducts, Level};
 
 use super::{Operands, prepare_softmax};
@@ -38,7 +38,7 @@ impl ProductsInSlots {
             attention.heads().projection(config.num_attention_heads).at(at(Site::Query))?,
             attention.heads().projection(config.num_key_value_heads).at(at(Site::Key))?,
         ];
-        let softmax = prepare_softmax(preparation, layer, ranges, ScoreContract::SLOTS, Self::OPERAND_LEVELS)?;
+        let softmax = prepare_softmax(preparation, layer, ranges, &attention, Self::OPERAND_LEVELS)?;
         Ok(Self { attention, angles: preparation.angles(), softmax, projections })
     }
 
@@ -77,7 +77,8 @@ impl ProductsInSlots {
         drop((queries, keys));
 
         let reading = Reading::Scores(&self.attention, &self.softmax);
-        let scores = run.cross(at(Site::Score), &scores, self.softmax.score_levels(), reading).at(at(Site::Score))?;
+        let passage = Passage::dense(self.softmax.score_levels());
+        let scores = run.cross(at(Site::Score), &scores, passage, Some(reading)).at(at(Site::Score))?;
         let probabilities = run.probabilities(
             at(Site::LogDenominator),
             (&self.softmax, &self.attention),

@@ -1,10 +1,7 @@
-//! SoftMax over encrypted scores.
+//! One exponential and one reciprocal.
 //!
-//! Scores arrive in some [`ScoreLayout`], normalised to `(score - centre) / half_width` with a centre per
-//! head and one half width, so that every one of them lies in [-1, 1]. Variants differ in how they divide.
-//!
-//! [`SoftmaxVariant::ExpInverse`] multiplies the exponentials by a polynomial reciprocal of the denominators, then
-//! renormalises: probabilities that sum to `s` are multiplied by `2 - s`, one Newton step of the division. Every round
+//! The exponentials are multiplied by a polynomial reciprocal of the denominators, then
+//! renormalised: probabilities that sum to `s` are multiplied by `2 - s`, one Newton step of the division. Every round
 //! squares what the reciprocal got wrong, the error of the denominators' own half bootstrap included, for one level. The sums need no
 //! rotations: a factor is common to all keys, so `s` is the denominator times the factors so far, on one ciphertext per set.
 //!
@@ -17,9 +14,10 @@ use std::ops::RangeInclusive;
 
 use fhe_ckks::{CircuitShape, Evaluator};
 
+use super::windows::SLACK;
+use super::{Crossing, SoftmaxArgument, SoftmaxPolynomial, SoftmaxWindows, by_sets, crossed};
 use crate::approximation::{Accuracy, Approximation, Criterion, Functions, Target};
-use crate::attention::ScoreMap;
-use crate::crossing::Distortion;
+use crate::crossing::{Distortion, Passage};
 use crate::error::{CircuitError, Result, refuse};
 use crate::interval::Interval;
 use crate::score_layout::{ScoreContract, ScoreLayout};
@@ -30,61 +28,6 @@ const EXPONENTIAL_LIMIT: f64 = 1.0 / 64.0;
 const INVERSE_LIMIT: f64 = 1.0 / 4.0;
 /// Rounds of renormalisation: at least one, since it also removes the noise of the denominators' bootstrap.
 const ROUNDS: RangeInclusive<usize> = 1..=3;
-/// Windows are stretched by this fraction, so that noise does not push a message at their very end out of the range of
-/// a bootstrap.
-const SLACK: f64 = 1.0 / 1024.0;
-
-/// The ways to compute SoftMax.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SoftmaxVariant {
-    /// One exponential, one reciprocal of the denominators after a half bootstrap of their own.
-    #[default]
-    ExpInverse,
-}
-
-/// Calibrated windows of one layer's scores.
-#[derive(Clone, Debug)]
-pub struct SoftmaxWindows {
-    /// Per query head, the centre of its scores.
-    pub centres: Vec<f64>,
-    /// Half width of the scores, common to all heads.
-    pub half_width: f64,
-    /// The sum over live keys of `exp(score - centre - half_width)`, over all heads.
-    pub denominator: Interval,
-}
-
-impl SoftmaxWindows {
-    /// The same windows without the part of the scores that the denominators rule out. No exponential exceeds its
-    /// denominator, so no score exceeds `centre + half_width + ln(denominator.high)`. Scores far below their row's
-    /// maximum widen a symmetric window upwards as well, and the exponential would spend its precision on values that
-    /// never occur. `whole` windows are for scores that no denominator contains.
-    fn tightened(&self, whole: bool) -> Result<Self> {
-        const OPERATION: &str = "Softmax::new";
-        let Self { centres, half_width, denominator } = self;
-        if !(half_width.is_finite() && *half_width > 0.0 && centres.iter().all(|centre| centre.is_finite())) {
-            let found = format!("half width {half_width} around {centres:?}");
-            return Err(refuse(OPERATION, "scores", found, "a positive half width", "calibrate the model"));
-        }
-        let wide = denominator.widened_to_relative(SLACK);
-        let wide = Interval::new(wide.low * (1.0 - SLACK), wide.high * (1.0 + SLACK));
-        if !(wide.low > 0.0 && wide.high.is_finite()) {
-            return Err(refuse(OPERATION, "denominator", denominator, "a positive window", "calibrate the model"));
-        }
-        let cut = if whole { 0.0 } else { wide.high.ln().min(0.0) };
-        let (low, high) = (-half_width, half_width + cut);
-        if high <= low {
-            let required = format!("above exp(-2 * {half_width})");
-            return Err(refuse(OPERATION, "denominator", denominator, required, "calibrate the model"));
-        }
-        let (shift, rescaled) = (f64::midpoint(low, high), (half_width - high).exp());
-        Ok(Self {
-            centres: centres.iter().map(|centre| centre + shift).collect(),
-            half_width: (high - low) / 2.0,
-            denominator: Interval::new(wide.low * rescaled, wide.high * rescaled),
-        })
-    }
-}
 
 /// What [-1, 1] stands for when denominators cross.
 #[derive(Clone, Copy, Debug)]
@@ -95,13 +38,10 @@ enum DenominatorWindow {
     Logarithmic { centre: f64, half_width: f64 },
 }
 
-/// SoftMax by [`SoftmaxVariant::ExpInverse`], ready to be evaluated.
+/// The division of [`SoftmaxVariant::ExpInverse`](super::SoftmaxVariant::ExpInverse).
 #[derive(Clone, Debug)]
-pub struct Softmax {
+pub struct ExpInverse {
     contract: ScoreContract,
-    map: ScoreMap,
-    centres: Vec<f64>,
-    half_width: f64,
     exponential: Approximation,
     inverse: Approximation,
     rounds: usize,
@@ -111,28 +51,19 @@ pub struct Softmax {
     denominator_window: DenominatorWindow,
 }
 
-/// Sends slot ciphertexts in [-1, 1] through coefficients and a half bootstrap to so many levels; distorted.
-pub type Crossing<'a, S> = dyn FnMut(Vec<S>, usize) -> Result<Vec<S>> + 'a;
-
-impl Softmax {
-    /// Fits the polynomials; `head_dim` gives the usual scale of the scores, `1 / sqrt(head_dim)`. As many rounds of renormalisation are
+impl ExpInverse {
+    /// Fits the polynomials to the windows, which it returns tightened. As many rounds of renormalisation are
     /// considered as the levels of `shape` allow.
-    ///
-    /// # Errors
-    /// If a window is empty or a polynomial does not follow its function.
-    pub fn new(
-        variant: SoftmaxVariant,
+    pub(super) fn new(
         windows: &SoftmaxWindows,
-        head_dim: usize,
         shape: &CircuitShape,
-        accuracy: impl Into<Accuracy>,
+        accuracy: Accuracy,
         contract: ScoreContract,
-    ) -> Result<Self> {
-        let SoftmaxVariant::ExpInverse = variant;
-        let (accuracy, distortion) = (accuracy.into(), Distortion::of(shape));
+    ) -> Result<(SoftmaxWindows, Self)> {
+        let distortion = Distortion::of(shape);
         let exact = accuracy.functions == Functions::Exact;
-        let SoftmaxWindows { centres, half_width, denominator } =
-            windows.tightened(exact || contract.scores_of_all_pairs)?;
+        let windows = windows.tightened(exact || contract.scores_of_all_pairs)?;
+        let SoftmaxWindows { half_width, denominator, .. } = windows;
         let stretched = half_width * (1.0 + SLACK);
         // Scaled so that the window of the denominators has length 2: one shift then normalises them.
         let scale = 1.0 / denominator.half_width();
@@ -165,26 +96,15 @@ impl Softmax {
             let (inverse, rounds) = fitted?;
             (inverse, rounds, DenominatorWindow::Linear { centre })
         };
-        let map = ScoreMap {
-            scale: 1.0 / ((head_dim as f64).sqrt() * stretched),
-            centres: centres.iter().map(|centre| centre / stretched).collect(),
-        };
-        Ok(Self {
-            contract,
-            map,
-            centres,
-            half_width,
-            exponential,
-            inverse,
-            rounds,
-            denominator_scale: scale,
-            denominator_window,
-        })
+        let division = Self { contract, exponential, inverse, rounds, denominator_scale: scale, denominator_window };
+        Ok((windows, division))
     }
 
-    /// How products of queries and keys (of true values) become normalised scores.
-    pub fn score_map(&self) -> &ScoreMap {
-        &self.map
+    pub(super) fn polynomials(&self) -> Vec<SoftmaxPolynomial> {
+        vec![
+            SoftmaxPolynomial::of(SoftmaxArgument::Score, &self.exponential),
+            SoftmaxPolynomial::of(SoftmaxArgument::Denominator, &self.inverse),
+        ]
     }
 
     /// The polynomial of the exponential.
@@ -202,9 +122,9 @@ impl Softmax {
         self.rounds
     }
 
-    /// Levels from the half bootstrap of the scores to the end of what follows SoftMax.
-    pub fn score_levels(&self) -> usize {
-        self.contract.opening_levels + self.exponential.levels() + 1 + self.exponential_levels()
+    /// Levels from the scores in slots to the end of what follows SoftMax.
+    pub(super) fn score_levels(&self) -> usize {
+        self.exponential.levels() + 1 + self.exponential_levels()
     }
 
     /// Levels that the half bootstrap of the denominators must leave.
@@ -217,65 +137,34 @@ impl Softmax {
         self.contract.sum_levels + 1 + self.rounds + self.contract.output_levels
     }
 
-    /// The true score for a normalised one: what an observer of the scores sees.
-    pub fn score(&self, head: usize, normalised: f64) -> f64 {
-        self.centres[head] + self.half_width * (1.0 + SLACK) * normalised
-    }
-
-    /// The true logarithm of the sum of `exp(score)` for a normalised denominator: what an observer of the crossing
-    /// sees.
-    pub fn log_denominator(&self, head: usize, normalised: f64) -> f64 {
+    /// Logarithm of the sum of `exp(score - centre - half_width)` for a normalised denominator.
+    pub(super) fn log_denominator(&self, normalised: f64) -> f64 {
         let log = match self.denominator_window {
             DenominatorWindow::Linear { centre } => (normalised + centre).ln(),
             DenominatorWindow::Logarithmic { centre, half_width } => centre + half_width * normalised,
         };
-        log - self.denominator_scale.ln() + self.centres[head] + self.half_width
+        log - self.denominator_scale.ln()
     }
 
-    /// Probabilities of scores in slots, distorted if the contract's `opening_levels` are zero, [`Softmax::score_levels`] less these below
-    /// their half bootstrap; zero where no pair is live.
-    ///
-    /// # Errors
-    /// If the layout has another contract, or there is not one ciphertext per ciphertext of scores; those of the crossing and the evaluator.
-    pub fn apply<E: Evaluator, L: ScoreLayout>(
+    /// Probabilities of scores in slots.
+    pub(super) fn apply<E: Evaluator, L: ScoreLayout>(
         &self,
         e: &E,
         layout: &L,
         scores: &[E::Slots],
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
-        const OPERATION: &str = "Softmax::apply";
-        if L::CONTRACT != self.contract {
-            let (found, required) = (format!("{:?}", L::CONTRACT), format!("{:?}", self.contract));
-            return Err(refuse(OPERATION, "layout of the scores", found, required, "prepare for this layout"));
-        }
-        let sets = layout.set_lengths();
-        if scores.len() != layout.ciphertexts() {
-            let remedy = "use the layout of the scores";
-            return Err(refuse(OPERATION, "ciphertexts", scores.len(), layout.ciphertexts(), remedy));
-        }
         let masked = |(ciphertext, x): (usize, &E::Slots)| {
             let mask = layout.live_plain(ciphertext, |_| 1.0);
             Ok(e.plain_combination(&[(&self.exponential.apply(e, x)?, &mask)])?)
         };
         let exponentials: Vec<E::Slots> = scores.iter().enumerate().map(masked).collect::<Result<_>>()?;
-        let mut rest = exponentials.as_slice();
-        let mut groups = Vec::with_capacity(sets.len());
-        for length in sets {
-            let (group, others) = rest.split_at(length);
-            groups.push(group);
-            rest = others;
-        }
+        let groups = by_sets(layout, &exponentials);
 
         let sums = groups.iter().map(|group| layout.sum_over_keys(e, group)).collect::<Result<Vec<_>>>()?;
         let centred = |(set, sum): (usize, &E::Slots)| self.centred(e, sum, |value| layout.sum_plain(set, value));
         let denominators: Vec<E::Slots> = sums.iter().enumerate().map(centred).collect::<Result<_>>()?;
-        let count = denominators.len();
-        let normalised = crossing(denominators, self.denominator_levels())?;
-        if normalised.len() != count {
-            let remedy = "return what was handed over";
-            return Err(refuse(OPERATION, "crossed ciphertexts", normalised.len(), count, remedy));
-        }
+        let normalised = crossed(crossing, denominators, Passage::dense(self.denominator_levels()))?;
 
         let mut probabilities = Vec::with_capacity(scores.len());
         for ((group, sum), denominator) in groups.into_iter().zip(&sums).zip(&normalised) {

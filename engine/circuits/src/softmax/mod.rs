@@ -1,0 +1,230 @@
+//! SoftMax over encrypted scores.
+//!
+//! Scores arrive in some [`ScoreLayout`], normalised to `(score - centre) / half_width` with a centre per
+//! head and one half width, so that every one of them lies in [-1, 1]. Variants differ in how they divide ([`SoftmaxVariant`]).
+//! What is common to the keys of a query, a sum over them, leaves the slots and returns through a half bootstrap of its own, a [`Passage`].
+
+mod exp_inverse;
+mod normalize_and_square;
+mod windows;
+
+pub use exp_inverse::ExpInverse;
+pub use normalize_and_square::{NormalizeAndSquare, Round};
+pub use windows::SoftmaxWindows;
+
+use fhe_ckks::{CircuitShape, Evaluator};
+
+use crate::approximation::{Accuracy, Approximation};
+use crate::attention::ScoreMap;
+use crate::crossing::Passage;
+use crate::error::{Result, refuse};
+use crate::score_layout::{ScoreContract, ScoreLayout};
+use windows::SLACK;
+
+/// The ways to compute SoftMax.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SoftmaxVariant {
+    /// One exponential, one reciprocal of the denominators after a half bootstrap of their own.
+    #[default]
+    ExpInverse,
+    /// The exponential of a fraction of the scores, normalised and squared in rounds, each with a half bootstrap of its sums.
+    NormalizeAndSquare {
+        /// Number of rounds: three, or two where the scores span little.
+        rounds: usize,
+    },
+}
+
+/// A SoftMax, ready to be evaluated.
+#[derive(Clone, Debug)]
+pub struct Softmax {
+    contract: ScoreContract,
+    map: ScoreMap,
+    centres: Vec<f64>,
+    half_width: f64,
+    division: Division,
+}
+
+#[derive(Clone, Debug)]
+enum Division {
+    ExpInverse(Box<ExpInverse>),
+    NormalizeAndSquare(NormalizeAndSquare),
+}
+
+/// What a polynomial of SoftMax is a function of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SoftmaxArgument {
+    /// Scores.
+    Score,
+    /// Sums of exponentials.
+    Denominator,
+    /// Sums of squares.
+    SumOfSquares {
+        /// Of this round, counted from zero.
+        round: usize,
+    },
+}
+
+/// A polynomial of a SoftMax.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SoftmaxPolynomial {
+    /// Its argument.
+    pub argument: SoftmaxArgument,
+    /// Its degree.
+    pub degree: usize,
+    /// Its error, as it was asked for.
+    pub error: f64,
+}
+
+impl SoftmaxPolynomial {
+    fn of(argument: SoftmaxArgument, approximation: &Approximation) -> Self {
+        Self { argument, degree: approximation.degree(), error: approximation.error() }
+    }
+}
+
+/// Sends slot ciphertexts through coefficients and a half bootstrap; distorted.
+pub type Crossing<'a, S> = dyn FnMut(Vec<S>, Passage) -> Result<Vec<S>> + 'a;
+
+impl Softmax {
+    /// Fits the polynomials; `head_dim` gives the usual scale of the scores, `1 / sqrt(head_dim)`.
+    ///
+    /// # Errors
+    /// If a window is empty or a polynomial does not follow its function.
+    pub fn new<L: ScoreLayout>(
+        variant: SoftmaxVariant,
+        windows: &SoftmaxWindows,
+        head_dim: usize,
+        shape: &CircuitShape,
+        accuracy: impl Into<Accuracy>,
+        layout: &L,
+    ) -> Result<Self> {
+        let (accuracy, contract) = (accuracy.into(), L::CONTRACT);
+        let (windows, division) = match variant {
+            SoftmaxVariant::ExpInverse => {
+                let (windows, division) = ExpInverse::new(windows, shape, accuracy, contract)?;
+                (windows, Division::ExpInverse(Box::new(division)))
+            }
+            SoftmaxVariant::NormalizeAndSquare { rounds } => {
+                let (windows, division) = NormalizeAndSquare::new(rounds, windows, shape, accuracy, layout)?;
+                (windows, Division::NormalizeAndSquare(division))
+            }
+        };
+        let SoftmaxWindows { centres, half_width, .. } = windows;
+        let stretched = half_width * (1.0 + SLACK);
+        let map = ScoreMap {
+            scale: 1.0 / ((head_dim as f64).sqrt() * stretched),
+            centres: centres.iter().map(|centre| centre / stretched).collect(),
+        };
+        Ok(Self { contract, map, centres, half_width, division })
+    }
+
+    /// How products of queries and keys (of true values) become normalised scores.
+    pub fn score_map(&self) -> &ScoreMap {
+        &self.map
+    }
+
+    /// The polynomials, in the order of the computation.
+    pub fn polynomials(&self) -> Vec<SoftmaxPolynomial> {
+        match &self.division {
+            Division::ExpInverse(division) => division.polynomials(),
+            Division::NormalizeAndSquare(division) => division.polynomials(),
+        }
+    }
+
+    /// The division of [`SoftmaxVariant::ExpInverse`], if this is one.
+    pub fn exp_inverse(&self) -> Option<&ExpInverse> {
+        match &self.division {
+            Division::ExpInverse(division) => Some(division),
+            Division::NormalizeAndSquare(_) => None,
+        }
+    }
+
+    /// That of [`SoftmaxVariant::NormalizeAndSquare`], if this is one.
+    pub fn normalize_and_square(&self) -> Option<&NormalizeAndSquare> {
+        match &self.division {
+            Division::ExpInverse(_) => None,
+            Division::NormalizeAndSquare(division) => Some(division),
+        }
+    }
+
+    /// Levels from the half bootstrap of the scores to the end of what follows SoftMax.
+    pub fn score_levels(&self) -> usize {
+        self.contract.opening_levels
+            + match &self.division {
+                Division::ExpInverse(division) => division.score_levels(),
+                Division::NormalizeAndSquare(division) => division.score_levels(),
+            }
+    }
+
+    /// The most levels that a half bootstrap of sums over keys must leave.
+    pub fn crossing_levels(&self) -> usize {
+        match &self.division {
+            Division::ExpInverse(division) => division.denominator_levels(),
+            Division::NormalizeAndSquare(division) => division.crossing_levels(),
+        }
+    }
+
+    /// The true score for a normalised one: what an observer of the scores sees.
+    pub fn score(&self, head: usize, normalised: f64) -> f64 {
+        self.centres[head] + self.half_width * (1.0 + SLACK) * normalised
+    }
+
+    /// The true logarithm of the sum of `exp(score)` for a normalised denominator: what an observer of the crossing
+    /// sees. Not a number where no denominator crosses.
+    pub fn log_denominator(&self, head: usize, normalised: f64) -> f64 {
+        let shift = self.centres[head] + self.half_width;
+        match &self.division {
+            Division::ExpInverse(division) => division.log_denominator(normalised) + shift,
+            Division::NormalizeAndSquare(_) => f64::NAN,
+        }
+    }
+
+    /// Probabilities of scores in slots, distorted if the contract's `opening_levels` are zero, [`Softmax::score_levels`] less these below
+    /// their half bootstrap; zero where no pair is live.
+    ///
+    /// # Errors
+    /// If the layout has another contract, or there is not one ciphertext per ciphertext of scores; those of the crossing and the evaluator.
+    pub fn apply<E: Evaluator, L: ScoreLayout>(
+        &self,
+        e: &E,
+        layout: &L,
+        scores: &[E::Slots],
+        crossing: &mut Crossing<'_, E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        const OPERATION: &str = "Softmax::apply";
+        if L::CONTRACT != self.contract {
+            let (found, required) = (format!("{:?}", L::CONTRACT), format!("{:?}", self.contract));
+            return Err(refuse(OPERATION, "layout of the scores", found, required, "prepare for this layout"));
+        }
+        if scores.len() != layout.ciphertexts() {
+            let remedy = "use the layout of the scores";
+            return Err(refuse(OPERATION, "ciphertexts", scores.len(), layout.ciphertexts(), remedy));
+        }
+        match &self.division {
+            Division::ExpInverse(division) => division.apply(e, layout, scores, crossing),
+            Division::NormalizeAndSquare(division) => division.apply(e, layout, scores, crossing),
+        }
+    }
+}
+
+/// The ciphertexts of each set of scores.
+fn by_sets<'a, S, L: ScoreLayout>(layout: &L, mut scores: &'a [S]) -> Vec<&'a [S]> {
+    let lengths = layout.set_lengths().into_iter();
+    let set = |length: usize| {
+        let (set, others) = scores.split_at(length);
+        scores = others;
+        set
+    };
+    lengths.map(set).collect()
+}
+
+/// Sends sums through a passage and refuses other numbers of them.
+fn crossed<S>(crossing: &mut Crossing<'_, S>, sums: Vec<S>, passage: Passage) -> Result<Vec<S>> {
+    let count = sums.len();
+    let returned = crossing(sums, passage)?;
+    if returned.len() == count {
+        return Ok(returned);
+    }
+    let remedy = "return what was handed over";
+    Err(refuse("Softmax::apply", "crossed ciphertexts", returned.len(), count, remedy))
+}
