@@ -27,6 +27,7 @@
 
 pub mod approximation;
 pub mod attention;
+mod channel_factors;
 pub mod crossing;
 mod error;
 mod interval;
@@ -44,6 +45,7 @@ mod window;
 
 pub use approximation::{Accuracy, Functions};
 pub use attention::{CacheLayout, KeyValueCache, LivePair, RotaryAngles, ScoreMap, SlotAttention};
+pub use channel_factors::ChannelFactors;
 pub use crossing::Distortion;
 pub use error::{CircuitError, Result};
 pub use interval::Interval;

@@ -15,12 +15,15 @@ pub(super) type SiteExtents = BTreeMap<Site, Vec<Interval>>;
 
 const OUTSIDE: [Site; 4] = [Site::Embedding, Site::FinalMeanSquare, Site::FinalNormalisedInput, Site::Logits];
 
-const IN_LAYER: [Site; 21] = [
+const IN_LAYER: [Site; 26] = [
     Site::AttentionMeanSquare,
     Site::AttentionNormalisedInput,
     Site::Query,
+    Site::QueryReach,
     Site::Key,
+    Site::KeyReach,
     Site::Value,
+    Site::ValueReach,
     Site::RotatedQuery,
     Site::RotatedKey,
     Site::Score,
@@ -33,11 +36,16 @@ const IN_LAYER: [Site; 21] = [
     Site::FfnMeanSquare,
     Site::FfnNormalisedInput,
     Site::Gate,
+    Site::GateReach,
     Site::Up,
+    Site::UpReach,
     Site::GatedProduct,
     Site::DownProjection,
     Site::ResidualAfterFfn,
 ];
+
+/// Sites that ranges of before do without: what they bound has a coarser bound.
+const OPTIONAL: [Site; 5] = [Site::QueryReach, Site::KeyReach, Site::ValueReach, Site::GateReach, Site::UpReach];
 
 /// The interval of values seen at every site of a model, padding positions included. [`Site::Score`] holds live pairs
 /// only, [`Site::MaskedScore`] the others.
@@ -117,6 +125,7 @@ impl Extents {
         let locations = complete.iter().map(|(location, intervals)| (location, intervals.len()));
         for (location, required) in locations {
             match self.at(location) {
+                None if OPTIONAL.contains(&location.site) => (),
                 None => return Some(format!("{location} is missing")),
                 Some(found) if found.len() != required => {
                     return Some(format!("{location} has {} intervals, required: {required}", found.len()));
