@@ -8,7 +8,7 @@ use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
 use super::location::At;
 use super::norm::NormTurn;
-use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit, with_gamma};
+use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit, share_columns, with_gamma};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
 use crate::error::Result;
@@ -23,10 +23,19 @@ pub(super) struct FeedForwardLayer {
     gate: Projection,
     up: Projection,
     silu: GatedSilu,
-    /// With scales per row, what channels of gate and up are multiplied by to be fractions of their windows.
-    factors: Option<[Vec<f64>; 2]>,
+    /// With scales per row.
+    rows: Option<Rows>,
     down_layout: Layout,
     down: ResidualWriter,
+}
+
+/// What undoes scales per row.
+#[derive(Clone, Debug)]
+struct Rows {
+    /// What channels of gate and up are multiplied by to be fractions of their windows; of up, to be a share of that.
+    factors: [Vec<f64>; 2],
+    /// The share of every channel that the down projection is handed.
+    shares: Vec<f64>,
 }
 
 impl FeedForwardLayer {
@@ -58,7 +67,8 @@ impl FeedForwardLayer {
         for projection in [&mut gate, &mut up] {
             projection.scale_output(norm.output_unit(), Fill::Range);
         }
-        let (silu, factors, correction) = match scales {
+        let mut down_weights = weights.down.clone();
+        let (silu, rows, correction) = match scales {
             WeightScales::PerTensor => {
                 let ranges = [&gate, &up].map(|projection| projection.range(shape));
                 (GatedSilu::new(ranges[0], ranges[1], Distortion::of(shape), options.accuracy()), None, 0)
@@ -67,19 +77,22 @@ impl FeedForwardLayer {
             // the other's polynomial. The explicit correction carries the factors, and takes SiLU's window to the calibrated one.
             WeightScales::PerRow => {
                 let windows = [&gate, &up].map(Projection::window);
-                let fractions = |projection: &Projection| {
-                    projection.channel_ranges(shape).iter().map(|range| range / projection.window()).collect()
-                };
+                let shares = share_columns(&mut down_weights);
+                let [gate_factors, mut up_factors] = [&gate, &up].map(|projection| {
+                    let ranges = projection.channel_ranges(shape);
+                    ranges.iter().map(|range| range / projection.window()).collect::<Vec<_>>()
+                });
+                up_factors.iter_mut().zip(&shares).for_each(|(factor, share)| *factor *= share);
                 let silu = GatedSilu::new(windows[0], windows[1], Distortion::NONE, options.accuracy());
-                (silu, Some([&gate, &up].map(fractions)), SINE_LEVELS)
+                (silu, Some(Rows { factors: [gate_factors, up_factors], shares }), SINE_LEVELS)
             }
         };
         let silu = silu.at(at(Site::Gate))?;
         preparation.check_levels(at(Site::Gate), silu.gate_levels() + correction)?;
         preparation.check_levels(at(Site::Up), silu.up_levels() + SINE_LEVELS)?;
         let [to, from] = [at(Site::DownProjection), at(Site::GatedProduct)];
-        let down = ResidualWriter::prepare(preparation, to, from, &weights.down, &layout, ranges.gated)?;
-        Ok(Self { layer, norm, gate, up, silu, factors, down_layout: layout, down })
+        let down = ResidualWriter::prepare(preparation, to, from, &down_weights, &layout, ranges.gated)?;
+        Ok(Self { layer, norm, gate, up, silu, rows, down_layout: layout, down })
     }
 
     pub(super) fn polynomials(&self) -> [Polynomial; 2] {
@@ -98,12 +111,12 @@ impl FeedForwardLayer {
         let up = self.up.run(run, &rows)?;
         drop(rows);
         let [gate_levels, up_levels] = [self.silu.gate_levels(), self.silu.up_levels()];
-        let [gate, up] = match &self.factors {
+        let [gate, up] = match &self.rows {
             None => [
                 run.climb(self.gate.location(), &gate, gate_levels)?,
                 run.climb_corrected(self.up.location(), &up, up_levels)?,
             ],
-            Some([gate_factors, up_factors]) => {
+            Some(Rows { factors: [gate_factors, up_factors], .. }) => {
                 let plains = |projection: &Projection, factors: &[f64]| {
                     projection.layout().channel_plains(factors).at(projection.location())
                 };
@@ -118,7 +131,11 @@ impl FeedForwardLayer {
         })?;
         drop((gate, up));
         let gated = run.descend(product_site, &products, self.down.input_unit())?;
-        run.observe(product_site, &gated, Reading::Dense(&self.down_layout));
+        let reading = match &self.rows {
+            None => Reading::Dense(&self.down_layout),
+            Some(rows) => Reading::Shares(&self.down_layout, &rows.shares),
+        };
+        run.observe(product_site, &gated, reading);
         self.down.run(run, &gated, residual, Site::ResidualAfterFfn.in_layer(self.layer))
     }
 }

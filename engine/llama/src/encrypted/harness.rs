@@ -55,6 +55,8 @@ pub(super) enum Reading<'a> {
     Dense(&'a Layout),
     /// Channels of a product with weights, as magnified as its rows are.
     Product(&'a QuantisedMatrix),
+    /// Channels in the first of their places, each as this share of its value.
+    Shares(&'a Layout, &'a [f64]),
     /// Channels as sums over their places.
     Sums(&'a Layout),
     /// Normalised scores.
@@ -92,7 +94,8 @@ impl<'a, E: Evaluator> Sight<'a, E> {
         let Some(vectors) = decrypt::<E, C>(client, self.ciphertexts).at(self.location)? else { return Ok(None) };
         let tensor = match self.reading {
             Reading::Dense(layout) => matrix(layout, layout.unpack(&vectors)),
-            Reading::Product(weights) => product(weights, &vectors),
+            Reading::Product(weights) => scaled(weights.output(), &vectors, weights.magnifications()),
+            Reading::Shares(layout, shares) => scaled(layout, &vectors, shares),
             Reading::Sums(layout) => matrix(layout, layout.unpack_sums(&vectors)),
             Reading::Scores(attention, softmax) => Ok(scores(&vectors, attention, softmax)),
             Reading::Denominators(attention, softmax) => Ok(log_denominators(&vectors, attention, softmax)),
@@ -109,15 +112,15 @@ pub(super) fn reveal_product<E: Evaluator, C: Client<E> + ?Sized>(
     ciphertexts: &[E::Coefficients],
     weights: &QuantisedMatrix,
 ) -> Result<Option<Matrix>, CircuitError> {
-    decrypt::<E, C>(client, ciphertexts)?.map(|vectors| product(weights, &vectors)).transpose()
+    let read = |vectors: Vec<Vec<f64>>| scaled(weights.output(), &vectors, weights.magnifications());
+    decrypt::<E, C>(client, ciphertexts)?.map(read).transpose()
 }
 
-fn product(weights: &QuantisedMatrix, vectors: &[Vec<f64>]) -> Result<Matrix, CircuitError> {
-    let layout = weights.output();
-    let tokens = layout.module().tokens();
+/// The tensor in a layout, every channel of which is so many times its value.
+fn scaled(layout: &Layout, vectors: &[Vec<f64>], scales: &[f64]) -> Result<Matrix, CircuitError> {
     let mut entries = layout.unpack(vectors)?;
-    for (row, magnification) in entries.chunks_exact_mut(tokens).zip(weights.magnifications()) {
-        row.iter_mut().for_each(|entry| *entry /= magnification);
+    for (row, scale) in entries.chunks_exact_mut(layout.module().tokens()).zip(scales) {
+        row.iter_mut().for_each(|entry| *entry /= scale);
     }
     matrix(layout, Ok(entries))
 }

@@ -69,7 +69,8 @@ pub struct CircuitOptions {
     /// Bits of the integer weights, sign included.
     pub weight_bits: u32,
     /// Which integer stands for the weight 1 in products whose rows the circuit can tell apart afterwards: queries, keys, values, gate, up and
-    /// logits. Output and down projection write to the residual, which has one unit, and have one scale each in any case.
+    /// logits. Output and down projection write to the residual, which has one unit, and have one scale each in any case; with scales per row
+    /// the down projection is handed a share of every channel that lets each of its columns fill the integers.
     pub weight_scales: WeightScales,
     /// Error asked of every polynomial (relative for inverses and roots; of the window for SiLU, of the smallest
     /// denominator for the exponential).

@@ -14,6 +14,10 @@
 //! each channel follows from its weights: the input is a normalised residual, of length at most `sqrt(hidden)`, so by Cauchy and Schwarz
 //! `b_i = min(b, sqrt(hidden) |w_i|)`; the smaller of both holds. Whoever reads the product divides `m_i` out in a plaintext that is multiplied with all the same:
 //! rotary positions, the placement of values, the correction of the sine before SiLU, the client's decoding of logits.
+//!
+//! **Shares per column.** What writes to the residual has one scale, but where its input passes a plaintext, that plaintext may hand over a
+//! share `s_j <= 1` of channel `j` to weights divided by it ([`share_columns`]). With `s_j` the largest weight of a column over the largest of all,
+//! every column fills the integers, the scale stays, and the error of a column's weights meets a share of its channel instead of all of it.
 
 use fhe_circuits::{ChannelFactors, CircuitError, Layout, QuantisedMatrix, WeightScales};
 use fhe_ckks::{CircuitShape, Client, Evaluator};
@@ -252,6 +256,22 @@ pub(super) fn check_headroom(shape: &CircuitShape, location: Location, bound: f6
         return Ok(());
     }
     Err(Error::Headroom { location, found: bound, required: largest })
+}
+
+/// Divides every column by its largest weight's share of the largest of all, and returns the shares; a column of zeros counts as full.
+pub(super) fn share_columns(weights: &mut Matrix) -> Vec<f64> {
+    let columns = weights.cols();
+    let mut peaks = vec![0.0_f32; columns];
+    for row in weights.data().chunks_exact(columns) {
+        peaks.iter_mut().zip(row).for_each(|(peak, weight)| *peak = peak.max(weight.abs()));
+    }
+    let largest = peaks.iter().fold(0.0, |largest: f32, &peak| largest.max(peak));
+    let share = |&peak: &f32| if peak > 0.0 { f64::from(peak) / f64::from(largest) } else { 1.0 };
+    let shares: Vec<f64> = peaks.iter().map(share).collect();
+    for row in weights.data_mut().chunks_exact_mut(columns) {
+        row.iter_mut().zip(&shares).for_each(|(weight, share)| *weight = (f64::from(*weight) / share) as f32);
+    }
+    shares
 }
 
 /// Weights with the gamma of the norm before them folded into their columns.

@@ -3,7 +3,7 @@
 use fhe_circuits::{Functions, WeightScales};
 use fhe_ckks::NoiseModel;
 use fhe_model::calibration::{Margins, ModelRanges};
-use fhe_model::encrypted::{AttentionProducts, CircuitOptions};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, Phase};
 use fhe_model::{Location, Matrix, PromptBlock, Site, Weights};
 use safetensors::tensor::Dtype;
 
@@ -99,7 +99,10 @@ fn every_row_is_as_exact_as_its_largest_weight() {
         // Nothing else knows about scales.
         let shown = |run: &Run| run.tensors.iter().map(|(location, _)| *location).collect::<Vec<_>>();
         assert_eq!(shown(&per_row), shown(&per_tensor));
-        assert_eq!(per_row.phases, per_tensor.phases);
+        // But for the sine before SiLU, which is corrected on its own in each of two layers.
+        let mut phases = per_tensor.phases.clone();
+        *phases.get_mut(&Phase::NonLinear).unwrap() += 2;
+        assert_eq!(per_row.phases, phases);
     }
 }
 

@@ -18,6 +18,8 @@ enum Scales {
     PerTensor,
     /// Per row but for what writes to the residual.
     PerRow,
+    /// The same, and a share of every channel for the columns of down, as the circuit does it.
+    PerRowWithShares,
 }
 
 fn repository() -> PathBuf {
@@ -69,7 +71,11 @@ fn rounded(tensors: &Tensors, kinds: &[&str], scales: Scales, bits: i32) -> Tens
     for (name, (shape, numbers)) in &mut tensors {
         let Some(kind) = kinds.iter().find(|kind| name.contains(**kind)) else { continue };
         let writes = ["o_proj", "down_proj"].contains(kind);
-        let run = if scales == Scales::PerRow && !writes { shape[1] } else { numbers.len() };
+        let run = if scales == Scales::PerTensor || writes { numbers.len() } else { shape[1] };
+        if scales == Scales::PerRowWithShares && *kind == "down_proj" {
+            round_by_columns(numbers, shape[1], limit);
+            continue;
+        }
         for run in numbers.chunks_exact_mut(run) {
             let largest = run.iter().fold(0.0, |largest: f64, &weight| largest.max(f64::from(weight).abs()));
             let scale = limit / largest.max(f64::MIN_POSITIVE);
@@ -77,6 +83,20 @@ fn rounded(tensors: &Tensors, kinds: &[&str], scales: Scales, bits: i32) -> Tens
         }
     }
     tensors
+}
+
+/// Every column to integers of its own scale, and back.
+fn round_by_columns(numbers: &mut [f32], columns: usize, limit: f64) {
+    let mut peaks = vec![0.0_f64; columns];
+    for row in numbers.chunks_exact(columns) {
+        peaks.iter_mut().zip(row).for_each(|(peak, weight)| *peak = peak.max(f64::from(*weight).abs()));
+    }
+    for row in numbers.chunks_exact_mut(columns) {
+        for (weight, peak) in row.iter_mut().zip(&peaks) {
+            let scale = limit / peak.max(f64::MIN_POSITIVE);
+            *weight = ((f64::from(*weight) * scale).round() / scale) as f32;
+        }
+    }
 }
 
 struct Study {
@@ -171,7 +191,12 @@ fn quantisation_of_smollm2_kind_by_kind() {
     study.reference = study.logits(&weights);
     for (basis, tensors) in [("stored", folded(&weights)), ("rotated", folded(&weights.rotated(Rotation::SEED)))] {
         study.show(&format!("{basis}, float"), &tensors);
-        for (scales, name) in [(Scales::PerTensor, "per tensor"), (Scales::PerRow, "per row")] {
+        let choices = [
+            (Scales::PerTensor, "per tensor"),
+            (Scales::PerRow, "per row"),
+            (Scales::PerRowWithShares, "per row with shares"),
+        ];
+        for (scales, name) in choices {
             for bits in [11, 13, 15] {
                 study.show(&format!("{basis}, {name}, {bits} bits"), &rounded(&tensors, &KINDS, scales, bits));
             }
