@@ -2,10 +2,10 @@
 
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
-use crate::identity::stored_ranges;
-use crate::spec::{Cell, CellConfig};
+use crate::identity::{ranges_name, stored_ranges};
+use crate::spec::{Cell, CellConfig, MitigationSection};
 use fhe_model::calibration::{self, Corpus, Margins, WindowPlan};
-use fhe_model::{FloatModel, Tokenizer, Weights};
+use fhe_model::{FloatModel, Rotation, Tokenizer, Weights};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,8 +16,10 @@ pub struct CalibrationRequest {
     pub model: PathBuf,
     /// The text to run it over.
     pub text: PathBuf,
-    /// Where the ranges go; absent: `ranges.toml` beside the weights.
+    /// Where the ranges go; absent: `ranges.toml` (`ranges-rotated.toml` of rotated weights) beside the weights.
     pub output: Option<PathBuf>,
+    /// What is done to the weights first.
+    pub mitigation: MitigationSection,
     /// Tokens of a calibration window; a power of two.
     pub block_tokens: usize,
 }
@@ -39,7 +41,7 @@ pub fn calibrate(
             return Err(HarnessError::InputNotFound { key: key.into(), path: path.clone(), directory: root.into() });
         }
     }
-    let weights = Weights::open(&folder).map_err(failed)?;
+    let weights = circuit_weights(&Weights::open(&folder).map_err(failed)?, &request.mitigation);
     let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(failed)?;
     let text_path = root.join(&request.text);
     let text = std::fs::read_to_string(&text_path).map_err(|source| HarnessError::io("read", &text_path, source))?;
@@ -52,9 +54,15 @@ pub fn calibrate(
             progress.step(PHASE, done as u64, total as u64, start);
         })
     });
-    let output = request.output.as_ref().map_or_else(|| folder.join("ranges.toml"), |path| root.join(path));
+    let output =
+        request.output.as_ref().map_or_else(|| folder.join(ranges_name(&request.mitigation)), |path| root.join(path));
     ranges.map_err(failed)?.save(&output).map_err(failed)?;
     Ok(output)
+}
+
+/// The weights that a circuit is made of, and that ranges are measured on.
+pub fn circuit_weights(stored: &Weights, mitigation: &MitigationSection) -> Weights {
+    if mitigation.rotate { stored.rotated(Rotation::SEED) } else { stored.clone() }
 }
 
 /// The calibrated ranges of a cell's model, measured now and stored beside the weights if the model has none.
@@ -62,8 +70,8 @@ pub fn calibrate(
 /// # Errors
 /// [`HarnessError::NoRanges`] without stored ranges and without a text; those of [`calibrate`].
 pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<PathBuf, HarnessError> {
-    let CellConfig { model, input, .. } = &cell.config;
-    if let Some(stored) = stored_ranges(model, root) {
+    let CellConfig { model, input, mitigation, .. } = &cell.config;
+    if let Some(stored) = stored_ranges(model, mitigation, root) {
         return Ok(stored);
     }
     let Some(text) = model.calibration_text.clone() else {
@@ -74,8 +82,13 @@ pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Resul
         model.path.display(),
         text.display()
     ));
-    let request =
-        CalibrationRequest { model: model.path.clone(), text, output: None, block_tokens: input.block_tokens };
+    let request = CalibrationRequest {
+        model: model.path.clone(),
+        text,
+        output: None,
+        mitigation: mitigation.clone(),
+        block_tokens: input.block_tokens,
+    };
     let stored = calibrate(&request, root, progress)?;
     progress.message(format!("ranges stored at {}", stored.display()));
     Ok(stored)

@@ -5,7 +5,7 @@ use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
 use crate::runner::{self, Reporter, RunRequest};
-use crate::spec::{Mode, Override};
+use crate::spec::{MitigationSection, Mode, Override};
 use crate::workspace::Workspace;
 use crate::{comparison, figure, params, table};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -49,12 +49,15 @@ enum Command {
         /// Plain text to run the model over.
         #[arg(long)]
         text: PathBuf,
-        /// Where to store the ranges [default: ranges.toml in the model folder].
+        /// Where to store the ranges [default: ranges.toml in the model folder, ranges-rotated.toml of rotated weights].
         #[arg(long)]
         output: Option<PathBuf>,
         /// Tokens of a calibration window, as many as the encrypted block will have.
         #[arg(long, default_value_t = 128)]
         block_tokens: usize,
+        /// Merge the rotations of `mitigation.rotate` into the weights first.
+        #[arg(long)]
+        rotate: bool,
     },
     /// Print a parameter set: security, levels, precision claims, memory.
     Params {
@@ -141,8 +144,9 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
             changes.extend(mode.map(|mode| Override::mode(mode.into())));
             run(&workspace, executor, &RunRequest { specs, overrides: changes, force })
         }
-        Command::Calibrate { model, text, output, block_tokens } => {
-            let request = CalibrationRequest { model, text, output, block_tokens };
+        Command::Calibrate { model, text, output, block_tokens, rotate } => {
+            let mitigation = MitigationSection { rotate, ..MitigationSection::default() };
+            let request = CalibrationRequest { model, text, output, mitigation, block_tokens };
             let written = calibrate(&request, workspace.root(), &Reporter::new())?;
             println!("wrote {}", written.display());
             Ok(())

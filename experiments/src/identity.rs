@@ -6,7 +6,7 @@
 use crate::error::HarnessError;
 use crate::machine::Machine;
 use crate::provenance::CodeVersion;
-use crate::spec::{Cell, ModelSection};
+use crate::spec::{Cell, MitigationSection, ModelSection};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -102,17 +102,22 @@ impl DataHashes {
         Ok(Self {
             model: hash_model(&root.join(&model.path))?,
             prompts: short_hash(canonical_json(&json!(cell.prompts)).as_bytes()),
-            ranges: stored_ranges(model, root).map(|path| hash_file(&path)).transpose()?,
+            ranges: stored_ranges(model, &cell.config.mitigation, root).map(|path| hash_file(&path)).transpose()?,
             calibration_text: hash_named(&model.calibration_text)?,
         })
     }
 }
 
-/// Where a model's calibrated ranges lie: the file the spec names, else `ranges.toml` beside the weights if it exists.
-pub fn stored_ranges(model: &ModelSection, root: &Path) -> Option<PathBuf> {
+/// The name under which the ranges of a model lie beside its weights: those of rotated weights are others.
+pub fn ranges_name(mitigation: &MitigationSection) -> &'static str {
+    if mitigation.rotate { "ranges-rotated.toml" } else { "ranges.toml" }
+}
+
+/// Where a model's calibrated ranges lie: the file the spec names, else [`ranges_name`] beside the weights if it exists.
+pub fn stored_ranges(model: &ModelSection, mitigation: &MitigationSection, root: &Path) -> Option<PathBuf> {
     match &model.ranges {
         Some(path) => Some(root.join(path)),
-        None => Some(root.join(&model.path).join("ranges.toml")).filter(|path| path.is_file()),
+        None => Some(root.join(&model.path).join(ranges_name(mitigation))).filter(|path| path.is_file()),
     }
 }
 

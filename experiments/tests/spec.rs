@@ -65,7 +65,9 @@ fn rejects_values_that_do_not_fit() {
         ("", vec!["engine.functions=exact", "mode=clear", "engine.noise=loud"], "modelled"),
         ("", vec!["engine.noise=modelled", "mode=metered"], "in mode `clear` alone, not `metered`"),
         ("", vec!["mitigation.prepend=true"], "`mitigation.prepend = true` is not available in this version"),
-        ("", vec!["mitigation.rotate=true"], "`mitigation.rotate = true` is not available in this version"),
+        ("", vec!["mitigation.rotate=maybe"], "mitigation.rotate"),
+        ("", vec!["engine.weight_bits=16"], "`engine.weight_bits` is 16, 2 to 15"),
+        ("", vec!["engine.weight_scales=per-column"], "per-row"),
         ("", vec!["repetitions=0"], "`repetitions` is 0"),
         ("", vec!["limits.seconds=-1"], "a positive number is required"),
         ("", vec!["model.path=nowhere"], "`model.path` names `nowhere`, which does not exist"),
@@ -98,9 +100,16 @@ fn choices_of_today_that_were_the_only_ones_do_not_name_a_cell_anew() {
         Suite::parse(fixture::SPEC, "spec.toml", &overrides, folder.path()).unwrap().cells.remove(0).config
     };
     let written = |changes: &[&str]| serde_json::to_string(&cell(changes)).unwrap();
-    let before = ["attention.products=slots", "engine.functions=polynomial", "engine.noise=none"];
+    let before = [
+        "attention.products=slots",
+        "engine.functions=polynomial",
+        "engine.noise=none",
+        "engine.weight_bits=13",
+        "engine.weight_scales=per-tensor",
+    ];
     assert_eq!(written(&before), written(&[]));
-    assert!(!written(&[]).contains("attention"));
+    assert!(!written(&[]).contains("attention") && !written(&[]).contains("weight"));
+    assert!(written(&["engine.weight_scales=per-row", "engine.weight_bits=15"]).contains("per-row"));
     assert!(written(&["attention.products=lanes"]).contains("lanes"));
     assert!(written(&["mode=clear", "engine.functions=exact", "engine.noise=modelled"]).contains("modelled"));
 }

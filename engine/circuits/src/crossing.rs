@@ -6,10 +6,10 @@
 
 use std::f64::consts::TAU;
 
-use fhe_ckks::bootstrapping::sine::correct_sine;
+use fhe_ckks::bootstrapping::sine::{correct_sine, cubic_correction};
 use fhe_ckks::{CircuitShape, Copies, Evaluator};
 
-use crate::error::Result;
+use crate::error::{Result, refuse};
 
 /// Levels of the explicit correction of the sine.
 pub const SINE_LEVELS: usize = 2;
@@ -103,6 +103,26 @@ pub fn climb<E: Evaluator>(e: &E, tensor: &[E::Coefficients], levels: usize) -> 
 /// Those of the evaluator.
 pub fn correct<E: Evaluator>(e: &E, distorted: &[E::Slots]) -> Result<Vec<E::Slots>> {
     distorted.iter().map(|slots| Ok(correct_sine(e, slots)?)).collect()
+}
+
+/// The correction of the sine and a factor for every slot at once, one plaintext for each ciphertext: the factors cost two products with
+/// plaintexts, but none of the [`SINE_LEVELS`] more.
+///
+/// # Errors
+/// If there is another number of plaintexts; those of the evaluator.
+pub fn correct_scaled<E: Evaluator>(e: &E, distorted: &[E::Slots], factors: &[Vec<f64>]) -> Result<Vec<E::Slots>> {
+    if distorted.len() != factors.len() {
+        let (found, required) = (factors.len(), distorted.len());
+        return Err(refuse("correct_scaled", "plaintexts", found, required, "pass one for each ciphertext"));
+    }
+    let cubic = cubic_correction(e.shape().message_ratio);
+    let corrected = distorted.iter().zip(factors).map(|(y, factors)| {
+        // s (y + c y^3) = (c s y) y^2 + s y.
+        let cubic_factors: Vec<f64> = factors.iter().map(|factor| cubic * factor).collect();
+        let cube = e.multiply(&e.plain_combination(&[(y, &cubic_factors)])?, &e.square(y)?)?;
+        Ok(e.add(&cube, &e.plain_combination(&[(y, factors)])?)?)
+    });
+    corrected.collect()
 }
 
 /// Half bootstrapping and the correction of the sine, so that `levels` compute levels are left after both.

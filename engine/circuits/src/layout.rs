@@ -190,6 +190,27 @@ impl Layout {
         place.ciphertext * self.module.rows() + self.module.coefficient_row(place.slot_row)
     }
 
+    /// Plaintexts over the slots of every ciphertext: the value of its channel in all slots of each of its places, zero elsewhere.
+    ///
+    /// # Errors
+    /// If there is another number of values than of channels.
+    pub fn channel_plains(&self, values: &[f64]) -> Result<Vec<Vec<f64>>> {
+        if values.len() != self.channels() {
+            let required = self.channels();
+            return Err(refuse("channel_plains", "values", values.len(), required, "pass one for each channel"));
+        }
+        let mut plains = vec![vec![0.0; self.module.slots()]; self.ciphertexts];
+        for (places, &value) in self.places.iter().zip(values) {
+            for place in places {
+                for half in 0..2 {
+                    let first = self.module.slot(half, place.slot_row, 0);
+                    plains[place.ciphertext][first..first + self.module.half_tokens()].fill(value);
+                }
+            }
+        }
+        Ok(plains)
+    }
+
     /// Coefficient vectors of a tensor given row by row, channels x block positions; zero where nothing lies.
     ///
     /// # Errors

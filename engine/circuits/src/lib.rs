@@ -29,6 +29,7 @@
 pub mod approximation;
 pub mod attention;
 pub mod cached_attention;
+mod channel_factors;
 pub mod crossing;
 mod error;
 mod interval;
@@ -48,6 +49,7 @@ mod window;
 pub use approximation::{Accuracy, Functions};
 pub use attention::{LivePair, RotaryAngles, ScoreMap, SlotAttention};
 pub use cached_attention::{CacheLayout, KeyValueCache};
+pub use channel_factors::ChannelFactors;
 pub use crossing::{Distortion, Passage};
 pub use error::{CircuitError, Result};
 pub use interval::Interval;

@@ -12,7 +12,8 @@ use crate::error::{Result, refuse};
 use crate::layout::{Layout, RowModule};
 
 /// Which integer stands for the weight 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum WeightScales {
     /// One integer for the whole matrix, so that the product has one unit.
     #[default]
@@ -28,6 +29,7 @@ pub enum WeightScales {
 pub struct QuantisedMatrix {
     integers: IntegerMatrix,
     scale: f64,
+    largest_weight: f64,
     magnifications: Vec<f64>,
     rms_error: f64,
     output: Layout,
@@ -94,7 +96,7 @@ impl QuantisedMatrix {
         let integers = IntegerMatrix::new(MatrixShape { rows, columns }, entries)
             .ok_or_else(|| refuse(OPERATION, "entries", "another number", "rows x columns", "report this"))?;
         let rms_error = (squares / weights.len().max(1) as f64).sqrt();
-        Ok(Self { integers, scale, magnifications, rms_error, output: output.clone() })
+        Ok(Self { integers, scale, largest_weight: limit / scale, magnifications, rms_error, output: output.clone() })
     }
 
     /// Rows up to the last one in use; packing fills the rest of its ciphertext with zeros.
@@ -106,6 +108,11 @@ impl QuantisedMatrix {
     /// The integer that stands for the weight 1; a product multiplies the unit by it.
     pub fn scale(&self) -> f64 {
         self.scale
+    }
+
+    /// The weight that the largest integer stands for in a row that is not magnified: the largest of all, where any is not zero.
+    pub fn largest_weight(&self) -> f64 {
+        self.largest_weight
     }
 
     /// By how much each output channel of a product is too large, at least 1: the consumer must divide it out, and ranges must

@@ -4,8 +4,8 @@ mod support;
 
 use fhe_circuits::crossing::{climb_corrected, descend};
 use fhe_circuits::{
-    Interval, Layout, Passage, RotaryAngles, RowModule, ScoreLayout, SlotAttention, Softmax, SoftmaxVariant,
-    SoftmaxWindows,
+    ChannelFactors, Interval, Layout, Passage, RotaryAngles, RowModule, ScoreLayout, SlotAttention, Softmax,
+    SoftmaxVariant, SoftmaxWindows,
 };
 use fhe_ckks::{CircuitShape, Client, Level, SlotArithmetic};
 use proptest::prelude::*;
@@ -136,15 +136,22 @@ fn check(case: &Case, seed: u64, variant: SoftmaxVariant) {
     let queries = attention.heads().projection(case.heads).unwrap();
     let keys = attention.heads().projection(case.key_value_heads).unwrap();
     let range = 2.0;
+    // Every channel is as much larger as its row of weights may have made it.
+    let magnification = |channel: usize| [1.0, 1.5, 2.0, 1.25, 1.75][channel % 5];
+    let ranges = |heads: usize| {
+        ChannelFactors::Each((0..heads * case.head_dim).map(|channel| range / magnification(channel)).collect())
+    };
     let up = |layout: &Layout, tensor: &[f64], levels: usize| {
-        let packed = layout.pack(tensor).unwrap();
+        let magnified: Vec<f64> =
+            tensor.iter().enumerate().map(|(entry, x)| x * magnification(entry / case.tokens)).collect();
+        let packed = layout.pack(&magnified).unwrap();
         let unit = shape.full_scale / range;
         let encrypted: Vec<_> = packed.iter().map(|vector| e.encrypt(vector, unit).unwrap()).collect();
         climb_corrected(&e, &encrypted, levels).unwrap()
     };
     let levels = SlotAttention::PLACEMENT_LEVELS + SlotAttention::SCORE_LEVELS;
-    let placed_queries = attention.place_queries(&e, &angles, &up(&queries, &q, levels), range).unwrap();
-    let placed_keys = attention.place_keys(&e, &angles, &up(&keys, &k, levels), range).unwrap();
+    let placed_queries = attention.place_queries(&e, &angles, &up(&queries, &q, levels), ranges(case.heads)).unwrap();
+    let placed_keys = attention.place_keys(&e, &angles, &up(&keys, &k, levels), ranges(case.key_value_heads)).unwrap();
 
     // Windows of the scores as calibration would find them.
     let live: Vec<(usize, usize)> = (0..case.tokens)
@@ -194,7 +201,7 @@ fn check(case: &Case, seed: u64, variant: SoftmaxVariant) {
     );
 
     let values = up(&keys, &v, SlotAttention::PLACEMENT_LEVELS + SlotAttention::VALUE_LEVELS);
-    let values = attention.place_values(&e, &values, range).unwrap();
+    let values = attention.place_values(&e, &values, ranges(case.key_value_heads)).unwrap();
     let outputs = attention.weighted_values(&e, &probabilities, &values).unwrap();
     assert!(outputs.iter().all(|x| e.level(x) == floor), "weighted values consume what they state");
     let outputs = descend(&e, &outputs, 1e9).unwrap();
@@ -292,6 +299,12 @@ fn rejects_operands_of_another_layout() {
     assert!(attention.place_keys(&e, &angles(16, 6), &slots, 1.0).is_err());
     assert!(attention.place_queries(&e, &angles(16, 4), &[], 1.0).is_err());
     assert!(attention.place_values(&e, &[], 1.0).is_err());
+    for wrong in [0, 3, 9] {
+        let factors = || ChannelFactors::Each(vec![1.0; wrong]);
+        assert!(attention.place_queries(&e, &angles(16, 4), &slots, factors()).is_err(), "{wrong} factors");
+        assert!(attention.place_keys(&e, &angles(16, 4), &slots, factors()).is_err(), "{wrong} factors");
+        assert!(attention.place_values(&e, &slots, factors()).is_err(), "{wrong} factors");
+    }
     let keys = attention.place_keys(&e, &angles(16, 4), &slots, 1.0).unwrap();
     let softmax =
         |heads| Softmax::new(SoftmaxVariant::ExpInverse, &windows(heads, 1.0, (0.1, 1.0)), 4, &shape, 1e-6, &attention);

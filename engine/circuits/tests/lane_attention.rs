@@ -10,8 +10,8 @@ use std::sync::Arc;
 use fhe_circuits::crossing::{SINE_LEVELS, climb_corrected, correct};
 use fhe_circuits::lane_attention::LanePair;
 use fhe_circuits::{
-    Accuracy, Functions, Interval, LaneAttention, LaneScores, Layout, LivePair, Passage, RotaryAngles, ScoreContract,
-    ScoreLayout, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows,
+    Accuracy, ChannelFactors, Functions, Interval, LaneAttention, LaneScores, Layout, LivePair, Passage, RotaryAngles,
+    ScoreContract, ScoreLayout, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows,
 };
 use fhe_ckks::{CircuitShape, Client, LaneProducts, SlotArithmetic};
 use proptest::prelude::*;
@@ -80,8 +80,15 @@ impl Case {
         let layout = attention.layout();
         let [q, k, v] = self.inputs();
         let angles = RotaryAngles::new(BASE, self.head_dim, (0..self.tokens).collect());
+        // Channels arrive at scales of their own, as rows of weights may have left them.
+        let magnification = |channel: usize| [1.0, 0.5, 0.75, 0.625, 0.875][channel % 5];
+        let factors = |heads: usize, factor: f64| {
+            ChannelFactors::Each((0..heads * self.head_dim).map(|channel| factor / magnification(channel)).collect())
+        };
         let projected = |layout: Layout, tensor: &[f64], levels: usize| {
-            let packed = layout.pack(tensor).unwrap();
+            let magnified: Vec<f64> =
+                tensor.iter().enumerate().map(|(entry, x)| x * magnification(entry / self.tokens)).collect();
+            let packed = layout.pack(&magnified).unwrap();
             let encrypted: Vec<_> =
                 packed.iter().map(|packed| client.encrypt(packed, shape.full_scale).unwrap()).collect();
             climb_corrected(e, &encrypted, levels + LaneAttention::FACTOR_LEVELS).unwrap()
@@ -92,9 +99,9 @@ impl Case {
         };
 
         let queries = projected(layout.queries().unwrap(), &q, LaneAttention::QUERY_LEVELS);
-        let queries = attention.place_queries(e, &angles, &queries, 0.5).unwrap();
+        let queries = attention.place_queries(e, &angles, &queries, factors(self.heads, 0.5)).unwrap();
         let keys = projected(layout.keys().unwrap(), &k, LaneAttention::KEY_LEVELS);
-        let keys = attention.place_keys(e, &angles, &keys, 0.5).unwrap();
+        let keys = attention.place_keys(e, &angles, &keys, factors(self.key_value_heads, 0.5)).unwrap();
         let scores = attention.scores(e, &queries, &keys, [self.unit(); 2]).unwrap();
         assert_eq!(scores.len(), layout.sets() * layout.score_ciphertexts());
         let unit = self.unit() * self.unit() / shape.lane_divisor;
@@ -111,7 +118,7 @@ impl Case {
             })
             .collect();
         let values = projected(layout.keys().unwrap(), &v, LaneAttention::KEY_LEVELS);
-        let values = attention.place_values(e, &values, 1.0).unwrap();
+        let values = attention.place_values(e, &values, factors(self.key_value_heads, 1.0)).unwrap();
         let outputs = attention.weighted_values(e, &probabilities, &values, [self.unit() / 16.0, self.unit()]).unwrap();
         let output = attention.open_output(e, &raised(&outputs, LaneAttention::OUTPUT_LEVELS), 1.0).unwrap();
         assert_eq!(e.level(&output[0]).0, shape.slots_to_coefficients_levels);
@@ -483,6 +490,10 @@ fn rejects_operands_of_other_layouts() {
     assert!(attention.place_queries(&e, &angles, &[], 1.0).is_err());
     assert!(attention.place_keys(&e, &short, &slots, 1.0).is_err());
     assert!(attention.place_values(&e, &[], 1.0).is_err());
+    let two = || ChannelFactors::Each(vec![1.0; 2]);
+    assert!(attention.place_queries(&e, &angles, &slots, two()).is_err());
+    assert!(attention.place_keys(&e, &angles, &slots, two()).is_err());
+    assert!(attention.place_values(&e, &slots, two()).is_err());
     assert!(attention.scores(&e, &[], &slots, [case.unit(); 2]).is_err());
     assert!(attention.weighted_values(&e, &slots, &[], [case.unit(); 2]).is_err());
 }

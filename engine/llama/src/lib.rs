@@ -6,6 +6,8 @@
 //! * [`Config`] and [`Weights`]: the architecture and its numbers, validated against each other before anything is
 //!   computed. The decoder is Llama's (Touvron et al., arXiv 2302.13971, 2307.09288): RMSNorm, rotary positions,
 //!   grouped-query attention, SwiGLU.
+//! * [`Rotation`]: orthogonal changes of basis merged into the weights ([`Weights::rotated`]), which spread outliers and leave the model what
+//!   it is.
 //! * [`Tokenizer`] and [`PromptBlock`]: text to tokens, and several prompts to one block of tokens with its mask and
 //!   positions.
 //! * [`FloatModel`]: the reference in `f32`, with every intermediate tensor open to an [`Observer`], and
@@ -36,4 +38,4 @@ pub use float::{FloatModel, Location, Observer, Site};
 pub use matrix::Matrix;
 pub use prompt::{PromptBlock, PromptSpan};
 pub use tokenizer::{Beginning, Tokenizer};
-pub use weights::{LayerWeights, Weights};
+pub use weights::{LayerWeights, Orthogonal, Rotation, Weights};

@@ -19,7 +19,10 @@ use crate::spec::{Cell, EngineSection, Mode};
 /// The model, the prompts and the circuit of a cell.
 pub(super) struct Prepared {
     pub(super) parameters: Parameters,
+    /// As they are stored: the float reference.
     pub(super) weights: Weights,
+    /// As the circuit has them: rotated, or as they are stored.
+    circuit_weights: Weights,
     pub(super) tokenizer: Tokenizer,
     pub(super) ranges: ModelRanges,
     pub(super) block: PromptBlock,
@@ -37,13 +40,16 @@ impl Prepared {
         let folder = root.join(&config.model.path);
         let open = |error| HarnessError::execution("open the model", error);
         let weights = Weights::open(&folder).map_err(open)?;
+        let circuit_weights = calibrate::circuit_weights(&weights, &config.mitigation);
         let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(open)?;
 
         let block = block(cell, &tokenizer, weights.config())?;
         let stored = calibrate::ranges_of(cell, root, progress)?;
-        let ranges = Ranges::load(&stored, &weights)
+        let ranges = Ranges::load(&stored, &circuit_weights)
             .map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
         let options = CircuitOptions {
+            weight_bits: config.engine.weight_bits,
+            weight_scales: config.engine.weight_scales,
             products: config.attention.products,
             functions: config.engine.functions,
             ..CircuitOptions::default()
@@ -53,23 +59,27 @@ impl Prepared {
             AttentionProducts::Lanes => ranges.covering_masked_scores(),
         };
         let ranges = ranges.model();
-        let model = EncryptedModel::prepare(&weights, &ranges, &block, parameters.shape(), options)
+        let model = EncryptedModel::prepare(&circuit_weights, &ranges, &block, parameters.shape(), options)
             .map_err(|error| HarnessError::execution("prepare the circuit", error))?;
         let prompts = cell.prompts.clone();
         let places = (0..prompts.len()).map(|prompt| config.input.prompts.place(prompt)).collect();
         let engine = config.engine.clone();
-        Ok(Self { parameters, weights, tokenizer, ranges, block, model, engine, prompts, places })
+        Ok(Self { parameters, weights, circuit_weights, tokenizer, ranges, block, model, engine, prompts, places })
     }
 
     /// Runs the prompts through the float model and refuses them outside the calibrated ranges: a pre-flight that only a
-    /// harness can do, since a server never sees them.
+    /// harness can do, since a server never sees them. Tensors are those of the circuit's weights, which may be rotated; logits always those of
+    /// the stored ones.
     pub(super) fn reference(&self) -> Result<Reference, HarnessError> {
-        let model = FloatModel::new(&self.weights);
-        Reference::new(&model, &self.ranges, &self.block).map_err(|error| match self.culprit(&model, &error) {
-            Some((prompt, error)) => {
-                HarnessError::Prompt { place: self.places[prompt].clone(), source: Box::new(error) }
+        let model = FloatModel::new(&self.circuit_weights);
+        let stored = self.circuit_weights.rotation().map(|_| FloatModel::new(&self.weights));
+        Reference::new(&model, stored.as_ref(), &self.ranges, &self.block).map_err(|error| {
+            match self.culprit(&model, &error) {
+                Some((prompt, error)) => {
+                    HarnessError::Prompt { place: self.places[prompt].clone(), source: Box::new(error) }
+                }
+                None => HarnessError::execution("run the float model on the prompts", error),
             }
-            None => HarnessError::execution("run the float model on the prompts", error),
         })
     }
 

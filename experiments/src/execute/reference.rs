@@ -35,14 +35,20 @@ impl Observer for Keep {
 }
 
 impl Reference {
-    /// Runs the float model on a block.
+    /// Runs the float model on a block, and where its weights are not the stored ones, the model of those for its logits.
     ///
     /// # Errors
     /// Those of the model; [`Error::OutOfRange`] naming layer and site where a tensor leaves the calibrated ranges.
-    pub(super) fn new(model: &FloatModel<'_>, ranges: &ModelRanges, block: &PromptBlock) -> Result<Self, Error> {
+    pub(super) fn new(
+        model: &FloatModel<'_>,
+        stored: Option<&FloatModel<'_>>,
+        ranges: &ModelRanges,
+        block: &PromptBlock,
+    ) -> Result<Self, Error> {
         let mut keep = Keep { recorder: Recorder::new(model.weights().config()), kept: BTreeMap::new() };
         let logits = model.observe(block, &mut keep)?;
         ranges.check(keep.recorder.extents())?;
+        let logits = stored.map_or(Ok(logits), |stored| stored.logits(block))?;
         Ok(Self { tensors: Tensors { block: block.clone(), by_location: keep.kept }, logits })
     }
 

@@ -199,17 +199,17 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     if let Some(seconds) = spec.limits.seconds.filter(|seconds| !seconds.is_finite() || *seconds <= 0.0) {
         return Err(refuse("limits.seconds", format!("is {seconds}, a positive number is required")));
     }
-    for (key, wanted) in
-        [("mitigation.prepend", spec.mitigation.prepend), ("mitigation.rotate", spec.mitigation.rotate)]
-    {
-        if wanted {
-            return Err(HarnessError::Unavailable {
-                origin: file.into(),
-                key: key.into(),
-                found: "true".into(),
-                available: "false".into(),
-            });
-        }
+    if !(2..=15).contains(&spec.engine.weight_bits) {
+        let problem = format!("is {}, 2 to 15 are computed with", spec.engine.weight_bits);
+        return Err(refuse("engine.weight_bits", problem));
+    }
+    if spec.mitigation.prepend {
+        return Err(HarnessError::Unavailable {
+            origin: file.into(),
+            key: "mitigation.prepend".into(),
+            found: "true".into(),
+            available: "false".into(),
+        });
     }
     let model = preset::resolve(spec.model, file, root)?;
     let inputs = [

@@ -14,8 +14,8 @@ pub use keys::{nearest, settable_keys};
 pub use load::{Override, Suite};
 pub(crate) use load::{is_folder_name, one_line};
 
-use fhe_circuits::Functions;
-use fhe_model::encrypted::AttentionProducts;
+use fhe_circuits::{Functions, WeightScales};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -151,6 +151,12 @@ pub struct EngineSection {
     /// Makes keys and encryptions reproducible, and therefore not private; absent: the operating system's randomness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Bits of the integer weights, sign included.
+    #[serde(default = "default_weight_bits", skip_serializing_if = "is_default_weight_bits")]
+    pub weight_bits: u32,
+    /// Whether weights have one scale for a tensor or one for each output row that the circuit can tell apart.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub weight_scales: WeightScales,
     /// Whether polynomials stand in for functions; exact ones exist without data or in the clear only.
     #[serde(default, skip_serializing_if = "is_default")]
     pub functions: Functions,
@@ -236,6 +242,14 @@ pub struct Cell {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+fn default_weight_bits() -> u32 {
+    CircuitOptions::default().weight_bits
+}
+
+fn is_default_weight_bits(bits: &u32) -> bool {
+    *bits == default_weight_bits()
 }
 
 fn default_block_tokens() -> usize {

@@ -95,3 +95,30 @@ fn every_site_is_compared_with_both_references() {
         assert!(error.max_abs.is_finite() && error.mean_error_bits < -6.0, "{error:?}");
     }
 }
+
+/// Rotated weights at a scale for every row are other numbers wherever one looks, and the same model: what it is compared with are the logits of
+/// the stored weights.
+#[test]
+fn a_rotated_model_at_scales_per_row_agrees_with_the_stored_one() {
+    let stage = Stage::new();
+    for mode in ["metered", "clear", "encrypted"] {
+        let choices = ["--set", "mitigation.rotate=true", "--set", "engine.weight_scales=per-row"];
+        stage.succeed(&[&choices[..], &["--mode", mode]].concat());
+    }
+    assert!(stage.path().join("odd/ranges-rotated.toml").is_file() && !stage.path().join("odd/ranges.toml").exists());
+    let [encrypted, clear, metered] = [Mode::Encrypted, Mode::Clear, Mode::Metered].map(|mode| stage.record(mode));
+    for (name, _) in OperationCounts::default().entries() {
+        let count = |record: &CellRecord| record.counts.get(name).copied();
+        assert_eq!(count(&clear), count(&encrypted), "{name}, clear");
+        assert_eq!(count(&metered), count(&encrypted), "{name}, metered");
+    }
+    assert_eq!(metered.footprint.key_bytes, encrypted.footprint.key_bytes);
+    for record in [&encrypted, &clear] {
+        let float = record.agreement_with(FLOAT).unwrap();
+        assert_eq!(float.top1, float.positions, "{}", record.mode);
+        assert!(float.kl_mean <= 1.6e-6, "{}: {}", record.mode, float.kl_mean);
+        for error in &record.layer_errors {
+            assert!(error.max_abs.is_finite() && error.mean_error_bits < -6.0, "{error:?}");
+        }
+    }
+}

@@ -4,7 +4,8 @@
 use fhe_ckks::{Evaluator, Rotation};
 
 use super::SlotAttention;
-use super::heads::HeadEntry;
+use super::heads::{HeadEntry, HeadLayout};
+use crate::channel_factors::ChannelFactors;
 use crate::error::{Result, refuse};
 
 /// Rotary angles of every block position.
@@ -48,6 +49,32 @@ pub struct Movable<S> {
     pub(super) advanced: Vec<S>,
 }
 
+/// Factors by query head: heads that share keys share their factors.
+struct HeadFactors {
+    factors: ChannelFactors,
+    head_dim: usize,
+    shared: usize,
+}
+
+impl HeadFactors {
+    /// Factors of a projection to as many heads as there are query heads, or else to a divisor of them.
+    fn new(operation: &'static str, factors: ChannelFactors, heads: &HeadLayout, queries: bool) -> Result<Self> {
+        let (head_dim, all) = (heads.head_dim(), heads.heads());
+        let own = match &factors {
+            ChannelFactors::Each(factors) if !queries => factors.len() / head_dim,
+            _ => all,
+        };
+        // Of no divisor of the heads there is a projection: then as many as queries are asked for.
+        let own = if own > 0 && all.is_multiple_of(own) { own } else { all };
+        factors.check(operation, own * head_dim)?;
+        Ok(Self { factors, head_dim, shared: all / own })
+    }
+
+    fn of(&self, query_head: usize, channel: usize) -> f64 {
+        self.factors.of(query_head / self.shared * self.head_dim + channel)
+    }
+}
+
 /// One term of a plain combination: the argument rotated, and what it is multiplied by.
 struct Term {
     rotation: Rotation,
@@ -58,24 +85,25 @@ impl SlotAttention {
     /// Levels that every placement consumes.
     pub const PLACEMENT_LEVELS: usize = 1;
 
-    /// Queries with rotary positions, multiplied by `range` so that slots `x / range` become true values. One level.
+    /// Queries with rotary positions, multiplied by their `ranges` so that slots `x / range` become true values. One level.
     ///
     /// # Errors
-    /// If the projection or the positions have another size; those of the evaluator.
+    /// If the projection, the ranges or the positions have another size; those of the evaluator.
     pub fn place_queries<E: Evaluator>(
         &self,
         e: &E,
         angles: &RotaryAngles,
         projection: &[E::Slots],
-        range: f64,
+        ranges: impl Into<ChannelFactors>,
     ) -> Result<Vec<E::Slots>> {
         self.check_angles(angles)?;
         self.check_ciphertexts(projection.len())?;
-        let terms = |ciphertext: usize| self.turned(ciphertext, range, angles, 0, |_| true);
+        let ranges = HeadFactors::new("place_queries", ranges.into(), &self.heads, true)?;
+        let terms = |ciphertext: usize| self.turned(ciphertext, &ranges, angles, 0, |_| true);
         projection.iter().enumerate().map(|(ciphertext, x)| combine(e, x, &terms(ciphertext))).collect()
     }
 
-    /// Keys with rotary positions, ready to be moved, multiplied by `range`. One level.
+    /// Keys with rotary positions, ready to be moved, multiplied by their `ranges`, of as many heads as there are keys. One level.
     ///
     /// # Errors
     /// As [`SlotAttention::place_queries`].
@@ -84,23 +112,34 @@ impl SlotAttention {
         e: &E,
         angles: &RotaryAngles,
         projection: &[E::Slots],
-        range: f64,
+        ranges: impl Into<ChannelFactors>,
     ) -> Result<Movable<E::Slots>> {
         self.check_angles(angles)?;
         self.check_ciphertexts(projection.len())?;
+        let ranges = HeadFactors::new("place_keys", ranges.into(), &self.heads, false)?;
         self.movable(e, projection, |ciphertext, shift, replica| {
-            self.turned(ciphertext, range, angles, shift, |other| other == replica)
+            self.turned(ciphertext, &ranges, angles, shift, |other| other == replica)
         })
     }
 
-    /// Values, ready to be moved, multiplied by `range`. One level.
+    /// Values, ready to be moved, multiplied by their `ranges`. One level.
     ///
     /// # Errors
     /// As [`SlotAttention::place_queries`].
-    pub fn place_values<E: Evaluator>(&self, e: &E, projection: &[E::Slots], range: f64) -> Result<Movable<E::Slots>> {
+    pub fn place_values<E: Evaluator>(
+        &self,
+        e: &E,
+        projection: &[E::Slots],
+        ranges: impl Into<ChannelFactors>,
+    ) -> Result<Movable<E::Slots>> {
         self.check_ciphertexts(projection.len())?;
+        let ranges = HeadFactors::new("place_values", ranges.into(), &self.heads, false)?;
         self.movable(e, projection, |ciphertext, shift, replica| {
-            vec![self.term(ciphertext, shift, 0, |entry, _| (entry.replica == replica).then_some(range))]
+            let range = |entry: HeadEntry, _| {
+                let channel = self.heads.channel(entry.channel_row).filter(|_| entry.replica == replica)?;
+                Some(ranges.of(entry.head, channel))
+            };
+            vec![self.term(ciphertext, shift, 0, range)]
         })
     }
 
@@ -139,24 +178,28 @@ impl SlotAttention {
     fn turned(
         &self,
         ciphertext: usize,
-        range: f64,
+        ranges: &HeadFactors,
         angles: &RotaryAngles,
         shift: i64,
         which: impl Fn(usize) -> bool,
     ) -> Vec<Term> {
         let pairs = self.heads.head_dim() / 2;
         let half_tokens = self.heads.module().half_tokens();
-        // Angle, and whether the channel is the first of its pair.
+        // Angle and channel.
         let turn = |entry: HeadEntry, source: usize| {
             let channel = self.heads.channel(entry.channel_row).filter(|_| which(entry.replica))?;
-            Some((angles.angle(entry.half * half_tokens + source, channel % pairs), channel < pairs))
+            Some((angles.angle(entry.half * half_tokens + source, channel % pairs), channel))
         };
-        let cosine = |entry, source| turn(entry, source).map(|(angle, _)| range * angle.cos());
+        let cosine = |entry: HeadEntry, source| {
+            turn(entry, source).map(|(angle, channel)| ranges.of(entry.head, channel) * angle.cos())
+        };
+        // What comes from the partner comes at the partner's range.
         let sine = |of_first: bool, sign: f64| {
             let turn = &turn;
-            move |entry, source| {
-                let turned = turn(entry, source).filter(|&(_, first)| first == of_first);
-                turned.map(|(angle, _)| sign * range * angle.sin())
+            move |entry: HeadEntry, source| {
+                let (angle, channel) = turn(entry, source).filter(|&(_, channel)| (channel < pairs) == of_first)?;
+                let partner = if of_first { channel + pairs } else { channel - pairs };
+                Some(sign * ranges.of(entry.head, partner) * angle.sin())
             }
         };
         let partner_rows = self.heads.module().rows() as i64 / 2;

@@ -7,6 +7,7 @@ use fhe_ckks::{Evaluator, Rotation};
 use super::LaneAttention;
 use super::layout::KeyCopy;
 use crate::attention::RotaryAngles;
+use crate::channel_factors::ChannelFactors;
 use crate::error::{Result, refuse};
 use crate::window::Window;
 
@@ -14,28 +15,33 @@ use crate::window::Window;
 type Terms = BTreeMap<(usize, i64), Vec<f64>>;
 
 impl LaneAttention {
-    /// Keys with rotary positions, multiplied by `factor`, repeated for the query heads that share them, in the order of factors. Corrected slots in
+    /// Keys with rotary positions, multiplied by their `factors`, repeated for the query heads that share them, in the order of factors over lanes. Corrected slots in
     /// the layout [`LaneLayout::keys`](super::LaneLayout::keys) in; [`LaneAttention::KEY_LEVELS`] levels.
     ///
     /// # Errors
-    /// If the projection or the positions have another size; those of the evaluator.
+    /// If the projection, the factors or the positions have another size; those of the evaluator.
     pub fn place_keys<E: Evaluator>(
         &self,
         e: &E,
         angles: &RotaryAngles,
         projection: &[E::Slots],
-        factor: f64,
+        factors: impl Into<ChannelFactors>,
     ) -> Result<Vec<E::Slots>> {
         angles.check(self.layout.module().tokens(), self.layout.head_dim())?;
-        self.place_copies(e, projection, Some(angles), factor)
+        self.place_copies(e, projection, Some(angles), &factors.into())
     }
 
     /// Values, likewise without positions.
     ///
     /// # Errors
     /// As [`LaneAttention::place_keys`].
-    pub fn place_values<E: Evaluator>(&self, e: &E, projection: &[E::Slots], factor: f64) -> Result<Vec<E::Slots>> {
-        self.place_copies(e, projection, None, factor)
+    pub fn place_values<E: Evaluator>(
+        &self,
+        e: &E,
+        projection: &[E::Slots],
+        factors: impl Into<ChannelFactors>,
+    ) -> Result<Vec<E::Slots>> {
+        self.place_copies(e, projection, None, &factors.into())
     }
 
     fn place_copies<E: Evaluator>(
@@ -43,8 +49,9 @@ impl LaneAttention {
         e: &E,
         projection: &[E::Slots],
         angles: Option<&RotaryAngles>,
-        factor: f64,
+        factors: &ChannelFactors,
     ) -> Result<Vec<E::Slots>> {
+        factors.check("place_keys", self.layout.key_value_heads() * self.layout.head_dim())?;
         let required = self.layout.key_sets() * self.layout.key_ciphertexts();
         if projection.len() != required {
             let remedy = "use the layout of the keys";
@@ -54,7 +61,7 @@ impl LaneAttention {
         let mut copies = Vec::new();
         for (set, dense) in exchanged.chunks(self.layout.key_ciphertexts()).enumerate() {
             for copy in self.layout.key_copies() {
-                copies.push(self.copied(e, set, dense, copy, (angles, factor))?);
+                copies.push(self.copied(e, set, dense, copy, (angles, factors))?);
             }
         }
         Ok(copies)
@@ -66,12 +73,12 @@ impl LaneAttention {
         set: usize,
         dense: &[E::Slots],
         copy: KeyCopy,
-        (angles, factor): (Option<&RotaryAngles>, f64),
+        (angles, factors): (Option<&RotaryAngles>, &ChannelFactors),
     ) -> Result<E::Slots> {
         let layout = &self.layout;
         let mut sum: Option<E::Slots> = None;
         for half in 0..2 {
-            let terms = self.half_terms(set, copy, half, (angles, factor));
+            let terms = self.half_terms(set, copy, half, (angles, factors));
             let rotated = (terms.keys())
                 .map(|&(source, slots)| Ok(e.rotate(&dense[source], Rotation(slots))?))
                 .collect::<Result<Vec<_>>>()?;
@@ -96,7 +103,7 @@ impl LaneAttention {
         set: usize,
         copy: KeyCopy,
         half: usize,
-        (angles, factor): (Option<&RotaryAngles>, f64),
+        (angles, factors): (Option<&RotaryAngles>, &ChannelFactors),
     ) -> Terms {
         let (layout, module) = (&self.layout, self.layout.module());
         let pairs = layout.head_dim() / 2;
@@ -108,21 +115,23 @@ impl LaneAttention {
             let first = channel < pairs;
             let partner = if first { channel + pairs } else { channel - pairs };
             let (partner_source, partner_place) = layout.key_place(partner);
-            for (_, lane) in layout.keys_of_set(set) {
+            for (head, lane) in layout.keys_of_set(set) {
+                let [own_factor, other_factor] =
+                    [channel, partner].map(|channel| factors.of(head * layout.head_dim() + channel));
                 let slot_of = |channel, place, slot_token| {
                     layout.slot(half, channel, slot_token, place * layout.key_lanes() + lane)
                 };
                 for slot_token in 0..module.half_tokens() {
                     let slot = slot_of(channel, copy.place, slot_token);
                     let Some(angles) = angles else {
-                        add((copy.source, 0), slot, factor);
+                        add((copy.source, 0), slot, own_factor);
                         continue;
                     };
                     let (sine, cosine) =
                         angles.angle(half * module.half_tokens() + slot_token, channel % pairs).sin_cos();
                     let turned = slot_of(partner, partner_place, slot_token) as i64 - slot as i64;
-                    add((copy.source, 0), slot, factor * cosine);
-                    add((partner_source, turned), slot, factor * if first { -sine } else { sine });
+                    add((copy.source, 0), slot, own_factor * cosine);
+                    add((partner_source, turned), slot, other_factor * if first { -sine } else { sine });
                 }
             }
         }

@@ -108,6 +108,11 @@ impl LaneLayout {
         self.heads
     }
 
+    /// Key and value heads.
+    pub fn key_value_heads(&self) -> usize {
+        self.key_value_heads
+    }
+
     /// Channels of a head.
     pub fn head_dim(&self) -> usize {
         self.head_dim

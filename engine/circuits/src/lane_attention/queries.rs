@@ -6,24 +6,26 @@ use fhe_ckks::Evaluator;
 
 use super::LaneAttention;
 use crate::attention::RotaryAngles;
+use crate::channel_factors::ChannelFactors;
 use crate::error::{Result, refuse};
 
 impl LaneAttention {
-    /// Queries with rotary positions, multiplied by `factor`, in the order of factors. Corrected slots in the layout
+    /// Queries with rotary positions, multiplied by their `factors`, in the order of factors over lanes. Corrected slots in the layout
     /// [`LaneLayout::queries`](super::LaneLayout::queries) in; [`LaneAttention::QUERY_LEVELS`] levels.
     ///
     /// The two channels of a pair lie in different ciphertexts as soon as half a head's fill one, and positions then take no rotation.
     ///
     /// # Errors
-    /// If the projection or the positions have another size; those of the evaluator.
+    /// If the projection, the factors or the positions have another size; those of the evaluator.
     pub fn place_queries<E: Evaluator>(
         &self,
         e: &E,
         angles: &RotaryAngles,
         projection: &[E::Slots],
-        factor: f64,
+        factors: impl Into<ChannelFactors>,
     ) -> Result<Vec<E::Slots>> {
-        let layout = &self.layout;
+        let (layout, factors) = (&self.layout, factors.into());
+        factors.check("place_queries", layout.heads() * layout.head_dim())?;
         angles.check(layout.module().tokens(), layout.head_dim())?;
         let required = layout.sets() * layout.query_ciphertexts();
         if projection.len() != required {
@@ -31,7 +33,7 @@ impl LaneAttention {
             return Err(refuse("place_queries", "ciphertexts", projection.len(), required, remedy));
         }
         let turned = (0..required)
-            .map(|ciphertext| self.turned_queries(e, angles, projection, factor, ciphertext))
+            .map(|ciphertext| self.turned_queries(e, angles, projection, &factors, ciphertext))
             .collect::<Result<Vec<_>>>()?;
         self.exchange(e, &turned)
     }
@@ -41,7 +43,7 @@ impl LaneAttention {
         e: &E,
         angles: &RotaryAngles,
         projection: &[E::Slots],
-        factor: f64,
+        factors: &ChannelFactors,
         ciphertext: usize,
     ) -> Result<E::Slots> {
         let (layout, module) = (&self.layout, self.layout.module());
@@ -55,15 +57,20 @@ impl LaneAttention {
                     continue;
                 }
                 let first = channel < pairs;
-                let partner = layout.query_place(head, if first { channel + pairs } else { channel - pairs });
+                let other = if first { channel + pairs } else { channel - pairs };
+                let partner = layout.query_place(head, other);
+                let [own_factor, other_factor] =
+                    [channel, other].map(|channel| factors.of(head * layout.head_dim() + channel));
                 let rows = partner.slot_row as i64 - place.slot_row as i64;
                 for position in 0..module.tokens() {
                     let (half, slot_token) = module.half_and_token(position);
                     let slot = module.slot(half, place.slot_row, slot_token);
                     let (sine, cosine) = angles.angle(position, channel % pairs).sin_cos();
                     let sine = if first { -sine } else { sine };
-                    for (source, value) in [((ciphertext, 0), cosine), ((partner.ciphertext, rows), sine)] {
-                        terms.entry(source).or_insert_with(|| vec![0.0; module.slots()])[slot] += factor * value;
+                    let parts =
+                        [((ciphertext, 0), own_factor * cosine), ((partner.ciphertext, rows), other_factor * sine)];
+                    for (source, value) in parts {
+                        terms.entry(source).or_insert_with(|| vec![0.0; module.slots()])[slot] += value;
                     }
                 }
             }

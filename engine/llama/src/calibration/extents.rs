@@ -15,12 +15,15 @@ pub(super) type SiteExtents = BTreeMap<Site, Vec<Interval>>;
 
 const OUTSIDE: [Site; 4] = [Site::Embedding, Site::FinalMeanSquare, Site::FinalNormalisedInput, Site::Logits];
 
-const IN_LAYER: [Site; 23] = [
+const IN_LAYER: [Site; 28] = [
     Site::AttentionMeanSquare,
     Site::AttentionNormalisedInput,
     Site::Query,
+    Site::QueryReach,
     Site::Key,
+    Site::KeyReach,
     Site::Value,
+    Site::ValueReach,
     Site::RotatedQuery,
     Site::RotatedKey,
     Site::Score,
@@ -35,7 +38,9 @@ const IN_LAYER: [Site; 23] = [
     Site::FfnMeanSquare,
     Site::FfnNormalisedInput,
     Site::Gate,
+    Site::GateReach,
     Site::Up,
+    Site::UpReach,
     Site::GatedProduct,
     Site::DownProjection,
     Site::ResidualAfterFfn,

@@ -35,10 +35,16 @@ pub struct LayerRanges {
     pub normalised_ffn_input: f64,
     /// Query projection before rotary positions.
     pub query: f64,
+    /// The same over the largest weight of its row; infinite where it was not measured.
+    pub query_reach: f64,
     /// Key projection before rotary positions.
     pub key: f64,
+    /// The same over the largest weight of its row; infinite where it was not measured.
+    pub key_reach: f64,
     /// Value projection.
     pub value: f64,
+    /// The same over the largest weight of its row; infinite where it was not measured.
+    pub value_reach: f64,
     /// Query with rotary positions.
     pub rotated_query: f64,
     /// Key with rotary positions.
@@ -59,8 +65,12 @@ pub struct LayerRanges {
     pub residual_after_attention: f64,
     /// Gate projection, the argument of SiLU.
     pub gate: f64,
+    /// The same over the largest weight of its row; infinite where it was not measured.
+    pub gate_reach: f64,
     /// Up projection.
     pub up: f64,
+    /// The same over the largest weight of its row; infinite where it was not measured.
+    pub up_reach: f64,
     /// `silu(gate) * up`.
     pub gated: f64,
     /// Residual after the layer.
@@ -99,6 +109,10 @@ impl Widened<'_> {
 
     fn linear(&self, site: Site) -> f64 {
         self.seen(site).magnitude() * self.margins.linear
+    }
+
+    fn reach(&self, site: Site) -> f64 {
+        if self.sites.contains_key(&site) { self.linear(site) } else { f64::INFINITY }
     }
 
     fn mean_square(&self, site: Site) -> Interval {
@@ -148,8 +162,11 @@ impl Widened<'_> {
             normalised_attention_input: self.linear(Site::AttentionNormalisedInput),
             normalised_ffn_input: self.linear(Site::FfnNormalisedInput),
             query: self.linear(Site::Query),
+            query_reach: self.reach(Site::QueryReach),
             key: self.linear(Site::Key),
+            key_reach: self.reach(Site::KeyReach),
             value: self.linear(Site::Value),
+            value_reach: self.reach(Site::ValueReach),
             rotated_query: self.linear(Site::RotatedQuery),
             rotated_key: self.linear(Site::RotatedKey),
             denominator: self.denominator(&score_centre, score_half_width),
@@ -160,7 +177,9 @@ impl Widened<'_> {
             attention_output: self.linear(Site::AttentionOutput),
             residual_after_attention: self.linear(Site::ResidualAfterAttention),
             gate: self.seen(Site::Gate).magnitude() * self.margins.silu,
+            gate_reach: self.reach(Site::GateReach),
             up: self.linear(Site::Up),
+            up_reach: self.reach(Site::UpReach),
             gated: self.linear(Site::GatedProduct),
             residual_after_ffn: self.linear(Site::ResidualAfterFfn),
         }
@@ -194,14 +213,18 @@ impl LayerRanges {
 
     fn allowed(&self, site: Site, head: usize) -> Option<Interval> {
         let centre = || self.score_centre.get(head).copied();
+        let known = |reach: f64| reach.is_finite().then(|| Interval::symmetric(reach));
         Some(match site {
             Site::AttentionMeanSquare => self.attention_mean_square,
             Site::FfnMeanSquare => self.ffn_mean_square,
             Site::AttentionNormalisedInput => Interval::symmetric(self.normalised_attention_input),
             Site::FfnNormalisedInput => Interval::symmetric(self.normalised_ffn_input),
             Site::Query => Interval::symmetric(self.query),
+            Site::QueryReach => known(self.query_reach)?,
             Site::Key => Interval::symmetric(self.key),
+            Site::KeyReach => known(self.key_reach)?,
             Site::Value => Interval::symmetric(self.value),
+            Site::ValueReach => known(self.value_reach)?,
             Site::RotatedQuery => Interval::symmetric(self.rotated_query),
             Site::RotatedKey => Interval::symmetric(self.rotated_key),
             Site::Score | Site::MaskedScore => Interval::around(centre()?, self.score_half_width),
@@ -214,7 +237,9 @@ impl LayerRanges {
             Site::AttentionOutput => Interval::symmetric(self.attention_output),
             Site::ResidualAfterAttention => Interval::symmetric(self.residual_after_attention),
             Site::Gate => Interval::symmetric(self.gate),
+            Site::GateReach => known(self.gate_reach)?,
             Site::Up => Interval::symmetric(self.up),
+            Site::UpReach => known(self.up_reach)?,
             Site::GatedProduct => Interval::symmetric(self.gated),
             Site::ResidualAfterFfn => Interval::symmetric(self.residual_after_ffn),
             // Their sum with the residual is what the circuit carries; row maxima are scores.

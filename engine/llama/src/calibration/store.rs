@@ -9,7 +9,7 @@ use super::margins::Margins;
 use super::ranges::ModelRanges;
 use super::windows::{Corpus, WindowPlan};
 use crate::error::{Error, Result};
-use crate::weights::Weights;
+use crate::weights::{Rotation, Weights};
 
 /// The version of the file's layout.
 const FORMAT: u32 = 1;
@@ -23,13 +23,23 @@ pub struct Provenance {
     pub weights: String,
     /// Hash of the text ([`Corpus::hash`]).
     pub text: String,
+    /// Seed of the rotations merged into the weights first, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<u32>,
     /// How the text was cut.
     pub plan: WindowPlan,
 }
 
 impl Provenance {
     pub(super) fn new(weights: &Weights, corpus: &Corpus, plan: &WindowPlan) -> Self {
-        Self { format: FORMAT, weights: weights.hash().to_owned(), text: corpus.hash().to_owned(), plan: *plan }
+        let rotation = weights.rotation().map(Rotation::seed);
+        Self {
+            format: FORMAT,
+            weights: weights.hash().to_owned(),
+            text: corpus.hash().to_owned(),
+            rotation,
+            plan: *plan,
+        }
     }
 }
 

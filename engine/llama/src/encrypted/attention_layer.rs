@@ -1,13 +1,13 @@
 //! Attention of one decoder layer: from residual to residual.
 
-use fhe_circuits::{Layout, SoftmaxArgument};
+use fhe_circuits::{ChannelFactors, Layout, SoftmaxArgument};
 use fhe_ckks::{CircuitShape, LaneProducts};
 
 use super::execution::Execution;
 use super::harness::Harness;
 use super::norm::NormTurn;
 use super::products::{Operands, Products};
-use super::projection::{Fill, Projection, ResidualWriter, common_unit, with_gamma};
+use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit, with_gamma};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
 use crate::error::{Error, Result};
@@ -22,7 +22,8 @@ pub(super) struct AttentionLayer {
     queries: Projection,
     keys: Projection,
     values: Projection,
-    ranges: [f64; 3],
+    /// What a normalised slot value of 1 stands for in the channels of queries, keys and values.
+    ranges: [ChannelFactors; 3],
     products: Products,
     output: ResidualWriter,
 }
@@ -39,13 +40,25 @@ impl AttentionLayer {
         let at = |site: Site| site.in_layer(layer);
         let products = Products::prepare(preparation, layer, ranges)?;
         let [query_layout, key_layout] = products.projections();
-        let project = |site, matrix: &crate::Matrix, layout: &Layout, bound| {
+        let project = |site, matrix: &crate::Matrix, layout: &Layout, range| {
             let matrix = with_gamma(matrix.clone(), &weights.input_norm);
-            Projection::prepare(preparation, at(site), &matrix, layout, &residual.layout, bound)
+            let scales = preparation.options.weight_scales;
+            Projection::prepare(preparation, at(site), &matrix, layout, &residual.layout, scales, range)
         };
-        let mut queries = project(Site::Query, &weights.q, query_layout, ranges.query)?;
-        let mut keys = project(Site::Key, &weights.k, key_layout, ranges.key)?;
-        let mut values = project(Site::Value, &weights.v, key_layout, ranges.value)?;
+        let mut queries = project(
+            Site::Query,
+            &weights.q,
+            query_layout,
+            OutputRange { bound: ranges.query, reach: ranges.query_reach },
+        )?;
+        let mut keys =
+            project(Site::Key, &weights.k, key_layout, OutputRange { bound: ranges.key, reach: ranges.key_reach })?;
+        let mut values = project(
+            Site::Value,
+            &weights.v,
+            key_layout,
+            OutputRange { bound: ranges.value, reach: ranges.value_reach },
+        )?;
         let norm = NormTurn::prepare(
             preparation,
             [at(Site::AttentionMeanSquare), at(Site::AttentionNormalisedInput)],
@@ -60,7 +73,7 @@ impl AttentionLayer {
         let [to, from] = [at(Site::OProjection), at(Site::AttentionOutput)];
         // Replicas hold partial sums over keys: each is bounded by the values.
         let output = ResidualWriter::prepare(preparation, to, from, &weights.o, query_layout, ranges.value)?;
-        let ranges = [&queries, &keys, &values].map(|projection| projection.range(shape));
+        let ranges = [&queries, &keys, &values].map(|projection| projection.channel_factors(shape));
         Ok(Self { layer, norm, queries, keys, values, ranges, products, output })
     }
 
@@ -88,7 +101,7 @@ impl AttentionLayer {
         let values = self.values.run(run, &rows)?;
         drop(rows);
         let operands = Operands::climb(run, self.layer, self.products.operand_levels(), [queries, keys, values])?;
-        let output = self.products.run(run, self.layer, operands, self.ranges)?;
+        let output = self.products.run(run, self.layer, operands, &self.ranges)?;
         let output = run.descend(at(Site::AttentionOutput), &output, self.output.input_unit())?;
         run.observe(at(Site::AttentionOutput), &output, self.products.output_reading());
         self.output.run(run, &output, residual, at(Site::ResidualAfterAttention))

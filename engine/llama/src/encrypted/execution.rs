@@ -61,6 +61,18 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         self.work(Phase::NonLinear, location, |e| crossing::correct(e, &distorted))
     }
 
+    /// As [`Execution::climb_corrected`], with a factor for every slot on the way.
+    pub(super) fn climb_scaled(
+        &mut self,
+        location: Location,
+        tensor: &[E::Coefficients],
+        levels: usize,
+        factors: &[Vec<f64>],
+    ) -> Result<Vec<E::Slots>> {
+        let distorted = self.climb(location, tensor, levels + crossing::SINE_LEVELS)?;
+        self.work(Phase::NonLinear, location, |e| crossing::correct_scaled(e, &distorted, factors))
+    }
+
     /// Slot ciphertexts through coefficients and a half bootstrap; distorted. The coefficients are shown on the way if they are
     /// something to look at.
     pub(super) fn cross(

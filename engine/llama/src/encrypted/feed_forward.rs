@@ -1,14 +1,14 @@
 //! The feed-forward network of one decoder layer: from residual to residual.
 
 use fhe_circuits::crossing::SINE_LEVELS;
-use fhe_circuits::{Distortion, GatedSilu, Layout};
+use fhe_circuits::{Distortion, GatedSilu, Layout, WeightScales};
 use fhe_ckks::Evaluator;
 
 use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
 use super::location::At;
 use super::norm::NormTurn;
-use super::projection::{Fill, Projection, ResidualWriter, common_unit, with_gamma};
+use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit, share_columns, with_gamma};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
 use crate::error::Result;
@@ -23,8 +23,19 @@ pub(super) struct FeedForwardLayer {
     gate: Projection,
     up: Projection,
     silu: GatedSilu,
+    /// With scales per row.
+    rows: Option<Rows>,
     down_layout: Layout,
     down: ResidualWriter,
+}
+
+/// What undoes scales per row.
+#[derive(Clone, Debug)]
+struct Rows {
+    /// What channels of gate and up are multiplied by to be fractions of their windows; of up, to be a share of that.
+    factors: [Vec<f64>; 2],
+    /// The share of every channel that the down projection is handed.
+    shares: Vec<f64>,
 }
 
 impl FeedForwardLayer {
@@ -37,12 +48,14 @@ impl FeedForwardLayer {
         let Preparation { config, shape, module, residual, options, .. } = *preparation;
         let at = |site: Site| site.in_layer(layer);
         let layout = Layout::dense(module, config.intermediate_size);
-        let project = |site, matrix: &crate::Matrix, bound| {
+        let scales = options.weight_scales;
+        let project = |site, matrix: &crate::Matrix, range| {
             let matrix = with_gamma(matrix.clone(), &weights.post_norm);
-            Projection::prepare(preparation, at(site), &matrix, &layout, &residual.layout, bound)
+            Projection::prepare(preparation, at(site), &matrix, &layout, &residual.layout, scales, range)
         };
-        let mut gate = project(Site::Gate, &weights.gate, ranges.gate)?;
-        let mut up = project(Site::Up, &weights.up, ranges.up)?;
+        let mut gate =
+            project(Site::Gate, &weights.gate, OutputRange { bound: ranges.gate, reach: ranges.gate_reach })?;
+        let mut up = project(Site::Up, &weights.up, OutputRange { bound: ranges.up, reach: ranges.up_reach })?;
         let norm = NormTurn::prepare(
             preparation,
             [at(Site::FfnMeanSquare), at(Site::FfnNormalisedInput)],
@@ -54,13 +67,32 @@ impl FeedForwardLayer {
         for projection in [&mut gate, &mut up] {
             projection.scale_output(norm.output_unit(), Fill::Range);
         }
-        let silu = GatedSilu::new(gate.range(shape), up.range(shape), Distortion::of(shape), options.accuracy())
-            .at(at(Site::Gate))?;
-        preparation.check_levels(at(Site::Gate), silu.gate_levels())?;
+        let mut down_weights = weights.down.clone();
+        let (silu, rows, correction) = match scales {
+            WeightScales::PerTensor => {
+                let ranges = [&gate, &up].map(|projection| projection.range(shape));
+                (GatedSilu::new(ranges[0], ranges[1], Distortion::of(shape), options.accuracy()), None, 0)
+            }
+            // A factor of its own for each channel comes between the distortion of the bootstrap and SiLU, so that the one cannot be part of
+            // the other's polynomial. The explicit correction carries the factors, and takes SiLU's window to the calibrated one.
+            WeightScales::PerRow => {
+                let windows = [&gate, &up].map(Projection::window);
+                let shares = share_columns(&mut down_weights);
+                let [gate_factors, mut up_factors] = [&gate, &up].map(|projection| {
+                    let ranges = projection.channel_ranges(shape);
+                    ranges.iter().map(|range| range / projection.window()).collect::<Vec<_>>()
+                });
+                up_factors.iter_mut().zip(&shares).for_each(|(factor, share)| *factor *= share);
+                let silu = GatedSilu::new(windows[0], windows[1], Distortion::NONE, options.accuracy());
+                (silu, Some(Rows { factors: [gate_factors, up_factors], shares }), SINE_LEVELS)
+            }
+        };
+        let silu = silu.at(at(Site::Gate))?;
+        preparation.check_levels(at(Site::Gate), silu.gate_levels() + correction)?;
         preparation.check_levels(at(Site::Up), silu.up_levels() + SINE_LEVELS)?;
         let [to, from] = [at(Site::DownProjection), at(Site::GatedProduct)];
-        let down = ResidualWriter::prepare(preparation, to, from, &weights.down, &layout, ranges.gated)?;
-        Ok(Self { layer, norm, gate, up, silu, down_layout: layout, down })
+        let down = ResidualWriter::prepare(preparation, to, from, &down_weights, &layout, ranges.gated)?;
+        Ok(Self { layer, norm, gate, up, silu, rows, down_layout: layout, down })
     }
 
     pub(super) fn polynomials(&self) -> [Polynomial; 2] {
@@ -78,14 +110,32 @@ impl FeedForwardLayer {
         let gate = self.gate.run(run, &rows)?;
         let up = self.up.run(run, &rows)?;
         drop(rows);
-        let gate = run.climb(self.gate.location(), &gate, self.silu.gate_levels())?;
-        let up = run.climb_corrected(self.up.location(), &up, self.silu.up_levels())?;
+        let [gate_levels, up_levels] = [self.silu.gate_levels(), self.silu.up_levels()];
+        let [gate, up] = match &self.rows {
+            None => [
+                run.climb(self.gate.location(), &gate, gate_levels)?,
+                run.climb_corrected(self.up.location(), &up, up_levels)?,
+            ],
+            Some(Rows { factors: [gate_factors, up_factors], .. }) => {
+                let plains = |projection: &Projection, factors: &[f64]| {
+                    projection.layout().channel_plains(factors).at(projection.location())
+                };
+                let gate_plains = plains(&self.gate, gate_factors)?;
+                let gate = run.climb_scaled(self.gate.location(), &gate, gate_levels, &gate_plains)?;
+                let up_plains = plains(&self.up, up_factors)?;
+                [gate, run.climb_scaled(self.up.location(), &up, up_levels, &up_plains)?]
+            }
+        };
         let products = run.work(Phase::NonLinear, product_site, |e| {
             gate.iter().zip(&up).map(|(gate, up)| self.silu.apply(e, gate, up)).collect::<Result<Vec<_>, _>>()
         })?;
         drop((gate, up));
         let gated = run.descend(product_site, &products, self.down.input_unit())?;
-        run.observe(product_site, &gated, Reading::Dense(&self.down_layout));
+        let reading = match &self.rows {
+            None => Reading::Dense(&self.down_layout),
+            Some(rows) => Reading::Shares(&self.down_layout, &rows.shares),
+        };
+        run.observe(product_site, &gated, reading);
         self.down.run(run, &gated, residual, Site::ResidualAfterFfn.in_layer(self.layer))
     }
 }

@@ -1,6 +1,8 @@
 //! Hooks for whoever runs the decoder: phases to time, tensors to look at.
 
-use fhe_circuits::{CircuitError, LaneAttention, LaneScores, Layout, ScoreLayout, SlotAttention, Softmax};
+use fhe_circuits::{
+    CircuitError, LaneAttention, LaneScores, Layout, QuantisedMatrix, ScoreLayout, SlotAttention, Softmax,
+};
 use fhe_ckks::{Client, Evaluator};
 
 use super::location::At;
@@ -51,6 +53,10 @@ pub struct Sight<'a, E: Evaluator> {
 pub(super) enum Reading<'a> {
     /// Channels in the first of their places.
     Dense(&'a Layout),
+    /// Channels of a product with weights, as magnified as its rows are.
+    Product(&'a QuantisedMatrix),
+    /// Channels in the first of their places, each as this share of its value.
+    Shares(&'a Layout, &'a [f64]),
     /// Channels as sums over their places.
     Sums(&'a Layout),
     /// Normalised scores.
@@ -88,6 +94,8 @@ impl<'a, E: Evaluator> Sight<'a, E> {
         let Some(vectors) = decrypt::<E, C>(client, self.ciphertexts).at(self.location)? else { return Ok(None) };
         let tensor = match self.reading {
             Reading::Dense(layout) => matrix(layout, layout.unpack(&vectors)),
+            Reading::Product(weights) => scaled(weights.output(), &vectors, weights.magnifications()),
+            Reading::Shares(layout, shares) => scaled(layout, &vectors, shares),
             Reading::Sums(layout) => matrix(layout, layout.unpack_sums(&vectors)),
             Reading::Scores(attention, softmax) => Ok(scores(&vectors, attention, softmax)),
             Reading::Denominators(attention, softmax) => Ok(log_denominators(&vectors, attention, softmax)),
@@ -98,13 +106,23 @@ impl<'a, E: Evaluator> Sight<'a, E> {
     }
 }
 
-/// The tensor in a layout.
-pub(super) fn reveal_dense<E: Evaluator, C: Client<E> + ?Sized>(
+/// A product with weights.
+pub(super) fn reveal_product<E: Evaluator, C: Client<E> + ?Sized>(
     client: &C,
     ciphertexts: &[E::Coefficients],
-    layout: &Layout,
+    weights: &QuantisedMatrix,
 ) -> Result<Option<Matrix>, CircuitError> {
-    decrypt::<E, C>(client, ciphertexts)?.map(|vectors| matrix(layout, layout.unpack(&vectors))).transpose()
+    let read = |vectors: Vec<Vec<f64>>| scaled(weights.output(), &vectors, weights.magnifications());
+    decrypt::<E, C>(client, ciphertexts)?.map(read).transpose()
+}
+
+/// The tensor in a layout, every channel of which is so many times its value.
+fn scaled(layout: &Layout, vectors: &[Vec<f64>], scales: &[f64]) -> Result<Matrix, CircuitError> {
+    let mut entries = layout.unpack(vectors)?;
+    for (row, scale) in entries.chunks_exact_mut(layout.module().tokens()).zip(scales) {
+        row.iter_mut().for_each(|entry| *entry /= scale);
+    }
+    matrix(layout, Ok(entries))
 }
 
 fn decrypt<E: Evaluator, C: Client<E> + ?Sized>(

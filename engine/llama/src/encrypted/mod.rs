@@ -27,7 +27,8 @@
 //! Over lanes ([`AttentionProducts`]) the turns of attention are others: positions, exchange, factors; then sine, lanes, SoftMax, factors;
 //! then sine, lanes, exchange, on the way to O.
 //!
-//! The inverse of the bootstrap's sine is folded into the polynomials of SoftMax and SiLU. Every number of levels
+//! The inverse of the bootstrap's sine is folded into the polynomials of SoftMax and SiLU; with scales per row of weights
+//! ([`CircuitOptions::weight_scales`]) SiLU's sine is corrected explicitly, two levels more, since the factors of the rows come in between. Every number of levels
 //! follows from the degrees of the polynomials; none is written down.
 
 mod attention_layer;
@@ -42,7 +43,7 @@ mod projection;
 use std::sync::Arc;
 
 use fhe_circuits::approximation::Approximation;
-use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RotaryAngles, RowModule, SoftmaxVariant};
+use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RotaryAngles, RowModule, SoftmaxVariant, WeightScales};
 use fhe_ckks::{CircuitShape, Client, Evaluator, LaneProducts, OperationCounts};
 
 use crate::calibration::{LayerRanges, ModelRanges};
@@ -68,6 +69,10 @@ use projection::{Projection, with_gamma};
 pub struct CircuitOptions {
     /// Bits of the integer weights, sign included.
     pub weight_bits: u32,
+    /// Which integer stands for the weight 1 in products whose rows the circuit can tell apart afterwards: queries, keys, values, gate, up and
+    /// logits. Output and down projection write to the residual, which has one unit, and have one scale each in any case; with scales per row
+    /// the down projection is handed a share of every channel that lets each of its columns fill the integers.
+    pub weight_scales: WeightScales,
     /// Error asked of every polynomial (relative for inverses and roots; of the window for SiLU, of the smallest
     /// denominator for the exponential).
     pub tolerance: f64,
@@ -85,6 +90,7 @@ impl Default for CircuitOptions {
     fn default() -> Self {
         Self {
             weight_bits: 13,
+            weight_scales: WeightScales::default(),
             tolerance: 1e-6,
             softmax: SoftmaxVariant::default(),
             products: AttentionProducts::default(),
@@ -300,7 +306,7 @@ impl EncryptedModel {
         client: &C,
         logits: &[E::Coefficients],
     ) -> Result<Option<Matrix>> {
-        harness::reveal_dense(client, logits, self.head.layout()).at(Site::Logits.outside_layers())
+        self.head.reveal::<E, C>(client, logits).at(Site::Logits.outside_layers())
     }
 
     /// All layers and the head in one call. Returns the logits and what was executed.
@@ -341,7 +347,15 @@ impl Preparation<'_> {
         let site = Site::Logits.outside_layers();
         let layout = Layout::dense(self.module, self.config.vocab_size);
         let matrix = with_gamma(weights.lm_head(), &weights.final_norm());
-        let mut head = Projection::prepare(self, site, &matrix, &layout, &self.residual.layout, ranges.logits)?;
+        let mut head = Projection::prepare(
+            self,
+            site,
+            &matrix,
+            &layout,
+            &self.residual.layout,
+            self.options.weight_scales,
+            projection::OutputRange::of(ranges.logits),
+        )?;
         let norm = NormTurn::prepare(
             self,
             [Site::FinalMeanSquare.outside_layers(), Site::FinalNormalisedInput.outside_layers()],

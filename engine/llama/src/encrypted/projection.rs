@@ -1,10 +1,29 @@
 //! Products with weights, and the units on both sides of them.
+//!
+//! **Scales per row.** With one integer for the weight 1 in each row, the product of channel `i` comes out magnified by `m_i >= 1`
+//! ([`QuantisedMatrix::magnifications`]), and its coefficients are `unit * m_i * y_i`. What must hold is that none of them leaves the range of
+//! a half bootstrap,
+//!
+//! ```text
+//! unit * max_i (m_i * b_i) <= FILL * full_scale,    |y_i| <= b_i,
+//! ```
+//!
+//! so the unit is that of the *magnified* bound, `max m_i b_i`, where per tensor it is that of `b = max b_i`. A row of small weights gains bits in
+//! its weights and has its values magnified just as much; it costs range only if it is magnified beyond the largest of the values. Calibration
+//! measures the largest `|y_i|` over the largest weight of its row, one number for all rows ([`OutputRange::reach`]). Without it a bound of
+//! each channel follows from its weights: the input is a normalised residual, of length at most `sqrt(hidden)`, so by Cauchy and Schwarz
+//! `b_i = min(b, sqrt(hidden) |w_i|)`; the smaller of both holds. Whoever reads the product divides `m_i` out in a plaintext that is multiplied with all the same:
+//! rotary positions, the placement of values, the correction of the sine before SiLU, the client's decoding of logits.
+//!
+//! **Shares per column.** What writes to the residual has one scale, but where its input passes a plaintext, that plaintext may hand over a
+//! share `s_j <= 1` of channel `j` to weights divided by it ([`share_columns`]). With `s_j` the largest weight of a column over the largest of all,
+//! every column fills the integers, the scale stays, and the error of a column's weights meets a share of its channel instead of all of it.
 
-use fhe_circuits::{Layout, QuantisedMatrix};
-use fhe_ckks::{CircuitShape, Evaluator};
+use fhe_circuits::{ChannelFactors, CircuitError, Layout, QuantisedMatrix, WeightScales};
+use fhe_ckks::{CircuitShape, Client, Evaluator};
 
 use super::execution::Execution;
-use super::harness::{Harness, Phase, Reading};
+use super::harness::{Harness, Phase, Reading, reveal_product};
 use super::location::At;
 use super::{Preparation, Residual};
 use crate::error::{Error, Result};
@@ -14,9 +33,28 @@ use crate::matrix::Matrix;
 /// How much of the range of a half bootstrap a calibrated bound may take; the rest is for noise beyond the bound.
 const FILL: f64 = 1.0 - 1.0 / 1024.0;
 
+/// By how much a normalised input may be longer than `sqrt(hidden)`: the error at which a polynomial for the norm is refused.
+const NORM_SLACK: f64 = 1.0 + 1.0 / 64.0;
+
 /// The integer for 1 at which values up to `bound` fill the range of a half bootstrap.
 pub(super) fn filling_unit(shape: &CircuitShape, bound: f64) -> f64 {
     FILL * shape.full_scale / bound
+}
+
+/// How large the output of a projection gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutputRange {
+    /// The largest absolute value.
+    pub(super) bound: f64,
+    /// The largest absolute value over the largest weight of its row; infinite where nobody knows.
+    pub(super) reach: f64,
+}
+
+impl OutputRange {
+    /// Of values of which nothing but a bound is known.
+    pub(super) fn of(bound: f64) -> Self {
+        Self { bound, reach: f64::INFINITY }
+    }
 }
 
 /// A linear layer of the model: integer weights, and what its output means.
@@ -24,7 +62,9 @@ pub(super) fn filling_unit(shape: &CircuitShape, bound: f64) -> f64 {
 pub(super) struct Projection {
     location: Location,
     matrix: QuantisedMatrix,
-    /// The unit at which the bound fills the range.
+    /// The bound of the output before any magnification.
+    bound: f64,
+    /// The unit at which the magnified bound fills the range.
     largest_unit: f64,
     unit: f64,
     magnification: u64,
@@ -46,14 +86,19 @@ impl Projection {
         weights: &Matrix,
         output: &Layout,
         input: &Layout,
-        bound: f64,
+        scales: WeightScales,
+        OutputRange { bound, reach }: OutputRange,
     ) -> Result<Self> {
         let bits = preparation.options.weight_bits;
-        let matrix = QuantisedMatrix::quantise(weights.data(), output, input, bits).at(location)?;
+        let matrix = QuantisedMatrix::quantise_at(weights.data(), output, input, bits, scales).at(location)?;
         // A tensor that calibration saw vanish gets the unit of a bound of 1.
         let bound = if bound > 0.0 { bound } else { 1.0 };
-        let largest_unit = filling_unit(preparation.shape, bound);
-        Ok(Self { location, matrix, largest_unit, unit: largest_unit, magnification: 1 })
+        let magnified = match scales {
+            WeightScales::PerTensor => bound,
+            WeightScales::PerRow => magnified_bound(&matrix, weights, bound, reach),
+        };
+        let largest_unit = filling_unit(preparation.shape, magnified);
+        Ok(Self { location, matrix, bound, largest_unit, unit: largest_unit, magnification: 1 })
     }
 
     /// Fixes the unit of the output for an input at `input_unit`.
@@ -66,17 +111,49 @@ impl Projection {
         self.unit = unit * self.magnification as f64;
     }
 
-    /// The value that a normalised slot value of 1 stands for after a half bootstrap of the output.
+    /// The value that a normalised slot value of 1 stands for after a half bootstrap of the output, of a row that is not magnified.
     pub(super) fn range(&self, shape: &CircuitShape) -> f64 {
         shape.full_scale / self.unit
+    }
+
+    /// The value that a normalised slot value of 1 stands for in every channel.
+    pub(super) fn channel_ranges(&self, shape: &CircuitShape) -> Vec<f64> {
+        self.matrix.magnifications().iter().map(|magnification| self.range(shape) / magnification).collect()
+    }
+
+    /// The same as what a circuit multiplies channels by.
+    pub(super) fn channel_factors(&self, shape: &CircuitShape) -> ChannelFactors {
+        if self.matrix.magnifications().iter().all(|&magnification| magnification == 1.0) {
+            return ChannelFactors::Common(self.range(shape));
+        }
+        ChannelFactors::Each(self.channel_ranges(shape))
+    }
+
+    /// The bound of the output, with the room that fills leave for noise.
+    pub(super) fn window(&self) -> f64 {
+        self.bound / FILL
     }
 
     pub(super) fn layout(&self) -> &Layout {
         self.matrix.output()
     }
 
+    /// How coefficients of the output are read.
+    pub(super) fn reading(&self) -> Reading<'_> {
+        Reading::Product(&self.matrix)
+    }
+
     pub(super) fn location(&self) -> Location {
         self.location
+    }
+
+    /// The product in the clear, for its client.
+    pub(super) fn reveal<E: Evaluator, C: Client<E> + ?Sized>(
+        &self,
+        client: &C,
+        product: &[E::Coefficients],
+    ) -> Result<Option<Matrix>, CircuitError> {
+        reveal_product::<E, C>(client, product, &self.matrix)
     }
 
     /// The product, magnified, shown as the tensor of its site.
@@ -92,9 +169,23 @@ impl Projection {
             }
             Ok(product.iter().map(|x| e.magnify(x, self.magnification)).collect::<std::result::Result<_, _>>()?)
         })?;
-        run.observe(self.location, &product, Reading::Dense(self.layout()));
+        run.observe(self.location, &product, self.reading());
         Ok(product)
     }
+}
+
+/// The largest `m_i b_i` of any row of weights that read a normalised residual: see the head of this file.
+fn magnified_bound(matrix: &QuantisedMatrix, weights: &Matrix, bound: f64, reach: f64) -> f64 {
+    let length = NORM_SLACK * (weights.cols() as f64).sqrt();
+    let rows = weights.data().chunks_exact(weights.cols()).zip(matrix.magnifications());
+    let magnified = rows.map(|(row, magnification)| {
+        let norm = row.iter().map(|&weight| f64::from(weight).powi(2)).sum::<f64>().sqrt();
+        magnification * bound.min(length * norm)
+    });
+    // Rows without weights alone leave nothing to bound.
+    let by_weights = Some(magnified.fold(0.0, f64::max)).filter(|largest| *largest > 0.0).unwrap_or(bound);
+    // A reach of zero is that of a tensor that calibration saw vanish.
+    if reach > 0.0 { by_weights.min(reach * matrix.largest_weight()) } else { by_weights }
 }
 
 /// The input unit at which no output of projections that share the input leaves the range.
@@ -122,7 +213,10 @@ impl ResidualWriter {
         input_bound: f64,
     ) -> Result<Self> {
         let Residual { layout, unit } = preparation.residual;
-        let mut projection = Projection::prepare(preparation, location, weights, layout, input, 1.0)?;
+        // The residual has one unit, and so has what is added to it.
+        let scales = WeightScales::PerTensor;
+        let mut projection =
+            Projection::prepare(preparation, location, weights, layout, input, scales, OutputRange::of(1.0))?;
         let input_unit = unit / projection.matrix.scale();
         projection.scale_output(input_unit, Fill::Nothing);
         check_headroom(preparation.shape, input_location, input_bound, input_unit)?;
@@ -162,6 +256,22 @@ pub(super) fn check_headroom(shape: &CircuitShape, location: Location, bound: f6
         return Ok(());
     }
     Err(Error::Headroom { location, found: bound, required: largest })
+}
+
+/// Divides every column by its largest weight's share of the largest of all, and returns the shares; a column of zeros counts as full.
+pub(super) fn share_columns(weights: &mut Matrix) -> Vec<f64> {
+    let columns = weights.cols();
+    let mut peaks = vec![0.0_f32; columns];
+    for row in weights.data().chunks_exact(columns) {
+        peaks.iter_mut().zip(row).for_each(|(peak, weight)| *peak = peak.max(weight.abs()));
+    }
+    let largest = peaks.iter().fold(0.0, |largest: f32, &peak| largest.max(peak));
+    let share = |&peak: &f32| if peak > 0.0 { f64::from(peak) / f64::from(largest) } else { 1.0 };
+    let shares: Vec<f64> = peaks.iter().map(share).collect();
+    for row in weights.data_mut().chunks_exact_mut(columns) {
+        row.iter_mut().zip(&shares).for_each(|(weight, share)| *weight = (f64::from(*weight) / share) as f32);
+    }
+    shares
 }
 
 /// Weights with the gamma of the norm before them folded into their columns.

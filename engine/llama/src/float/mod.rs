@@ -13,6 +13,7 @@ mod attention;
 mod linear;
 mod norm;
 mod observer;
+mod reach;
 mod rotary;
 
 use rayon::prelude::*;
@@ -27,6 +28,7 @@ use linear::{add_in_place, product};
 use norm::{Norm, NormSites};
 use observer::show;
 pub use observer::{Location, Observer, Site, Unobserved};
+use reach::{RowPeaks, reach};
 use rotary::RotaryTable;
 
 /// The float model over one set of weights.
@@ -88,9 +90,10 @@ impl<'w> FloatModel<'w> {
         let tables: Vec<RotaryTable> = blocks.iter().map(|block| RotaryTable::new(block, config)).collect();
         for layer in 0..config.num_hidden_layers {
             let weights = self.weights.layer(layer)?;
+            let peaks = RowPeaks::of(&weights);
             for (index, block) in blocks.iter().enumerate() {
                 let observer = &mut *observers[index];
-                let mut pass = LayerPass { config, layer, weights: &weights, block, observer };
+                let mut pass = LayerPass { config, layer, weights: &weights, peaks: &peaks, block, observer };
                 pass.attention(&mut residuals[index], &tables[index])?;
                 pass.feed_forward(&mut residuals[index])?;
             }
@@ -126,6 +129,7 @@ struct LayerPass<'a> {
     config: &'a Config,
     layer: usize,
     weights: &'a LayerWeights,
+    peaks: &'a RowPeaks,
     block: &'a PromptBlock,
     observer: &'a mut dyn Observer,
 }
@@ -136,6 +140,9 @@ impl LayerPass<'_> {
         let mut q = self.see(Site::Query, product(&self.weights.q, &input))?;
         let mut k = self.see(Site::Key, product(&self.weights.k, &input))?;
         let v = self.see(Site::Value, product(&self.weights.v, &input))?;
+        self.show(Site::QueryReach, &reach(&q, &self.peaks.q))?;
+        self.show(Site::KeyReach, &reach(&k, &self.peaks.k))?;
+        self.show(Site::ValueReach, &reach(&v, &self.peaks.v))?;
         rotary.turn(&mut q);
         rotary.turn(&mut k);
         let q = self.see(Site::RotatedQuery, q)?;
@@ -157,6 +164,8 @@ impl LayerPass<'_> {
         let input = self.norm(&self.weights.post_norm, NormSites::FEED_FORWARD, residual)?;
         let gate = self.see(Site::Gate, product(&self.weights.gate, &input))?;
         let mut gated = self.see(Site::Up, product(&self.weights.up, &input))?;
+        self.show(Site::GateReach, &reach(&gate, &self.peaks.gate))?;
+        self.show(Site::UpReach, &reach(&gated, &self.peaks.up))?;
         gated.data_mut().par_iter_mut().zip(gate.data()).for_each(|(up, &gate)| *up *= silu(gate));
         let gated = self.see(Site::GatedProduct, gated)?;
         let update = self.see(Site::DownProjection, product(&self.weights.down, &gated))?;

@@ -20,10 +20,16 @@ pub enum Site {
     AttentionNormalisedInput,
     /// Query projection, before rotary positions.
     Query,
+    /// The largest query of each token, every channel divided by the largest weight of its row; one row.
+    QueryReach,
     /// Key projection, before rotary positions.
     Key,
+    /// The largest key of each token, every channel divided by the largest weight of its row; one row.
+    KeyReach,
     /// Value projection.
     Value,
+    /// The largest value of each token, every channel divided by the largest weight of its row; one row.
+    ValueReach,
     /// Query with rotary positions.
     RotatedQuery,
     /// Key with rotary positions.
@@ -52,8 +58,12 @@ pub enum Site {
     FfnNormalisedInput,
     /// Gate projection, the argument of SiLU.
     Gate,
+    /// The largest gate of each token, every channel divided by the largest weight of its row; one row.
+    GateReach,
     /// Up projection.
     Up,
+    /// The largest up of each token, every channel divided by the largest weight of its row; one row.
+    UpReach,
     /// `silu(gate) * up`.
     GatedProduct,
     /// What the feed-forward network adds to the residual.
@@ -81,13 +91,29 @@ impl Site {
 
     /// Whether ranges calibrated before this site was recorded do without it.
     pub fn is_later(self) -> bool {
-        matches!(self, Self::LogHalvedSum | Self::LogQuarteredSum)
+        matches!(
+            self,
+            Self::QueryReach
+                | Self::KeyReach
+                | Self::ValueReach
+                | Self::GateReach
+                | Self::UpReach
+                | Self::LogHalvedSum
+                | Self::LogQuarteredSum
+        )
     }
 
     /// Whether the rows of the tensor belong to query heads, one or `t` rows each.
     pub fn is_per_head(self) -> bool {
-        matches!(self, Self::Score | Self::MaskedScore | Self::ScoreRowMaximum | Self::LogDenominator)
-            || self.is_later()
+        matches!(
+            self,
+            Self::Score
+                | Self::MaskedScore
+                | Self::ScoreRowMaximum
+                | Self::LogDenominator
+                | Self::LogHalvedSum
+                | Self::LogQuarteredSum
+        )
     }
 }
 
@@ -98,8 +124,11 @@ impl fmt::Display for Site {
             Self::AttentionMeanSquare => "attention mean square",
             Self::AttentionNormalisedInput => "attention normalised input",
             Self::Query => "query",
+            Self::QueryReach => "query reach",
             Self::Key => "key",
+            Self::KeyReach => "key reach",
             Self::Value => "value",
+            Self::ValueReach => "value reach",
             Self::RotatedQuery => "rotated query",
             Self::RotatedKey => "rotated key",
             Self::Score => "score",
@@ -114,7 +143,9 @@ impl fmt::Display for Site {
             Self::FfnMeanSquare => "ffn mean square",
             Self::FfnNormalisedInput => "ffn normalised input",
             Self::Gate => "gate",
+            Self::GateReach => "gate reach",
             Self::Up => "up",
+            Self::UpReach => "up reach",
             Self::GatedProduct => "gated product",
             Self::DownProjection => "down projection",
             Self::ResidualAfterFfn => "residual after ffn",

@@ -4,25 +4,32 @@
 //! checked before the first number is touched. A layer is converted when it is asked for, so a model larger than memory
 //! can be walked through.
 
+mod orthogonal;
+mod rotation;
 mod shards;
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
 use shards::Shards;
 
+pub use orthogonal::Orthogonal;
+pub use rotation::Rotation;
+
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const FINAL_NORM: &str = "model.norm.weight";
 const LM_HEAD: &str = "lm_head.weight";
 
-/// A model folder: `config.json` beside `model.safetensors`, or beside shards and `model.safetensors.index.json`.
-#[derive(Debug)]
+/// A model folder: `config.json` beside `model.safetensors`, or beside shards and `model.safetensors.index.json`. Clones share what is mapped.
+#[derive(Clone, Debug)]
 pub struct Weights {
     config: Config,
-    shards: Shards,
+    shards: Arc<Shards>,
+    /// Applied to every tensor that is handed out.
+    rotation: Option<Rotation>,
     hash: OnceLock<String>,
 }
 
@@ -70,7 +77,24 @@ impl Weights {
         if let Some((path, name)) = shards.first_unless(|name| known.contains(name) || ignorable(name)) {
             return Err(Error::TensorUnexpected { path: path.to_owned(), tensor: name.to_owned() });
         }
-        Ok(Self { config, shards, hash: OnceLock::new() })
+        Ok(Self { config, shards: Arc::new(shards), rotation: None, hash: OnceLock::new() })
+    }
+
+    /// The same model with rotations of this seed merged into what is stored: another hash, another basis of the residual and of the values,
+    /// the same logits up to the rounding of its weights to `f32`. Every gamma is one. Nothing is read yet.
+    #[must_use]
+    pub fn rotated(&self, seed: u32) -> Self {
+        Self {
+            config: self.config.clone(),
+            shards: Arc::clone(&self.shards),
+            rotation: Some(Rotation::new(&self.config, seed)),
+            hash: OnceLock::new(),
+        }
+    }
+
+    /// The rotations merged into what is stored, if any.
+    pub fn rotation(&self) -> Option<&Rotation> {
+        self.rotation.as_ref()
     }
 
     /// The architecture.
@@ -88,7 +112,7 @@ impl Weights {
             return Err(Error::LayerOutOfRange { found: layer, layers });
         }
         let named = |part: &str| layer_tensor(layer, part);
-        Ok(LayerWeights {
+        let stored = LayerWeights {
             input_norm: self.vector(&named("input_layernorm")),
             q: self.matrix(&named("self_attn.q_proj")),
             k: self.matrix(&named("self_attn.k_proj")),
@@ -98,22 +122,35 @@ impl Weights {
             gate: self.matrix(&named("mlp.gate_proj")),
             up: self.matrix(&named("mlp.up_proj")),
             down: self.matrix(&named("mlp.down_proj")),
+        };
+        Ok(match &self.rotation {
+            Some(rotation) => rotation.layer(stored),
+            None => stored,
         })
     }
 
     /// The embedding, vocabulary x hidden: row `i` is the residual that token `i` starts with.
     pub fn embedding(&self) -> Matrix {
-        self.matrix(EMBEDDING)
+        let stored = self.matrix(EMBEDDING);
+        match &self.rotation {
+            Some(rotation) => rotation.embedding(stored),
+            None => stored,
+        }
     }
 
     /// The RMSNorm before the LM head.
     pub fn final_norm(&self) -> Vec<f32> {
-        self.vector(FINAL_NORM)
+        let stored = self.vector(FINAL_NORM);
+        if self.rotation.is_some() { vec![1.0; stored.len()] } else { stored }
     }
 
-    /// The LM head, vocabulary x hidden; the embedding itself where the configuration ties them.
+    /// The LM head, vocabulary x hidden; the embedding itself where the configuration ties them, unless rotations part them.
     pub fn lm_head(&self) -> Matrix {
-        self.matrix(if self.config.tie_word_embeddings { EMBEDDING } else { LM_HEAD })
+        let stored = self.matrix(if self.config.tie_word_embeddings { EMBEDDING } else { LM_HEAD });
+        match &self.rotation {
+            Some(rotation) => rotation.reader(stored, &self.vector(FINAL_NORM)),
+            None => stored,
+        }
     }
 
     /// Number of trained parameters, tied ones counted once.
@@ -121,8 +158,8 @@ impl Weights {
         required_tensors(&self.config).iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
     }
 
-    /// A BLAKE3 hash, in hexadecimal, of the configuration and of every tensor's name, type, shape and bytes. It does
-    /// not depend on how the tensors are spread over files. The first call reads all weights.
+    /// A BLAKE3 hash, in hexadecimal, of the configuration, of every stored tensor's name, type, shape and bytes, and of the seed of
+    /// rotations merged into them. It does not depend on how the tensors are spread over files. The first call reads all weights.
     pub fn hash(&self) -> &str {
         self.hash.get_or_init(|| {
             let mut hasher = blake3::Hasher::new();
@@ -133,6 +170,9 @@ impl Weights {
                 let tensor = self.shards.tensor(&name);
                 hasher.update(format!("\n{name} {:?} {:?}\n", tensor.dtype, tensor.shape).as_bytes());
                 hasher.update(tensor.bytes);
+            }
+            if let Some(rotation) = &self.rotation {
+                hasher.update(format!("\nrotated {}\n", rotation.seed()).as_bytes());
             }
             hasher.finalize().to_hex().to_string()
         })

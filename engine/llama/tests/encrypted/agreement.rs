@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fhe_circuits::{Functions, SoftmaxVariant};
+use fhe_circuits::{Functions, SoftmaxVariant, WeightScales};
 use fhe_ckks::{NoiseModel, Parameters};
 use fhe_model::calibration::Margins;
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions};
@@ -18,6 +18,10 @@ use crate::support::{by_polynomials, margins_for, ranges_of, run};
 const QUANTISATION: f64 = 1.0 / 128.0;
 
 fn check(config: &Value, prompts: &[Vec<u32>], tokens: usize, degree: usize) -> crate::support::Run {
+    for products in [AttentionProducts::Lanes, AttentionProducts::Slots] {
+        let per_row = CircuitOptions { weight_scales: WeightScales::PerRow, ..by_polynomials(products) };
+        check_options(config, prompts, tokens, degree, per_row);
+    }
     check_options(config, prompts, tokens, degree, by_polynomials(AttentionProducts::Lanes));
     check_options(config, prompts, tokens, degree, by_polynomials(AttentionProducts::Slots))
 }
@@ -138,7 +142,8 @@ fn noise_of_the_expected_size_stays_below_the_quantisation() {
         let ranges = ranges_of(&weights, &block, &margins_for(products));
         let options = by_polynomials(products);
         let in_rounds = CircuitOptions { softmax: SoftmaxVariant::NormalizeAndSquare { rounds: 3 }, ..options };
-        for options in [options, in_rounds] {
+        let per_tensor = CircuitOptions { weight_scales: WeightScales::PerTensor, ..options };
+        for options in [CircuitOptions { weight_scales: WeightScales::PerRow, ..options }, in_rounds, per_tensor] {
             run(&weights, &ranges, &block, 1 << 12, noise, options).check_sites(QUANTISATION);
         }
     }

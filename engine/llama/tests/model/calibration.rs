@@ -124,6 +124,28 @@ fn stored_ranges_are_the_ranges() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left behind");
 }
 
+/// Files of before reaches were measured.
+#[test]
+fn ranges_without_reaches_are_read_and_bound_none() {
+    let (folder, weights) = random_model(5);
+    let ranges = calibrated(&weights, Margins::default());
+    let path = folder.path().join("ranges.toml");
+    ranges.save(&path).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.contains("-reach")).collect();
+    assert_eq!(text.lines().count() - without.len(), 5 * LAYERS);
+    std::fs::write(&path, without.join("\n")).unwrap();
+    let loaded = Ranges::load(&path, &weights).unwrap().model();
+    let layer = &loaded.layers[0];
+    for reach in [layer.query_reach, layer.key_reach, layer.value_reach, layer.gate_reach, layer.up_reach] {
+        assert_eq!(reach, f64::INFINITY);
+    }
+    assert!(loaded.allowed(Site::UpReach.in_layer(0), 0).is_none());
+    let measured = ranges.model();
+    assert!(measured.layers[0].up_reach.is_finite() && measured.allowed(Site::UpReach.in_layer(0), 0).is_some());
+    assert_eq!(layer.up, measured.layers[0].up);
+}
+
 #[test]
 fn calibration_repeats_itself() {
     let (_folder, weights) = random_model(6);

@@ -84,7 +84,7 @@ fn padding_repeats_the_first_position_of_the_first_prompt() {
         }
     };
     FloatModel::new(&weights).observe(&block, &mut see).unwrap();
-    assert_eq!(locations, 1 + 2 * 20 + 3);
+    assert_eq!(locations, 1 + 2 * 25 + 3);
 }
 
 #[test]
@@ -105,6 +105,13 @@ fn observed_tensors_obey_the_layer_equations() {
         close(at(Site::AttentionMeanSquare).at(0, token), mean);
         close(at(Site::AttentionNormalisedInput).at(5, token), before.at(5, token) / (mean + 1e-5).sqrt());
         close(at(Site::ResidualAfterAttention).at(7, token), before.at(7, token) + at(Site::OProjection).at(7, token));
+        let layer = weights.layer(1).unwrap();
+        let peak = |row: usize| {
+            let folded = layer.k.row(row).iter().zip(&layer.input_norm).map(|(weight, gamma)| (weight * gamma).abs());
+            folded.fold(0.0, f32::max)
+        };
+        let reaches = (0..32).map(|row| at(Site::Key).at(row, token).abs() / peak(row));
+        close(at(Site::KeyReach).at(0, token), reaches.fold(0.0, f32::max));
         let gate = at(Site::Gate).at(171, token);
         close(at(Site::GatedProduct).at(171, token), gate / (1.0 + (-gate).exp()) * at(Site::Up).at(171, token));
         for head in 0..8 {

@@ -7,6 +7,8 @@ mod fetched;
 mod fixture;
 mod float_reference;
 mod loading;
+mod quantisation;
+mod rotation;
 mod slow_llama;
 mod tokenizer;
 mod trained;

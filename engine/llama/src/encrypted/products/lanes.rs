@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use fhe_circuits::crossing::{self, SINE_LEVELS};
-use fhe_circuits::{LaneAttention, LaneScores, Layout, RotaryAngles, Softmax};
+use fhe_circuits::{ChannelFactors, LaneAttention, LaneScores, Layout, RotaryAngles, Softmax};
 use fhe_ckks::LaneProducts;
 
 use super::{Operands, prepare_softmax};
@@ -83,7 +83,7 @@ impl ProductsOverLanes {
         run: &mut Execution<'_, E, H>,
         layer: usize,
         operands: Operands<E::Slots>,
-        [query_range, key_range, value_range]: [f64; 3],
+        [query_ranges, key_ranges, value_ranges]: &[ChannelFactors; 3],
     ) -> Result<Vec<E::Slots>> {
         let at = |site: Site| site.in_layer(layer);
         let attention = self.scores.attention();
@@ -91,13 +91,13 @@ impl ProductsOverLanes {
         let [score_unit, output_unit] = self.product_units;
         let Operands { queries, keys, values } = operands;
         let queries = run.work(Phase::NonLinear, at(Site::RotatedQuery), |e| {
-            attention.place_queries(e, &self.angles, &queries, query_range / query_bound)
+            attention.place_queries(e, &self.angles, &queries, query_ranges.times(1.0 / query_bound))
         })?;
         let keys = run.work(Phase::NonLinear, at(Site::RotatedKey), |e| {
-            attention.place_keys(e, &self.angles, &keys, key_range / key_bound)
+            attention.place_keys(e, &self.angles, &keys, key_ranges.times(1.0 / key_bound))
         })?;
         let values = run.work(Phase::NonLinear, at(Site::Value), |e| {
-            attention.place_values(e, &values, value_range / value_bound)
+            attention.place_values(e, &values, value_ranges.times(1.0 / value_bound))
         })?;
         let scores = run.work(Phase::Linear, at(Site::Score), |e| {
             attention.scores(e, &queries, &keys, factor_units(e, score_unit))

@@ -4,7 +4,7 @@ mod lanes;
 mod slots;
 
 use fhe_circuits::crossing::SINE_LEVELS;
-use fhe_circuits::{Interval, Layout, ScoreLayout, Softmax, SoftmaxVariant, SoftmaxWindows};
+use fhe_circuits::{ChannelFactors, Interval, Layout, ScoreLayout, Softmax, SoftmaxVariant, SoftmaxWindows};
 use fhe_ckks::LaneProducts;
 use serde::{Deserialize, Serialize};
 
@@ -102,13 +102,13 @@ impl Products {
         }
     }
 
-    /// Weighted values in true values, ready to descend. `ranges` are those of queries, keys and values.
+    /// Weighted values in true values, ready to descend. `ranges` are those of the channels of queries, keys and values.
     pub(super) fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
         layer: usize,
         operands: Operands<E::Slots>,
-        ranges: [f64; 3],
+        ranges: &[ChannelFactors; 3],
     ) -> Result<Vec<E::Slots>> {
         match self {
             Self::Slots(products) => products.run(run, layer, operands, ranges),

@@ -1,6 +1,6 @@
 //! Products slot by slot.
 
-use fhe_circuits::{Layout, Passage, RotaryAngles, SlotAttention, Softmax};
+use fhe_circuits::{ChannelFactors, Layout, Passage, RotaryAngles, SlotAttention, Softmax};
 use fhe_ckks::{LaneProducts, Level};
 
 use super::{Operands, prepare_softmax};
@@ -55,7 +55,7 @@ impl ProductsInSlots {
         run: &mut Execution<'_, E, H>,
         layer: usize,
         operands: Operands<E::Slots>,
-        [query_range, key_range, value_range]: [f64; 3],
+        [query_ranges, key_ranges, value_ranges]: &[ChannelFactors; 3],
     ) -> Result<Vec<E::Slots>> {
         let at = |site: Site| site.in_layer(layer);
         let Operands { queries, keys, values } = operands;
@@ -63,13 +63,13 @@ impl ProductsInSlots {
         let values = run.work(Phase::NonLinear, at(Site::Value), |e| {
             let level = Level(e.shape().slots_to_coefficients_levels + Self::VALUE_LEVELS);
             let values = values.iter().map(|x| e.lower(x, level)).collect::<std::result::Result<Vec<_>, _>>()?;
-            self.attention.place_values(e, &values, value_range)
+            self.attention.place_values(e, &values, value_ranges.clone())
         })?;
         let queries = run.work(Phase::NonLinear, at(Site::RotatedQuery), |e| {
-            self.attention.place_queries(e, &self.angles, &queries, query_range)
+            self.attention.place_queries(e, &self.angles, &queries, query_ranges.clone())
         })?;
         let keys = run.work(Phase::NonLinear, at(Site::RotatedKey), |e| {
-            self.attention.place_keys(e, &self.angles, &keys, key_range)
+            self.attention.place_keys(e, &self.angles, &keys, key_ranges.clone())
         })?;
         let scores = run.work(Phase::Linear, at(Site::Score), |e| {
             self.attention.scores(e, &queries, &keys, self.softmax.score_map())
