@@ -2,8 +2,8 @@
 
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
-use crate::identity::stored_ranges;
-use crate::spec::{Cell, CellConfig};
+use crate::public_prefix::{self, stored_ranges};
+use crate::spec::{Cell, CellConfig, MitigationSection};
 use fhe_model::calibration::{self, Corpus, Margins, WindowPlan};
 use fhe_model::{FloatModel, Tokenizer, Weights};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,9 @@ pub struct CalibrationRequest {
     pub model: PathBuf,
     /// The text to run it over.
     pub text: PathBuf,
-    /// Where the ranges go; absent: `ranges.toml` beside the weights.
+    /// What stands before the prompts.
+    pub mitigation: MitigationSection,
+    /// Where the ranges go; absent: beside the weights, under the name of the prefix.
     pub output: Option<PathBuf>,
     /// Tokens of a calibration window; a power of two.
     pub block_tokens: usize,
@@ -44,7 +46,9 @@ pub fn calibrate(
     let text_path = root.join(&request.text);
     let text = std::fs::read_to_string(&text_path).map_err(|source| HarnessError::io("read", &text_path, source))?;
     let corpus = Corpus::from_text(&text, &tokenizer).map_err(failed)?;
-    let plan = WindowPlan { block: request.block_tokens, ..WindowPlan::default() };
+    let prefix = public_prefix::tokens(&request.mitigation, &tokenizer, weights.config())?;
+    let file = public_prefix::ranges_file(&prefix);
+    let plan = WindowPlan { block: request.block_tokens, ..WindowPlan::default() }.after(prefix);
     let model = FloatModel::new(&weights);
     let (ranges, _) = progress.phase(PHASE, || {
         let start = Instant::now();
@@ -52,7 +56,7 @@ pub fn calibrate(
             progress.step(PHASE, done as u64, total as u64, start);
         })
     });
-    let output = request.output.as_ref().map_or_else(|| folder.join("ranges.toml"), |path| root.join(path));
+    let output = request.output.as_ref().map_or_else(|| folder.join(file), |path| root.join(path));
     ranges.map_err(failed)?.save(&output).map_err(failed)?;
     Ok(output)
 }
@@ -62,8 +66,8 @@ pub fn calibrate(
 /// # Errors
 /// [`HarnessError::NoRanges`] without stored ranges and without a text; those of [`calibrate`].
 pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<PathBuf, HarnessError> {
-    let CellConfig { model, input, .. } = &cell.config;
-    if let Some(stored) = stored_ranges(model, root) {
+    let CellConfig { model, input, mitigation, .. } = &cell.config;
+    if let Some(stored) = stored_ranges(&cell.config, root)? {
         return Ok(stored);
     }
     let Some(text) = model.calibration_text.clone() else {
@@ -74,8 +78,13 @@ pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Resul
         model.path.display(),
         text.display()
     ));
-    let request =
-        CalibrationRequest { model: model.path.clone(), text, output: None, block_tokens: input.block_tokens };
+    let request = CalibrationRequest {
+        model: model.path.clone(),
+        text,
+        mitigation: mitigation.clone(),
+        output: None,
+        block_tokens: input.block_tokens,
+    };
     let stored = calibrate(&request, root, progress)?;
     progress.message(format!("ranges stored at {}", stored.display()));
     Ok(stored)

@@ -5,7 +5,7 @@ use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
 use crate::runner::{self, Reporter, RunRequest};
-use crate::spec::{Mode, Override};
+use crate::spec::{MitigationSection, Mode, Override};
 use crate::workspace::Workspace;
 use crate::{comparison, figure, params, table};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -49,7 +49,10 @@ enum Command {
         /// Plain text to run the model over.
         #[arg(long)]
         text: PathBuf,
-        /// Where to store the ranges [default: ranges.toml in the model folder].
+        /// Public tokens before every prompt, as text such as '<|endoftext|>'.
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Where to store the ranges [default: in the model folder, ranges.toml or ranges-after-TOKENS.toml].
         #[arg(long)]
         output: Option<PathBuf>,
         /// Tokens of a calibration window, as many as the encrypted block will have.
@@ -141,8 +144,9 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
             changes.extend(mode.map(|mode| Override::mode(mode.into())));
             run(&workspace, executor, &RunRequest { specs, overrides: changes, force })
         }
-        Command::Calibrate { model, text, output, block_tokens } => {
-            let request = CalibrationRequest { model, text, output, block_tokens };
+        Command::Calibrate { model, text, prefix, output, block_tokens } => {
+            let mitigation = MitigationSection { prepend: prefix.is_some(), prefix, ..MitigationSection::default() };
+            let request = CalibrationRequest { model, text, mitigation, output, block_tokens };
             let written = calibrate(&request, workspace.root(), &Reporter::new())?;
             println!("wrote {}", written.display());
             Ok(())

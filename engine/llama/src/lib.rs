@@ -7,7 +7,7 @@
 //!   computed. The decoder is Llama's (Touvron et al., arXiv 2302.13971, 2307.09288): RMSNorm, rotary positions,
 //!   grouped-query attention, SwiGLU.
 //! * [`Tokenizer`] and [`PromptBlock`]: text to tokens, and several prompts to one block of tokens with its mask and
-//!   positions.
+//!   positions, behind a public [`Prefix`] where the model needs one.
 //! * [`FloatModel`]: the reference in `f32`, with every intermediate tensor open to an [`Observer`], and
 //!   [`float::agreement`] to compare logits with it.
 //! * [`calibration`]: the range of every tensor over a text, widened by stated margins into the windows that the
@@ -34,6 +34,6 @@ pub use config::Config;
 pub use error::{Error, Result};
 pub use float::{FloatModel, Location, Observer, Site};
 pub use matrix::Matrix;
-pub use prompt::{PromptBlock, PromptSpan};
+pub use prompt::{EmbeddedBlock, Prefix, PromptBlock, PromptSpan};
 pub use tokenizer::{Beginning, Tokenizer};
 pub use weights::{LayerWeights, Weights};

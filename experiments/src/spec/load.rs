@@ -199,19 +199,17 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     if let Some(seconds) = spec.limits.seconds.filter(|seconds| !seconds.is_finite() || *seconds <= 0.0) {
         return Err(refuse("limits.seconds", format!("is {seconds}, a positive number is required")));
     }
-    for (key, wanted) in
-        [("mitigation.prepend", spec.mitigation.prepend), ("mitigation.rotate", spec.mitigation.rotate)]
-    {
-        if wanted {
-            return Err(HarnessError::Unavailable {
-                origin: file.into(),
-                key: key.into(),
-                found: "true".into(),
-                available: "false".into(),
-            });
-        }
+    if spec.mitigation.rotate {
+        return Err(HarnessError::Unavailable {
+            origin: file.into(),
+            key: "mitigation.rotate".into(),
+            found: "true".into(),
+            available: "false".into(),
+        });
     }
     let model = preset::resolve(spec.model, file, root)?;
+    let prefix = spec.mitigation.prefix.or_else(|| preset::public_prefix(&model.path).map(str::to_owned));
+    let mitigation = MitigationSection { prefix: prefix.filter(|_| spec.mitigation.prepend), ..spec.mitigation };
     let inputs = [
         ("model.path", Some(&model.path)),
         ("model.ranges", model.ranges.as_ref()),
@@ -227,7 +225,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         mode: spec.mode,
         model,
         input: spec.input,
-        mitigation: spec.mitigation,
+        mitigation,
         softmax: spec.softmax,
         attention: spec.attention,
         engine: EngineSection { threads: Some(threads), ..spec.engine },

@@ -6,6 +6,7 @@ use fhe_ckks::{Evaluator, Rotation};
 use super::SlotAttention;
 use super::heads::HeadEntry;
 use crate::error::{Result, refuse};
+use crate::prefix_rows::PrefixRows;
 
 /// Rotary angles of every block position.
 #[derive(Clone, Debug)]
@@ -71,37 +72,56 @@ impl SlotAttention {
     ) -> Result<Vec<E::Slots>> {
         self.check_angles(angles)?;
         self.check_ciphertexts(projection.len())?;
-        let terms = |ciphertext: usize| self.turned(ciphertext, range, angles, 0, |_| true);
+        let terms = |ciphertext: usize| self.turned(ciphertext, range, angles, 0, |_, _| true);
         projection.iter().enumerate().map(|(ciphertext, x)| combine(e, x, &terms(ciphertext))).collect()
     }
 
-    /// Keys with rotary positions, ready to be moved, multiplied by `range`. One level.
+    /// Keys with rotary positions, ready to be moved, multiplied by `range`. Those of `prefix` take the place of the first positions'.
+    /// One level.
     ///
     /// # Errors
-    /// As [`SlotAttention::place_queries`].
+    /// As [`SlotAttention::place_queries`], and for a prefix of another size.
     pub fn place_keys<E: Evaluator>(
         &self,
         e: &E,
         angles: &RotaryAngles,
         projection: &[E::Slots],
         range: f64,
+        prefix: &PrefixRows,
     ) -> Result<Movable<E::Slots>> {
         self.check_angles(angles)?;
         self.check_ciphertexts(projection.len())?;
-        self.movable(e, projection, |ciphertext, shift, replica| {
-            self.turned(ciphertext, range, angles, shift, |other| other == replica)
+        self.movable(e, projection, prefix, |ciphertext, shift, replica| {
+            let encrypted = |entry: HeadEntry, source| {
+                entry.replica == replica && !prefix.covers(self.position(entry.half, source))
+            };
+            self.turned(ciphertext, range, angles, shift, encrypted)
         })
     }
 
-    /// Values, ready to be moved, multiplied by `range`. One level.
+    /// Values, ready to be moved, likewise without positions. One level.
     ///
     /// # Errors
-    /// As [`SlotAttention::place_queries`].
-    pub fn place_values<E: Evaluator>(&self, e: &E, projection: &[E::Slots], range: f64) -> Result<Movable<E::Slots>> {
+    /// As [`SlotAttention::place_keys`].
+    pub fn place_values<E: Evaluator>(
+        &self,
+        e: &E,
+        projection: &[E::Slots],
+        range: f64,
+        prefix: &PrefixRows,
+    ) -> Result<Movable<E::Slots>> {
         self.check_ciphertexts(projection.len())?;
-        self.movable(e, projection, |ciphertext, shift, replica| {
-            vec![self.term(ciphertext, shift, 0, |entry, _| (entry.replica == replica).then_some(range))]
+        self.movable(e, projection, prefix, |ciphertext, shift, replica| {
+            vec![self.term(ciphertext, shift, 0, |entry, source| {
+                let encrypted = entry.replica == replica && !prefix.covers(self.position(entry.half, source));
+                encrypted.then_some(range)
+            })]
         })
+    }
+
+    /// Block position of a slot token in a half.
+    fn position(&self, half: usize, slot_token: usize) -> usize {
+        half * self.heads.module().half_tokens() + slot_token
     }
 
     fn check_angles(&self, angles: &RotaryAngles) -> Result<()> {
@@ -120,13 +140,19 @@ impl SlotAttention {
         &self,
         e: &E,
         projection: &[E::Slots],
+        prefix: &PrefixRows,
         terms: impl Fn(usize, i64, usize) -> Vec<Term>,
     ) -> Result<Movable<E::Slots>> {
+        self.check_prefix(prefix)?;
         let replicas = self.heads.replicas();
         let place = |first_shift: i64| {
             let place = |(ciphertext, x): (usize, &E::Slots)| {
                 let all = (0..replicas).flat_map(|replica| terms(ciphertext, first_shift - replica as i64, replica));
-                combine(e, x, &all.collect::<Vec<_>>())
+                let placed = combine(e, x, &all.collect::<Vec<_>>())?;
+                if prefix.is_empty() {
+                    return Ok(placed);
+                }
+                Ok(e.add_plain(&placed, &self.prefix_plain(ciphertext, first_shift, prefix))?)
             };
             projection.iter().enumerate().map(place).collect::<Result<Vec<_>>>()
         };
@@ -134,7 +160,34 @@ impl SlotAttention {
         Ok(Movable { delayed: place(0)?, advanced })
     }
 
-    /// Rotary positions for the replicas of `which`, and `shift` tokens to the left: the term of each channel and those of
+    /// Refuses a prefix whose heads these query heads cannot share evenly.
+    fn check_prefix(&self, prefix: &PrefixRows) -> Result<()> {
+        let (heads, head_dim) = (self.heads.heads(), self.heads.head_dim());
+        let key_heads = prefix.channels() / head_dim;
+        let shared = key_heads > 0 && heads.is_multiple_of(key_heads);
+        let channels = if shared { key_heads } else { heads } * head_dim;
+        prefix.check("placement", channels, self.heads.module().tokens())
+    }
+
+    /// Rows of the prefix in the replicas of placed keys or values: replica `g` has moved by `first_shift - g` tokens.
+    fn prefix_plain(&self, ciphertext: usize, first_shift: i64, prefix: &PrefixRows) -> Vec<f64> {
+        let heads = &self.heads;
+        let shared = heads.heads() * heads.head_dim() / prefix.channels();
+        heads.plain(ciphertext, |entry| {
+            let source = self.source(entry, first_shift - entry.replica as i64)?;
+            let position = Some(self.position(entry.half, source)).filter(|&position| prefix.covers(position))?;
+            let channel = heads.channel(entry.channel_row)?;
+            Some(prefix.at(entry.head / shared * heads.head_dim() + channel, position))
+        })
+    }
+
+    /// Slot token `shift` tokens after an entry's, if its half has it.
+    fn source(&self, entry: HeadEntry, shift: i64) -> Option<usize> {
+        let source = usize::try_from(entry.token as i64 + shift).ok()?;
+        (source < self.heads.module().half_tokens()).then_some(source)
+    }
+
+    /// Rotary positions for the entries and sources of `which`, and `shift` tokens to the left: the term of each channel and those of
     /// the partners, which first channels have further up and second ones further down.
     fn turned(
         &self,
@@ -142,14 +195,13 @@ impl SlotAttention {
         range: f64,
         angles: &RotaryAngles,
         shift: i64,
-        which: impl Fn(usize) -> bool,
+        which: impl Fn(HeadEntry, usize) -> bool,
     ) -> Vec<Term> {
         let pairs = self.heads.head_dim() / 2;
-        let half_tokens = self.heads.module().half_tokens();
         // Angle, and whether the channel is the first of its pair.
         let turn = |entry: HeadEntry, source: usize| {
-            let channel = self.heads.channel(entry.channel_row).filter(|_| which(entry.replica))?;
-            Some((angles.angle(entry.half * half_tokens + source, channel % pairs), channel < pairs))
+            let channel = self.heads.channel(entry.channel_row).filter(|_| which(entry, source))?;
+            Some((angles.angle(self.position(entry.half, source), channel % pairs), channel < pairs))
         };
         let cosine = |entry, source| turn(entry, source).map(|(angle, _)| range * angle.cos());
         let sine = |of_first: bool, sign: f64| {
@@ -170,11 +222,7 @@ impl SlotAttention {
     /// A term that brings, from `rows` rows away, the entry of slot token `source`, which is `shift` tokens after its
     /// own.
     fn term(&self, ciphertext: usize, shift: i64, rows: i64, factor: impl Fn(HeadEntry, usize) -> Option<f64>) -> Term {
-        let half_tokens = self.heads.module().half_tokens();
-        let plain = self.heads.plain(ciphertext, |entry| {
-            let source = usize::try_from(entry.token as i64 + shift).ok().filter(|&source| source < half_tokens)?;
-            factor(entry, source)
-        });
+        let plain = self.heads.plain(ciphertext, |entry| factor(entry, self.source(entry, shift)?));
         Term { rotation: Rotation(self.heads.module().rotate_rows(rows).0 + shift), plain }
     }
 }

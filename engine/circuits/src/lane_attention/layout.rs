@@ -108,6 +108,11 @@ impl LaneLayout {
         self.heads
     }
 
+    /// Key and value heads.
+    pub(super) fn key_value_heads(&self) -> usize {
+        self.key_value_heads
+    }
+
     /// Channels of a head.
     pub fn head_dim(&self) -> usize {
         self.head_dim
@@ -280,6 +285,12 @@ impl LaneLayout {
     /// Position in `[copy][ciphertext of lanes]` of a channel of copied keys.
     pub(super) fn copied_key(&self, channel: usize) -> (usize, usize) {
         (2 * (channel / self.channels()) + channel % 2, channel / 2 % self.group)
+    }
+
+    /// Slot of a channel of copied keys: real parts, the half of the block in the parity of the row.
+    pub(super) fn copied_slot(&self, channel: usize, position: usize, lane: usize) -> usize {
+        let (half, slot_token) = self.module.half_and_token(position);
+        self.slot(0, channel - channel % 2 + half, slot_token, lane)
     }
 
     /// Channels of a copy.

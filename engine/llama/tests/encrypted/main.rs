@@ -7,6 +7,7 @@ mod fixture;
 mod agreement;
 mod counts;
 mod fetched;
+mod prefix;
 mod refusals;
 mod support;
 mod trained;

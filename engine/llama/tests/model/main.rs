@@ -7,6 +7,7 @@ mod fetched;
 mod fixture;
 mod float_reference;
 mod loading;
+mod prefix;
 mod slow_llama;
 mod tokenizer;
 mod trained;
