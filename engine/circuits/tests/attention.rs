@@ -120,7 +120,7 @@ fn a_prompt_that_straddles_the_halves_uses_advanced_replicas() {
 fn several_ciphertexts_of_heads_and_of_scores() {
     // 16 rows: 4 heads of 4 channels each fill a ciphertext, and 16 offsets take 8 ciphertexts of scores, two in each.
     let case =
-        Case { log_degree: 9, tokens: 32, heads: 6, key_value_heads: 3, head_dim: 4, starts: vec![0, 16], prefix: 2 };
+        Case { log_degree: 9, tokens: 32, heads: 6, key_value_heads: 3, head_dim: 4, starts: vec![0, 16], prefix: 0 };
     let module = RowModule::new(&shape(case.log_degree), case.tokens).unwrap();
     let attention = SlotAttention::new(module, case.heads, case.head_dim, |q, k| case.attends(q, k)).unwrap();
     assert_eq!((attention.heads().ciphertexts(), attention.heads().replicas()), (2, 1));

@@ -6,8 +6,8 @@
 //! prompt is checked against them before it is encrypted ([`ModelRanges::preflight`]), and held-out text tells how often
 //! they do not hold ([`Ranges::validate`]).
 //!
-//! Ranges hold after one public [`Prefix`](crate::Prefix). A few tokens that begin a prompt become massive themselves, whatever
-//! prefix stands before them; no window begins with these, and the pre-flight refuses a prompt that does.
+//! Ranges hold after one public [`Prefix`](crate::Prefix). A few tokens that begin a prompt become sinks themselves, whatever prefix
+//! stands before them; no window begins with these, and the pre-flight refuses a prompt whose first token leaves the ranges.
 
 mod check;
 mod extents;

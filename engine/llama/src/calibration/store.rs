@@ -26,7 +26,8 @@ pub struct Provenance {
     pub weights: String,
     /// Hash of the text ([`Corpus::hash`]).
     pub text: String,
-    /// Tokens of the text that take the prefix's part when a prompt begins with them: no window does, and none may.
+    /// Tokens of the text that take the prefix's part, or some of it, when a prompt begins with them. No window does, so that their
+    /// activations are in the windows only where they come further on.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub sinking_first_tokens: BTreeSet<u32>,
     /// How the text was cut.

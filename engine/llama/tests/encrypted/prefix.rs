@@ -78,7 +78,8 @@ fn a_massive_prefix_never_enters_the_circuit() {
 fn a_prefix_costs_no_operation_over_lanes() {
     let (_folder, weights) = random_model(1);
     let prompts = [random_tokens(11, 3), random_tokens(8, 4)];
-    let margins = Margins { linear: 4.0, mean_square_upper: 4.0, ..margins_for(AttentionProducts::Lanes) };
+    let margins = margins_for(AttentionProducts::Lanes);
+    let margins = Margins { linear: 4.0, mean_square_upper: 4.0, denominator_lower: 16.0, ..margins };
     let ranges = ranges_of(&weights, &block(&weights, &[6], &prompts, 32), &margins);
     let counts = |prefix: &[u32]| {
         let block = block(&weights, prefix, &prompts, 32);
