@@ -2,7 +2,7 @@
 
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
-use crate::identity::{ranges_name, stored_ranges};
+use crate::public_prefix::{self, stored_ranges};
 use crate::spec::{Cell, CellConfig, MitigationSection};
 use fhe_model::calibration::{self, Corpus, Margins, WindowPlan};
 use fhe_model::{FloatModel, Rotation, Tokenizer, Weights};
@@ -16,9 +16,9 @@ pub struct CalibrationRequest {
     pub model: PathBuf,
     /// The text to run it over.
     pub text: PathBuf,
-    /// Where the ranges go; absent: `ranges.toml` (`ranges-rotated.toml` of rotated weights) beside the weights.
+    /// Where the ranges go; absent: beside the weights, under the name of the mitigation.
     pub output: Option<PathBuf>,
-    /// What is done to the weights first.
+    /// What stands before the prompts, and what is done to the weights first.
     pub mitigation: MitigationSection,
     /// Tokens of a calibration window; a power of two.
     pub block_tokens: usize,
@@ -46,7 +46,9 @@ pub fn calibrate(
     let text_path = root.join(&request.text);
     let text = std::fs::read_to_string(&text_path).map_err(|source| HarnessError::io("read", &text_path, source))?;
     let corpus = Corpus::from_text(&text, &tokenizer).map_err(failed)?;
-    let plan = WindowPlan { block: request.block_tokens, ..WindowPlan::default() };
+    let prefix = public_prefix::tokens(&request.mitigation, &tokenizer, weights.config())?;
+    let file = public_prefix::ranges_file(&request.mitigation, &prefix);
+    let plan = WindowPlan { block: request.block_tokens, ..WindowPlan::default() }.after(prefix);
     let model = FloatModel::new(&weights);
     let (ranges, _) = progress.phase(PHASE, || {
         let start = Instant::now();
@@ -54,8 +56,7 @@ pub fn calibrate(
             progress.step(PHASE, done as u64, total as u64, start);
         })
     });
-    let output =
-        request.output.as_ref().map_or_else(|| folder.join(ranges_name(&request.mitigation)), |path| root.join(path));
+    let output = request.output.as_ref().map_or_else(|| folder.join(file), |path| root.join(path));
     ranges.map_err(failed)?.save(&output).map_err(failed)?;
     Ok(output)
 }
@@ -71,7 +72,7 @@ pub fn circuit_weights(stored: &Weights, mitigation: &MitigationSection) -> Weig
 /// [`HarnessError::NoRanges`] without stored ranges and without a text; those of [`calibrate`].
 pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<PathBuf, HarnessError> {
     let CellConfig { model, input, mitigation, .. } = &cell.config;
-    if let Some(stored) = stored_ranges(model, mitigation, root) {
+    if let Some(stored) = stored_ranges(&cell.config, root)? {
         return Ok(stored);
     }
     let Some(text) = model.calibration_text.clone() else {
@@ -85,8 +86,8 @@ pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Resul
     let request = CalibrationRequest {
         model: model.path.clone(),
         text,
-        output: None,
         mitigation: mitigation.clone(),
+        output: None,
         block_tokens: input.block_tokens,
     };
     let stored = calibrate(&request, root, progress)?;

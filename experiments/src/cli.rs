@@ -49,7 +49,10 @@ enum Command {
         /// Plain text to run the model over.
         #[arg(long)]
         text: PathBuf,
-        /// Where to store the ranges [default: ranges.toml in the model folder, ranges-rotated.toml of rotated weights].
+        /// Public tokens before every prompt, as text such as '<|endoftext|>'.
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Where to store the ranges [default: in the model folder, ranges.toml or ranges-rotated-after-TOKENS.toml].
         #[arg(long)]
         output: Option<PathBuf>,
         /// Tokens of a calibration window, as many as the encrypted block will have.
@@ -144,9 +147,9 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
             changes.extend(mode.map(|mode| Override::mode(mode.into())));
             run(&workspace, executor, &RunRequest { specs, overrides: changes, force })
         }
-        Command::Calibrate { model, text, output, block_tokens, rotate } => {
-            let mitigation = MitigationSection { rotate, ..MitigationSection::default() };
-            let request = CalibrationRequest { model, text, output, mitigation, block_tokens };
+        Command::Calibrate { model, text, prefix, output, block_tokens, rotate } => {
+            let mitigation = MitigationSection { prepend: prefix.is_some(), prefix, rotate };
+            let request = CalibrationRequest { model, text, mitigation, output, block_tokens };
             let written = calibrate(&request, workspace.root(), &Reporter::new())?;
             println!("wrote {}", written.display());
             Ok(())

@@ -260,6 +260,26 @@ pub enum HarnessError {
         /// The set.
         name: String,
     },
+    /// A public prefix that cannot be had.
+    #[error("`mitigation.prefix`, {text}: {source}")]
+    PublicPrefix {
+        /// The prefix as text.
+        text: String,
+        /// The model's reason.
+        source: Box<fhe_model::Error>,
+    },
+    /// Ranges that hold after another public prefix.
+    #[error("`{}` was measured after {found}, this cell prepends {required}; `{command}` measures after that", path.display())]
+    RangesOfOtherPrefix {
+        /// The ranges file.
+        path: PathBuf,
+        /// The prefix of the ranges.
+        found: String,
+        /// The prefix of the cell.
+        required: String,
+        /// The command that makes the right ones.
+        command: String,
+    },
     /// A prompt that this model cannot take.
     #[error("{place}: {source}")]
     Prompt {

@@ -6,7 +6,8 @@
 use crate::error::HarnessError;
 use crate::machine::Machine;
 use crate::provenance::CodeVersion;
-use crate::spec::{Cell, MitigationSection, ModelSection};
+use crate::public_prefix::stored_ranges;
+use crate::spec::Cell;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -102,22 +103,9 @@ impl DataHashes {
         Ok(Self {
             model: hash_model(&root.join(&model.path))?,
             prompts: short_hash(canonical_json(&json!(cell.prompts)).as_bytes()),
-            ranges: stored_ranges(model, &cell.config.mitigation, root).map(|path| hash_file(&path)).transpose()?,
+            ranges: stored_ranges(&cell.config, root)?.map(|path| hash_file(&path)).transpose()?,
             calibration_text: hash_named(&model.calibration_text)?,
         })
-    }
-}
-
-/// The name under which the ranges of a model lie beside its weights: those of rotated weights are others.
-pub fn ranges_name(mitigation: &MitigationSection) -> &'static str {
-    if mitigation.rotate { "ranges-rotated.toml" } else { "ranges.toml" }
-}
-
-/// Where a model's calibrated ranges lie: the file the spec names, else [`ranges_name`] beside the weights if it exists.
-pub fn stored_ranges(model: &ModelSection, mitigation: &MitigationSection, root: &Path) -> Option<PathBuf> {
-    match &model.ranges {
-        Some(path) => Some(root.join(path)),
-        None => Some(root.join(&model.path).join(ranges_name(mitigation))).filter(|path| path.is_file()),
     }
 }
 

@@ -38,6 +38,7 @@ pub mod journal;
 pub mod machine;
 pub mod params;
 pub mod provenance;
+pub mod public_prefix;
 pub mod record;
 pub mod runner;
 pub mod spec;

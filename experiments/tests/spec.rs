@@ -3,7 +3,7 @@
 mod fixture;
 
 use experiments::error::HarnessError;
-use experiments::spec::{Mode, Override, Suite};
+use experiments::spec::{MitigationSection, Mode, Override, Suite};
 use std::path::Path;
 
 fn load(text: &str, overrides: &[&str]) -> Result<Suite, HarnessError> {
@@ -64,7 +64,6 @@ fn rejects_values_that_do_not_fit() {
         ("", vec!["engine.functions=exact"], "`engine.functions` is `exact`, but ciphertexts"),
         ("", vec!["engine.functions=exact", "mode=clear", "engine.noise=loud"], "modelled"),
         ("", vec!["engine.noise=modelled", "mode=metered"], "in mode `clear` alone, not `metered`"),
-        ("", vec!["mitigation.prepend=true"], "`mitigation.prepend = true` is not available in this version"),
         ("", vec!["mitigation.rotate=maybe"], "mitigation.rotate"),
         ("", vec!["engine.weight_bits=16"], "`engine.weight_bits` is 16, 2 to 15"),
         ("", vec!["engine.weight_scales=per-column"], "per-row"),
@@ -131,6 +130,22 @@ fn a_preset_stands_for_the_folder_that_its_script_fills() {
     let by_preset = named("model.preset=smollm2-135m").unwrap().cells.remove(0);
     // One model, one identity.
     assert_eq!(by_preset, named("model.path=.cache/models/smollm2-135m").unwrap().cells.remove(0));
+
+    let mitigation = |changes: &[&str]| {
+        let changes: Vec<_> = changes.iter().map(|change| Override::parse(change).unwrap()).collect();
+        let suite = Suite::parse(fixture::SPEC, "spec.toml", &changes, folder.path()).unwrap();
+        suite.cells[0].config.mitigation.clone()
+    };
+    for name in ["model.preset=smollm2-135m", "model.path=.cache/models/smollm2-135m"] {
+        assert_eq!(mitigation(&[name, "mitigation.prepend=true"]).prefix.as_deref(), Some("<|endoftext|>"));
+        assert_eq!(mitigation(&[name]), MitigationSection::default());
+        let own = mitigation(&[name, "mitigation.prepend=true", "mitigation.prefix=x"]);
+        assert_eq!(own.prefix.as_deref(), Some("x"));
+    }
+    // The model's beginning, which its tokenizer knows.
+    assert_eq!(mitigation(&["mitigation.prepend=true"]).prefix, None);
+    // A prefix that nothing prepends is no part of a cell.
+    assert_eq!(mitigation(&["mitigation.prefix=x"]), MitigationSection::default());
 }
 
 #[test]

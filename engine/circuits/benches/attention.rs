@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use fhe_circuits::{LaneAttention, RotaryAngles};
+use fhe_circuits::{LaneAttention, PrefixRows, RotaryAngles};
 use fhe_ckks::{CkksClient, CkksServer, LaneProducts, Level, Parameters, SlotArithmetic, SlotCiphertext};
 use fhe_ring::{Backend, Counts, DeviceProfile};
 use support::{Instance, uniform, work};
@@ -60,10 +60,10 @@ impl Job {
             queries = attention.place_queries(server, &self.angles, &projection, 1.0).expect("placed");
         });
         run("placement of the keys", &mut || {
-            keys = attention.place_keys(server, &self.angles, &dense, 1.0).expect("placed");
+            keys = attention.place_keys(server, &self.angles, &dense, 1.0, &PrefixRows::none()).expect("placed");
         });
         run("placement of the values", &mut || {
-            values = attention.place_values(server, &dense, 1.0).expect("placed");
+            values = attention.place_values(server, &dense, 1.0, &PrefixRows::none()).expect("placed");
         });
         run("scores", &mut || {
             black_box(attention.scores(server, &queries, &keys, [UNIT, UNIT]).expect("scores"));

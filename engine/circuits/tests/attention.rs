@@ -4,8 +4,8 @@ mod support;
 
 use fhe_circuits::crossing::{climb_corrected, descend};
 use fhe_circuits::{
-    ChannelFactors, Interval, Layout, Passage, RotaryAngles, RowModule, ScoreLayout, SlotAttention, Softmax,
-    SoftmaxVariant, SoftmaxWindows,
+    ChannelFactors, Interval, Layout, Passage, PrefixRows, RotaryAngles, RowModule, ScoreLayout, SlotAttention,
+    Softmax, SoftmaxVariant, SoftmaxWindows,
 };
 use fhe_ckks::{CircuitShape, Client, Level, SlotArithmetic};
 use proptest::prelude::*;
@@ -21,12 +21,14 @@ struct Case {
     head_dim: usize,
     /// Start of each prompt; positions before the first are padding and attend to themselves.
     starts: Vec<usize>,
+    /// Positions at which keys and values are public; all attend to them.
+    prefix: usize,
 }
 
 impl Case {
     fn attends(&self, query: usize, key: usize) -> bool {
         let prompt = |position: usize| self.starts.iter().filter(|&&start| start <= position).count();
-        query == key || (key < query && prompt(key) > 0 && prompt(key) == prompt(query))
+        query == key || key < self.prefix || (key < query && prompt(key) > 0 && prompt(key) == prompt(query))
     }
 
     fn attention(&self, shape: &CircuitShape) -> SlotAttention {
@@ -43,6 +45,8 @@ impl Case {
 struct Reference<'a> {
     case: &'a Case,
     base: f64,
+    /// Keys and values of the prefix.
+    prefix: [Vec<f64>; 2],
 }
 
 impl Reference<'_> {
@@ -60,15 +64,27 @@ impl Reference<'_> {
 
     fn score(&self, q: &[f64], k: &[f64], head: usize, query: usize, key: usize) -> f64 {
         let group = head / (self.case.heads / self.case.key_value_heads);
-        let products = (0..self.case.head_dim).map(|c| self.turned(q, head, c, query) * self.turned(k, group, c, key));
+        let key_channel = |c| match key < self.case.prefix {
+            true => self.prefix[0][(group * self.case.head_dim + c) * self.case.prefix + key],
+            false => self.turned(k, group, c, key),
+        };
+        let products = (0..self.case.head_dim).map(|c| self.turned(q, head, c, query) * key_channel(c));
         products.sum::<f64>() / (self.case.head_dim as f64).sqrt()
+    }
+
+    fn value(&self, v: &[f64], group: usize, channel: usize, key: usize) -> f64 {
+        match key < self.case.prefix {
+            true => self.prefix[1][(group * self.case.head_dim + channel) * self.case.prefix + key],
+            false => self.at(v, group, channel, key),
+        }
     }
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    (9_u32..12, 1_u32..5, 1_usize..6, 1_usize..4, prop::collection::vec(0_usize..32, 1..4), 0_usize..3).prop_filter_map(
+    let sizes = (9_u32..12, 1_u32..5, 1_usize..6, 1_usize..4);
+    (sizes, prop::collection::vec(0_usize..32, 1..4), 0_usize..3, 0_usize..5).prop_filter_map(
         "a head fits",
-        |(log_degree, log_tokens, half_dim, key_value_heads, starts, extra)| {
+        |((log_degree, log_tokens, half_dim, key_value_heads), starts, extra, prefix)| {
             let tokens = 1_usize << log_tokens;
             let rows = (1_usize << log_degree) / tokens;
             let head_dim = 2 * half_dim;
@@ -81,6 +97,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 key_value_heads,
                 head_dim,
                 starts,
+                prefix: prefix % tokens,
             })
         },
     )
@@ -104,7 +121,8 @@ proptest! {
 
 #[test]
 fn a_prompt_that_straddles_the_halves_uses_advanced_replicas() {
-    let case = Case { log_degree: 10, tokens: 16, heads: 2, key_value_heads: 1, head_dim: 4, starts: vec![1, 12] };
+    let case =
+        Case { log_degree: 10, tokens: 16, heads: 2, key_value_heads: 1, head_dim: 4, starts: vec![1, 12], prefix: 1 };
     let attention = case.attention(&shape(case.log_degree));
     assert!(attention.heads().replicas() > 1);
     assert!(attention.schedule().steps().iter().any(|step| step.swapped && step.first_offset < 0));
@@ -115,7 +133,8 @@ fn a_prompt_that_straddles_the_halves_uses_advanced_replicas() {
 #[test]
 fn several_ciphertexts_of_heads_and_of_scores() {
     // 16 rows: 4 heads of 4 channels each fill a ciphertext, and 16 offsets take 8 ciphertexts of scores, two in each.
-    let case = Case { log_degree: 9, tokens: 32, heads: 6, key_value_heads: 3, head_dim: 4, starts: vec![0, 16] };
+    let case =
+        Case { log_degree: 9, tokens: 32, heads: 6, key_value_heads: 3, head_dim: 4, starts: vec![0, 16], prefix: 0 };
     let attention = case.attention(&shape(case.log_degree));
     assert_eq!((attention.heads().ciphertexts(), attention.heads().replicas()), (2, 1));
     assert_eq!(attention.score_blocks().len(), 2 * 8);
@@ -128,7 +147,10 @@ fn check(case: &Case, seed: u64, variant: SoftmaxVariant) {
     let e = clear(&shape);
     let mut random = Random::new(seed);
     let attention = case.attention(&shape);
-    let reference = Reference { case, base: 100.0 };
+    let prefix = [0, 1].map(|_| random.vector(case.key_value_heads * case.head_dim * case.prefix));
+    let [prefix_keys, prefix_values] =
+        prefix.each_ref().map(|rows| PrefixRows::new(case.prefix, rows.clone()).unwrap());
+    let reference = Reference { case, base: 100.0, prefix };
     let angles = RotaryAngles::new(100.0, case.head_dim, (0..case.tokens).map(|b| case.position(b)).collect());
 
     let entries = |heads: usize| heads * case.head_dim * case.tokens;
@@ -151,7 +173,8 @@ fn check(case: &Case, seed: u64, variant: SoftmaxVariant) {
     };
     let levels = SlotAttention::PLACEMENT_LEVELS + SlotAttention::SCORE_LEVELS;
     let placed_queries = attention.place_queries(&e, &angles, &up(&queries, &q, levels), ranges(case.heads)).unwrap();
-    let placed_keys = attention.place_keys(&e, &angles, &up(&keys, &k, levels), ranges(case.key_value_heads)).unwrap();
+    let placed_keys =
+        attention.place_keys(&e, &angles, &up(&keys, &k, levels), ranges(case.key_value_heads), &prefix_keys).unwrap();
 
     // Windows of the scores as calibration would find them.
     let live: Vec<(usize, usize)> = (0..case.tokens)
@@ -201,7 +224,7 @@ fn check(case: &Case, seed: u64, variant: SoftmaxVariant) {
     );
 
     let values = up(&keys, &v, SlotAttention::PLACEMENT_LEVELS + SlotAttention::VALUE_LEVELS);
-    let values = attention.place_values(&e, &values, ranges(case.key_value_heads)).unwrap();
+    let values = attention.place_values(&e, &values, ranges(case.key_value_heads), &prefix_values).unwrap();
     let outputs = attention.weighted_values(&e, &probabilities, &values).unwrap();
     assert!(outputs.iter().all(|x| e.level(x) == floor), "weighted values consume what they state");
     let outputs = descend(&e, &outputs, 1e9).unwrap();
@@ -215,7 +238,7 @@ fn check(case: &Case, seed: u64, variant: SoftmaxVariant) {
                 / denominator(head, query);
             for channel in 0..case.head_dim {
                 expected[(head * case.head_dim + channel) * case.tokens + query] +=
-                    weight * reference.at(&v, group, channel, key);
+                    weight * reference.value(&v, group, channel, key);
             }
         }
     }
@@ -296,16 +319,24 @@ fn rejects_operands_of_another_layout() {
     let ciphertext = e.encrypt(&vec![0.0; shape.degree], 1.0).unwrap();
     let slots = climb_corrected(&e, &[ciphertext], 4).unwrap();
     assert!(attention.place_queries(&e, &angles(15, 4), &slots, 1.0).is_err());
-    assert!(attention.place_keys(&e, &angles(16, 6), &slots, 1.0).is_err());
+    let none = PrefixRows::none();
+    assert!(attention.place_keys(&e, &angles(16, 6), &slots, 1.0, &none).is_err());
     assert!(attention.place_queries(&e, &angles(16, 4), &[], 1.0).is_err());
-    assert!(attention.place_values(&e, &[], 1.0).is_err());
+    assert!(attention.place_values(&e, &[], 1.0, &none).is_err());
+    // Heads that two query heads cannot share, and more positions than the block has.
+    for (positions, numbers) in [(1, 3 * 4), (1, 5), (17, 17 * 4)] {
+        let prefix = PrefixRows::new(positions, vec![0.5; numbers]).unwrap();
+        let refused = attention.place_values(&e, &slots, 1.0, &prefix).unwrap_err().to_string();
+        assert!(refused.contains("channels and positions of the prefix"), "{refused}");
+        assert!(attention.place_keys(&e, &angles(16, 4), &slots, 1.0, &prefix).is_err());
+    }
     for wrong in [0, 3, 9] {
         let factors = || ChannelFactors::Each(vec![1.0; wrong]);
         assert!(attention.place_queries(&e, &angles(16, 4), &slots, factors()).is_err(), "{wrong} factors");
-        assert!(attention.place_keys(&e, &angles(16, 4), &slots, factors()).is_err(), "{wrong} factors");
-        assert!(attention.place_values(&e, &slots, factors()).is_err(), "{wrong} factors");
+        assert!(attention.place_keys(&e, &angles(16, 4), &slots, factors(), &none).is_err(), "{wrong} factors");
+        assert!(attention.place_values(&e, &slots, factors(), &none).is_err(), "{wrong} factors");
     }
-    let keys = attention.place_keys(&e, &angles(16, 4), &slots, 1.0).unwrap();
+    let keys = attention.place_keys(&e, &angles(16, 4), &slots, 1.0, &none).unwrap();
     let softmax =
         |heads| Softmax::new(SoftmaxVariant::ExpInverse, &windows(heads, 1.0, (0.1, 1.0)), 4, &shape, 1e-6, &attention);
     assert!(attention.scores(&e, &[], &keys, softmax(2).unwrap().score_map()).is_err());

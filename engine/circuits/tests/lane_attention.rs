@@ -10,8 +10,8 @@ use std::sync::Arc;
 use fhe_circuits::crossing::{SINE_LEVELS, climb_corrected, correct};
 use fhe_circuits::lane_attention::LanePair;
 use fhe_circuits::{
-    Accuracy, ChannelFactors, Functions, Interval, LaneAttention, LaneScores, Layout, LivePair, Passage, RotaryAngles,
-    ScoreContract, ScoreLayout, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows,
+    Accuracy, ChannelFactors, Functions, Interval, LaneAttention, LaneScores, Layout, LivePair, Passage, PrefixRows,
+    RotaryAngles, ScoreContract, ScoreLayout, SlotAttention, Softmax, SoftmaxVariant, SoftmaxWindows,
 };
 use fhe_ckks::{CircuitShape, Client, LaneProducts, SlotArithmetic};
 use proptest::prelude::*;
@@ -27,6 +27,8 @@ struct Case {
     head_dim: usize,
     /// The integer that stands for 1 in a factor is two to this.
     unit_bits: i32,
+    /// Positions at which keys and values are public.
+    prefix: usize,
 }
 
 const BASE: f64 = 10_000.0;
@@ -59,7 +61,25 @@ impl Case {
 
     fn score(&self, q: &[f64], k: &[f64], head: usize, query: usize, key: usize) -> f64 {
         let head_of_key = self.key_head(head);
-        (0..self.head_dim).map(|c| self.turned(q, head, c, query) * self.turned(k, head_of_key, c, key)).sum()
+        let [prefix, _] = self.prefix_rows();
+        let key_channel = |c| match key < self.prefix {
+            true => prefix[(head_of_key * self.head_dim + c) * self.prefix + key],
+            false => self.turned(k, head_of_key, c, key),
+        };
+        (0..self.head_dim).map(|c| self.turned(q, head, c, query) * key_channel(c)).sum()
+    }
+
+    fn value(&self, v: &[f64], head: usize, channel: usize, key: usize) -> f64 {
+        let [_, prefix] = self.prefix_rows();
+        match key < self.prefix {
+            true => prefix[(self.key_head(head) * self.head_dim + channel) * self.prefix + key],
+            false => self.at(v, self.key_head(head), channel, key),
+        }
+    }
+
+    /// Keys and values of the prefix.
+    fn prefix_rows(&self) -> [Vec<f64>; 2] {
+        [8, 9].map(|seed| Random::new(seed).vector(self.key_value_heads * self.head_dim * self.prefix))
     }
 
     /// Queries, keys and values.
@@ -85,6 +105,9 @@ impl Case {
         let factors = |heads: usize, factor: f64| {
             ChannelFactors::Each((0..heads * self.head_dim).map(|channel| factor / magnification(channel)).collect())
         };
+        let [prefix_keys, prefix_values] = self.prefix_rows();
+        let prefix_keys = prefix_keys.into_iter().map(|number| 0.5 * number).collect();
+        let rows = |numbers: Vec<f64>| PrefixRows::new(self.prefix, numbers).unwrap();
         let projected = |layout: Layout, tensor: &[f64], levels: usize| {
             let magnified: Vec<f64> =
                 tensor.iter().enumerate().map(|(entry, x)| x * magnification(entry / self.tokens)).collect();
@@ -101,7 +124,8 @@ impl Case {
         let queries = projected(layout.queries().unwrap(), &q, LaneAttention::QUERY_LEVELS);
         let queries = attention.place_queries(e, &angles, &queries, factors(self.heads, 0.5)).unwrap();
         let keys = projected(layout.keys().unwrap(), &k, LaneAttention::KEY_LEVELS);
-        let keys = attention.place_keys(e, &angles, &keys, factors(self.key_value_heads, 0.5)).unwrap();
+        let keys =
+            attention.place_keys(e, &angles, &keys, factors(self.key_value_heads, 0.5), &rows(prefix_keys)).unwrap();
         let scores = attention.scores(e, &queries, &keys, [self.unit(); 2]).unwrap();
         assert_eq!(scores.len(), layout.sets() * layout.score_ciphertexts());
         let unit = self.unit() * self.unit() / shape.lane_divisor;
@@ -118,7 +142,8 @@ impl Case {
             })
             .collect();
         let values = projected(layout.keys().unwrap(), &v, LaneAttention::KEY_LEVELS);
-        let values = attention.place_values(e, &values, factors(self.key_value_heads, 1.0)).unwrap();
+        let values =
+            attention.place_values(e, &values, factors(self.key_value_heads, 1.0), &rows(prefix_values)).unwrap();
         let outputs = attention.weighted_values(e, &probabilities, &values, [self.unit() / 16.0, self.unit()]).unwrap();
         let output = attention.open_output(e, &raised(&outputs, LaneAttention::OUTPUT_LEVELS), 1.0).unwrap();
         assert_eq!(e.level(&output[0]).0, shape.slots_to_coefficients_levels);
@@ -153,13 +178,14 @@ impl Case {
         let found = layout.queries().unwrap().unpack(&packed).unwrap();
         let mut expected = Vec::with_capacity(found.len());
         for head in 0..self.heads {
-            let probability = |query, key| 0.25 * self.score(&q, &k, head, query, key) * Self::weight(head, query, key);
+            let probability =
+                |query: usize, key: usize| 0.25 * self.score(&q, &k, head, query, key) * Self::weight(head, query, key);
             let rows: Vec<Vec<f64>> =
                 (0..self.tokens).map(|query| (0..self.tokens).map(|key| probability(query, key)).collect()).collect();
             for channel in 0..self.head_dim {
                 for row in &rows {
                     let terms = row.iter().enumerate();
-                    expected.push(terms.map(|(key, p)| p * self.at(&v, self.key_head(head), channel, key)).sum());
+                    expected.push(terms.map(|(key, p)| p * self.value(&v, head, channel, key)).sum());
                 }
             }
         }
@@ -169,13 +195,13 @@ impl Case {
 
 /// On a ring of `2^11` a ciphertext of lanes has 256 coefficients; sixteen tokens leave eight lanes.
 const CASES: [Case; 7] = [
-    Case { log_degree: 11, tokens: 16, heads: 4, key_value_heads: 2, head_dim: 16, unit_bits: 39 },
-    Case { log_degree: 11, tokens: 16, heads: 8, key_value_heads: 8, head_dim: 4, unit_bits: 39 },
-    Case { log_degree: 11, tokens: 16, heads: 9, key_value_heads: 3, head_dim: 8, unit_bits: 39 },
-    Case { log_degree: 11, tokens: 8, heads: 4, key_value_heads: 1, head_dim: 16, unit_bits: 39 },
-    Case { log_degree: 11, tokens: 32, heads: 6, key_value_heads: 2, head_dim: 32, unit_bits: 39 },
-    Case { log_degree: 11, tokens: 16, heads: 12, key_value_heads: 12, head_dim: 6, unit_bits: 39 },
-    Case { log_degree: 12, tokens: 16, heads: 16, key_value_heads: 4, head_dim: 64, unit_bits: 39 },
+    Case { log_degree: 11, tokens: 16, heads: 4, key_value_heads: 2, head_dim: 16, unit_bits: 39, prefix: 0 },
+    Case { log_degree: 11, tokens: 16, heads: 8, key_value_heads: 8, head_dim: 4, unit_bits: 39, prefix: 1 },
+    Case { log_degree: 11, tokens: 16, heads: 9, key_value_heads: 3, head_dim: 8, unit_bits: 39, prefix: 0 },
+    Case { log_degree: 11, tokens: 8, heads: 4, key_value_heads: 1, head_dim: 16, unit_bits: 39, prefix: 6 },
+    Case { log_degree: 11, tokens: 32, heads: 6, key_value_heads: 2, head_dim: 32, unit_bits: 39, prefix: 2 },
+    Case { log_degree: 11, tokens: 16, heads: 12, key_value_heads: 12, head_dim: 6, unit_bits: 39, prefix: 4 },
+    Case { log_degree: 12, tokens: 16, heads: 16, key_value_heads: 4, head_dim: 64, unit_bits: 39, prefix: 1 },
 ];
 
 #[test]
@@ -193,7 +219,8 @@ fn attention_is_that_of_every_head() {
 #[test]
 #[ignore = "the real ring: cargo real-attention"]
 fn attention_of_llama_3_under_encryption() {
-    let case = Case { log_degree: 16, tokens: 128, heads: 32, key_value_heads: 8, head_dim: 128, unit_bits: 40 };
+    let case =
+        Case { log_degree: 16, tokens: 128, heads: 32, key_value_heads: 8, head_dim: 128, unit_bits: 40, prefix: 1 };
     encrypted(case, "n16-llama", [1e-2, 1e-1]);
 }
 
@@ -201,6 +228,19 @@ fn attention_of_llama_3_under_encryption() {
 #[test]
 fn encrypted_attention_is_that_of_every_head() {
     encrypted(CASES[0], "n11-toy", [2e-3, 2e-2]);
+}
+
+/// Public rows cost no operation: the plan of the circuit with them is the plan without.
+#[test]
+fn encrypted_attention_behind_a_public_prefix() {
+    let case = Case { prefix: 3, ..CASES[0] };
+    encrypted(case, "n11-toy", [2e-3, 2e-2]);
+    let counts = |case: Case| {
+        let (planner, metered) = Instance::new("n11-toy").planner();
+        case.run(&planner, &metered);
+        (planner.counts(), planner.key_switches())
+    };
+    assert_eq!(counts(case), counts(CASES[0]));
 }
 
 fn encrypted(case: Case, parameters: &str, tolerances: [f64; 2]) {
@@ -313,7 +353,8 @@ fn softmax_in_the_clear(case: SoftmaxCase, tolerance: f64) {
 /// The budget of the real parameter set, on the score windows of the widest layer of a small model: three rounds fit exactly.
 #[test]
 fn three_rounds_over_lanes_take_the_levels_that_there_are() {
-    let case = Case { log_degree: 16, tokens: 128, heads: 9, key_value_heads: 3, head_dim: 64, unit_bits: 39 };
+    let case =
+        Case { log_degree: 16, tokens: 128, heads: 9, key_value_heads: 3, head_dim: 64, unit_bits: 39, prefix: 0 };
     let windows = SoftmaxWindows {
         centres: vec![0.0; 9],
         half_width: 58.0,
@@ -440,7 +481,7 @@ proptest! {
     #[test]
     fn layouts_are_layouts(log_tokens in 2_u32..6, shared in 1_usize..10, key_value_heads in 1_usize..10, pairs in 1_usize..20) {
         let heads = shared * key_value_heads;
-        let case = Case { log_degree: 11, tokens: 1 << log_tokens, heads, key_value_heads, head_dim: 2 * pairs, unit_bits: 39 };
+        let case = Case { log_degree: 11, tokens: 1 << log_tokens, heads, key_value_heads, head_dim: 2 * pairs, unit_bits: 39, prefix: 0 };
         let layout = fhe_circuits::LaneLayout::new(&shape(11), case.tokens, heads, key_value_heads, case.head_dim).unwrap();
         // Construction refuses two entries in one place.
         let (queries, keys) = (layout.queries().unwrap(), layout.keys().unwrap());
@@ -488,12 +529,28 @@ fn rejects_operands_of_other_layouts() {
     let slots: Vec<_> = packed.iter().map(|packed| e.slots(&e, packed, 6)).collect();
     assert!(attention.place_queries(&e, &short, &slots, 1.0).is_err());
     assert!(attention.place_queries(&e, &angles, &[], 1.0).is_err());
-    assert!(attention.place_keys(&e, &short, &slots, 1.0).is_err());
-    assert!(attention.place_values(&e, &[], 1.0).is_err());
+    let none = PrefixRows::none();
+    assert!(attention.place_keys(&e, &short, &slots, 1.0, &none).is_err());
+    assert!(attention.place_values(&e, &[], 1.0, &none).is_err());
     let two = || ChannelFactors::Each(vec![1.0; 2]);
     assert!(attention.place_queries(&e, &angles, &slots, two()).is_err());
-    assert!(attention.place_keys(&e, &angles, &slots, two()).is_err());
-    assert!(attention.place_values(&e, &slots, two()).is_err());
+    assert!(attention.place_keys(&e, &angles, &slots, two(), &none).is_err());
+    assert!(attention.place_values(&e, &slots, two(), &none).is_err());
+    // A channel too few, and more positions than the block has.
+    for (positions, numbers) in [(1, 2 * 16 - 1), (17, 17 * 2 * 16)] {
+        let prefix = PrefixRows::new(positions, vec![0.5; numbers]).unwrap();
+        let refused = attention.place_keys(&e, &angles, &slots, 1.0, &prefix).unwrap_err().to_string();
+        assert!(refused.contains("channels and positions of the prefix"), "{refused}");
+        assert!(attention.place_values(&e, &slots, 1.0, &prefix).is_err());
+    }
     assert!(attention.scores(&e, &[], &slots, [case.unit(); 2]).is_err());
     assert!(attention.weighted_values(&e, &slots, &[], [case.unit(); 2]).is_err());
+}
+
+#[test]
+fn rejects_rows_of_a_prefix_that_are_no_numbers_or_too_few() {
+    assert!(PrefixRows::new(2, vec![0.0; 5]).unwrap_err().to_string().contains("a multiple of 2 positions"));
+    assert!(PrefixRows::new(0, vec![0.0; 5]).is_err());
+    assert!(PrefixRows::new(1, vec![0.0, f64::NAN]).unwrap_err().to_string().contains("finite"));
+    assert!(PrefixRows::new(0, vec![]).unwrap().is_empty());
 }

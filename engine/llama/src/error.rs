@@ -7,6 +7,7 @@ use fhe_circuits::CircuitError;
 
 use crate::calibration::OutOfRange;
 use crate::float::Location;
+use crate::prompt::Prefix;
 
 /// Why an operation of this crate refused.
 #[derive(Debug, thiserror::Error)]
@@ -129,24 +130,33 @@ pub enum Error {
         /// The number of rows of the embedding.
         vocabulary: usize,
     },
+    /// A public prefix that no block can have.
+    #[error("the public prefix has {found}, required: {required}")]
+    Prefix {
+        /// What is wrong with it.
+        found: String,
+        /// What it must be.
+        required: String,
+    },
     /// The prompts do not fit into one block.
     #[error(
         "prompts too long: {needed} tokens are needed, one block has {available}; shorten or drop prompts, or use a larger block"
     )]
     PromptTooLong {
-        /// Tokens of all prompts together.
+        /// Tokens of the public prefix and of all prompts together.
         needed: usize,
         /// Tokens of the block.
         available: usize,
     },
     /// A prompt is longer than the positions that the model knows.
     #[error(
-        "prompt {prompt} has {found} tokens, the model has {available} positions (`max_position_embeddings`); shorten it"
+        "prompt {prompt} has {found} tokens, a public prefix included, the model has {available} positions \
+         (`max_position_embeddings`); shorten it"
     )]
     PositionBeyondModel {
         /// The prompt's place in the list, counted from 0.
         prompt: usize,
-        /// Its tokens.
+        /// Its tokens and those of the prefix.
         found: usize,
         /// `max_position_embeddings`.
         available: usize,
@@ -202,6 +212,26 @@ pub enum Error {
         found: String,
         /// The hash of the model at hand.
         required: String,
+    },
+    /// Ranges were measured after another public prefix than the one of the block.
+    #[error("the ranges were measured after {found}, the block has {required}; calibrate with the prefix of the block")]
+    RangesOfOtherPrefix {
+        /// The prefix of the ranges.
+        found: Prefix,
+        /// The prefix of the block.
+        required: Prefix,
+    },
+    /// The first token of a prompt leaves the calibrated windows by itself.
+    #[error("prompt {prompt} begins with token {token}, which leaves the ranges by itself after {prefix}: {source}")]
+    FirstToken {
+        /// The prompt's place in the list, counted from 0.
+        prompt: usize,
+        /// The token.
+        token: u32,
+        /// The prefix before it.
+        prefix: Prefix,
+        /// Where it leaves them.
+        source: OutOfRange,
     },
     /// A value left the calibrated window.
     #[error(transparent)]

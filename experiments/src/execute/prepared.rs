@@ -5,7 +5,7 @@ use std::path::Path;
 use fhe_ckks::Parameters;
 use fhe_model::calibration::{ModelRanges, Ranges};
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Polynomial};
-use fhe_model::{Beginning, Config, Error, FloatModel, Matrix, PromptBlock, Tokenizer, Weights};
+use fhe_model::{Beginning, Config, Error, FloatModel, Matrix, Prefix, PromptBlock, Tokenizer, Weights};
 use fhe_rlwe::security;
 
 use super::reference::Reference;
@@ -13,6 +13,7 @@ use crate::calibrate;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::params;
+use crate::public_prefix;
 use crate::record::{CellRecord, PolynomialSummary, PromptOutcome};
 use crate::spec::{Cell, EngineSection, Mode};
 
@@ -43,10 +44,12 @@ impl Prepared {
         let circuit_weights = calibrate::circuit_weights(&weights, &config.mitigation);
         let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(open)?;
 
-        let block = block(cell, &tokenizer, weights.config())?;
+        let prefix = public_prefix::tokens(&config.mitigation, &tokenizer, weights.config())?;
+        let block = block(cell, &prefix, &tokenizer, weights.config())?;
         let stored = calibrate::ranges_of(cell, root, progress)?;
         let ranges = Ranges::load(&stored, &circuit_weights)
             .map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
+        check_prefix(cell, &stored, &ranges, &prefix, &tokenizer)?;
         let options = CircuitOptions {
             weight_bits: config.engine.weight_bits,
             weight_scales: config.engine.weight_scales,
@@ -85,12 +88,13 @@ impl Prepared {
 
     /// Of prompts that leave the ranges together, the first that does so alone.
     fn culprit(&self, model: &FloatModel<'_>, together: &Error) -> Option<(usize, Error)> {
-        let out_of_range = |error: &Error| matches!(error, Error::OutOfRange(_));
+        let out_of_range = |error: &Error| matches!(error, Error::OutOfRange(_) | Error::FirstToken { .. });
         let spans = self.block.prompts().iter().enumerate().filter(|_| out_of_range(together));
         let mut alone = spans.filter_map(|(prompt, span)| {
             let tokens = self.block.tokens()[span.positions()].to_vec();
-            let block = PromptBlock::new(&[tokens], self.block.size(), self.weights.config()).ok()?;
-            Some((prompt, self.ranges.preflight(model, &block).err()?))
+            let (prefix, config) = (self.block.prefix(), self.weights.config());
+            let block = PromptBlock::after(prefix, &[tokens], self.block.size(), config).ok()?;
+            Some((prompt, numbered(self.ranges.preflight(model, &block).err()?, prompt)))
         });
         alone.find(|(_, error)| out_of_range(error))
     }
@@ -113,6 +117,7 @@ impl Prepared {
         record.model.parameters = self.weights.parameter_count();
         record.input.live_tokens = self.block.live();
         record.input.block_tokens = self.block.size();
+        record.input.prefix_tokens = self.block.prefix().tokens().to_vec();
         record.levels = [
             ("compute", self.parameters.shape().compute_levels),
             ("slots_to_coefficients", self.parameters.shape().slots_to_coefficients_levels),
@@ -155,8 +160,34 @@ impl Prepared {
     }
 }
 
-/// The prompts of a cell as tokens, packed into its block.
-fn block(cell: &Cell, tokenizer: &Tokenizer, config: &Config) -> Result<PromptBlock, HarnessError> {
+/// Refuses ranges that hold after another prefix, with the command that makes the right ones.
+fn check_prefix(
+    cell: &Cell,
+    path: &Path,
+    ranges: &Ranges,
+    required: &Prefix,
+    tokenizer: &Tokenizer,
+) -> Result<(), HarnessError> {
+    let found = &ranges.provenance().plan.prefix;
+    if found == required {
+        return Ok(());
+    }
+    let model = &cell.config.model;
+    let text = model.calibration_text.as_ref().map_or("TEXT".into(), |text| text.display().to_string());
+    let prefix = match required.is_empty() {
+        true => String::new(),
+        false => tokenizer.decode(required.tokens()).map_or(String::new(), |text| format!(" --prefix '{text}'")),
+    };
+    Err(HarnessError::RangesOfOtherPrefix {
+        path: path.into(),
+        found: found.to_string(),
+        required: required.to_string(),
+        command: format!("fhe-llama calibrate {} --text {text}{prefix}", model.path.display()),
+    })
+}
+
+/// The prompts of a cell as tokens, packed into its block behind the prefix.
+fn block(cell: &Cell, prefix: &Prefix, tokenizer: &Tokenizer, config: &Config) -> Result<PromptBlock, HarnessError> {
     let input = &cell.config.input;
     let beginning = if input.bos { Beginning::Prepend } else { Beginning::Omit };
     let refused =
@@ -166,7 +197,7 @@ fn block(cell: &Cell, tokenizer: &Tokenizer, config: &Config) -> Result<PromptBl
         tokenizer.encode_prompt(text, beginning).map_err(|error| refused(index, numbered(error, index)))
     });
     let prompts: Vec<Vec<u32>> = encoded.collect::<Result<_, _>>()?;
-    PromptBlock::new(&prompts, input.block_tokens, config).map_err(|error| match error {
+    PromptBlock::after(prefix, &prompts, input.block_tokens, config).map_err(|error| match error {
         Error::PositionBeyondModel { prompt, .. } => refused(prompt, error),
         error => {
             HarnessError::execution(format!("fit the prompts into input.block_tokens = {}", input.block_tokens), error)
@@ -174,10 +205,11 @@ fn block(cell: &Cell, tokenizer: &Tokenizer, config: &Config) -> Result<PromptBl
     })
 }
 
-/// A tokenizer's refusal with the prompt's true number.
+/// The refusal of a prompt on its own, with its true number.
 fn numbered(error: Error, index: usize) -> Error {
     match error {
         Error::EmptyPrompt { .. } => Error::EmptyPrompt { prompt: index },
+        Error::FirstToken { token, prefix, source, .. } => Error::FirstToken { prompt: index, token, prefix, source },
         Error::TokenOutOfVocabulary { position, token, vocabulary, .. } => {
             Error::TokenOutOfVocabulary { prompt: index, position, token, vocabulary }
         }

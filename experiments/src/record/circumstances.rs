@@ -60,6 +60,9 @@ pub struct InputSummary {
     pub live_tokens: usize,
     /// Token positions of the block.
     pub block_tokens: usize,
+    /// Tokens of the public prefix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefix_tokens: Vec<u32>,
 }
 
 /// Wall-clock seconds by phase. The phases are disjoint; what belongs to none of them is in `total` only.

@@ -203,15 +203,9 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         let problem = format!("is {}, 2 to 15 are computed with", spec.engine.weight_bits);
         return Err(refuse("engine.weight_bits", problem));
     }
-    if spec.mitigation.prepend {
-        return Err(HarnessError::Unavailable {
-            origin: file.into(),
-            key: "mitigation.prepend".into(),
-            found: "true".into(),
-            available: "false".into(),
-        });
-    }
     let model = preset::resolve(spec.model, file, root)?;
+    let prefix = spec.mitigation.prefix.or_else(|| preset::public_prefix(&model.path).map(str::to_owned));
+    let mitigation = MitigationSection { prefix: prefix.filter(|_| spec.mitigation.prepend), ..spec.mitigation };
     let inputs = [
         ("model.path", Some(&model.path)),
         ("model.ranges", model.ranges.as_ref()),
@@ -227,7 +221,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         mode: spec.mode,
         model,
         input: spec.input,
-        mitigation: spec.mitigation,
+        mitigation,
         softmax: spec.softmax,
         attention: spec.attention,
         engine: EngineSection { threads: Some(threads), ..spec.engine },

@@ -106,8 +106,12 @@ impl PromptSource {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MitigationSection {
-    /// A fixed public prefix that absorbs attention sinks.
+    /// Public tokens before every prompt, which become the attention sink in the prompts' place.
     pub prepend: bool,
+    /// These tokens as text, such as `<|endoftext|>`; absent: those known to suit the model, else its beginning-of-sequence token.
+    /// Resolution leaves it out where nothing is prepended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
     /// Orthogonal rotations merged into the weights.
     pub rotate: bool,
 }

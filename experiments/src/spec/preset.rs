@@ -13,6 +13,8 @@ struct Preset {
     files: &'static [&'static str],
     /// The command that makes what is not committed.
     fetch: &'static str,
+    /// The public prefix that suits it; absent: its beginning-of-sequence token.
+    public_prefix: Option<&'static str>,
 }
 
 const PRESETS: [Preset; 2] = [
@@ -21,6 +23,8 @@ const PRESETS: [Preset; 2] = [
         folder: ".cache/models/smollm2-135m",
         files: &["config.json", "tokenizer.json", "model.safetensors"],
         fetch: "scripts/fetch-smollm2",
+        // What stood between the texts of its training; `bos_token_id` begins a turn of a chat.
+        public_prefix: Some("<|endoftext|>"),
     },
     // Its weights come with a licence that each user accepts alone; a circuit is metered without them.
     Preset {
@@ -28,6 +32,7 @@ const PRESETS: [Preset; 2] = [
         folder: "experiments/models/llama-3-8b",
         files: &["config.json", "tokenizer.json"],
         fetch: "scripts/fetch-llama3-tokenizer",
+        public_prefix: None,
     },
 ];
 
@@ -38,6 +43,11 @@ pub(super) fn alternative(key: &str) -> Option<&'static str> {
         "model.preset" => Some("model.path"),
         _ => None,
     }
+}
+
+/// The public prefix that suits the model in a folder, if it is one of these.
+pub(super) fn public_prefix(folder: &Path) -> Option<&'static str> {
+    PRESETS.iter().find(|preset| Path::new(preset.folder) == folder)?.public_prefix
 }
 
 /// The section with `path` in place of `preset`, so that a model has one identity however it is named.

@@ -92,7 +92,9 @@ fn setting(records: &[&CellRecord]) -> Section {
             let prompts = || if input.prompts == 1 { "1 prompt".into() } else { format!("{} prompts", input.prompts) };
             let packed =
                 |prompts| format!("{} tokens of {prompts} in a block of {}", input.live_tokens, input.block_tokens);
-            ran(record).then(|| packed(prompts()))
+            let prefix: Vec<String> = input.prefix_tokens.iter().map(u32::to_string).collect();
+            let behind = if prefix.is_empty() { String::new() } else { format!(" behind public {}", prefix.join(" ")) };
+            ran(record).then(|| packed(prompts()) + &behind)
         })
         .row("threads", |record| Some(record.provenance.threads.to_string()))
         .row("keys private", |record| {

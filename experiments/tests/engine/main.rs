@@ -2,6 +2,7 @@
 
 mod model;
 mod modes;
+mod public_prefix;
 mod refusals;
 mod resumption;
 mod stage;

@@ -64,6 +64,12 @@ impl Stage {
         self.command(arguments).output().unwrap()
     }
 
+    /// `fhe-llama calibrate` with these arguments.
+    pub(crate) fn calibrate(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fhe-llama"));
+        command.arg("calibrate").args(arguments).current_dir(self.path()).stdin(Stdio::null()).output().unwrap()
+    }
+
     /// Runs and expects success.
     pub(crate) fn succeed(&self, arguments: &[&str]) -> Output {
         let output = self.run(arguments);

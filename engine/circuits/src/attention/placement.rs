@@ -7,6 +7,7 @@ use super::SlotAttention;
 use super::heads::{HeadEntry, HeadLayout};
 use crate::channel_factors::ChannelFactors;
 use crate::error::{Result, refuse};
+use crate::prefix_rows::PrefixRows;
 
 /// Rotary angles of every block position.
 #[derive(Clone, Debug)]
@@ -99,48 +100,60 @@ impl SlotAttention {
         self.check_angles(angles)?;
         self.check_ciphertexts(projection.len())?;
         let ranges = HeadFactors::new("place_queries", ranges.into(), &self.heads, true)?;
-        let terms = |ciphertext: usize| self.turned(ciphertext, &ranges, angles, 0, |_| true);
+        let terms = |ciphertext: usize| self.turned(ciphertext, &ranges, angles, 0, |_, _| true);
         projection.iter().enumerate().map(|(ciphertext, x)| combine(e, x, &terms(ciphertext))).collect()
     }
 
-    /// Keys with rotary positions, ready to be moved, multiplied by their `ranges`, of as many heads as there are keys. One level.
+    /// Keys with rotary positions, ready to be moved, multiplied by their `ranges`, of as many heads as there are keys. Those of `prefix` take
+    /// the place of the first positions'. One level.
     ///
     /// # Errors
-    /// As [`SlotAttention::place_queries`].
+    /// As [`SlotAttention::place_queries`], and for a prefix of another size.
     pub fn place_keys<E: Evaluator>(
         &self,
         e: &E,
         angles: &RotaryAngles,
         projection: &[E::Slots],
         ranges: impl Into<ChannelFactors>,
+        prefix: &PrefixRows,
     ) -> Result<Movable<E::Slots>> {
         self.check_angles(angles)?;
         self.check_ciphertexts(projection.len())?;
         let ranges = HeadFactors::new("place_keys", ranges.into(), &self.heads, false)?;
-        self.movable(e, projection, |ciphertext, shift, replica| {
-            self.turned(ciphertext, &ranges, angles, shift, |other| other == replica)
+        self.movable(e, projection, prefix, |ciphertext, shift, replica| {
+            let encrypted = |entry: HeadEntry, source| {
+                entry.replica == replica && !prefix.covers(self.position(entry.half, source))
+            };
+            self.turned(ciphertext, &ranges, angles, shift, encrypted)
         })
     }
 
-    /// Values, ready to be moved, multiplied by their `ranges`. One level.
+    /// Values, ready to be moved, likewise without positions. One level.
     ///
     /// # Errors
-    /// As [`SlotAttention::place_queries`].
+    /// As [`SlotAttention::place_keys`].
     pub fn place_values<E: Evaluator>(
         &self,
         e: &E,
         projection: &[E::Slots],
         ranges: impl Into<ChannelFactors>,
+        prefix: &PrefixRows,
     ) -> Result<Movable<E::Slots>> {
         self.check_ciphertexts(projection.len())?;
         let ranges = HeadFactors::new("place_values", ranges.into(), &self.heads, false)?;
-        self.movable(e, projection, |ciphertext, shift, replica| {
-            let range = |entry: HeadEntry, _| {
-                let channel = self.heads.channel(entry.channel_row).filter(|_| entry.replica == replica)?;
+        self.movable(e, projection, prefix, |ciphertext, shift, replica| {
+            let range = |entry: HeadEntry, source| {
+                let encrypted = entry.replica == replica && !prefix.covers(self.position(entry.half, source));
+                let channel = self.heads.channel(entry.channel_row).filter(|_| encrypted)?;
                 Some(ranges.of(entry.head, channel))
             };
             vec![self.term(ciphertext, shift, 0, range)]
         })
+    }
+
+    /// Block position of a slot token in a half.
+    fn position(&self, half: usize, slot_token: usize) -> usize {
+        half * self.heads.module().half_tokens() + slot_token
     }
 
     fn check_angles(&self, angles: &RotaryAngles) -> Result<()> {
@@ -159,13 +172,19 @@ impl SlotAttention {
         &self,
         e: &E,
         projection: &[E::Slots],
+        prefix: &PrefixRows,
         terms: impl Fn(usize, i64, usize) -> Vec<Term>,
     ) -> Result<Movable<E::Slots>> {
+        self.check_prefix(prefix)?;
         let replicas = self.heads.replicas();
         let place = |first_shift: i64| {
             let place = |(ciphertext, x): (usize, &E::Slots)| {
                 let all = (0..replicas).flat_map(|replica| terms(ciphertext, first_shift - replica as i64, replica));
-                combine(e, x, &all.collect::<Vec<_>>())
+                let placed = combine(e, x, &all.collect::<Vec<_>>())?;
+                if prefix.is_empty() {
+                    return Ok(placed);
+                }
+                Ok(e.add_plain(&placed, &self.prefix_plain(ciphertext, first_shift, prefix))?)
             };
             projection.iter().enumerate().map(place).collect::<Result<Vec<_>>>()
         };
@@ -173,7 +192,34 @@ impl SlotAttention {
         Ok(Movable { delayed: place(0)?, advanced })
     }
 
-    /// Rotary positions for the replicas of `which`, and `shift` tokens to the left: the term of each channel and those of
+    /// Refuses a prefix whose heads these query heads cannot share evenly.
+    fn check_prefix(&self, prefix: &PrefixRows) -> Result<()> {
+        let (heads, head_dim) = (self.heads.heads(), self.heads.head_dim());
+        let key_heads = prefix.channels() / head_dim;
+        let shared = key_heads > 0 && heads.is_multiple_of(key_heads);
+        let channels = if shared { key_heads } else { heads } * head_dim;
+        prefix.check("placement", channels, self.heads.module().tokens())
+    }
+
+    /// Rows of the prefix in the replicas of placed keys or values: replica `g` has moved by `first_shift - g` tokens.
+    fn prefix_plain(&self, ciphertext: usize, first_shift: i64, prefix: &PrefixRows) -> Vec<f64> {
+        let heads = &self.heads;
+        let shared = heads.heads() * heads.head_dim() / prefix.channels();
+        heads.plain(ciphertext, |entry| {
+            let source = self.source(entry, first_shift - entry.replica as i64)?;
+            let position = Some(self.position(entry.half, source)).filter(|&position| prefix.covers(position))?;
+            let channel = heads.channel(entry.channel_row)?;
+            Some(prefix.at(entry.head / shared * heads.head_dim() + channel, position))
+        })
+    }
+
+    /// Slot token `shift` tokens after an entry's, if its half has it.
+    fn source(&self, entry: HeadEntry, shift: i64) -> Option<usize> {
+        let source = usize::try_from(entry.token as i64 + shift).ok()?;
+        (source < self.heads.module().half_tokens()).then_some(source)
+    }
+
+    /// Rotary positions for the entries and sources of `which`, and `shift` tokens to the left: the term of each channel and those of
     /// the partners, which first channels have further up and second ones further down.
     fn turned(
         &self,
@@ -181,14 +227,13 @@ impl SlotAttention {
         ranges: &HeadFactors,
         angles: &RotaryAngles,
         shift: i64,
-        which: impl Fn(usize) -> bool,
+        which: impl Fn(HeadEntry, usize) -> bool,
     ) -> Vec<Term> {
         let pairs = self.heads.head_dim() / 2;
-        let half_tokens = self.heads.module().half_tokens();
         // Angle and channel.
         let turn = |entry: HeadEntry, source: usize| {
-            let channel = self.heads.channel(entry.channel_row).filter(|_| which(entry.replica))?;
-            Some((angles.angle(entry.half * half_tokens + source, channel % pairs), channel))
+            let channel = self.heads.channel(entry.channel_row).filter(|_| which(entry, source))?;
+            Some((angles.angle(self.position(entry.half, source), channel % pairs), channel))
         };
         let cosine = |entry: HeadEntry, source| {
             turn(entry, source).map(|(angle, channel)| ranges.of(entry.head, channel) * angle.cos())
@@ -213,11 +258,7 @@ impl SlotAttention {
     /// A term that brings, from `rows` rows away, the entry of slot token `source`, which is `shift` tokens after its
     /// own.
     fn term(&self, ciphertext: usize, shift: i64, rows: i64, factor: impl Fn(HeadEntry, usize) -> Option<f64>) -> Term {
-        let half_tokens = self.heads.module().half_tokens();
-        let plain = self.heads.plain(ciphertext, |entry| {
-            let source = usize::try_from(entry.token as i64 + shift).ok().filter(|&source| source < half_tokens)?;
-            factor(entry, source)
-        });
+        let plain = self.heads.plain(ciphertext, |entry| factor(entry, self.source(entry, shift)?));
         Term { rotation: Rotation(self.heads.module().rotate_rows(rows).0 + shift), plain }
     }
 }

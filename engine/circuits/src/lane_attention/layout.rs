@@ -287,6 +287,12 @@ impl LaneLayout {
         (2 * (channel / self.channels()) + channel % 2, channel / 2 % self.group)
     }
 
+    /// Slot of a channel of copied keys: real parts, the half of the block in the parity of the row.
+    pub(super) fn copied_slot(&self, channel: usize, position: usize, lane: usize) -> usize {
+        let (half, slot_token) = self.module.half_and_token(position);
+        self.slot(0, channel - channel % 2 + half, slot_token, lane)
+    }
+
     /// Channels of a copy.
     pub(super) fn channels_of(&self, copy: KeyCopy) -> impl Iterator<Item = usize> + '_ {
         let first = (copy.source * self.copies() + copy.place) * self.channels() + copy.parity;

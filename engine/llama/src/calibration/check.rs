@@ -10,7 +10,7 @@ use super::interval::Interval;
 use super::ranges::ModelRanges;
 use super::windows::{Corpus, WindowPlan};
 use super::{Ranges, run_windows};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::float::{FloatModel, Location, Site};
 use crate::matrix::Matrix;
 use crate::prompt::PromptBlock;
@@ -72,12 +72,33 @@ impl ModelRanges {
     /// clear. Returns the float logits, vocabulary x tokens.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`](crate::Error::OutOfRange), and those of [`FloatModel::logits`].
+    /// [`Error::RangesOfOtherPrefix`]; [`Error::OutOfRange`], or [`Error::FirstToken`] where a prompt's first token leaves the windows
+    /// whatever follows it; those of [`FloatModel::logits`].
     pub fn preflight(&self, model: &FloatModel<'_>, block: &PromptBlock) -> Result<Matrix> {
+        self.check_prefix(block)?;
         let mut recorder = Recorder::new(model.weights().config());
         let logits = model.observe(block, &mut recorder)?;
-        self.check(recorder.extents())?;
-        Ok(logits)
+        let Err(outside) = self.check(recorder.extents()) else { return Ok(logits) };
+        Err(self.first_token_outside(model, block)?.unwrap_or(outside.into()))
+    }
+
+    /// The refusal of the first prompt whose first token leaves the windows by itself. Without a prefix that is no reason: each
+    /// first token is as wild as the next.
+    fn first_token_outside(&self, model: &FloatModel<'_>, block: &PromptBlock) -> Result<Option<Error>> {
+        if self.prefix.is_empty() {
+            return Ok(None);
+        }
+        let config = model.weights().config();
+        for (prompt, span) in block.prompts().iter().enumerate() {
+            let token = block.tokens()[span.start];
+            let alone = PromptBlock::after(block.prefix(), &[vec![token]], block.size(), config)?;
+            let mut recorder = Recorder::new(config);
+            model.observe(&alone, &mut recorder)?;
+            if let Err(source) = self.check(recorder.extents()) {
+                return Ok(Some(Error::FirstToken { prompt, token, prefix: self.prefix.clone(), source }));
+            }
+        }
+        Ok(None)
     }
 
     /// Every observed interval that has a window, beside it.

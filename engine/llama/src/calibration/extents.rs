@@ -48,6 +48,9 @@ const IN_LAYER: [Site; 28] = [
 
 /// The interval of values seen at every site of a model, padding positions included. [`Site::Score`] holds live pairs
 /// only, [`Site::MaskedScore`] the others.
+///
+/// Positions of a public prefix are left out: the circuit carries none of their activations. Only their keys with rotary
+/// positions and their values enter it, as plaintext, and the scores of other positions' queries with these keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extents {
@@ -161,6 +164,10 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn observe(&mut self, location: Location, tensor: &Matrix, block: &PromptBlock) {
+        let carried = |row: usize| match location.site {
+            Site::RotatedKey | Site::Value => tensor.row(row),
+            _ => &tensor.row(row)[block.prefix().len()..],
+        };
         if location.site == Site::Score {
             let (live, masked) = (location, Location { site: Site::MaskedScore, ..location });
             for (head, scores) in tensor.data().chunks(block.size() * block.size()).enumerate() {
@@ -170,19 +177,20 @@ impl Observer for Recorder {
             }
         } else if location.site.is_per_head() {
             for head in 0..tensor.rows() {
-                self.extents.widen(location, head, Interval::of(tensor.row(head)));
+                self.extents.widen(location, head, Interval::of(carried(head)));
             }
         } else {
-            self.extents.widen(location, 0, Interval::of(tensor.data()));
+            let all = (0..tensor.rows()).fold(Interval::EMPTY, |all, row| all.hull(Interval::of(carried(row))));
+            self.extents.widen(location, 0, all);
         }
     }
 }
 
-/// The extents of one head's live and of its masked scores, keys x queries.
+/// The extents of one head's live and of its masked scores, keys x queries; those of the prefix's queries are left out.
 fn score_extents(scores: &[f32], block: &PromptBlock) -> (Interval, Interval) {
     let (mut attended, mut removed) = (Interval::EMPTY, Interval::EMPTY);
     for (key, row) in scores.chunks(block.size()).enumerate() {
-        for (query, &score) in row.iter().enumerate() {
+        for (query, &score) in row.iter().enumerate().skip(block.prefix().len()) {
             let side = if block.attends(query, key) { &mut attended } else { &mut removed };
             *side = side.including(score.into());
         }

@@ -5,9 +5,13 @@
 //! are recorded, widened by [`Margins`] into [`ModelRanges`], and stored beside the hash of the weights ([`Ranges`]). A
 //! prompt is checked against them before it is encrypted ([`ModelRanges::preflight`]), and held-out text tells how often
 //! they do not hold ([`Ranges::validate`]).
+//!
+//! Ranges hold after one public [`Prefix`](crate::Prefix). A few tokens that begin a prompt become sinks themselves, whatever prefix
+//! stands before them; no window begins with these, and the pre-flight refuses a prompt whose first token leaves the ranges.
 
 mod check;
 mod extents;
+mod first_tokens;
 mod interval;
 mod margins;
 mod ranges;
@@ -21,6 +25,8 @@ pub use margins::Margins;
 pub use ranges::{LayerRanges, ModelRanges};
 pub use store::{Provenance, Ranges};
 pub use windows::{Corpus, WindowPlan};
+
+use std::collections::BTreeSet;
 
 use crate::error::Result;
 use crate::float::{FloatModel, Observer, Site};
@@ -48,22 +54,27 @@ pub fn calibrate(
     margins.validate()?;
     let weights = model.weights();
     let mut extents = Extents::empty(weights.config());
-    run_windows(model, corpus, plan, progress, |window| extents.merge(window))?;
+    let sinking = run_windows(model, corpus, plan, progress, |window| extents.merge(window))?;
     extents.widen(Site::Embedding.outside_layers(), 0, Interval::of(weights.embedding().data()));
-    let provenance = Provenance::new(weights, corpus, plan);
+    let provenance = Provenance::new(weights, corpus, plan, sinking);
     Ok(Ranges::new(provenance, margins, extents))
 }
 
-/// Hands the extents of each window of a plan to `window`, one after the other.
+/// Hands the extents of each window of a plan to `window`, one after the other. Returns the tokens of the text that no window
+/// begins with because they take the prefix's part.
 fn run_windows(
     model: &FloatModel<'_>,
     corpus: &Corpus,
     plan: &WindowPlan,
     mut progress: impl FnMut(usize, usize),
     mut window: impl FnMut(&Extents),
-) -> Result<()> {
+) -> Result<BTreeSet<u32>> {
     let config = model.weights().config();
-    let blocks: Vec<PromptBlock> = plan.blocks(corpus, config)?;
+    // Refuses plan and text before anything is computed.
+    plan.blocks(corpus, config)?;
+    let candidates: BTreeSet<u32> = corpus.tokens().iter().copied().chain(config.bos_token_id).collect();
+    let sinking = first_tokens::sinking(model, &plan.prefix, &candidates, plan.block)?;
+    let blocks: Vec<PromptBlock> = plan.blocks_without(&sinking, corpus, config)?;
     let mut done = 0;
     for pass in blocks.chunks(BLOCKS_PER_PASS) {
         let mut recorders: Vec<Recorder> = pass.iter().map(|_| Recorder::new(config)).collect();
@@ -74,5 +85,5 @@ fn run_windows(
         done += pass.len();
         progress(done, blocks.len());
     }
-    Ok(())
+    Ok(sinking)
 }

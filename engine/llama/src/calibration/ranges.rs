@@ -3,7 +3,9 @@
 use super::extents::{Extents, SiteExtents};
 use super::interval::Interval;
 use super::margins::Margins;
+use crate::error::{Error, Result};
 use crate::float::{Location, Site};
+use crate::prompt::{Prefix, PromptBlock};
 
 /// The windows of a whole model. Bounds of a single number are on the absolute value.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,8 @@ pub struct ModelRanges {
     pub logits: f64,
     /// Whether the score windows cover masked pairs.
     pub covers_masked_scores: bool,
+    /// The public prefix that they hold after.
+    pub prefix: Prefix,
 }
 
 /// The windows of one decoder layer. Bounds of a single number are on the absolute value.
@@ -78,7 +82,8 @@ pub struct LayerRanges {
 }
 
 impl Extents {
-    /// The windows for what was seen, widened. The extents are complete, as calibration and loading leave them.
+    /// The windows for what was seen, widened; [`ModelRanges::after`] says after which prefix it was. The extents are complete, as
+    /// calibration and loading leave them.
     pub fn with_margins(&self, margins: &Margins) -> ModelRanges {
         let outside = Widened { sites: self.outside(), margins };
         ModelRanges {
@@ -88,6 +93,7 @@ impl Extents {
             normalised_final_input: outside.linear(Site::FinalNormalisedInput),
             logits: outside.linear(Site::Logits),
             covers_masked_scores: margins.cover_masked_scores,
+            prefix: Prefix::none(),
         }
     }
 }
@@ -187,6 +193,23 @@ impl Widened<'_> {
 }
 
 impl ModelRanges {
+    /// The same windows for blocks that begin with a public prefix.
+    #[must_use]
+    pub fn after(self, prefix: &Prefix) -> Self {
+        Self { prefix: prefix.clone(), ..self }
+    }
+
+    /// Refuses a block with another prefix than the one that the windows hold after.
+    ///
+    /// # Errors
+    /// [`Error::RangesOfOtherPrefix`].
+    pub fn check_prefix(&self, block: &PromptBlock) -> Result<()> {
+        if self.prefix == *block.prefix() {
+            return Ok(());
+        }
+        Err(Error::RangesOfOtherPrefix { found: self.prefix.clone(), required: block.prefix().clone() })
+    }
+
     /// The window of a site (of one query head, for the sites of the scores); `None` where nothing is required.
     pub fn allowed(&self, location: Location, head: usize) -> Option<Interval> {
         let Some(layer) = location.layer else {

@@ -1,5 +1,6 @@
 //! `ranges.toml`: what was seen, on which weights and which text, and the margins to apply.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,10 @@ use super::windows::{Corpus, WindowPlan};
 use crate::error::{Error, Result};
 use crate::weights::{Rotation, Weights};
 
-/// The version of the file's layout.
-const FORMAT: u32 = 1;
+/// The version of the file's layout. The first one knew no prefix: its files were measured without.
+const FORMAT: u32 = 2;
+/// Versions that are read.
+const READ: std::ops::RangeInclusive<u32> = 1..=FORMAT;
 
 /// Where ranges come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,19 +29,23 @@ pub struct Provenance {
     /// Seed of the rotations merged into the weights first, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<u32>,
+    /// Tokens of the text that take the prefix's part, or some of it, when a prompt begins with them. No window does, so that their
+    /// activations are in the windows only where they come further on.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub sinking_first_tokens: BTreeSet<u32>,
     /// How the text was cut.
     pub plan: WindowPlan,
 }
 
 impl Provenance {
-    pub(super) fn new(weights: &Weights, corpus: &Corpus, plan: &WindowPlan) -> Self {
-        let rotation = weights.rotation().map(Rotation::seed);
+    pub(super) fn new(weights: &Weights, corpus: &Corpus, plan: &WindowPlan, sinking: BTreeSet<u32>) -> Self {
         Self {
             format: FORMAT,
             weights: weights.hash().to_owned(),
             text: corpus.hash().to_owned(),
-            rotation,
-            plan: *plan,
+            rotation: weights.rotation().map(Rotation::seed),
+            sinking_first_tokens: sinking,
+            plan: plan.clone(),
         }
     }
 }
@@ -91,7 +98,7 @@ impl Ranges {
 
     /// The windows that the encrypted circuit is built for.
     pub fn model(&self) -> ModelRanges {
-        self.extents.with_margins(&self.margins)
+        self.extents.with_margins(&self.margins).after(&self.provenance.plan.prefix)
     }
 
     /// Writes the file whole or not at all: under a temporary name beside it, then renamed.
@@ -118,8 +125,12 @@ impl Ranges {
         let malformed = |reason: String| Error::malformed("ranges.toml", path)(reason);
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
         let ranges: Self = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
-        if ranges.provenance.format != FORMAT {
-            return Err(malformed(format!("format {} found, required: {FORMAT}", ranges.provenance.format)));
+        let Provenance { format, plan, .. } = &ranges.provenance;
+        if !READ.contains(format) {
+            return Err(malformed(format!("format {format} found, required: {} to {FORMAT}", READ.start())));
+        }
+        if *format == 1 && !plan.prefix.is_empty() {
+            return Err(malformed(format!("format 1 with a prefix found, required: format {FORMAT}")));
         }
         if ranges.provenance.weights != weights.hash() {
             return Err(Error::RangesOfOtherWeights {

@@ -1,10 +1,12 @@
 //! Which windows of a text a calibration looks at.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::prompt::PromptBlock;
+use crate::prompt::{Prefix, PromptBlock};
 use crate::tokenizer::Tokenizer;
 
 /// A text as tokens, with a hash that names it.
@@ -42,7 +44,7 @@ impl Corpus {
 
 /// How many windows are cut, and how. Windows are spread evenly over the text without any randomness, so that the same
 /// plan on the same text sees the same tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WindowPlan {
     /// Number of windows, one block each.
@@ -53,11 +55,14 @@ pub struct WindowPlan {
     /// beginning-of-sequence token: the first position of a prompt is the one with the wildest values. Without effect
     /// on a model that has no such token.
     pub without_beginning: f64,
+    /// Public tokens before every prompt.
+    #[serde(default, skip_serializing_if = "Prefix::is_empty")]
+    pub prefix: Prefix,
 }
 
 impl Default for WindowPlan {
     fn default() -> Self {
-        Self { windows: 384, block: 128, without_beginning: 0.25 }
+        Self { windows: 384, block: 128, without_beginning: 0.25, prefix: Prefix::none() }
     }
 }
 
@@ -66,31 +71,57 @@ impl Default for WindowPlan {
 const MIXES: [&[usize]; 5] = [&[8], &[4, 4], &[8], &[4, 2, 1, 1], &[3, 2, 1]];
 
 impl WindowPlan {
+    /// The same plan behind a public prefix. The prefix does what a beginning does, so most prompts start anywhere.
+    #[must_use]
+    pub fn after(self, prefix: Prefix) -> Self {
+        let without_beginning = if prefix.is_empty() { self.without_beginning } else { 1.0 - self.without_beginning };
+        Self { without_beginning, prefix, ..self }
+    }
+
     /// The blocks of this plan.
     ///
     /// # Errors
     /// [`Error::CalibrationSetting`], [`Error::BlockSize`], [`Error::TextTooShort`], [`Error::TokenOutOfVocabulary`].
     pub fn blocks(&self, corpus: &Corpus, config: &Config) -> Result<Vec<PromptBlock>> {
+        self.blocks_without(&BTreeSet::new(), corpus, config)
+    }
+
+    /// The same with prompts that start a little later in the text where they would start with one of some tokens.
+    pub(super) fn blocks_without(
+        &self,
+        first_tokens: &BTreeSet<u32>,
+        corpus: &Corpus,
+        config: &Config,
+    ) -> Result<Vec<PromptBlock>> {
         self.validate(corpus)?;
         let mut cuts = 0;
-        let mut cut = |length: usize| {
-            let start = spread(cuts, corpus.tokens.len() - length + 1);
+        let mut cut = |length: usize, is_beginning: bool| {
+            let places = corpus.tokens.len() - length + 1;
+            let start = spread(cuts, places);
+            let allowed = |&start: &usize| !is_beginning || !first_tokens.contains(&corpus.tokens[start]);
+            let start = (start..places).chain(0..start).find(allowed).unwrap_or(start);
             cuts += 1;
             &corpus.tokens[start..start + length]
         };
+        let room = self.block - self.prefix.len();
         let block = |window: usize| {
-            let eighth = |eighths: &usize| (eighths * self.block / 8).min(config.max_position_embeddings);
-            let beginning = config.bos_token_id.filter(|_| !self.starts_anywhere(window));
-            let prompts: Vec<Vec<u32>> = MIXES[window % MIXES.len()]
-                .iter()
-                .map(eighth)
-                .filter(|&length| length > 0)
-                .map(|length| {
-                    let text = cut(length - beginning.iter().len());
-                    beginning.into_iter().chain(text.iter().copied()).collect()
-                })
-                .collect();
-            PromptBlock::new(&prompts, self.block, config)
+            let beginning =
+                config.bos_token_id.filter(|bos| !self.starts_anywhere(window) && !first_tokens.contains(bos));
+            let mut left = room;
+            let mut prompts: Vec<Vec<u32>> = Vec::new();
+            for eighths in MIXES[window % MIXES.len()] {
+                // The first prompt makes room for the prefix.
+                let taken = if prompts.is_empty() { self.prefix.len() } else { 0 };
+                let length = (eighths * self.block / 8).saturating_sub(taken).min(left);
+                let length = length.min(config.max_position_embeddings.saturating_sub(self.prefix.len()));
+                if length == 0 {
+                    continue;
+                }
+                left -= length;
+                let text = cut(length - beginning.iter().len(), beginning.is_none());
+                prompts.push(beginning.into_iter().chain(text.iter().copied()).collect());
+            }
+            PromptBlock::after(&self.prefix, &prompts, self.block, config)
         };
         (0..self.windows).map(block).collect()
     }
@@ -105,6 +136,9 @@ impl WindowPlan {
         }
         if !self.block.is_power_of_two() || self.block < 2 {
             return Err(Error::BlockSize { found: self.block });
+        }
+        if self.prefix.len() >= self.block {
+            return Err(Error::PromptTooLong { needed: self.prefix.len() + 1, available: self.block });
         }
         let (found, required) = (corpus.tokens.len(), self.block.saturating_mul(2));
         if found < required {
@@ -125,4 +159,28 @@ fn spread(index: usize, places: usize) -> usize {
     const INVERSE_GOLDEN_RATIO: f64 = 0.618_033_988_749_894_9;
     let fraction = (index as f64 * INVERSE_GOLDEN_RATIO).fract();
     ((fraction * places as f64) as usize).min(places - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_window_starts_a_little_later_where_it_would_start_with_a_token_that_is_not_allowed() {
+        let text = r#"{"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 8, "vocab_size": 100, "max_position_embeddings": 64, "bos_token_id": 1}"#;
+        let config = Config::parse(text, Path::new("config.json")).unwrap();
+        let corpus = Corpus::from_tokens((0..500).map(|index| 2 + index % 5).collect());
+        let plan = WindowPlan { windows: 40, block: 16, ..WindowPlan::default() };
+        let first_tokens = |left_out: &[u32]| -> BTreeSet<u32> {
+            let blocks = plan.blocks_without(&left_out.iter().copied().collect(), &corpus, &config).unwrap();
+            assert!(blocks.iter().all(|block| block.tokens().iter().any(|&token| token == 3)), "only beginnings move");
+            blocks.iter().flat_map(|block| block.prompts().iter().map(|span| block.tokens()[span.start])).collect()
+        };
+        assert_eq!(first_tokens(&[]), BTreeSet::from([1, 2, 3, 4, 5, 6]));
+        assert_eq!(first_tokens(&[3, 4]), BTreeSet::from([1, 2, 5, 6]));
+        assert_eq!(first_tokens(&[1]), BTreeSet::from([2, 3, 4, 5, 6]));
+    }
 }

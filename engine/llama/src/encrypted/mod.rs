@@ -27,6 +27,9 @@
 //! Over lanes ([`AttentionProducts`]) the turns of attention are others: positions, exchange, factors; then sine, lanes, SoftMax, factors;
 //! then sine, lanes, exchange, on the way to O.
 //!
+//! A public [`Prefix`](crate::Prefix) is in the circuit as plaintext keys and values alone; its rows carry what the first prompt's first
+//! position carries ([`EmbeddedBlock`](crate::EmbeddedBlock)), as padding does.
+//!
 //! The inverse of the bootstrap's sine is folded into the polynomials of SoftMax and SiLU; with scales per row of weights
 //! ([`CircuitOptions::weight_scales`]) SiLU's sine is corrected explicitly, two levels more, since the factors of the rows come in between. Every number of levels
 //! follows from the degrees of the polynomials; none is written down.
@@ -37,6 +40,7 @@ mod feed_forward;
 mod harness;
 mod location;
 mod norm;
+mod prefix;
 mod products;
 mod projection;
 
@@ -62,6 +66,7 @@ use execution::Execution;
 use feed_forward::FeedForwardLayer;
 use location::At;
 use norm::NormTurn;
+use prefix::PrefixTensors;
 use projection::{Projection, with_gamma};
 
 /// Choices that a model leaves open.
@@ -155,6 +160,7 @@ struct Preparation<'a> {
     shape: &'a CircuitShape,
     module: RowModule,
     residual: &'a Residual,
+    prefix: &'a PrefixTensors,
     /// Products over lanes, one for all layers.
     lanes: Option<&'a Arc<LaneAttention>>,
     options: CircuitOptions,
@@ -166,7 +172,7 @@ impl EncryptedModel {
     /// # Errors
     /// [`Error::Circuit`] naming layer and site where a window, a size or the levels of `shape` do not carry the
     /// circuit; [`Error::Levels`]; [`Error::Headroom`]; [`Error::RangesOfOtherDepth`] for ranges of another model;
-    /// [`Error::MaskedScores`] for ranges that leave out what products over lanes compute.
+    /// [`Error::MaskedScores`] for ranges that leave out what products over lanes compute; [`Error::RangesOfOtherPrefix`].
     pub fn prepare(
         weights: &Weights,
         ranges: &ModelRanges,
@@ -178,6 +184,8 @@ impl EncryptedModel {
         if ranges.layers.len() != config.num_hidden_layers {
             return Err(Error::RangesOfOtherDepth { found: ranges.layers.len(), required: config.num_hidden_layers });
         }
+        ranges.check_prefix(block)?;
+        let prefix = &PrefixTensors::compute(weights, block.prefix())?;
         let embedding_site = Site::Embedding.outside_layers();
         let module = RowModule::new(shape, block.size()).at(embedding_site)?;
         let largest = ranges.layers.iter().fold(ranges.embedding, |largest, layer| {
@@ -197,7 +205,7 @@ impl EncryptedModel {
             }
         };
         let lanes = lanes.as_ref();
-        let preparation = Preparation { config, block, shape, module, residual: &residual, lanes, options };
+        let preparation = Preparation { config, block, shape, module, residual: &residual, prefix, lanes, options };
 
         let mut entering = ranges.embedding;
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
@@ -256,7 +264,7 @@ impl EncryptedModel {
     pub fn embed<E: Evaluator, C: Client<E> + ?Sized>(&self, client: &C) -> Result<Vec<E::Coefficients>> {
         let site = Site::Embedding.outside_layers();
         let mut tensor = vec![0.0; self.config.hidden_size * self.block.size()];
-        for (position, &token) in self.block.tokens().iter().enumerate() {
+        for (position, token) in self.block.embedded().tokens().enumerate() {
             for (channel, &value) in self.embedding.row(token as usize).iter().enumerate() {
                 tensor[channel * self.block.size() + position] = value.into();
             }
@@ -331,7 +339,8 @@ impl EncryptedModel {
 impl Preparation<'_> {
     /// Rotary positions of the block.
     fn angles(&self) -> RotaryAngles {
-        let positions = (0..self.block.size()).map(|position| self.block.rotary_position(position)).collect();
+        let embedded = self.block.embedded();
+        let positions = (0..self.block.size()).map(|position| embedded.rotary_position(position)).collect();
         RotaryAngles::new(self.config.rope_theta, self.config.head_dim, positions)
     }
 

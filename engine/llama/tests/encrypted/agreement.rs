@@ -15,7 +15,7 @@ use crate::support::{by_polynomials, margins_for, ranges_of, run};
 
 /// 13-bit weights of a tensor with uniform entries are off by 2^-12.8 of their root mean square; a few layers of a
 /// random model, which amplifies errors more than a trained one, stay within this.
-const QUANTISATION: f64 = 1.0 / 128.0;
+pub(crate) const QUANTISATION: f64 = 1.0 / 128.0;
 
 fn check(config: &Value, prompts: &[Vec<u32>], tokens: usize, degree: usize) -> crate::support::Run {
     for products in [AttentionProducts::Lanes, AttentionProducts::Slots] {

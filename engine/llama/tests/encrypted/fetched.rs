@@ -9,7 +9,7 @@ use fhe_ckks::{Clear, NoiseModel};
 use fhe_model::calibration::{Corpus, Margins, Ranges, WindowPlan, calibrate};
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Unattended};
 use fhe_model::float::agreement::compare;
-use fhe_model::{Beginning, FloatModel, PromptBlock, Rotation, Tokenizer, Weights};
+use fhe_model::{Beginning, FloatModel, Prefix, PromptBlock, Rotation, Tokenizer, Weights};
 
 use crate::support::{Seen, margins_for, ranges_of, reference_of, relative_error, shape};
 
@@ -17,7 +17,11 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// 128 tokens of SmolLM2-135M over lanes with exact functions: what index maps and integer weights leave of the float model.
+/// What stood between the texts of the model's training.
+const END_OF_TEXT: u32 = 0;
+
+/// A block of SmolLM2-135M behind its prefix over lanes with exact functions: what index maps and integer weights leave of the float
+/// model.
 #[test]
 #[ignore = "needs scripts/fetch-smollm2, and minutes"]
 fn smollm2_with_exact_functions_is_the_float_model() {
@@ -27,12 +31,13 @@ fn smollm2_with_exact_functions_is_the_float_model() {
     let tiny = repository().join("experiments/models/tiny-llama");
     let read = |name: &str| std::fs::read_to_string(tiny.join(name)).unwrap();
     let float = FloatModel::new(&weights);
-    let stored = folder.join("ranges.toml");
+    let prefix = Prefix::new(vec![END_OF_TEXT], weights.config()).unwrap();
+    let stored = folder.join("ranges-after-0.toml");
     let ranges = if stored.is_file() {
         Ranges::load(&stored, &weights).unwrap()
     } else {
         let corpus = Corpus::from_text(&read("calibration.txt"), &tokenizer).unwrap();
-        let plan = WindowPlan { windows: 48, ..WindowPlan::default() };
+        let plan = WindowPlan { windows: 48, ..WindowPlan::default() }.after(prefix.clone());
         let ranges = calibrate(&float, &corpus, &plan, Margins::default(), |_, _| ()).unwrap();
         ranges.save(&stored).unwrap();
         ranges
@@ -41,9 +46,9 @@ fn smollm2_with_exact_functions_is_the_float_model() {
     for (index, layer) in ranges.layers.iter().enumerate() {
         println!("layer {index}: {layer:?}");
     }
-    let mut tokens = tokenizer.encode_prompt(&read("heldout.txt"), Beginning::Prepend).unwrap();
-    tokens.truncate(128);
-    let block = PromptBlock::new(&[tokens], 128, weights.config()).unwrap();
+    let mut tokens = tokenizer.encode_prompt(&read("heldout.txt"), Beginning::Omit).unwrap();
+    tokens.truncate(128 - prefix.len());
+    let block = PromptBlock::after(&prefix, &[tokens], 128, weights.config()).unwrap();
     let (reference, float_logits, extents) = reference_of(&weights, &block);
     for excess in ranges.excesses(&extents) {
         println!("pre-flight: {excess}");

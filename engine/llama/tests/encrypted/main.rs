@@ -8,6 +8,7 @@ mod agreement;
 mod counts;
 mod fetched;
 mod per_row;
+mod prefix;
 mod refusals;
 mod support;
 mod trained;

@@ -52,6 +52,7 @@ pub(crate) struct Run {
     pub(crate) tensors: Vec<(Location, Matrix)>,
     pub(crate) phases: BTreeMap<Phase, usize>,
     pub(crate) counts: OperationCounts,
+    /// What the float model computes at the positions that the rows of the embedded block stand for.
     pub(crate) reference: BTreeMap<Location, Matrix>,
     pub(crate) float_logits: Matrix,
 }
@@ -60,7 +61,7 @@ pub(crate) struct Run {
 pub(crate) fn ranges_of(weights: &Weights, block: &PromptBlock, margins: &Margins) -> ModelRanges {
     let mut recorder = Recorder::new(weights.config());
     FloatModel::new(weights).observe(block, &mut recorder).unwrap();
-    recorder.extents().with_margins(margins)
+    recorder.extents().with_margins(margins).after(block.prefix())
 }
 
 /// Every tensor of the float model, its logits, and what was seen.
@@ -104,7 +105,14 @@ pub(crate) fn run(
     let logits = model.logits::<Clear, _>(&e, &logits).unwrap().unwrap();
     let Seen { tensors, phases, .. } = seen;
 
-    let (reference, float_logits, _) = reference_of(weights, block);
+    let (mut reference, mut float_logits, _) = reference_of(weights, block);
+    for tensor in reference.values_mut().chain([&mut float_logits]) {
+        // Rows of a prefix repeat the first position.
+        for row in tensor.data_mut().chunks_exact_mut(block.size()) {
+            let first = row[block.prompts()[0].start];
+            row[..block.prefix().len()].fill(first);
+        }
+    }
     Run { model, logits, tensors, phases, counts, reference, float_logits }
 }
 

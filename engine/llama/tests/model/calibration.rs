@@ -1,12 +1,12 @@
 //! Ranges of a random model: what they contain, how they are stored, and what they refuse.
 
 use fhe_model::calibration::{Corpus, Interval, Margins, Ranges, Recorder, WindowPlan, calibrate};
-use fhe_model::{Config, Error, FloatModel, Matrix, PromptBlock, Site, Weights};
+use fhe_model::{Config, Error, FloatModel, Matrix, Prefix, PromptBlock, Site, Weights};
 use safetensors::tensor::Dtype;
 
 use crate::fixture::{LAYERS, config, folder, random_model, random_tokens, tensors};
 
-const PLAN: WindowPlan = WindowPlan { windows: 20, block: 32, without_beginning: 0.25 };
+const PLAN: WindowPlan = WindowPlan { windows: 20, block: 32, without_beginning: 0.25, prefix: Prefix::none() };
 
 fn calibrated(weights: &Weights, margins: Margins) -> Ranges {
     let corpus = Corpus::from_tokens(random_tokens(2000, 1));
@@ -176,7 +176,7 @@ fn rejects_ranges_that_are_damaged() {
         (gate, "gate = [[nan, 1.0]]", "layer 0, gate is"),
         (gate, "gate = []", "layer 0, gate has 0 intervals"),
         (gate, "gates = [[0.0, 1.0]]", "gates"),
-        ("format = 1", "format = 2", "format 2"),
+        ("format = 2", "format = 3", "format 3 found, required: 1 to 2"),
         ("[[extents.layers]]", "[extents.layers]", "ranges.toml"),
         ("silu = 1.5", "silu = 0.5", "`silu` is 0.5"),
     ] {

@@ -7,6 +7,7 @@ mod fetched;
 mod fixture;
 mod float_reference;
 mod loading;
+mod prefix;
 mod quantisation;
 mod rotation;
 mod slow_llama;

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use fhe_circuits::crossing::{self, SINE_LEVELS};
-use fhe_circuits::{ChannelFactors, LaneAttention, LaneScores, Layout, RotaryAngles, Softmax};
+use fhe_circuits::{ChannelFactors, LaneAttention, LaneScores, Layout, PrefixRows, RotaryAngles, Softmax};
 use fhe_ckks::LaneProducts;
 
 use super::{Operands, prepare_softmax};
@@ -32,6 +32,8 @@ pub(in crate::encrypted) struct ProductsOverLanes {
     projections: [Layout; 2],
     /// What a factor of 1 stands for: rotated queries, rotated keys, values.
     bounds: [f64; 3],
+    /// Keys and values of the public prefix, in these units.
+    prefix: [PrefixRows; 2],
     /// Integers for 1 of the products of normalised factors: scores, outputs.
     product_units: [f64; 2],
     /// True score for a product of 1.
@@ -51,7 +53,8 @@ impl ProductsOverLanes {
         const { assert!(LaneAttention::QUERY_LEVELS == LaneAttention::KEY_LEVELS) };
         let Preparation { config, block, shape, .. } = *preparation;
         let at = |site: Site| site.in_layer(layer);
-        let scores = LaneScores::new(Arc::clone(lanes), |query, key| block.attends(query, key)).at(at(Site::Score))?;
+        let scores = LaneScores::new(Arc::clone(lanes), |query, key| block.embedded().attends(query, key))
+            .at(at(Site::Score))?;
         let projections = [lanes.layout().queries().at(at(Site::Query))?, lanes.layout().keys().at(at(Site::Key))?];
         let softmax = prepare_softmax(preparation, layer, ranges, &scores, Self::OPERAND_LEVELS)?;
         preparation.check_levels(at(Site::AttentionOutput), LaneAttention::OUTPUT_LEVELS + SINE_LEVELS)?;
@@ -60,6 +63,10 @@ impl ProductsOverLanes {
         let bounds =
             [ranges.rotated_query, ranges.rotated_key, ranges.value].map(|bound| if bound > 0.0 { bound } else { 1.0 });
         let [query_bound, key_bound, value_bound] = bounds;
+        let prefix = [
+            preparation.prefix.rows(at(Site::RotatedKey), key_bound, ranges.rotated_key)?,
+            preparation.prefix.rows(at(Site::Value), value_bound, ranges.value)?,
+        ];
         let score_scale = query_bound * key_bound / (config.head_dim as f64).sqrt();
         let largest_score =
             lanes.coefficient_bound(|head| (ranges.score_centre[head].abs() + ranges.score_half_width) / score_scale);
@@ -67,7 +74,8 @@ impl ProductsOverLanes {
         let largest_output = lanes.coefficient_bound(|_| (ranges.attention_output / value_bound).clamp(0.0, 1.0));
         let product_units =
             [largest_score, largest_output].map(|bound| filling_unit(shape, if bound > 0.0 { bound } else { 1.0 }));
-        Ok(Self { scores, angles: preparation.angles(), softmax, projections, bounds, product_units, score_scale })
+        let angles = preparation.angles();
+        Ok(Self { scores, angles, softmax, projections, bounds, prefix, product_units, score_scale })
     }
 
     pub(super) fn projections(&self) -> [&Layout; 2] {
@@ -89,15 +97,16 @@ impl ProductsOverLanes {
         let attention = self.scores.attention();
         let [query_bound, key_bound, value_bound] = self.bounds;
         let [score_unit, output_unit] = self.product_units;
+        let [prefix_keys, prefix_values] = &self.prefix;
         let Operands { queries, keys, values } = operands;
         let queries = run.work(Phase::NonLinear, at(Site::RotatedQuery), |e| {
             attention.place_queries(e, &self.angles, &queries, query_ranges.times(1.0 / query_bound))
         })?;
         let keys = run.work(Phase::NonLinear, at(Site::RotatedKey), |e| {
-            attention.place_keys(e, &self.angles, &keys, key_ranges.times(1.0 / key_bound))
+            attention.place_keys(e, &self.angles, &keys, key_ranges.times(1.0 / key_bound), prefix_keys)
         })?;
         let values = run.work(Phase::NonLinear, at(Site::Value), |e| {
-            attention.place_values(e, &values, value_ranges.times(1.0 / value_bound))
+            attention.place_values(e, &values, value_ranges.times(1.0 / value_bound), prefix_values)
         })?;
         let scores = run.work(Phase::Linear, at(Site::Score), |e| {
             attention.scores(e, &queries, &keys, factor_units(e, score_unit))

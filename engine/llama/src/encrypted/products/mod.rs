@@ -23,7 +23,8 @@ use slots::ProductsInSlots;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttentionProducts {
-    /// Slot by slot, one offset between query and key at a time: live pairs alone, for small blocks.
+    /// Slot by slot, one offset between query and key at a time: live pairs alone, for small blocks. Behind a public prefix every query is
+    /// at an offset of its own from it, and the number of offsets grows to that of the tokens.
     #[default]
     Slots,
     /// As matrix products of all heads over lanes; scores of all pairs.

@@ -1,6 +1,6 @@
 //! Products slot by slot.
 
-use fhe_circuits::{ChannelFactors, Layout, Passage, RotaryAngles, SlotAttention, Softmax};
+use fhe_circuits::{ChannelFactors, Layout, Passage, PrefixRows, RotaryAngles, SlotAttention, Softmax};
 use fhe_ckks::{LaneProducts, Level};
 
 use super::{Operands, prepare_softmax};
@@ -19,6 +19,8 @@ pub(in crate::encrypted) struct ProductsInSlots {
     angles: RotaryAngles,
     softmax: Softmax,
     projections: [Layout; 2],
+    /// Keys and values of the public prefix.
+    prefix: [PrefixRows; 2],
 }
 
 impl ProductsInSlots {
@@ -31,15 +33,19 @@ impl ProductsInSlots {
         const { assert!(Self::VALUE_LEVELS <= Self::OPERAND_LEVELS) };
         let Preparation { config, block, module, .. } = *preparation;
         let at = |site: Site| site.in_layer(layer);
+        let attends = |query, key| block.embedded().attends(query, key);
         let attention =
-            SlotAttention::new(module, config.num_attention_heads, config.head_dim, |q, k| block.attends(q, k))
-                .at(at(Site::Score))?;
+            SlotAttention::new(module, config.num_attention_heads, config.head_dim, attends).at(at(Site::Score))?;
         let projections = [
             attention.heads().projection(config.num_attention_heads).at(at(Site::Query))?,
             attention.heads().projection(config.num_key_value_heads).at(at(Site::Key))?,
         ];
         let softmax = prepare_softmax(preparation, layer, ranges, &attention, Self::OPERAND_LEVELS)?;
-        Ok(Self { attention, angles: preparation.angles(), softmax, projections })
+        let prefix = [
+            preparation.prefix.rows(at(Site::RotatedKey), 1.0, ranges.rotated_key)?,
+            preparation.prefix.rows(at(Site::Value), 1.0, ranges.value)?,
+        ];
+        Ok(Self { attention, angles: preparation.angles(), softmax, projections, prefix })
     }
 
     pub(super) fn projections(&self) -> [&Layout; 2] {
@@ -59,17 +65,18 @@ impl ProductsInSlots {
     ) -> Result<Vec<E::Slots>> {
         let at = |site: Site| site.in_layer(layer);
         let Operands { queries, keys, values } = operands;
+        let [prefix_keys, prefix_values] = &self.prefix;
         // The values wait below the others.
         let values = run.work(Phase::NonLinear, at(Site::Value), |e| {
             let level = Level(e.shape().slots_to_coefficients_levels + Self::VALUE_LEVELS);
             let values = values.iter().map(|x| e.lower(x, level)).collect::<std::result::Result<Vec<_>, _>>()?;
-            self.attention.place_values(e, &values, value_ranges.clone())
+            self.attention.place_values(e, &values, value_ranges.clone(), prefix_values)
         })?;
         let queries = run.work(Phase::NonLinear, at(Site::RotatedQuery), |e| {
             self.attention.place_queries(e, &self.angles, &queries, query_ranges.clone())
         })?;
         let keys = run.work(Phase::NonLinear, at(Site::RotatedKey), |e| {
-            self.attention.place_keys(e, &self.angles, &keys, key_ranges.clone())
+            self.attention.place_keys(e, &self.angles, &keys, key_ranges.clone(), prefix_keys)
         })?;
         let scores = run.work(Phase::Linear, at(Site::Score), |e| {
             self.attention.scores(e, &queries, &keys, self.softmax.score_map())
