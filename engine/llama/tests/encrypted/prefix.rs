@@ -1,9 +1,9 @@
 //! A public prefix in the circuit: plaintext keys and values, and not a trace of its activations.
 
 use fhe_ckks::{Clear, NoiseModel};
-use fhe_model::calibration::Margins;
+use fhe_model::calibration::{Margins, Recorder};
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel};
-use fhe_model::{Error, Prefix, PromptBlock, Weights};
+use fhe_model::{Error, FloatModel, Prefix, PromptBlock, Weights};
 use safetensors::tensor::Dtype;
 use serde_json::json;
 
@@ -78,12 +78,14 @@ fn a_massive_prefix_never_enters_the_circuit() {
 fn a_prefix_costs_no_operation_over_lanes() {
     let (_folder, weights) = random_model(1);
     let prompts = [random_tokens(11, 3), random_tokens(8, 4)];
-    let margins = margins_for(AttentionProducts::Lanes);
-    let margins = Margins { linear: 4.0, mean_square_upper: 4.0, denominator_lower: 16.0, ..margins };
-    let ranges = ranges_of(&weights, &block(&weights, &[6], &prompts, 32), &margins);
+    // One set of windows for both, hence polynomials of the same degrees.
+    let mut recorder = Recorder::new(weights.config());
+    for prefix in [&[][..], &[6]] {
+        FloatModel::new(&weights).observe(&block(&weights, prefix, &prompts, 32), &mut recorder).unwrap();
+    }
+    let ranges = recorder.extents().with_margins(&margins_for(AttentionProducts::Lanes));
     let counts = |prefix: &[u32]| {
         let block = block(&weights, prefix, &prompts, 32);
-        // The same windows, hence polynomials of the same degrees.
         let ranges = ranges.clone().after(block.prefix());
         let options = by_polynomials(AttentionProducts::Lanes);
         run(&weights, &ranges, &block, 1 << 12, NoiseModel::default(), options).counts
