@@ -44,6 +44,7 @@ impl Prepared {
         let ranges = Ranges::load(&stored, &weights)
             .map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
         let options = CircuitOptions {
+            softmax: config.softmax.circuit(),
             products: config.attention.products,
             functions: config.engine.functions,
             ..CircuitOptions::default()
