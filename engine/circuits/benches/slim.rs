@@ -14,7 +14,7 @@ use criterion::{BenchmarkId, Criterion};
 use fhe_circuits::approximation::{Approximation, Criterion as ErrorCriterion, Target};
 use fhe_circuits::{Blocks, SlimApproximation};
 use fhe_ckks::{CkksServer, Level, Parameters, SlotArithmetic};
-use fhe_ring::{Backend, Counts, DeviceProfile};
+use fhe_ring::{Backend, DeviceProfile};
 use support::{Instance, uniform};
 
 /// Ratios of windows on which relative errors near 2^-12 take degrees 16, 32, 64 and 128.
@@ -97,27 +97,25 @@ fn main() {
     // Every evaluation ends where a product with a tensor that then descends would begin.
     let level = |function: &Function| Level(shape.slots_to_coefficients_levels + 1 + function.levels());
     let zeros = vec![0.0; shape.degree];
-    let mut planned: Vec<(Counts, u64, u64)> = Vec::new();
     let Instance { client, server, .. } = Instance::new(|planner, metered| {
         for function in &functions {
             let x = metered.encrypt_slots(&zeros, level(function)).expect("slots");
             let (before, operations) = (planner.backend().counts(), planner.counts());
             function.run(planner, &x);
             let operations = planner.counts() - operations;
-            planned.push((planner.backend().counts() - before, operations.products, operations.rotations));
+            println!(
+                "degree {:3}, {}: error 2^{:.1}, {} levels, {} products, {} rotations, predicted {:.3} s",
+                function.degree(),
+                function.name(),
+                function.error().log2(),
+                function.levels(),
+                operations.products,
+                operations.rotations,
+                profile.predict(&(planner.backend().counts() - before)),
+            );
         }
     });
     println!("keys {:.2} GiB; {} threads", server.key_bytes() as f64 / 2f64.powi(30), rayon::current_num_threads());
-    for (function, (counts, products, rotations)) in functions.iter().zip(&planned) {
-        println!(
-            "degree {:3}, {}: error 2^{:.1}, {} levels, {products} products, {rotations} rotations, predicted {:.3} s",
-            function.degree(),
-            function.name(),
-            function.error().log2(),
-            function.levels(),
-            profile.predict(counts),
-        );
-    }
     let mut criterion =
         Criterion::default().sample_size(10).measurement_time(Duration::from_secs(5)).configure_from_args();
     let mut group = criterion.benchmark_group("slim");

@@ -53,6 +53,7 @@ impl Prepared {
         let options = CircuitOptions {
             weight_bits: config.engine.weight_bits,
             weight_scales: config.engine.weight_scales,
+            softmax: config.softmax.circuit(),
             products: config.attention.products,
             functions: config.engine.functions,
             ..CircuitOptions::default()

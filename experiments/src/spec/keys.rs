@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn fields_come_from_the_types() {
-        assert_eq!(fields_of::<SoftmaxSection>(), ["variant"]);
+        assert_eq!(fields_of::<SoftmaxSection>(), ["variant", "rounds"]);
         assert!(fields_of::<SpecFile>().contains(&"question"));
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     AttentionSection, Cell, CellConfig, EngineSection, InputSection, LimitsSection, MitigationSection, Mode,
-    ModelSection, Must, Noise, SoftmaxSection, keys, preset, prompts, sweep,
+    ModelSection, Must, Noise, SoftmaxSection, SoftmaxVariant, keys, preset, prompts, sweep,
 };
 use crate::error::HarnessError;
 use fhe_circuits::Functions;
@@ -195,6 +195,20 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     if spec.engine.noise != Noise::None && spec.mode != Mode::Clear {
         let problem = format!("is `modelled`, but noise is modelled in mode `clear` alone, not `{}`", spec.mode);
         return Err(refuse("engine.noise", problem));
+    }
+    match (spec.softmax.variant, spec.softmax.rounds) {
+        (SoftmaxVariant::ExpInverse, Some(rounds)) => {
+            let problem = format!("is {rounds}, but `exp-inverse` has no rounds to choose; leave it out");
+            return Err(refuse("softmax.rounds", problem));
+        }
+        (SoftmaxVariant::NormalizeAndSquare, Some(rounds @ (0 | 5..))) => {
+            return Err(refuse("softmax.rounds", format!("is {rounds}, 1 to 4 are possible")));
+        }
+        (SoftmaxVariant::NormalizeAndSquare, _) if spec.engine.functions == Functions::Exact => {
+            let problem = "is `exact`, but `normalize-and-square` has polynomials alone; use `exp-inverse`";
+            return Err(refuse("engine.functions", problem.into()));
+        }
+        _ => (),
     }
     if let Some(seconds) = spec.limits.seconds.filter(|seconds| !seconds.is_finite() || *seconds <= 0.0) {
         return Err(refuse("limits.seconds", format!("is {seconds}, a positive number is required")));

@@ -48,6 +48,8 @@ impl fmt::Display for Mode {
 pub enum SoftmaxVariant {
     /// One exponential and one reciprocal of its sum, both polynomials on calibrated intervals.
     ExpInverse,
+    /// The exponential of a fraction of the scores, normalised and squared in rounds.
+    NormalizeAndSquare,
 }
 
 /// Where the model comes from.
@@ -122,6 +124,22 @@ pub struct MitigationSection {
 pub struct SoftmaxSection {
     /// The evaluation method.
     pub variant: SoftmaxVariant,
+    /// Rounds of `normalize-and-square`; three if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<usize>,
+}
+
+impl SoftmaxSection {
+    /// The circuit's name for it.
+    pub fn circuit(&self) -> fhe_circuits::SoftmaxVariant {
+        const USUAL_ROUNDS: usize = 3;
+        match self.variant {
+            SoftmaxVariant::ExpInverse => fhe_circuits::SoftmaxVariant::ExpInverse,
+            SoftmaxVariant::NormalizeAndSquare => {
+                fhe_circuits::SoftmaxVariant::NormalizeAndSquare { rounds: self.rounds.unwrap_or(USUAL_ROUNDS) }
+            }
+        }
+    }
 }
 
 /// The attention circuit.

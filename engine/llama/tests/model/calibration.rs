@@ -86,6 +86,42 @@ fn windows_follow_their_definitions() {
     }
     assert!((layer.denominator.lo * 2.0 / denominator.lo - 1.0).abs() < 1e-5);
     assert!((layer.denominator.hi / 2.0 / denominator.hi - 1.0).abs() < 1e-5);
+
+    for (root, found, site) in
+        [(2.0, layer.halved_sum, Site::LogHalvedSum), (4.0, layer.quartered_sum, Site::LogQuarteredSum)]
+    {
+        let mut sums = Interval::EMPTY;
+        for head in 0..8 {
+            let shift = layer.score_centre[head] + layer.score_half_width;
+            for query in 0..32 {
+                sums = sums.including(live(query).map(|key| ((score(head, key, query) - shift) / root).exp()).sum());
+            }
+        }
+        let found = found.unwrap();
+        assert!((found.lo * 1.3 / sums.lo - 1.0).abs() < 1e-5 && (found.hi / 4.0 / sums.hi - 1.0).abs() < 1e-5);
+        let allowed = ranges.allowed(site.in_layer(1), 3).unwrap();
+        let shift = (layer.score_centre[3] + layer.score_half_width) / root;
+        assert!((allowed.lo - found.lo.ln() - shift).abs() < 1e-9 && (allowed.hi - found.hi.ln() - shift).abs() < 1e-9);
+    }
+}
+
+/// Ranges from before the sums of SoftMax in rounds were recorded, and before their margins were.
+#[test]
+fn ranges_without_sums_of_roots_are_ranges() {
+    let (folder, weights) = random_model(5);
+    let path = folder.path().join("ranges.toml");
+    calibrated(&weights, Margins::default()).save(&path).unwrap();
+    let kept =
+        |line: &&str| !["log-halved-sum", "log-quartered-sum", "first-sum-"].iter().any(|key| line.starts_with(key));
+    let stored = std::fs::read_to_string(&path).unwrap();
+    let older: Vec<&str> = stored.lines().filter(kept).collect();
+    assert_eq!(older.len() + 2 * LAYERS + 2, stored.lines().count(), "{stored}");
+    std::fs::write(&path, older.join("\n")).unwrap();
+    let ranges = Ranges::load(&path, &weights).unwrap();
+    assert_eq!(*ranges.margins(), Margins::default());
+    let model = ranges.model();
+    assert!(model.layers.iter().all(|layer| layer.halved_sum.is_none() && layer.quartered_sum.is_none()));
+    assert!(model.allowed(Site::LogQuarteredSum.in_layer(0), 0).is_none());
 }
 
 fn seen_together(block: &PromptBlock, query: usize, key: usize) -> bool {

@@ -84,7 +84,7 @@ fn padding_repeats_the_first_position_of_the_first_prompt() {
         }
     };
     FloatModel::new(&weights).observe(&block, &mut see).unwrap();
-    assert_eq!(locations, 1 + 2 * 25 + 3);
+    assert_eq!(locations, 1 + 2 * 27 + 3);
 }
 
 #[test]
