@@ -36,4 +36,4 @@ pub use float::{FloatModel, Location, Observer, Site};
 pub use matrix::Matrix;
 pub use prompt::{PromptBlock, PromptSpan};
 pub use tokenizer::{Beginning, Tokenizer};
-pub use weights::{LayerWeights, Weights};
+pub use weights::{LargestWeights, LayerWeights, ModelShape, ModelSource, Weights};

@@ -55,12 +55,13 @@ type Place = (f64, f64, char);
 
 fn title(drawing: &mut Drawing, record: &CellRecord) {
     let model = record.model.path.rsplit('/').next().unwrap_or_default();
+    let prompts =
+        if record.input.prompts > 0 { format!(" of {} prompts", record.input.prompts) } else { String::new() };
     let text = format!(
-        "{model}, {} parameters, {} layers: {} tokens of {} prompts, {}",
+        "{model}, {} parameters, {} layers: {} tokens{prompts}, {}",
         format::count(record.model.parameters),
         record.model.layers,
         record.input.live_tokens,
-        record.input.prompts,
         record.mode,
     );
     drawing.text((MARGIN, 26.0), text, TextStyle::new(size::TITLE, colour::INK, Anchor::Left).bold());

@@ -13,6 +13,8 @@ struct Preset {
     files: &'static [&'static str],
     /// The command that makes what is not committed.
     fetch: &'static str,
+    /// A committed folder with the model's `config.json` and assumed ranges, enough to meter it.
+    shape: &'static str,
 }
 
 const PRESETS: [Preset; 2] = [
@@ -21,6 +23,7 @@ const PRESETS: [Preset; 2] = [
         folder: ".cache/models/smollm2-135m",
         files: &["config.json", "tokenizer.json", "model.safetensors"],
         fetch: "scripts/fetch-smollm2",
+        shape: "experiments/models/smollm2-135m",
     },
     // Its weights come with a licence that each user accepts alone; a circuit is metered without them.
     Preset {
@@ -28,6 +31,7 @@ const PRESETS: [Preset; 2] = [
         folder: "experiments/models/llama-3-8b",
         files: &["config.json", "tokenizer.json"],
         fetch: "scripts/fetch-llama3-tokenizer",
+        shape: "experiments/models/llama-3-8b",
     },
 ];
 
@@ -40,8 +44,14 @@ pub(super) fn alternative(key: &str) -> Option<&'static str> {
     }
 }
 
-/// The section with `path` in place of `preset`, so that a model has one identity however it is named.
-pub(super) fn resolve(model: ModelSection, file: &str, root: &Path) -> Result<ModelSection, HarnessError> {
+/// The section with `path` in place of `preset`, so that a model has one identity however it is named. Where only its shape is asked for,
+/// nothing has to be fetched.
+pub(super) fn resolve(
+    model: ModelSection,
+    shape_alone: bool,
+    file: &str,
+    root: &Path,
+) -> Result<ModelSection, HarnessError> {
     let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
     let refuse =
         |key: &str, problem: String| Err(HarnessError::InvalidValue { origin: file.into(), key: key.into(), problem });
@@ -62,6 +72,9 @@ pub(super) fn resolve(model: ModelSection, file: &str, root: &Path) -> Result<Mo
             known: names.into_iter().map(str::to_owned).collect(),
         });
     };
+    if shape_alone {
+        return Ok(ModelSection { path: preset.shape.into(), preset: None, ..model });
+    }
     let folder = Path::new(preset.folder);
     match preset.files.iter().map(|file| folder.join(file)).find(|path| !root.join(path).is_file()) {
         Some(missing) => Err(HarnessError::ModelNotFetched {
@@ -84,6 +97,8 @@ mod tests {
         for preset in &PRESETS {
             assert!(root.join(preset.fetch).is_file(), "{} is fetched by a script that is not there", preset.name);
         }
-        assert!(root.join("experiments/models/llama-3-8b/config.json").is_file());
+        for file in ["config.json", "assumed-ranges.toml"] {
+            assert!(PRESETS.iter().all(|preset| root.join(preset.shape).join(file).is_file()), "{file}");
+        }
     }
 }

@@ -4,4 +4,5 @@ mod model;
 mod modes;
 mod refusals;
 mod resumption;
+mod shape;
 mod stage;

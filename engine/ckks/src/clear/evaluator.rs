@@ -6,7 +6,9 @@ use fhe_ring::IntegerMatrix;
 use num_complex::Complex64;
 use rayon::prelude::*;
 
-use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, ClearVector, noise::REAL_TO_COMPLEX, refuse};
+use super::{
+    Clear, ClearCoefficients, ClearRows, ClearSlots, ClearVector, check_filled, noise::REAL_TO_COMPLEX, refuse,
+};
 use crate::polynomials::{evaluation::evaluate_plan, plan::ChebyshevPlan};
 use crate::{
     CircuitShape, CkksError, Client, Copies, Evaluator, Level, OperationCounts, Packing, PeriodicMatrix, Rotation,
@@ -437,6 +439,7 @@ impl Evaluator for Clear {
             let required = format!("{}, the number of rows", rows.rows());
             return Err(refuse(OPERATION, "columns of the weights", shape.columns, required, "pad with zero columns"));
         }
+        check_filled(OPERATION, weights)?;
         let mut entries = vec![0.0; shape.rows * rows.tokens];
         entries.par_chunks_mut(rows.tokens).zip(weights.entries().par_chunks(shape.columns)).for_each(
             |(sums, weights)| {
@@ -448,7 +451,7 @@ impl Evaluator for Clear {
                 }
             },
         );
-        self.count(|counts| counts.matrix_weights += weights.entries().len() as u64);
+        self.count(|counts| counts.matrix_weights += shape.words() as u64);
         Ok(ClearRows { entries, tokens: rows.tokens, unit: rows.unit * scale })
     }
 

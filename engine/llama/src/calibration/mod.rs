@@ -6,6 +6,7 @@
 //! prompt is checked against them before it is encrypted ([`ModelRanges::preflight`]), and held-out text tells how often
 //! they do not hold ([`Ranges::validate`]).
 
+mod assumed;
 mod check;
 mod extents;
 mod interval;
@@ -14,6 +15,7 @@ mod ranges;
 mod store;
 mod windows;
 
+pub use assumed::{AssumedLayers, AssumedRanges};
 pub use check::{OutOfRange, SiteExcess, Validation};
 pub use extents::{Extents, Recorder};
 pub use interval::Interval;

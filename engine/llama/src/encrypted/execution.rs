@@ -26,6 +26,7 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         location: Location,
         work: impl FnOnce(&E) -> Result<T, CircuitError>,
     ) -> Result<T> {
+        self.harness.place(location);
         self.harness.phase(phase);
         work(self.e).at(location)
     }
@@ -70,6 +71,7 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         levels: usize,
         reading: Reading<'_>,
     ) -> Result<Vec<E::Slots>, CircuitError> {
+        self.harness.place(location);
         self.harness.phase(Phase::Bootstrapping);
         let coefficients = crossing::descend(self.e, slots, self.e.shape().full_scale)?;
         self.observe(location, &coefficients, reading);
@@ -84,6 +86,7 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         scores: &[E::Slots],
         denominators: Reading<'_>,
     ) -> Result<Vec<E::Slots>> {
+        self.harness.place(location);
         self.harness.phase(Phase::NonLinear);
         let e = self.e;
         let mut crossing = |sums: Vec<E::Slots>, levels: usize| {

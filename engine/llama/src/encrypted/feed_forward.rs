@@ -8,12 +8,12 @@ use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
 use super::location::At;
 use super::norm::NormTurn;
-use super::projection::{Fill, Projection, ResidualWriter, common_unit, with_gamma};
+use super::projection::{Fill, Projection, ResidualWriter, common_unit};
+use super::tensors::{LayerTensors, Tensor, WeightBytes};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
 use crate::error::Result;
 use crate::float::Site;
-use crate::weights::LayerWeights;
 
 /// The feed-forward network of one layer, ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -31,15 +31,14 @@ impl FeedForwardLayer {
     pub(super) fn prepare(
         preparation: &Preparation<'_>,
         layer: usize,
-        weights: &LayerWeights,
+        weights: &LayerTensors,
         ranges: &LayerRanges,
     ) -> Result<Self> {
         let Preparation { config, shape, module, residual, options, .. } = *preparation;
         let at = |site: Site| site.in_layer(layer);
         let layout = Layout::dense(module, config.intermediate_size);
-        let project = |site, matrix: &crate::Matrix, bound| {
-            let matrix = with_gamma(matrix.clone(), &weights.post_norm);
-            Projection::prepare(preparation, at(site), &matrix, &layout, &residual.layout, bound)
+        let project = |site, matrix: &Tensor, bound| {
+            Projection::prepare(preparation, at(site), matrix, &layout, &residual.layout, bound)
         };
         let mut gate = project(Site::Gate, &weights.gate, ranges.gate)?;
         let mut up = project(Site::Up, &weights.up, ranges.up)?;
@@ -61,6 +60,17 @@ impl FeedForwardLayer {
         let [to, from] = [at(Site::DownProjection), at(Site::GatedProduct)];
         let down = ResidualWriter::prepare(preparation, to, from, &weights.down, &layout, ranges.gated)?;
         Ok(Self { layer, norm, gate, up, silu, down_layout: layout, down })
+    }
+
+    /// The same with the integers of its matrices.
+    pub(super) fn filled(&self, [gate, up, down]: [Tensor; 3]) -> Result<Self> {
+        let (gate, up) = (self.gate.filled(gate)?, self.up.filled(up)?);
+        Ok(Self { gate, up, down: self.down.filled(down)?, ..self.clone() })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        [self.gate.weight_bytes(), self.up.weight_bytes(), self.down.weight_bytes()].into_iter().sum()
     }
 
     pub(super) fn polynomials(&self) -> [Polynomial; 2] {

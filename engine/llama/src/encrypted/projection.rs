@@ -6,10 +6,10 @@ use fhe_ckks::{CircuitShape, Evaluator};
 use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
 use super::location::At;
+use super::tensors::{Tensor, WeightBytes};
 use super::{Preparation, Residual};
 use crate::error::{Error, Result};
 use crate::float::Location;
-use crate::matrix::Matrix;
 
 /// How much of the range of a half bootstrap a calibrated bound may take; the rest is for noise beyond the bound.
 const FILL: f64 = 1.0 - 1.0 / 1024.0;
@@ -19,7 +19,7 @@ pub(super) fn filling_unit(shape: &CircuitShape, bound: f64) -> f64 {
     FILL * shape.full_scale / bound
 }
 
-/// A linear layer of the model: integer weights, and what its output means.
+/// A linear layer of the model: integer weights, which come when they are needed, and what its output means.
 #[derive(Clone, Debug)]
 pub(super) struct Projection {
     location: Location,
@@ -43,17 +43,26 @@ impl Projection {
     pub(super) fn prepare(
         preparation: &Preparation<'_>,
         location: Location,
-        weights: &Matrix,
+        weights: &Tensor,
         output: &Layout,
         input: &Layout,
         bound: f64,
     ) -> Result<Self> {
-        let bits = preparation.options.weight_bits;
-        let matrix = QuantisedMatrix::quantise(weights.data(), output, input, bits).at(location)?;
+        let matrix = weights.planned(output, input, preparation.options.weight_bits).at(location)?;
         // A tensor that calibration saw vanish gets the unit of a bound of 1.
         let bound = if bound > 0.0 { bound } else { 1.0 };
         let largest_unit = filling_unit(preparation.shape, bound);
         Ok(Self { location, matrix, largest_unit, unit: largest_unit, magnification: 1 })
+    }
+
+    /// The same with its integers, from the weights that it was prepared with.
+    pub(super) fn filled(&self, weights: Tensor) -> Result<Self> {
+        Ok(Self { matrix: weights.fill(&self.matrix).at(self.location)?, ..self.clone() })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        WeightBytes::of(&self.matrix, self.matrix.output().channels() * self.matrix.input().channels())
     }
 
     /// Fixes the unit of the output for an input at `input_unit`.
@@ -117,7 +126,7 @@ impl ResidualWriter {
         preparation: &Preparation<'_>,
         location: Location,
         input_location: Location,
-        weights: &Matrix,
+        weights: &Tensor,
         input: &Layout,
         input_bound: f64,
     ) -> Result<Self> {
@@ -127,6 +136,16 @@ impl ResidualWriter {
         projection.scale_output(input_unit, Fill::Nothing);
         check_headroom(preparation.shape, input_location, input_bound, input_unit)?;
         Ok(Self { projection, input_unit })
+    }
+
+    /// The same with its integers, from the weights that it was prepared with.
+    pub(super) fn filled(&self, weights: Tensor) -> Result<Self> {
+        Ok(Self { projection: self.projection.filled(weights)?, ..*self })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        self.projection.weight_bytes()
     }
 
     /// The unit of the SlotsToCoeffs before it.
@@ -162,13 +181,4 @@ pub(super) fn check_headroom(shape: &CircuitShape, location: Location, bound: f6
         return Ok(());
     }
     Err(Error::Headroom { location, found: bound, required: largest })
-}
-
-/// Weights with the gamma of the norm before them folded into their columns.
-pub(super) fn with_gamma(mut weights: Matrix, gamma: &[f32]) -> Matrix {
-    let columns = weights.cols();
-    for row in weights.data_mut().chunks_exact_mut(columns) {
-        row.iter_mut().zip(gamma).for_each(|(weight, gamma)| *weight *= gamma);
-    }
-    weights
 }

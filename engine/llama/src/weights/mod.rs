@@ -5,25 +5,30 @@
 //! can be walked through.
 
 mod shards;
+mod source;
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use crate::tokenizer::check_vocabulary;
 use shards::Shards;
+
+pub use source::{LargestWeights, ModelShape, ModelSource};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const FINAL_NORM: &str = "model.norm.weight";
 const LM_HEAD: &str = "lm_head.weight";
 
-/// A model folder: `config.json` beside `model.safetensors`, or beside shards and `model.safetensors.index.json`.
-#[derive(Debug)]
+/// A model folder: `config.json` beside `model.safetensors`, or beside shards and `model.safetensors.index.json`. Clones share the
+/// mapped files.
+#[derive(Clone, Debug)]
 pub struct Weights {
     config: Config,
-    shards: Shards,
-    hash: OnceLock<String>,
+    shards: Arc<Shards>,
+    hash: Arc<OnceLock<String>>,
 }
 
 /// The weights of one decoder layer; projections have one row per output channel.
@@ -70,7 +75,12 @@ impl Weights {
         if let Some((path, name)) = shards.first_unless(|name| known.contains(name) || ignorable(name)) {
             return Err(Error::TensorUnexpected { path: path.to_owned(), tensor: name.to_owned() });
         }
-        Ok(Self { config, shards, hash: OnceLock::new() })
+        Ok(Self { config, shards: Arc::new(shards), hash: Arc::default() })
+    }
+
+    /// Whether a folder holds weights, or an index of them; not whether they are any good.
+    pub fn lie_in(folder: &Path) -> bool {
+        Shards::lie_in(folder)
     }
 
     /// The architecture.
@@ -106,6 +116,17 @@ impl Weights {
         self.matrix(EMBEDDING)
     }
 
+    /// The rows of the embedding for these tokens, tokens x hidden: what a block starts with, without reading the whole table.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfVocabulary`](crate::Error::TokenOutOfVocabulary).
+    pub fn embed(&self, tokens: &[u32]) -> Result<Matrix> {
+        check_vocabulary(0, tokens, self.config.vocab_size)?;
+        let table = self.shards.tensor(EMBEDDING);
+        let rows = tokens.iter().flat_map(|&token| table.row_to_f32(token as usize)).collect();
+        Matrix::new(tokens.len(), self.config.hidden_size, rows)
+    }
+
     /// The RMSNorm before the LM head.
     pub fn final_norm(&self) -> Vec<f32> {
         self.vector(FINAL_NORM)
@@ -118,7 +139,12 @@ impl Weights {
 
     /// Number of trained parameters, tied ones counted once.
     pub fn parameter_count(&self) -> u64 {
-        required_tensors(&self.config).iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
+        source::parameter_count(&self.config)
+    }
+
+    /// Bytes that the weights take in their files.
+    pub fn stored_bytes(&self) -> u64 {
+        required_tensors(&self.config).iter().map(|(name, _)| self.shards.tensor(name).bytes.len() as u64).sum()
     }
 
     /// A BLAKE3 hash, in hexadecimal, of the configuration and of every tensor's name, type, shape and bytes. It does
