@@ -134,6 +134,15 @@ pub enum HarnessError {
         /// The model's folder.
         model: PathBuf,
     },
+    /// A model of which only the shape is there, and nothing to assume about it.
+    #[error(
+        "model `{}` has neither weights nor assumed ranges, on which the degrees of its polynomials depend; put \
+         assumed-ranges.toml beside its config.json, or name a file by model.assumed_ranges", model.display()
+    )]
+    ShapeWithoutRanges {
+        /// The model's folder.
+        model: PathBuf,
+    },
     /// A prompt without a single visible character.
     #[error("{place}: the prompt is empty; every prompt needs at least one visible character")]
     EmptyPrompt {

@@ -7,7 +7,8 @@ use crate::error::HarnessError;
 use crate::machine::Machine;
 use crate::provenance::CodeVersion;
 use crate::public_prefix::stored_ranges;
-use crate::spec::Cell;
+use crate::spec::{Cell, ModelSection};
+use fhe_model::Weights;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -43,6 +44,9 @@ pub struct DataHashes {
     pub ranges: Option<String>,
     /// The calibration text, where the spec names one.
     pub calibration_text: Option<String>,
+    /// Assumed ranges in place of calibrated ones. Left out where there are none, so that records keep their identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed_ranges: Option<String>,
 }
 
 /// A cell with everything that identifies it: what a child process is given.
@@ -100,12 +104,27 @@ impl DataHashes {
     fn of(cell: &Cell, root: &Path) -> Result<Self, HarnessError> {
         let model = &cell.config.model;
         let hash_named = |path: &Option<PathBuf>| path.as_ref().map(|path| hash_file(&root.join(path))).transpose();
+        let assumed = cell.config.input.tokens.and_then(|_| assumed_ranges(model, root));
+        let folder = root.join(&model.path);
         Ok(Self {
-            model: hash_model(&root.join(&model.path))?,
+            // Of a shape nothing else is read, whatever has been fetched.
+            model: if assumed.is_some() { hash_file(&folder.join("config.json")) } else { hash_model(&folder) }?,
             prompts: short_hash(canonical_json(&json!(cell.prompts)).as_bytes()),
             ranges: stored_ranges(&cell.config, root)?.map(|path| hash_file(&path)).transpose()?,
             calibration_text: hash_named(&model.calibration_text)?,
+            assumed_ranges: assumed.map(|path| hash_file(&path)).transpose()?,
         })
+    }
+}
+
+/// Where the assumed ranges of a metered model lie: the file the spec names, else `assumed-ranges.toml` beside a `config.json` without
+/// weights if it exists.
+pub fn assumed_ranges(model: &ModelSection, root: &Path) -> Option<PathBuf> {
+    let folder = root.join(&model.path);
+    match &model.assumed_ranges {
+        Some(path) => Some(root.join(path)),
+        None if Weights::lie_in(&folder) => None,
+        None => Some(folder.join("assumed-ranges.toml")).filter(|path| path.is_file()),
     }
 }
 

@@ -97,6 +97,57 @@ fn rejects_values_that_do_not_fit() {
     assert!(refusal(&missing, &[]).contains("missing field `parameters`"));
 }
 
+/// A block is filled by prompts or, metered, by a number of tokens.
+#[test]
+fn rejects_prompts_beside_tokens_and_tokens_beside_data() {
+    let tokens = fixture::SPEC.replace("prompts = [\"It was a cold evening\", \"The old captain\"]\n", "tokens = 32\n");
+    assert_ne!(tokens, fixture::SPEC);
+    let metered = load(&tokens, &["mode=metered"]).unwrap().cells.remove(0);
+    assert!(metered.prompts.is_empty());
+    assert_eq!((metered.config.input.tokens, metered.config.input.block_tokens), (Some(32), 32));
+    for mode in ["encrypted", "clear"] {
+        assert!(refusal(&tokens, &[&format!("mode={mode}")]).contains(&format!("mode `{mode}` computes with data")));
+    }
+    assert!(refusal(&tokens, &["mode=metered", "input.tokens=24"]).contains("a power of two is required"));
+    let both = with("input", "tokens = 32");
+    assert!(refusal(&both, &["mode=metered"]).contains("`input.tokens` is 32 beside input.prompts"));
+    let none = tokens.replace("tokens = 32\n", "");
+    assert!(refusal(&none, &["mode=metered"]).contains("`input.prompts` is missing"));
+    // An override of one takes the place of the other.
+    assert_eq!(
+        load(fixture::SPEC, &["mode=metered", "input.tokens=64"]).unwrap().cells[0].config.input.block_tokens,
+        64
+    );
+    assert_eq!(load(&tokens, &["input.prompts=[\"x\"]"]).unwrap().cells[0].prompts, ["x"]);
+    let sweep = format!("{tokens}\n[sweep.product]\n\"input.tokens\" = [16, 64]\n");
+    let swept = load(&sweep, &["mode=metered"]).unwrap();
+    assert_eq!(swept.cells.iter().map(|cell| cell.config.input.block_tokens).collect::<Vec<_>>(), [16, 64]);
+}
+
+#[test]
+fn rejects_assumed_ranges_of_a_run_with_data() {
+    for mode in ["encrypted", "clear", "metered"] {
+        let message = refusal(&with("model", "assumed_ranges = \"model/config.json\""), &[&format!("mode={mode}")]);
+        assert!(message.contains("`model.assumed_ranges` is given"), "{message}");
+    }
+    let changes = ["mode=metered", "input.tokens=16", "model.assumed_ranges=nowhere"];
+    assert!(refusal(fixture::SPEC, &changes).contains("`model.assumed_ranges` names `nowhere`"));
+}
+
+/// A committed shape has no need of what its preset's script fetches.
+#[test]
+fn the_committed_plans_are_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let load = |suite: &str| Suite::load(Path::new(suite), &[], root).unwrap().cells;
+    let plan = load("experiments/suites/llama3-8b-plan.toml");
+    assert_eq!(plan.iter().map(|cell| cell.config.input.block_tokens).collect::<Vec<_>>(), [16, 32, 64, 128]);
+    assert_eq!(plan[0].config.model.path, Path::new("experiments/models/llama-3-8b"));
+    assert_eq!(
+        load("experiments/suites/smollm2-plan.toml")[0].config.model.path,
+        Path::new("experiments/models/smollm2-135m")
+    );
+}
+
 /// Records made before a choice existed keep their identity where the choice is what they did.
 #[test]
 fn choices_of_today_that_were_the_only_ones_do_not_name_a_cell_anew() {

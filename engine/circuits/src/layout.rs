@@ -16,6 +16,8 @@
 //! permuted, and the order of tokens is public: block position `b` lies in half `b div (t/2)` at slot token `b mod
 //! (t/2)`.
 
+use std::sync::Arc;
+
 use fhe_ckks::{CircuitShape, Rotation};
 
 use crate::error::{Result, refuse};
@@ -129,7 +131,8 @@ pub(crate) fn bit_reverse(index: usize, size: usize) -> usize {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     module: RowModule,
-    places: Vec<Vec<Place>>,
+    /// Shared: a decoder holds the layout of every matrix on both of its sides.
+    places: Arc<[Vec<Place>]>,
     ciphertexts: usize,
 }
 
@@ -159,7 +162,7 @@ impl Layout {
             return Err(refuse("Layout::new", "place", found, "one entry each", "give every channel its own places"));
         }
         let ciphertexts = all.last().map_or(0, |last| last.ciphertext + 1);
-        Ok(Self { module, places, ciphertexts })
+        Ok(Self { module, places: places.into(), ciphertexts })
     }
 
     /// The geometry.

@@ -11,6 +11,8 @@ use fhe_ckks::{Evaluator, IntegerMatrix, MatrixShape};
 use crate::error::{Result, refuse};
 use crate::layout::{Layout, RowModule};
 
+const OPERATION: &str = "QuantisedMatrix::quantise";
+
 /// Which integer stands for the weight 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -25,14 +27,20 @@ pub enum WeightScales {
 }
 
 /// Weights as integers, arranged for the layouts of the tensors on both sides.
+///
+/// Integers may be left out ([`QuantisedMatrix::planned`]) until they are needed ([`QuantisedMatrix::filled`]), so that the matrices of a
+/// large model never exist at once. An evaluator without data does without them, and with [`QuantisedMatrix::assumed`] without weights.
 #[derive(Clone, Debug)]
 pub struct QuantisedMatrix {
     integers: IntegerMatrix,
+    bits: u32,
+    scales: WeightScales,
     scale: f64,
     largest_weight: f64,
     magnifications: Vec<f64>,
     rms_error: f64,
     output: Layout,
+    input: Layout,
 }
 
 impl QuantisedMatrix {
@@ -61,42 +69,108 @@ impl QuantisedMatrix {
         bits: u32,
         scales: WeightScales,
     ) -> Result<Self> {
-        const OPERATION: &str = "QuantisedMatrix::quantise";
+        Self::planned(weights, output, input, bits, scales)?.filled(weights)
+    }
+
+    /// Everything about the integers of [`QuantisedMatrix::quantise_at`] but themselves.
+    ///
+    /// # Errors
+    /// As [`QuantisedMatrix::quantise`].
+    pub fn planned(weights: &[f32], output: &Layout, input: &Layout, bits: u32, scales: WeightScales) -> Result<Self> {
         let (outputs, inputs) = (output.channels(), input.channels());
         if weights.len() != outputs * inputs {
             let required = format!("{outputs} rows of {inputs}");
             return Err(refuse(OPERATION, "entries", weights.len(), required, "use the layouts of both tensors"));
         }
         let scale = integer_scale(OPERATION, weights, bits)?;
-        let limit = largest_integer(bits);
-
-        let rows = Self::used_rows(output);
-        let columns = input.ciphertexts() * input.module().rows();
-        let mut entries = vec![0_i16; rows * columns];
+        let mut planned = Self {
+            integers: Self::unfilled(output, input),
+            bits,
+            scales,
+            scale,
+            largest_weight: largest_integer(bits) / scale,
+            magnifications: vec![1.0; outputs],
+            rms_error: 0.0,
+            output: output.clone(),
+            input: input.clone(),
+        };
         let mut squares = 0.0;
-        let mut magnifications = vec![1.0; outputs];
         for (channel, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
-            let row_scale = match (scales, largest_magnitude(row)) {
-                (WeightScales::PerRow, largest) if largest > 0.0 => limit / largest,
-                _ => scale,
-            };
-            magnifications[channel] = row_scale / scale;
-            let integers: Vec<i16> = row.iter().map(|&weight| (f64::from(weight) * row_scale).round() as i16).collect();
-            let error = |(&weight, &integer): (&f32, &i16)| f64::from(weight) - f64::from(integer) / row_scale;
-            squares += row.iter().zip(&integers).map(|pair| error(pair).powi(2)).sum::<f64>();
-            for &to in output.places(channel) {
-                let start = output.matrix_row(to) * columns;
+            let row_scale = planned.row_scale(row);
+            planned.magnifications[channel] = row_scale / scale;
+            let error = |&weight: &f32| f64::from(weight) - f64::from(integer(weight, row_scale)) / row_scale;
+            squares += row.iter().map(|weight| error(weight).powi(2)).sum::<f64>();
+        }
+        planned.rms_error = (squares / weights.len().max(1) as f64).sqrt();
+        Ok(planned)
+    }
+
+    /// A matrix of unknown weights, of which only the `largest` magnitude is assumed, at one scale: for evaluators without data. Others
+    /// refuse to multiply by it.
+    ///
+    /// # Errors
+    /// If `largest` is not a finite magnitude or `bits` is not in 2..=15.
+    pub fn assumed(largest: f64, output: &Layout, input: &Layout, bits: u32) -> Result<Self> {
+        const OPERATION: &str = "QuantisedMatrix::assumed";
+        if !(largest.is_finite() && largest >= 0.0) {
+            return Err(refuse(OPERATION, "largest weight", largest, "a finite magnitude", "assume another one"));
+        }
+        let scale = integer_scale(OPERATION, &[largest as f32], bits)?;
+        Ok(Self {
+            integers: Self::unfilled(output, input),
+            bits,
+            scales: WeightScales::PerTensor,
+            scale,
+            largest_weight: largest_integer(bits) / scale,
+            magnifications: vec![1.0; output.channels()],
+            rms_error: f64::NAN,
+            output: output.clone(),
+            input: input.clone(),
+        })
+    }
+
+    /// The same with its integers, from the weights that it was planned for.
+    ///
+    /// # Errors
+    /// If these are other weights: another number of them, or another largest magnitude.
+    pub fn filled(&self, weights: &[f32]) -> Result<Self> {
+        let inputs = self.input.channels();
+        let found = integer_scale(OPERATION, weights, self.bits)?;
+        if weights.len() != self.output.channels() * inputs || found != self.scale {
+            let found = format!("{} at {found} for 1", weights.len());
+            let required = format!("{} at {} for 1", self.output.channels() * inputs, self.scale);
+            return Err(refuse(OPERATION, "weights", found, required, "fill with the weights it was planned for"));
+        }
+        let shape = self.integers.shape();
+        let mut entries = vec![0_i16; shape.words()];
+        for (channel, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
+            let row_scale = self.row_scale(row);
+            let integers: Vec<i16> = row.iter().map(|&weight| integer(weight, row_scale)).collect();
+            for &to in self.output.places(channel) {
+                let start = self.output.matrix_row(to) * shape.columns;
                 for (from, &integer) in integers.iter().enumerate() {
-                    for &from in input.places(from) {
-                        entries[start + input.matrix_row(from)] = integer;
+                    for &from in self.input.places(from) {
+                        entries[start + self.input.matrix_row(from)] = integer;
                     }
                 }
             }
         }
-        let integers = IntegerMatrix::new(MatrixShape { rows, columns }, entries)
+        let integers = IntegerMatrix::new(shape, entries)
             .ok_or_else(|| refuse(OPERATION, "entries", "another number", "rows x columns", "report this"))?;
-        let rms_error = (squares / weights.len().max(1) as f64).sqrt();
-        Ok(Self { integers, scale, largest_weight: limit / scale, magnifications, rms_error, output: output.clone() })
+        Ok(Self { integers, ..self.clone() })
+    }
+
+    fn unfilled(output: &Layout, input: &Layout) -> IntegerMatrix {
+        let columns = input.ciphertexts() * input.module().rows();
+        IntegerMatrix::unfilled(MatrixShape { rows: Self::used_rows(output), columns })
+    }
+
+    /// The integer that stands for the weight 1 in a row.
+    fn row_scale(&self, row: &[f32]) -> f64 {
+        match (self.scales, largest_magnitude(row)) {
+            (WeightScales::PerRow, largest) if largest > 0.0 => largest_integer(self.bits) / largest,
+            _ => self.scale,
+        }
     }
 
     /// Rows up to the last one in use; packing fills the rest of its ciphertext with zeros.
@@ -121,9 +195,19 @@ impl QuantisedMatrix {
         &self.magnifications
     }
 
-    /// Root mean square of the rounding errors of the weights.
+    /// Rows and columns of the integers, padding included.
+    pub fn shape(&self) -> MatrixShape {
+        self.integers.shape()
+    }
+
+    /// Root mean square of the rounding errors of the weights; not a number where none are known.
     pub fn rms_error(&self) -> f64 {
         self.rms_error
+    }
+
+    /// The layout of what it multiplies.
+    pub fn input(&self) -> &Layout {
+        &self.input
     }
 
     /// The layout of the product.
@@ -134,7 +218,7 @@ impl QuantisedMatrix {
     /// The product with rows that were split before, so that several matrices can share them. No level.
     ///
     /// # Errors
-    /// If the rows come from another layout than that of the input.
+    /// If the rows come from another layout than that of the input, or the integers are needed and not there.
     pub fn multiply<E: Evaluator>(&self, e: &E, rows: &E::Rows) -> Result<Vec<E::Coefficients>> {
         Ok(e.pack_rows(&self.multiply_rows(e, rows)?)?)
     }
@@ -142,10 +226,15 @@ impl QuantisedMatrix {
     /// The product as rows, not yet packed.
     ///
     /// # Errors
-    /// If the rows come from another layout than that of the input.
+    /// As [`QuantisedMatrix::multiply`].
     pub fn multiply_rows<E: Evaluator>(&self, e: &E, rows: &E::Rows) -> Result<E::Rows> {
         Ok(e.integer_product(&self.integers, self.scale, rows)?)
     }
+}
+
+/// A weight in units of `1 / scale`.
+fn integer(weight: f32, scale: f64) -> i16 {
+    (f64::from(weight) * scale).round() as i16
 }
 
 /// Infinite if a weight is not a number.

@@ -165,3 +165,44 @@ fn rejects_rows_of_another_tensor() {
     let rows = split_rows(&e, module, &encrypted(&e, &wide, &[0.0; 160], 1e6)).unwrap();
     assert!(matrix.multiply(&e, &rows).is_err());
 }
+
+/// A matrix planned without its integers is the quantised one in everything but these, which come when it is filled.
+#[test]
+fn integers_may_come_later() {
+    let module = RowModule::new(&shape(7), 4).unwrap();
+    let (input, output) = (Layout::dense(module, 5), Layout::dense(module, 7));
+    let mut random = Random::new(4);
+    let weights: Vec<f32> = random.vector(35).iter().map(|&weight| weight as f32).collect();
+    let e = clear(&shape(7));
+    let rows = split_rows(&e, module, &encrypted(&e, &input, &random.vector(20), 1e6)).unwrap();
+    for scales in [WeightScales::PerTensor, WeightScales::PerRow] {
+        let whole = QuantisedMatrix::quantise_at(&weights, &output, &input, BITS, scales).unwrap();
+        let planned = QuantisedMatrix::planned(&weights, &output, &input, BITS, scales).unwrap();
+        assert_eq!((planned.shape(), planned.scale()), (whole.shape(), whole.scale()));
+        assert_eq!(planned.magnifications(), whole.magnifications());
+        assert_eq!(planned.rms_error(), whole.rms_error());
+        assert!(planned.multiply(&e, &rows).is_err_and(|error| error.to_string().contains("without entries")));
+        let product = |matrix: &QuantisedMatrix| matrix.multiply(&e, &rows).unwrap();
+        assert_eq!(product(&planned.filled(&weights).unwrap()), product(&whole));
+    }
+    let largest = weights.iter().fold(0.0_f64, |largest, &weight| largest.max(f64::from(weight).abs()));
+    let assumed = QuantisedMatrix::assumed(largest, &output, &input, BITS).unwrap();
+    let whole = QuantisedMatrix::quantise(&weights, &output, &input, BITS).unwrap();
+    assert_eq!((assumed.shape(), assumed.scale()), (whole.shape(), whole.scale()));
+    assert!(assumed.rms_error().is_nan());
+    assert!(assumed.multiply(&e, &rows).is_err());
+}
+
+#[test]
+fn rejects_other_weights_than_those_planned_for() {
+    let module = RowModule::new(&shape(7), 4).unwrap();
+    let layout = Layout::dense(module, 3);
+    let planned = QuantisedMatrix::planned(&[1.0; 9], &layout, &layout, BITS, WeightScales::PerTensor).unwrap();
+    assert!(planned.filled(&[1.0; 8]).is_err());
+    assert!(planned.filled(&[2.0; 9]).is_err());
+    assert!(planned.filled(&[f32::NAN; 9]).is_err());
+    for largest in [-1.0, f64::NAN, f64::INFINITY] {
+        assert!(QuantisedMatrix::assumed(largest, &layout, &layout, BITS).is_err());
+    }
+    assert!(QuantisedMatrix::assumed(1.0, &layout, &layout, 16).is_err());
+}

@@ -49,6 +49,10 @@ pub trait SlotArithmetic: Sync {
     fn level(&self, x: &Self::Slots) -> Level;
     /// What has been executed so far.
     fn counts(&self) -> OperationCounts;
+    /// Whether ciphertexts hold numbers. Without, a circuit is only counted, and integer weights need no entries.
+    fn holds_data(&self) -> bool {
+        true
+    }
 
     /// Slot-wise sum; no level.
     fn add(&self, a: &Self::Slots, b: &Self::Slots) -> Result<Self::Slots, CkksError>;

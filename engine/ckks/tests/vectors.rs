@@ -83,6 +83,7 @@ fn unfilled_weights_are_enough_to_plan_and_to_count() {
         products(&planner, &metered, &coefficients, (32, 8), &[weights]);
         (planner.counts(), planner.key_requests(), planner.backend().counts())
     });
+    assert!(!instance.planner().0.holds_data());
     assert_eq!(with, without);
     assert_eq!((with.0.vector_splits, with.0.vector_joins, with.0.matrix_weights), (1, 1, 1 << 16));
 }

@@ -276,6 +276,14 @@ pub enum Error {
          whose margins cover masked scores, or products in slots"
     )]
     MaskedScores,
+    /// A model without weights met an evaluator with data.
+    #[error(
+        "{operation} needs weights, and of this model only the shape is known; meter it, or open a model folder with weights"
+    )]
+    ShapeAlone {
+        /// What was to be computed.
+        operation: &'static str,
+    },
     /// The ranges belong to a model of another depth.
     #[error("the ranges describe {found} layers, the model has {required}; calibrate this model")]
     RangesOfOtherDepth {

@@ -38,4 +38,4 @@ pub use float::{FloatModel, Location, Observer, Site};
 pub use matrix::Matrix;
 pub use prompt::{EmbeddedBlock, Prefix, PromptBlock, PromptSpan};
 pub use tokenizer::{Beginning, Tokenizer};
-pub use weights::{LayerWeights, Orthogonal, Rotation, Weights};
+pub use weights::{LargestWeights, LayerWeights, ModelShape, ModelSource, Orthogonal, Rotation, Weights};

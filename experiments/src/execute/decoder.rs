@@ -94,7 +94,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let cell = Suite::parse(SPEC, "toy.toml", &[], root).unwrap().cells.remove(0);
         let prepared = Prepared::new(&cell, root, &Quiet).unwrap();
-        let clear = Clear::new(prepared.parameters.shape().clone(), (), NoiseModel::default(), 0).unwrap();
+        let clear = Clear::new(prepared.circuit.parameters.shape().clone(), (), NoiseModel::default(), 0).unwrap();
         (prepared, clear)
     }
 
@@ -122,8 +122,8 @@ mod tests {
     fn a_tensor_that_cannot_be_looked_at_stops_the_run() {
         let (prepared, clear) = prepared();
         let client = Blind(&clear);
-        let decoder = Decoder { model: &prepared.model, evaluator: &clear, client: &client, progress: &Quiet };
-        let mut kept = Tensors::empty(&prepared.block);
+        let decoder = Decoder { model: &prepared.circuit.model, evaluator: &clear, client: &client, progress: &Quiet };
+        let mut kept = Tensors::empty(&prepared.circuit.block);
         let mut layers = 0;
         let stopped = decoder.resume(&mut Attendant::new(&client, Observations::default()).keeping(&mut kept), None, {
             |done, _, _| {
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn what_fails_after_a_layer_stops_the_run() {
         let (prepared, clear) = prepared();
-        let decoder = Decoder { model: &prepared.model, evaluator: &clear, client: &clear, progress: &Quiet };
+        let decoder = Decoder { model: &prepared.circuit.model, evaluator: &clear, client: &clear, progress: &Quiet };
         let stopped = decoder.resume(&mut Attendant::new(&clear, Observations::default()), None, |layers, _, _| {
             assert_eq!(layers, 1);
             Err(HarnessError::DiskFull { path: "residual".into() })

@@ -10,8 +10,9 @@ use fhe_ring::{Counting, Counts, Cpu, Seed};
 use super::attendant::Attendant;
 use super::decoder::Decoder;
 use super::in_clear;
-use super::metered::{self, Plan};
+use super::metered;
 use super::pace::Pace;
+use super::plan::Plan;
 use super::prepared::Prepared;
 use super::reference::agreement;
 use super::state::{self, Observations, State};
@@ -42,16 +43,16 @@ pub(super) fn run(
     });
     let (reference, (clear_tensors, clear_logits)) = references?;
     record.seconds.comparison = seconds;
-    let (plan, seconds) = progress.phase("plan", || Plan::new(prepared));
+    let (plan, seconds) = progress.phase("plan", || Plan::new(&prepared.circuit));
     let plan = plan?;
     record.seconds.plan = seconds;
     record.predicted = Some(plan.prediction());
 
     let (client, server) = parties(prepared, folder, &plan, progress, record)?;
-    let state = State::load(&server, &prepared.model, folder)?;
+    let state = State::load(&server, &prepared.circuit.model, folder)?;
     let mut observations = state.as_ref().map(|state| state.observations.clone()).unwrap_or_default();
     if let Some(state) = &state {
-        progress.message(format!("resuming after layer {} of {}", state.layers, prepared.model.layers()));
+        progress.message(format!("resuming after layer {} of {}", state.layers, prepared.circuit.model.layers()));
     }
     observations.seconds += std::mem::take(&mut record.seconds);
     let done = observations.counts.get("half_bootstraps").copied().unwrap_or_default();
@@ -60,7 +61,7 @@ pub(super) fn run(
         .comparing(FLOAT, reference.tensors())
         .comparing(CLEAR_CIRCUIT, &clear_tensors)
         .reporting(Pace::new(&server, plan.operations.half_bootstraps.saturating_sub(done), progress));
-    let decoder = Decoder { model: &prepared.model, evaluator: &server, client: &client, progress };
+    let decoder = Decoder { model: &prepared.circuit.model, evaluator: &server, client: &client, progress };
     let logits = decoder.resume(&mut attendant, state, |layers, residual, observations| {
         state::save(&server, folder, layers, residual, &account.balance(observations))
     });
@@ -72,11 +73,11 @@ pub(super) fn run(
     record.footprint = Footprint {
         peak_memory_bytes: record.footprint.peak_memory_bytes,
         key_bytes: server.key_bytes() as u64,
-        ..plan.traffic(prepared)?
+        ..plan.traffic(&prepared.circuit)?
     };
     record.seconds.total = earlier;
-    record.agreement.push(agreement(FLOAT, &prepared.block, &reference.logits, &logits)?);
-    record.agreement.push(agreement(CLEAR_CIRCUIT, &prepared.block, &clear_logits, &logits)?);
+    record.agreement.push(agreement(FLOAT, &prepared.circuit.block, &reference.logits, &logits)?);
+    record.agreement.push(agreement(CLEAR_CIRCUIT, &prepared.circuit.block, &clear_logits, &logits)?);
     record.prompts = prepared.outcomes(&reference.logits, &logits)?;
     Ok(())
 }
@@ -91,9 +92,9 @@ fn parties(
     record: &mut CellRecord,
 ) -> Result<(DataOwner, Server), HarnessError> {
     const KEYS: &str = "keys";
-    let backend = || Arc::new(Counting::new(Cpu::new(prepared.parameters.rlwe().chain().clone())));
+    let backend = || Arc::new(Counting::new(Cpu::new(prepared.circuit.parameters.rlwe().chain().clone())));
     let seed = Seed::from_bytes(folder.seed()?);
-    let client = CkksClient::new(backend(), prepared.parameters.clone(), &seed).map_err(failed)?;
+    let client = CkksClient::new(backend(), prepared.circuit.parameters.clone(), &seed).map_err(failed)?;
     let (keys, seconds) = progress.phase(KEYS, || {
         let clock = Instant::now();
         client.evaluation_keys(&plan.requests, |done| {
@@ -104,7 +105,7 @@ fn parties(
     record.seconds.client += seconds;
     let keys = keys.map_err(|error| HarnessError::execution("generate the evaluation keys", error))?;
     let (server, seconds) =
-        progress.phase("encode tables", || CkksServer::new(backend(), prepared.parameters.clone(), keys));
+        progress.phase("encode tables", || CkksServer::new(backend(), prepared.circuit.parameters.clone(), keys));
     record.seconds.set_up += seconds;
     Ok((client, server.map_err(failed)?))
 }
@@ -112,7 +113,7 @@ fn parties(
 /// What the run has shown and what it takes.
 fn report(prepared: &Prepared, observations: Observations, record: &mut CellRecord) {
     let bootstraps = observations.counts.get("half_bootstraps").copied().unwrap_or_default();
-    record.failure_probability_log2 = Some(prepared.parameters.failure_log2(bootstraps));
+    record.failure_probability_log2 = Some(prepared.circuit.parameters.failure_log2(bootstraps));
     record.seconds = observations.seconds;
     record.counts = observations.counts;
     record.kernels = observations.kernels;

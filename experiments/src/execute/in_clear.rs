@@ -6,8 +6,9 @@ use fhe_model::Matrix;
 
 use super::attendant::Attendant;
 use super::decoder::Decoder;
-use super::metered::{BootstrapOperations, Plan};
+use super::metered::BootstrapOperations;
 use super::pace::Pace;
+use super::plan::Plan;
 use super::prepared::Prepared;
 use super::reference::{Tensors, agreement};
 use super::state::Observations;
@@ -19,12 +20,12 @@ use crate::spec::Noise;
 /// An evaluator without noise unless the cell asks for it: its errors are those of integer weights and, unless functions are exact,
 /// polynomials alone.
 fn evaluator(prepared: &Prepared) -> Result<Clear, HarnessError> {
-    let cost = BootstrapOperations::new(prepared)?;
+    let cost = BootstrapOperations::new(&prepared.circuit)?;
     let noise = match prepared.engine.noise {
         Noise::None => NoiseModel::default(),
-        Noise::Modelled => NoiseModel::of(&prepared.parameters, prepared.block.size()),
+        Noise::Modelled => NoiseModel::of(&prepared.circuit.parameters, prepared.circuit.block.size()),
     };
-    let clear = Clear::new(prepared.parameters.shape().clone(), cost, noise, prepared.engine.seed.unwrap_or(0))
+    let clear = Clear::new(prepared.circuit.parameters.shape().clone(), cost, noise, prepared.engine.seed.unwrap_or(0))
         .map_err(|error| HarnessError::execution("set up the clear circuit", error))?;
     Ok(match prepared.engine.functions {
         Functions::Polynomial => clear,
@@ -35,8 +36,8 @@ fn evaluator(prepared: &Prepared) -> Result<Clear, HarnessError> {
 /// Tensors and logits of the clear circuit.
 pub(super) fn tensors(prepared: &Prepared) -> Result<(Tensors, Matrix), HarnessError> {
     let clear = evaluator(prepared)?;
-    let mut kept = Tensors::empty(&prepared.block);
-    let decoder = Decoder { model: &prepared.model, evaluator: &clear, client: &clear, progress: &Quiet };
+    let mut kept = Tensors::empty(&prepared.circuit.block);
+    let decoder = Decoder { model: &prepared.circuit.model, evaluator: &clear, client: &clear, progress: &Quiet };
     let logits = decoder.run(&mut Attendant::new(&clear, Observations::default()).keeping(&mut kept))?;
     Ok((kept, logits.ok_or(HarnessError::NoData)?))
 }
@@ -44,7 +45,7 @@ pub(super) fn tensors(prepared: &Prepared) -> Result<(Tensors, Matrix), HarnessE
 /// How many half bootstraps a run takes, to tell how far it has come. With exact functions a circuit that the scheme would refuse runs
 /// all the same, for its index maps and weights: then none, after a word about why.
 fn half_bootstraps(prepared: &Prepared, progress: &dyn ProgressSink) -> Result<Option<u64>, HarnessError> {
-    match (Plan::new(prepared), prepared.engine.functions) {
+    match (Plan::new(&prepared.circuit), prepared.engine.functions) {
         (Ok(plan), _) => Ok(Some(plan.operations.half_bootstraps)),
         (Err(reason), Functions::Exact) => {
             progress
@@ -73,12 +74,12 @@ pub(super) fn run(
     if let Some(total) = half_bootstraps {
         attendant = attendant.reporting(Pace::new(&clear, total, progress));
     }
-    let decoder = Decoder { model: &prepared.model, evaluator: &clear, client: &clear, progress };
+    let decoder = Decoder { model: &prepared.circuit.model, evaluator: &clear, client: &clear, progress };
     let logits = decoder.run(&mut attendant)?.ok_or(HarnessError::NoData)?;
     record.seconds += attendant.observations.seconds;
     record.layer_errors = attendant.observations.layer_errors;
     record.counts = (clear.counts() - before).entries().map(|(name, value)| (name.to_owned(), value)).collect();
-    record.agreement.push(agreement(FLOAT, &prepared.block, &reference.logits, &logits)?);
+    record.agreement.push(agreement(FLOAT, &prepared.circuit.block, &reference.logits, &logits)?);
     record.prompts = prepared.outcomes(&reference.logits, &logits)?;
     Ok(())
 }

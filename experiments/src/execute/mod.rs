@@ -1,15 +1,18 @@
 //! Executes a cell on the engine: encrypted, in the clear, or metered.
 //!
-//! [`prepared`] reads and checks everything public; [`encrypted`], [`in_clear`] and [`metered`] run the same [`decoder`] over their
-//! evaluators, attended by [`attendant`], which times phases and compares what passes by with a [`reference`]. After every
-//! layer an encrypted run stores its [`state`].
+//! A [`circuit`] is all that planning needs; [`prepared`] reads and checks the data as well. A [`plan`] walks through the decoder on a backend
+//! without data, which is all that [`metered`] does; [`encrypted`] and [`in_clear`] run the [`decoder`] over their evaluators, attended by
+//! [`attendant`], which times phases and compares what passes by with a [`reference`]. After every layer an encrypted run stores its
+//! [`state`].
 
 mod attendant;
+mod circuit;
 mod decoder;
 mod encrypted;
 mod in_clear;
 mod metered;
 mod pace;
+mod plan;
 mod prepared;
 mod reference;
 mod state;
@@ -17,6 +20,7 @@ mod state;
 use std::path::Path;
 use std::time::Instant;
 
+use circuit::Circuit;
 use prepared::Prepared;
 
 use crate::checkpoint::RunFolder;
@@ -34,7 +38,10 @@ pub struct EngineExecutor;
 
 impl CellExecutor for EngineExecutor {
     fn preflight(&self, cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<(), HarnessError> {
-        Prepared::new(cell, root, progress)?.reference()?;
+        match cell.config.input.tokens {
+            Some(tokens) => drop(Circuit::of_tokens(cell, tokens, root, progress)?),
+            None => drop(Prepared::new(cell, root, progress)?.reference()?),
+        }
         Ok(())
     }
 
@@ -47,18 +54,45 @@ impl CellExecutor for EngineExecutor {
         let start = Instant::now();
         use_threads(cell.cell.config.threads())?;
         let mut record = CellRecord::begin(cell);
-        let (prepared, seconds) = progress.phase("set-up", || Prepared::new(&cell.cell, &cell.root, progress));
-        let prepared = prepared?;
-        record.seconds.set_up = seconds;
-        prepared.describe(&mut record);
-        match cell.cell.config.mode {
-            Mode::Encrypted => encrypted::run(&prepared, folder, start, progress, &mut record)?,
-            Mode::Clear => in_clear::run(&prepared, progress, &mut record)?,
-            Mode::Metered => metered::run(&prepared, progress, &mut record)?,
+        match cell.cell.config.input.tokens {
+            Some(tokens) => {
+                let set_up = || Circuit::of_tokens(&cell.cell, tokens, &cell.root, progress);
+                let (circuit, seconds) = progress.phase("set-up", set_up);
+                let circuit = circuit?;
+                record.seconds.set_up = seconds;
+                circuit.describe(&mut record);
+                metered::run(&circuit, progress, &mut record)?;
+            }
+            None => run_prompts(cell, folder, start, progress, &mut record)?,
         }
         record.seconds.total += start.elapsed().as_secs_f64();
         record.footprint.peak_memory_bytes = record.footprint.peak_memory_bytes.max(machine::peak_memory_bytes());
         Ok(record)
+    }
+}
+
+/// The part of [`EngineExecutor::execute`] that computes with data, or could.
+fn run_prompts(
+    cell: &ResolvedCell,
+    folder: &RunFolder,
+    start: Instant,
+    progress: &dyn ProgressSink,
+    record: &mut CellRecord,
+) -> Result<(), HarnessError> {
+    let (prepared, seconds) = progress.phase("set-up", || Prepared::new(&cell.cell, &cell.root, progress));
+    let prepared = prepared?;
+    record.seconds.set_up = seconds;
+    prepared.circuit.describe(record);
+    match cell.cell.config.mode {
+        Mode::Encrypted => encrypted::run(&prepared, folder, start, progress, record),
+        Mode::Clear => in_clear::run(&prepared, progress, record),
+        Mode::Metered => {
+            // Prompts that the circuit does not carry are refused in every mode.
+            let (reference, seconds) = progress.phase("float reference", || prepared.reference());
+            reference?;
+            record.seconds.comparison = seconds;
+            metered::run(&prepared.circuit, progress, record)
+        }
     }
 }
 

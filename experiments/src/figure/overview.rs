@@ -55,15 +55,16 @@ type Place = (f64, f64, char);
 
 fn title(drawing: &mut Drawing, record: &CellRecord) {
     let model = record.model.path.rsplit('/').next().unwrap_or_default();
+    let prompts = match record.input.prompts {
+        0 => String::new(),
+        1 => " of one prompt".into(),
+        several => format!(" of {several} prompts"),
+    };
     let text = format!(
-        "{model}, {} parameters, {} layers: {} tokens of {}, {}",
+        "{model}, {} parameters, {} layers: {} tokens{prompts}, {}",
         format::count(record.model.parameters),
         record.model.layers,
         record.input.live_tokens,
-        match record.input.prompts {
-            1 => "one prompt".into(),
-            several => format!("{several} prompts"),
-        },
         record.mode,
     );
     drawing.text((MARGIN, 26.0), text, TextStyle::new(size::TITLE, colour::INK, Anchor::Left).bold());

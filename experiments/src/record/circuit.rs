@@ -2,6 +2,7 @@
 
 use super::nan_if_null;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One polynomial of the circuit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,19 @@ pub struct Prediction {
     pub seconds: Vec<PredictedSeconds>,
     /// Most bytes of keys, tables and ciphertexts that the server holds at once.
     pub server_memory_bytes: u64,
+    /// The same with the weights of the layer under way, or of the LM head, beside them; zero in older records.
+    #[serde(default)]
+    pub peak_memory_bytes: u64,
+    /// Bytes that kernels read from memory and write to it; zero in older records.
+    #[serde(default)]
+    pub moved_bytes: u64,
+    /// Half bootstraps of every layer.
+    #[serde(default)]
+    pub half_bootstraps_by_layer: Vec<u64>,
+    /// Of the layer with the most, by the site of what is bootstrapped; those of keys and values are the query's, with which they
+    /// climb.
+    #[serde(default)]
+    pub half_bootstraps_by_site: BTreeMap<String, u64>,
 }
 
 /// A predicted duration.

@@ -49,6 +49,16 @@ pub struct ModelSummary {
     pub parameters: u64,
     /// Decoder layers.
     pub layers: usize,
+    /// Bytes of the weights in their files, as 16-bit numbers where there are none; zero in older records.
+    #[serde(default)]
+    pub stored_bytes: u64,
+    /// Bytes of the weights as the integers that the circuit multiplies by, padding included, never all at once in memory; zero in older
+    /// records.
+    #[serde(default)]
+    pub integer_bytes: u64,
+    /// What the ranges are taken from, if they are assumed and not calibrated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed_ranges: Option<String>,
 }
 
 /// The input of a cell.

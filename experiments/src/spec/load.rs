@@ -106,7 +106,7 @@ impl Suite {
         for change in overrides {
             axes.retain(|(key, _)| *key != change.key);
             sweep::assign(&mut spec, &change.key, change.value.clone());
-            if let Some(other) = preset::alternative(&change.key) {
+            if let Some(other) = alternative(&change.key) {
                 axes.retain(|(key, _)| key != other);
                 sweep::remove(&mut spec, other);
             }
@@ -125,6 +125,15 @@ impl Suite {
             append_cells(resolved, file, root, &mut cells)?;
         }
         Ok(Self { name, cells })
+    }
+}
+
+/// The other of two keys of which one is given: an override of one replaces both.
+fn alternative(key: &str) -> Option<&'static str> {
+    match key {
+        "input.prompts" => Some("input.tokens"),
+        "input.tokens" => Some("input.prompts"),
+        key => preset::alternative(key),
     }
 }
 
@@ -149,7 +158,8 @@ fn append_cells(spec: SpecFile, file: &str, root: &Path, cells: &mut Vec<Cell>) 
     let (name, question, must, repetitions) =
         (spec.name.clone(), spec.question.clone(), spec.must.clone(), spec.repetitions);
     let config = checked_config(spec, file, root)?;
-    let prompts = prompts::read(&config.input.prompts, root, file)?;
+    let prompts = config.input.prompts.as_ref().map(|prompts| prompts::read(prompts, root, file)).transpose()?;
+    let prompts = prompts.unwrap_or_default();
     for repetition in 0..repetitions {
         cells.push(Cell {
             suite: name.clone(),
@@ -217,13 +227,19 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         let problem = format!("is {}, 2 to 15 are computed with", spec.engine.weight_bits);
         return Err(refuse("engine.weight_bits", problem));
     }
-    let model = preset::resolve(spec.model, file, root)?;
+    let input = checked_input(spec.input, spec.mode, file)?;
+    if spec.model.assumed_ranges.is_some() && input.tokens.is_none() {
+        let problem = "is given, but only a metered run of input.tokens does with ranges that nobody measured; calibrate the model";
+        return Err(refuse("model.assumed_ranges", problem.into()));
+    }
+    let model = preset::resolve(spec.model, input.tokens.is_some(), file, root)?;
     let prefix = spec.mitigation.prefix.or_else(|| preset::public_prefix(&model.path).map(str::to_owned));
     let mitigation = MitigationSection { prefix: prefix.filter(|_| spec.mitigation.prepend), ..spec.mitigation };
     let inputs = [
         ("model.path", Some(&model.path)),
         ("model.ranges", model.ranges.as_ref()),
         ("model.calibration_text", model.calibration_text.as_ref()),
+        ("model.assumed_ranges", model.assumed_ranges.as_ref()),
     ];
     for (key, path) in inputs {
         if let Some(path) = path.filter(|path| !root.join(path).exists()) {
@@ -234,11 +250,38 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     Ok(CellConfig {
         mode: spec.mode,
         model,
-        input: spec.input,
+        input,
         mitigation,
         softmax: spec.softmax,
         attention: spec.attention,
         engine: EngineSection { threads: Some(threads), ..spec.engine },
         limits: spec.limits,
     })
+}
+
+/// Prompts, or a number of tokens where nothing is computed with them.
+fn checked_input(input: InputSection, mode: Mode, file: &str) -> Result<InputSection, HarnessError> {
+    let refuse =
+        |key: &str, problem: String| Err(HarnessError::InvalidValue { origin: file.into(), key: key.into(), problem });
+    match (&input.prompts, input.tokens) {
+        (Some(_), None) => Ok(input),
+        (None, None) => {
+            let problem = "is missing: name prompts, or in mode `metered` a number of tokens by input.tokens";
+            refuse("input.prompts", problem.into())
+        }
+        (Some(_), Some(tokens)) => refuse(
+            "input.tokens",
+            format!("is {tokens} beside input.prompts; a block holds prompts or so many tokens, name one"),
+        ),
+        (None, Some(tokens)) if mode != Mode::Metered => {
+            let problem = format!(
+                "is {tokens}, but mode `{mode}` computes with data; name prompts by input.prompts, or use mode `metered`"
+            );
+            refuse("input.tokens", problem)
+        }
+        (None, Some(tokens)) if !tokens.is_power_of_two() || tokens < 2 => {
+            refuse("input.tokens", format!("is {tokens}, a power of two is required, such as 128"))
+        }
+        (None, Some(tokens)) => Ok(InputSection { block_tokens: tokens, ..input }),
+    }
 }

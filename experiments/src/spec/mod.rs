@@ -68,6 +68,10 @@ pub struct ModelSection {
     /// Text to calibrate on when the model has no stored ranges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration_text: Option<PathBuf>,
+    /// Ranges that nobody measured, for a metered run of the model's shape; absent: those beside `config.json`, where the folder holds no
+    /// weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed_ranges: Option<PathBuf>,
 }
 
 /// What is fed to the model.
@@ -75,7 +79,12 @@ pub struct ModelSection {
 #[serde(deny_unknown_fields)]
 pub struct InputSection {
     /// A file with one prompt a line, or a list of prompts.
-    pub prompts: PromptSource,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PromptSource>,
+    /// In place of prompts, a block of so many tokens whatever they are: what a metered run needs to know. Resolution makes it the size
+    /// of the block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
     /// Token positions of the encrypted block; a power of two. The prompts share them.
     #[serde(default = "default_block_tokens")]
     pub block_tokens: usize,
@@ -101,6 +110,13 @@ impl PromptSource {
             Self::File(path) => format!("{}:{}", path.display(), prompt + 1),
             Self::Inline(_) => format!("input.prompts[{prompt}]"),
         }
+    }
+}
+
+impl InputSection {
+    /// Where a prompt stands: file and line, or position in the spec's list.
+    pub fn place(&self, prompt: usize) -> String {
+        self.prompts.as_ref().map_or_else(|| "input.tokens".into(), |prompts| prompts.place(prompt))
     }
 }
 

@@ -15,6 +15,8 @@ struct Preset {
     fetch: &'static str,
     /// The public prefix that suits it; absent: its beginning-of-sequence token.
     public_prefix: Option<&'static str>,
+    /// A committed folder with the model's `config.json` and assumed ranges, enough to meter it.
+    shape: &'static str,
 }
 
 const PRESETS: [Preset; 2] = [
@@ -25,6 +27,7 @@ const PRESETS: [Preset; 2] = [
         fetch: "scripts/fetch-smollm2",
         // What stood between the texts of its training; `bos_token_id` begins a turn of a chat.
         public_prefix: Some("<|endoftext|>"),
+        shape: "experiments/models/smollm2-135m",
     },
     // Its weights come with a licence that each user accepts alone; a circuit is metered without them.
     Preset {
@@ -33,6 +36,7 @@ const PRESETS: [Preset; 2] = [
         files: &["config.json", "tokenizer.json"],
         fetch: "scripts/fetch-llama3-tokenizer",
         public_prefix: None,
+        shape: "experiments/models/llama-3-8b",
     },
 ];
 
@@ -50,8 +54,14 @@ pub(super) fn public_prefix(folder: &Path) -> Option<&'static str> {
     PRESETS.iter().find(|preset| Path::new(preset.folder) == folder)?.public_prefix
 }
 
-/// The section with `path` in place of `preset`, so that a model has one identity however it is named.
-pub(super) fn resolve(model: ModelSection, file: &str, root: &Path) -> Result<ModelSection, HarnessError> {
+/// The section with `path` in place of `preset`, so that a model has one identity however it is named. Where only its shape is asked for,
+/// nothing has to be fetched.
+pub(super) fn resolve(
+    model: ModelSection,
+    shape_alone: bool,
+    file: &str,
+    root: &Path,
+) -> Result<ModelSection, HarnessError> {
     let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
     let refuse =
         |key: &str, problem: String| Err(HarnessError::InvalidValue { origin: file.into(), key: key.into(), problem });
@@ -72,6 +82,9 @@ pub(super) fn resolve(model: ModelSection, file: &str, root: &Path) -> Result<Mo
             known: names.into_iter().map(str::to_owned).collect(),
         });
     };
+    if shape_alone {
+        return Ok(ModelSection { path: preset.shape.into(), preset: None, ..model });
+    }
     let folder = Path::new(preset.folder);
     match preset.files.iter().map(|file| folder.join(file)).find(|path| !root.join(path).is_file()) {
         Some(missing) => Err(HarnessError::ModelNotFetched {
@@ -94,6 +107,8 @@ mod tests {
         for preset in &PRESETS {
             assert!(root.join(preset.fetch).is_file(), "{} is fetched by a script that is not there", preset.name);
         }
-        assert!(root.join("experiments/models/llama-3-8b/config.json").is_file());
+        for file in ["config.json", "assumed-ranges.toml"] {
+            assert!(PRESETS.iter().all(|preset| root.join(preset.shape).join(file).is_file()), "{file}");
+        }
     }
 }

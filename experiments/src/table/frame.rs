@@ -133,6 +133,13 @@ fn cell_row(record: &CellRecord) -> Row {
     push_provenance(&mut row, record);
     push(&mut row, "model.parameters", record.model.parameters);
     push(&mut row, "model.layers", record.model.layers);
+    if record.model.stored_bytes > 0 {
+        push(&mut row, "model.stored_bytes", record.model.stored_bytes);
+        push(&mut row, "model.integer_bytes", record.model.integer_bytes);
+    }
+    if let Some(reason) = &record.model.assumed_ranges {
+        push(&mut row, "model.assumed_ranges", reason.as_str());
+    }
     push(&mut row, "input.prompts", record.input.prompts);
     push(&mut row, "input.live_tokens", record.input.live_tokens);
     push(&mut row, "input.block_tokens", record.input.block_tokens);
@@ -155,6 +162,15 @@ fn cell_row(record: &CellRecord) -> Row {
     }
     let predicted_memory = record.predicted.as_ref().map(|prediction| prediction.server_memory_bytes);
     push(&mut row, "predicted.server_memory_bytes", predicted_memory);
+    if let Some(predicted) = record.predicted.as_ref().filter(|prediction| prediction.peak_memory_bytes > 0) {
+        push(&mut row, "predicted.peak_memory_bytes", predicted.peak_memory_bytes);
+        push(&mut row, "predicted.moved_bytes", predicted.moved_bytes);
+        let largest = predicted.half_bootstraps_by_layer.iter().max().copied();
+        push(&mut row, "predicted.half_bootstraps_of_a_layer", largest);
+        for (site, count) in &predicted.half_bootstraps_by_site {
+            push(&mut row, &format!("predicted.half_bootstraps_of_a_layer.{}", site.replace(' ', "_")), *count);
+        }
+    }
     push(&mut row, "peak_memory_bytes", record.footprint.peak_memory_bytes);
     push(&mut row, "key_bytes", record.footprint.key_bytes);
     push(&mut row, "key_wire_bytes", record.footprint.key_wire_bytes);

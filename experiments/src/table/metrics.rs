@@ -2,9 +2,10 @@
 
 use super::names::{KERNELS, OPERATIONS, Unit};
 use crate::format;
-use crate::record::{Agreement, CLEAR_CIRCUIT, CellRecord, FLOAT, PolynomialSummary, Status};
+use crate::record::{Agreement, CLEAR_CIRCUIT, CellRecord, FLOAT, Prediction, Status};
 use crate::spec::Mode;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 /// A group of rows with a value per cell.
 pub(super) struct Section {
@@ -87,14 +88,20 @@ fn setting(records: &[&CellRecord]) -> Section {
             let size = || format!("{} parameters, {} layers", format::count(model.parameters), model.layers);
             ran(record).then(|| format!("{} ({})", model.path, size()))
         })
+        .row("ranges", |record| {
+            let reason = record.model.assumed_ranges.as_ref()?;
+            Some(format!("ASSUMED, not calibrated: {reason}"))
+        })
         .row("input", |record| {
             let input = &record.input;
-            let prompts = || if input.prompts == 1 { "1 prompt".into() } else { format!("{} prompts", input.prompts) };
-            let packed =
-                |prompts| format!("{} tokens of {prompts} in a block of {}", input.live_tokens, input.block_tokens);
+            let tokens = || match input.prompts {
+                0 => format!("{} tokens, whatever they are,", input.live_tokens),
+                1 => format!("{} tokens of 1 prompt", input.live_tokens),
+                prompts => format!("{} tokens of {prompts} prompts", input.live_tokens),
+            };
             let prefix: Vec<String> = input.prefix_tokens.iter().map(u32::to_string).collect();
             let behind = if prefix.is_empty() { String::new() } else { format!(" behind public {}", prefix.join(" ")) };
-            ran(record).then(|| packed(prompts()) + &behind)
+            ran(record).then(|| format!("{} in a block of {}{behind}", tokens(), input.block_tokens))
         })
         .row("threads", |record| Some(record.provenance.threads.to_string()))
         .row("keys private", |record| {
@@ -146,8 +153,21 @@ fn predicted(records: &[&CellRecord]) -> Section {
             Some(format::seconds(predicted.seconds))
         });
     }
-    let memory = |record: &CellRecord| Some(format::bytes(record.predicted.as_ref()?.server_memory_bytes));
-    builder.push("server memory: keys, tables, ciphertexts", detail, memory).section
+    // Older records do not have all of these.
+    let of = |record: &CellRecord, bytes: fn(&Prediction) -> u64| {
+        record.predicted.as_ref().map(bytes).filter(|&bytes| bytes > 0)
+    };
+    builder
+        .push("moved between kernels and memory", detail, |record| {
+            Some(format::scaled(of(record, |prediction| prediction.moved_bytes)?, "B"))
+        })
+        .push("server memory: keys, tables, ciphertexts", detail, |record| {
+            Some(format::bytes(of(record, |prediction| prediction.server_memory_bytes)?))
+        })
+        .push("peak memory, with the weights at work", detail, |record| {
+            Some(format::bytes(of(record, |prediction| prediction.peak_memory_bytes)?))
+        })
+        .section
 }
 
 fn operations(records: &[&CellRecord]) -> Section {
@@ -158,7 +178,21 @@ fn operations(records: &[&CellRecord]) -> Section {
     for name in others(records, |record| &record.counts, OPERATIONS.map(|(key, ..)| key).as_slice()) {
         builder = builder.detail(&name.replace('_', " "), |record| record.counts.get(name).copied().map(format::count));
     }
-    builder.section
+    let predicted = |record: &CellRecord, show: fn(&Prediction) -> String| {
+        record.predicted.as_ref().filter(|prediction| !prediction.half_bootstraps_by_layer.is_empty()).map(show)
+    };
+    let metered = records.iter().any(|record| record.mode == Mode::Metered);
+    builder
+        .push("half bootstraps, layer by layer", !metered, |record| {
+            predicted(record, |prediction| runs(&prediction.half_bootstraps_by_layer))
+        })
+        .detail("half bootstraps of one layer, by site", |record| {
+            predicted(record, |prediction| {
+                let sites = prediction.half_bootstraps_by_site.iter().map(|(site, count)| format!("{site} {count}"));
+                sites.collect::<Vec<_>>().join(", ")
+            })
+        })
+        .section
 }
 
 fn footprint(records: &[&CellRecord]) -> Section {
@@ -167,6 +201,8 @@ fn footprint(records: &[&CellRecord]) -> Section {
         .row("peak memory of the process", |record| size(record.footprint.peak_memory_bytes))
         .row("evaluation keys, in memory", |record| size(record.footprint.key_bytes))
         .row("evaluation keys, as sent", |record| size(record.footprint.key_wire_bytes))
+        .row("weights, in files", |record| size(record.model.stored_bytes))
+        .row("weights, as integers", |record| size(record.model.integer_bytes))
         .row("client to server, without keys", |record| size(record.footprint.client_to_server_bytes))
         .row("server to client", |record| size(record.footprint.server_to_client_bytes))
         .detail("failure probability of all bootstraps", |record| {
@@ -221,18 +257,17 @@ fn polynomials(records: &[&CellRecord]) -> Section {
     for site in sites {
         builder = builder.detail(site, |record| {
             let here: Vec<_> = record.polynomials.iter().filter(|polynomial| polynomial.site == *site).collect();
-            (!here.is_empty()).then(|| degrees(&here))
+            (!here.is_empty()).then(|| runs(&here.iter().map(|polynomial| polynomial.degree).collect::<Vec<_>>()))
         });
     }
     builder.section
 }
 
 /// `31, 63 x 3, 31`: equal neighbours are counted.
-fn degrees(polynomials: &[&PolynomialSummary]) -> String {
-    let runs = polynomials.chunk_by(|left, right| left.degree == right.degree);
-    let shown = runs.map(|run| match run.len() {
-        1 => run[0].degree.to_string(),
-        times => format!("{} x {times}", run[0].degree),
+fn runs<T: PartialEq + Display>(values: &[T]) -> String {
+    let shown = values.chunk_by(|left, right| left == right).map(|run| match run.len() {
+        1 => run[0].to_string(),
+        times => format!("{} x {times}", run[0]),
     });
     shown.collect::<Vec<_>>().join(", ")
 }
@@ -269,10 +304,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_degrees_are_counted() {
-        let polynomial = |degree| PolynomialSummary { layer: None, site: "gate".into(), degree, error: 0.0 };
-        let all = [31, 63, 63, 31].map(polynomial);
-        assert_eq!(degrees(&all.iter().collect::<Vec<_>>()), "31, 63 x 2, 31");
+    fn equal_neighbours_are_counted() {
+        assert_eq!(runs(&[31, 63, 63, 31]), "31, 63 x 2, 31");
+        assert_eq!(runs::<u64>(&[]), "");
     }
 
     #[test]

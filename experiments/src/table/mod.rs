@@ -90,13 +90,20 @@ pub fn summary(records: &[CellRecord]) -> String {
 
 /// What a reader must not miss.
 fn remarks(records: &[&CellRecord]) -> Vec<String> {
-    let (mut remarks, mut insecure) = (Vec::new(), Vec::new());
+    let (mut remarks, mut insecure, mut assumed) = (Vec::new(), Vec::new(), Vec::new());
     for record in records {
         let cell = heading::heading(record, records);
         remarks.extend(record.broken_limits().iter().map(|limit| format!("Limit not kept ({cell}): {limit}.")));
+        if record.model.assumed_ranges.is_some() {
+            assumed.push(cell.clone());
+        }
         if record.provenance.insecure {
             insecure.push(cell);
         }
+    }
+    if !assumed.is_empty() {
+        let cells = assumed.join("; ");
+        remarks.push(format!("Assumed ranges: degrees and levels follow from windows that nobody measured ({cells})."));
     }
     if !insecure.is_empty() {
         remarks.push(format!("Insecure parameters were allowed ({}).", insecure.join("; ")));

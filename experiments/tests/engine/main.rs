@@ -5,4 +5,5 @@ mod modes;
 mod public_prefix;
 mod refusals;
 mod resumption;
+mod shape;
 mod stage;

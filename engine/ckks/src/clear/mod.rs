@@ -23,6 +23,8 @@ mod vectors;
 
 use std::sync::Mutex;
 
+use fhe_ring::IntegerMatrix;
+
 pub use cost::BootstrapCost;
 pub use noise::NoiseModel;
 pub use values::{ClearCoefficients, ClearLanes, ClearRows, ClearSlots, ClearVector};
@@ -160,6 +162,15 @@ impl Clear {
             }
         }
     }
+}
+
+/// Weights of which only the shape is known make no numbers.
+fn check_filled(operation: &'static str, weights: &IntegerMatrix) -> Result<(), CkksError> {
+    if weights.is_filled() {
+        return Ok(());
+    }
+    let remedy = "fill the weights, or run on a backend without data";
+    Err(refuse(operation, "weights", "a shape without entries", "filled weights", remedy))
 }
 
 /// A refused operation.

@@ -3,7 +3,7 @@
 use fhe_ring::IntegerMatrix;
 use rayon::prelude::*;
 
-use super::{Clear, ClearCoefficients, ClearRows, UNIT_TOLERANCE, refuse};
+use super::{Clear, ClearCoefficients, ClearRows, UNIT_TOLERANCE, check_filled, refuse};
 use crate::CkksError;
 
 impl Clear {
@@ -48,6 +48,7 @@ impl Clear {
             let required = format!("{}, the number of rows", rows.rows());
             return Err(refuse(OPERATION, "columns of the weights", shape.columns, required, "pad with zero columns"));
         }
+        check_filled(OPERATION, weights)?;
         let mut entries = vec![0.0; shape.rows * rows.tokens];
         entries.par_chunks_mut(rows.tokens).zip(weights.entries().par_chunks(shape.columns)).for_each(
             |(sums, weights)| {
@@ -59,7 +60,7 @@ impl Clear {
                 }
             },
         );
-        self.count(|counts| counts.matrix_weights += weights.entries().len() as u64);
+        self.count(|counts| counts.matrix_weights += shape.words() as u64);
         Ok(ClearRows { entries, tokens: rows.tokens, unit: rows.unit * scale })
     }
 

@@ -474,6 +474,19 @@ fn rejects_weights_of_another_width_and_bytes_of_another_length() {
 }
 
 #[test]
+fn rejects_weights_without_entries() {
+    let e = clear();
+    assert!(e.holds_data());
+    let x = e.encrypt(&[1.0; DEGREE], 1.0).unwrap();
+    let shape = MatrixShape { rows: 1, columns: 8 };
+    let product = e.integer_product(&IntegerMatrix::unfilled(shape), 1.0, &e.module_rows(&[&x], 4).unwrap());
+    assert!(product.is_err_and(|error| error.to_string().contains("integer_product: weights")));
+    let vector = e.split_vector(&[&x], 2, 4).unwrap();
+    let product = e.vector_products(&[IntegerMatrix::unfilled(shape)], 1.0, &vector);
+    assert!(product.is_err_and(|error| error.to_string().contains("vector_products: weights")));
+}
+
+#[test]
 fn exact_functions_take_the_place_of_their_polynomials_at_equal_counts() {
     let (e, exact) = (clear(), clear().with_exact_functions());
     // A polynomial that is no approximation of the function.

@@ -3,7 +3,7 @@
 use fhe_ring::IntegerMatrix;
 use rayon::prelude::*;
 
-use super::{Clear, ClearCoefficients, ClearVector, UNIT_TOLERANCE, refuse};
+use super::{Clear, ClearCoefficients, ClearVector, UNIT_TOLERANCE, check_filled, refuse};
 use crate::CkksError;
 
 impl Clear {
@@ -67,6 +67,7 @@ impl Clear {
                 let required = format!("in {} parts of {}", vector.parts.len(), vector.block);
                 return Err(refuse(OPERATION, "columns of the weights", shape.columns, required, "pad with zeros"));
             }
+            check_filled(OPERATION, weights)?;
             let results = shape.polynomials(small, vector.block);
             let stride = 1 << (vector.block / results).ilog2();
             let products: Vec<f64> = (0..shape.rows).into_par_iter().map(|row| vector.product(weights, row)).collect();

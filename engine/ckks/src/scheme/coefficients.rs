@@ -73,7 +73,7 @@ impl<B: Backend> CkksServer<B> {
         scale: f64,
         rows: &EncryptedRows<B>,
     ) -> Result<EncryptedRows<B>, CkksError> {
-        self.count(|c| c.matrix_weights += weights.entries().len() as u64);
+        self.count(|c| c.matrix_weights += weights.shape().words() as u64);
         Ok(EncryptedRows { rows: rows.rows.integer_product(self.backend(), weights)?, unit: rows.unit * scale })
     }
 

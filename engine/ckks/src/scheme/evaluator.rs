@@ -23,6 +23,10 @@ impl<B: Backend> SlotArithmetic for CkksServer<B> {
         self.operation_counts()
     }
 
+    fn holds_data(&self) -> bool {
+        B::HOLDS_DATA
+    }
+
     fn add(&self, a: &Self::Slots, b: &Self::Slots) -> Result<Self::Slots, CkksError> {
         self.add_slots(a, b, false)
     }

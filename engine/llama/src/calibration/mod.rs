@@ -9,6 +9,7 @@
 //! Ranges hold after one public [`Prefix`](crate::Prefix). A few tokens that begin a prompt become sinks themselves, whatever prefix
 //! stands before them; no window begins with these, and the pre-flight refuses a prompt whose first token leaves the ranges.
 
+mod assumed;
 mod check;
 mod extents;
 mod first_tokens;
@@ -18,6 +19,7 @@ mod ranges;
 mod store;
 mod windows;
 
+pub use assumed::{AssumedLayers, AssumedRanges};
 pub use check::{OutOfRange, SiteExcess, Validation};
 pub use extents::{Extents, Recorder};
 pub use interval::Interval;

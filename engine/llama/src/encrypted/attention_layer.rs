@@ -7,12 +7,12 @@ use super::execution::Execution;
 use super::harness::Harness;
 use super::norm::NormTurn;
 use super::products::{Operands, Products};
-use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit, with_gamma};
+use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit};
+use super::tensors::{LayerTensors, Tensor, WeightBytes};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
 use crate::error::{Error, Result};
 use crate::float::{Location, Site};
-use crate::weights::LayerWeights;
 
 /// The attention of one layer, ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl AttentionLayer {
     pub(super) fn prepare(
         preparation: &Preparation<'_>,
         layer: usize,
-        weights: &LayerWeights,
+        weights: &LayerTensors,
         ranges: &LayerRanges,
         entering: f64,
     ) -> Result<Self> {
@@ -40,10 +40,9 @@ impl AttentionLayer {
         let at = |site: Site| site.in_layer(layer);
         let products = Products::prepare(preparation, layer, ranges)?;
         let [query_layout, key_layout] = products.projections();
-        let project = |site, matrix: &crate::Matrix, layout: &Layout, range| {
-            let matrix = with_gamma(matrix.clone(), &weights.input_norm);
+        let project = |site, matrix: &Tensor, layout: &Layout, range| {
             let scales = preparation.options.weight_scales;
-            Projection::prepare(preparation, at(site), &matrix, layout, &residual.layout, scales, range)
+            Projection::prepare(preparation, at(site), matrix, layout, &residual.layout, scales, range)
         };
         let mut queries = project(
             Site::Query,
@@ -75,6 +74,18 @@ impl AttentionLayer {
         let output = ResidualWriter::prepare(preparation, to, from, &weights.o, query_layout, ranges.value)?;
         let ranges = [&queries, &keys, &values].map(|projection| projection.channel_factors(shape));
         Ok(Self { layer, norm, queries, keys, values, ranges, products, output })
+    }
+
+    /// The same with the integers of its matrices.
+    pub(super) fn filled(&self, [q, k, v, o]: [Tensor; 4]) -> Result<Self> {
+        let (queries, keys, values) = (self.queries.filled(q)?, self.keys.filled(k)?, self.values.filled(v)?);
+        Ok(Self { queries, keys, values, output: self.output.filled(o)?, ..self.clone() })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        let projections = [&self.queries, &self.keys, &self.values].map(Projection::weight_bytes);
+        projections.into_iter().chain([self.output.weight_bytes()]).sum()
     }
 
     pub(super) fn polynomials(&self) -> Vec<Polynomial> {

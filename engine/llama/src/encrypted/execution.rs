@@ -26,6 +26,7 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         location: Location,
         work: impl FnOnce(&E) -> Result<T, CircuitError>,
     ) -> Result<T> {
+        self.harness.place(location);
         self.harness.phase(phase);
         work(self.e).at(location)
     }
@@ -82,6 +83,7 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         passage: Passage,
         reading: Option<Reading<'_>>,
     ) -> Result<Vec<E::Slots>, CircuitError> {
+        self.harness.place(location);
         self.harness.phase(Phase::Bootstrapping);
         let coefficients = passage.descend(self.e, slots)?;
         if let Some(reading) = reading {
@@ -98,6 +100,7 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         scores: &[E::Slots],
         denominators: Reading<'_>,
     ) -> Result<Vec<E::Slots>> {
+        self.harness.place(location);
         self.harness.phase(Phase::NonLinear);
         let e = self.e;
         let denominators = softmax.exp_inverse().map(|_| denominators);

@@ -8,12 +8,12 @@ use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading};
 use super::location::At;
 use super::norm::NormTurn;
-use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit, share_columns, with_gamma};
+use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit};
+use super::tensors::{LayerTensors, Tensor, WeightBytes};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
 use crate::error::Result;
 use crate::float::Site;
-use crate::weights::LayerWeights;
 
 /// The feed-forward network of one layer, ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -42,16 +42,15 @@ impl FeedForwardLayer {
     pub(super) fn prepare(
         preparation: &Preparation<'_>,
         layer: usize,
-        weights: &LayerWeights,
+        weights: &LayerTensors,
         ranges: &LayerRanges,
     ) -> Result<Self> {
         let Preparation { config, shape, module, residual, options, .. } = *preparation;
         let at = |site: Site| site.in_layer(layer);
         let layout = Layout::dense(module, config.intermediate_size);
         let scales = options.weight_scales;
-        let project = |site, matrix: &crate::Matrix, range| {
-            let matrix = with_gamma(matrix.clone(), &weights.post_norm);
-            Projection::prepare(preparation, at(site), &matrix, &layout, &residual.layout, scales, range)
+        let project = |site, matrix: &Tensor, range| {
+            Projection::prepare(preparation, at(site), matrix, &layout, &residual.layout, scales, range)
         };
         let mut gate =
             project(Site::Gate, &weights.gate, OutputRange { bound: ranges.gate, reach: ranges.gate_reach })?;
@@ -77,7 +76,7 @@ impl FeedForwardLayer {
             // the other's polynomial. The explicit correction carries the factors, and takes SiLU's window to the calibrated one.
             WeightScales::PerRow => {
                 let windows = [&gate, &up].map(Projection::window);
-                let shares = share_columns(&mut down_weights);
+                let shares = down_weights.share_columns(config.intermediate_size);
                 let [gate_factors, mut up_factors] = [&gate, &up].map(|projection| {
                     let ranges = projection.channel_ranges(shape);
                     ranges.iter().map(|range| range / projection.window()).collect::<Vec<_>>()
@@ -93,6 +92,20 @@ impl FeedForwardLayer {
         let [to, from] = [at(Site::DownProjection), at(Site::GatedProduct)];
         let down = ResidualWriter::prepare(preparation, to, from, &down_weights, &layout, ranges.gated)?;
         Ok(Self { layer, norm, gate, up, silu, rows, down_layout: layout, down })
+    }
+
+    /// The same with the integers of its matrices.
+    pub(super) fn filled(&self, [gate, up, mut down]: [Tensor; 3]) -> Result<Self> {
+        if self.rows.is_some() {
+            down.share_columns(self.down_layout.channels());
+        }
+        let (gate, up) = (self.gate.filled(gate)?, self.up.filled(up)?);
+        Ok(Self { gate, up, down: self.down.filled(down)?, ..self.clone() })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        [self.gate.weight_bytes(), self.up.weight_bytes(), self.down.weight_bytes()].into_iter().sum()
     }
 
     pub(super) fn polynomials(&self) -> [Polynomial; 2] {

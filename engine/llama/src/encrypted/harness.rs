@@ -28,6 +28,11 @@ pub trait Harness<E: Evaluator> {
         let _ = phase;
     }
 
+    /// Called before work on the tensor of a site begins or goes on.
+    fn place(&mut self, location: Location) {
+        let _ = location;
+    }
+
     /// Called with every named tensor that passes through coefficients at the lowest modulus, in the order of the
     /// computation.
     fn observe(&mut self, sight: Sight<'_, E>) {

@@ -43,6 +43,7 @@ mod norm;
 mod prefix;
 mod products;
 mod projection;
+mod tensors;
 
 use std::sync::Arc;
 
@@ -56,10 +57,11 @@ use crate::error::{Error, Result};
 use crate::float::{Location, Site};
 use crate::matrix::Matrix;
 use crate::prompt::PromptBlock;
-use crate::weights::Weights;
+use crate::weights::ModelSource;
 
 pub use harness::{Harness, Phase, Sight, Unattended};
 pub use products::AttentionProducts;
+pub use tensors::WeightBytes;
 
 use attention_layer::AttentionLayer;
 use execution::Execution;
@@ -67,7 +69,8 @@ use feed_forward::FeedForwardLayer;
 use location::At;
 use norm::NormTurn;
 use prefix::PrefixTensors;
-use projection::{Projection, with_gamma};
+use projection::Projection;
+use tensors::{LayerTensors, Tensor};
 
 /// Choices that a model leaves open.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,12 +132,16 @@ impl Polynomial {
 }
 
 /// A model prepared for one block of prompts and one parameter set.
+///
+/// It holds units, levels, polynomials and layouts, but no weights: the integers of a layer are made from its source when the layer
+/// runs over an evaluator with data, and dropped after it.
 #[derive(Clone, Debug)]
 pub struct EncryptedModel {
-    config: Config,
+    source: ModelSource,
     block: PromptBlock,
     residual: Residual,
-    embedding: Matrix,
+    /// What the block starts with, tokens x channels; absent where only the shape of the model is known.
+    embedded: Option<Matrix>,
     layers: Vec<Layer>,
     final_norm: NormTurn,
     head: Projection,
@@ -167,25 +174,27 @@ struct Preparation<'a> {
 }
 
 impl EncryptedModel {
-    /// Quantises the weights, fits the polynomials and chooses units and levels.
+    /// Finds the scales of the weights, fits the polynomials and chooses units and levels. A [`ModelShape`](crate::ModelShape) in place of
+    /// weights is enough for evaluators without data.
     ///
     /// # Errors
     /// [`Error::Circuit`] naming layer and site where a window, a size or the levels of `shape` do not carry the
     /// circuit; [`Error::Levels`]; [`Error::Headroom`]; [`Error::RangesOfOtherDepth`] for ranges of another model;
     /// [`Error::MaskedScores`] for ranges that leave out what products over lanes compute; [`Error::RangesOfOtherPrefix`].
     pub fn prepare(
-        weights: &Weights,
+        source: impl Into<ModelSource>,
         ranges: &ModelRanges,
         block: &PromptBlock,
         shape: &CircuitShape,
         options: CircuitOptions,
     ) -> Result<Self> {
-        let config = weights.config();
+        let source = source.into();
+        let config = source.config();
         if ranges.layers.len() != config.num_hidden_layers {
             return Err(Error::RangesOfOtherDepth { found: ranges.layers.len(), required: config.num_hidden_layers });
         }
         ranges.check_prefix(block)?;
-        let prefix = &PrefixTensors::compute(weights, block.prefix())?;
+        let prefix = &PrefixTensors::compute(&source, block.prefix())?;
         let embedding_site = Site::Embedding.outside_layers();
         let module = RowModule::new(shape, block.size()).at(embedding_site)?;
         let largest = ranges.layers.iter().fold(ranges.embedding, |largest, layer| {
@@ -210,17 +219,44 @@ impl EncryptedModel {
         let mut entering = ranges.embedding;
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         for (index, ranges) in ranges.layers.iter().enumerate() {
-            layers.push(preparation.layer(weights, index, ranges, entering)?);
+            layers.push(preparation.layer(&LayerTensors::layer(&source, index)?, index, ranges, entering)?);
             entering = ranges.residual_after_ffn;
         }
-        let (final_norm, head) = preparation.head(weights, ranges, entering)?;
-        let embedding = weights.embedding();
-        Ok(Self { config: config.clone(), block: block.clone(), embedding, layers, final_norm, head, residual })
+        let (final_norm, head) = preparation.head(&Tensor::head(&source), ranges, entering)?;
+        let embedded = match &source {
+            ModelSource::Weights(weights) => Some(weights.embed(&block.embedded().tokens().collect::<Vec<_>>())?),
+            ModelSource::Shape(_) => None,
+        };
+        Ok(Self { block: block.clone(), embedded, layers, final_norm, head, residual, source })
     }
 
     /// The architecture.
     pub fn config(&self) -> &Config {
-        &self.config
+        self.source.config()
+    }
+
+    /// What it was prepared from.
+    pub fn source(&self) -> &ModelSource {
+        &self.source
+    }
+
+    /// Bytes of a layer's weights while the layer runs.
+    ///
+    /// # Errors
+    /// [`Error::LayerOutOfRange`].
+    pub fn layer_weight_bytes(&self, index: usize) -> Result<WeightBytes> {
+        Ok(self.prepared_layer(index)?.weight_bytes())
+    }
+
+    /// Bytes of the LM head's weights while it runs.
+    pub fn head_weight_bytes(&self) -> WeightBytes {
+        self.head.weight_bytes()
+    }
+
+    /// Bytes of all weights as integers, which are never there at once.
+    pub fn integer_bytes(&self) -> u64 {
+        let layers = self.layers.iter().map(Layer::weight_bytes);
+        layers.chain([self.head_weight_bytes()]).sum::<WeightBytes>().integers
     }
 
     /// The block it was prepared for.
@@ -257,26 +293,30 @@ impl EncryptedModel {
         layers.chain([self.final_norm.polynomial()]).collect()
     }
 
-    /// The client's part before: embeds the tokens of the block and encrypts the residual that they start with.
+    /// The client's part before: embeds the tokens of the block and encrypts the residual that they start with. Of a shape alone these are
+    /// zeros, with which only an evaluator without data goes on.
     ///
     /// # Errors
     /// Those of [`Client::encrypt`].
     pub fn embed<E: Evaluator, C: Client<E> + ?Sized>(&self, client: &C) -> Result<Vec<E::Coefficients>> {
         let site = Site::Embedding.outside_layers();
-        let mut tensor = vec![0.0; self.config.hidden_size * self.block.size()];
-        for (position, token) in self.block.embedded().tokens().enumerate() {
-            for (channel, &value) in self.embedding.row(token as usize).iter().enumerate() {
-                tensor[channel * self.block.size() + position] = value.into();
+        let mut tensor = vec![0.0; self.config().hidden_size * self.block.size()];
+        if let Some(embedded) = &self.embedded {
+            for position in 0..self.block.size() {
+                for (channel, &value) in embedded.row(position).iter().enumerate() {
+                    tensor[channel * self.block.size() + position] = value.into();
+                }
             }
         }
         let packed = self.residual.layout.pack(&tensor).at(site)?;
         packed.iter().map(|vector| client.encrypt(vector, self.residual.unit).at(site)).collect()
     }
 
-    /// One decoder layer: the residual after it.
+    /// One decoder layer: the residual after it. Its weights are converted to integers first, if the evaluator needs any.
     ///
     /// # Errors
-    /// [`Error::LayerOutOfRange`] for a layer that does not exist; those of the evaluator, with their site.
+    /// [`Error::LayerOutOfRange`] for a layer that does not exist; [`Error::ShapeAlone`] for a model without weights on an evaluator with
+    /// data; those of the evaluator, with their site.
     pub fn layer<E: LaneProducts, H: Harness<E> + ?Sized>(
         &self,
         e: &E,
@@ -284,25 +324,38 @@ impl EncryptedModel {
         residual: &[E::Coefficients],
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
-        let layer = self.layers.get(index).ok_or(Error::LayerOutOfRange { found: index, layers: self.layers.len() })?;
-        let mut run = Execution::new(e, harness);
-        let residual = layer.attention.run(&mut run, &self.residual.layout, residual)?;
-        layer.feed_forward.run(&mut run, &self.residual.layout, &residual)
+        let layer = self.prepared_layer(index)?;
+        if !e.holds_data() {
+            return layer.run(&mut Execution::new(e, harness), &self.residual.layout, residual);
+        }
+        harness.phase(Phase::Linear);
+        let layer = layer.filled(self.source.weights("a decoder layer")?.layer(index)?.into())?;
+        layer.run(&mut Execution::new(e, harness), &self.residual.layout, residual)
     }
 
-    /// Final norm and LM head: logits at all positions.
+    fn prepared_layer(&self, index: usize) -> Result<&Layer> {
+        self.layers.get(index).ok_or(Error::LayerOutOfRange { found: index, layers: self.layers.len() })
+    }
+
+    /// Final norm and LM head: logits at all positions. Its weights are converted to integers first, if the evaluator needs any.
     ///
     /// # Errors
-    /// Those of the evaluator, with their site.
+    /// [`Error::ShapeAlone`] as in [`EncryptedModel::layer`]; those of the evaluator, with their site.
     pub fn head<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         e: &E,
         residual: &[E::Coefficients],
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
+        let filled = if e.holds_data() {
+            harness.phase(Phase::Linear);
+            Some(self.head.filled(Tensor::head_of(self.source.weights("the LM head")?))?)
+        } else {
+            None
+        };
         let mut run = Execution::new(e, harness);
         let rows = self.final_norm.run(&mut run, &self.residual.layout, residual)?;
-        self.head.run(&mut run, &rows)
+        filled.as_ref().unwrap_or(&self.head).run(&mut run, &rows)
     }
 
     /// The client's part after: the logits, vocabulary x block positions; `None` if the execution holds no data.
@@ -336,6 +389,31 @@ impl EncryptedModel {
     }
 }
 
+impl Layer {
+    /// The same with the integers of its matrices.
+    fn filled(&self, weights: LayerTensors) -> Result<Self> {
+        let LayerTensors { q, k, v, o, gate, up, down } = weights;
+        Ok(Self {
+            attention: self.attention.filled([q, k, v, o])?,
+            feed_forward: self.feed_forward.filled([gate, up, down])?,
+        })
+    }
+
+    fn weight_bytes(&self) -> WeightBytes {
+        [self.attention.weight_bytes(), self.feed_forward.weight_bytes()].into_iter().sum()
+    }
+
+    fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layout: &Layout,
+        residual: &[E::Coefficients],
+    ) -> Result<Vec<E::Coefficients>> {
+        let residual = self.attention.run(run, layout, residual)?;
+        self.feed_forward.run(run, layout, &residual)
+    }
+}
+
 impl Preparation<'_> {
     /// Rotary positions of the block.
     fn angles(&self) -> RotaryAngles {
@@ -344,22 +422,20 @@ impl Preparation<'_> {
         RotaryAngles::new(self.config.rope_theta, self.config.head_dim, positions)
     }
 
-    fn layer(&self, weights: &Weights, index: usize, ranges: &LayerRanges, entering: f64) -> Result<Layer> {
-        let weights = weights.layer(index)?;
+    fn layer(&self, weights: &LayerTensors, index: usize, ranges: &LayerRanges, entering: f64) -> Result<Layer> {
         Ok(Layer {
-            attention: AttentionLayer::prepare(self, index, &weights, ranges, entering)?,
-            feed_forward: FeedForwardLayer::prepare(self, index, &weights, ranges)?,
+            attention: AttentionLayer::prepare(self, index, weights, ranges, entering)?,
+            feed_forward: FeedForwardLayer::prepare(self, index, weights, ranges)?,
         })
     }
 
-    fn head(&self, weights: &Weights, ranges: &ModelRanges, entering: f64) -> Result<(NormTurn, Projection)> {
+    fn head(&self, weights: &Tensor, ranges: &ModelRanges, entering: f64) -> Result<(NormTurn, Projection)> {
         let site = Site::Logits.outside_layers();
         let layout = Layout::dense(self.module, self.config.vocab_size);
-        let matrix = with_gamma(weights.lm_head(), &weights.final_norm());
         let mut head = Projection::prepare(
             self,
             site,
-            &matrix,
+            weights,
             &layout,
             &self.residual.layout,
             self.options.weight_scales,

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::float::{FloatModel, Location, Site};
 use crate::matrix::Matrix;
 use crate::prompt::{Prefix, PromptBlock};
-use crate::weights::Weights;
+use crate::weights::ModelSource;
 
 /// What sums in another order may differ by from those that ranges were measured on.
 const ROUNDING: f64 = 1.0 / 4096.0;
@@ -24,13 +24,19 @@ const ROUNDING: f64 = 1.0 / 4096.0;
 pub(super) struct PrefixTensors {
     positions: usize,
     tensors: BTreeMap<Location, Vec<f64>>,
+    /// Channels of rows that nobody knows: zeros, for evaluators without data.
+    unknown: Option<usize>,
 }
 
 impl PrefixTensors {
-    /// Runs the float model over the prefix alone.
-    pub(super) fn compute(weights: &Weights, prefix: &Prefix) -> Result<Self> {
+    /// Runs the float model over the prefix alone. Of a shape the rows are zeros.
+    pub(super) fn compute(source: &ModelSource, prefix: &Prefix) -> Result<Self> {
         let mut tensors = BTreeMap::new();
-        if !prefix.is_empty() {
+        let unknown = match source {
+            ModelSource::Shape(_) if !prefix.is_empty() => Some(source.config().key_value_width()),
+            _ => None,
+        };
+        if let (ModelSource::Weights(weights), false) = (source, prefix.is_empty()) {
             let block = Self::block(prefix, weights.config())?;
             let positions = block.prompts()[0].positions();
             let mut keep = |location: Location, tensor: &Matrix, _: &PromptBlock| {
@@ -41,7 +47,7 @@ impl PrefixTensors {
             };
             FloatModel::new(weights).observe(&block, &mut keep)?;
         }
-        Ok(Self { positions: prefix.len(), tensors })
+        Ok(Self { positions: prefix.len(), tensors, unknown })
     }
 
     /// The prefix as a prompt of its own.
@@ -54,6 +60,9 @@ impl PrefixTensors {
     /// # Errors
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for rows beyond `window`, which ranges measured after this prefix cover.
     pub(super) fn rows(&self, location: Location, bound: f64, window: f64) -> Result<PrefixRows> {
+        if let Some(channels) = self.unknown {
+            return PrefixRows::new(self.positions, vec![0.0; channels * self.positions]).at(location);
+        }
         let Some(numbers) = self.tensors.get(&location) else { return Ok(PrefixRows::none()) };
         if let Some(&found) = numbers.iter().find(|number| number.abs() > window * (1.0 + ROUNDING)) {
             return Err(OutOfRange { location, head: None, found, allowed: Interval::symmetric(window) }.into());

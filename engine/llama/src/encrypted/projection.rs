@@ -16,7 +16,7 @@
 //! rotary positions, the placement of values, the correction of the sine before SiLU, the client's decoding of logits.
 //!
 //! **Shares per column.** What writes to the residual has one scale, but where its input passes a plaintext, that plaintext may hand over a
-//! share `s_j <= 1` of channel `j` to weights divided by it ([`share_columns`]). With `s_j` the largest weight of a column over the largest of all,
+//! share `s_j <= 1` of channel `j` to weights divided by it ([`Tensor::share_columns`]). With `s_j` the largest weight of a column over the largest of all,
 //! every column fills the integers, the scale stays, and the error of a column's weights meets a share of its channel instead of all of it.
 
 use fhe_circuits::{ChannelFactors, CircuitError, Layout, QuantisedMatrix, WeightScales};
@@ -25,6 +25,7 @@ use fhe_ckks::{CircuitShape, Client, Evaluator};
 use super::execution::Execution;
 use super::harness::{Harness, Phase, Reading, reveal_product};
 use super::location::At;
+use super::tensors::{Tensor, WeightBytes};
 use super::{Preparation, Residual};
 use crate::error::{Error, Result};
 use crate::float::Location;
@@ -57,7 +58,7 @@ impl OutputRange {
     }
 }
 
-/// A linear layer of the model: integer weights, and what its output means.
+/// A linear layer of the model: integer weights, which come when they are needed, and what its output means.
 #[derive(Clone, Debug)]
 pub(super) struct Projection {
     location: Location,
@@ -83,14 +84,13 @@ impl Projection {
     pub(super) fn prepare(
         preparation: &Preparation<'_>,
         location: Location,
-        weights: &Matrix,
+        weights: &Tensor,
         output: &Layout,
         input: &Layout,
         scales: WeightScales,
         OutputRange { bound, reach }: OutputRange,
     ) -> Result<Self> {
-        let bits = preparation.options.weight_bits;
-        let matrix = QuantisedMatrix::quantise_at(weights.data(), output, input, bits, scales).at(location)?;
+        let matrix = weights.planned(output, input, preparation.options.weight_bits, scales).at(location)?;
         // A tensor that calibration saw vanish gets the unit of a bound of 1.
         let bound = if bound > 0.0 { bound } else { 1.0 };
         let magnified = match scales {
@@ -99,6 +99,16 @@ impl Projection {
         };
         let largest_unit = filling_unit(preparation.shape, magnified);
         Ok(Self { location, matrix, bound, largest_unit, unit: largest_unit, magnification: 1 })
+    }
+
+    /// The same with its integers, from the weights that it was prepared with.
+    pub(super) fn filled(&self, weights: Tensor) -> Result<Self> {
+        Ok(Self { matrix: weights.fill(&self.matrix).at(self.location)?, ..self.clone() })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        WeightBytes::of(&self.matrix, self.matrix.output().channels() * self.matrix.input().channels())
     }
 
     /// Fixes the unit of the output for an input at `input_unit`.
@@ -174,8 +184,9 @@ impl Projection {
     }
 }
 
-/// The largest `m_i b_i` of any row of weights that read a normalised residual: see the head of this file.
-fn magnified_bound(matrix: &QuantisedMatrix, weights: &Matrix, bound: f64, reach: f64) -> f64 {
+/// The largest `m_i b_i` of any row of weights that read a normalised residual: see the head of this file. Unknown weights magnify nothing.
+fn magnified_bound(matrix: &QuantisedMatrix, weights: &Tensor, bound: f64, reach: f64) -> f64 {
+    let Tensor::Numbers(weights) = weights else { return bound };
     let length = NORM_SLACK * (weights.cols() as f64).sqrt();
     let rows = weights.data().chunks_exact(weights.cols()).zip(matrix.magnifications());
     let magnified = rows.map(|(row, magnification)| {
@@ -208,7 +219,7 @@ impl ResidualWriter {
         preparation: &Preparation<'_>,
         location: Location,
         input_location: Location,
-        weights: &Matrix,
+        weights: &Tensor,
         input: &Layout,
         input_bound: f64,
     ) -> Result<Self> {
@@ -221,6 +232,16 @@ impl ResidualWriter {
         projection.scale_output(input_unit, Fill::Nothing);
         check_headroom(preparation.shape, input_location, input_bound, input_unit)?;
         Ok(Self { projection, input_unit })
+    }
+
+    /// The same with its integers, from the weights that it was prepared with.
+    pub(super) fn filled(&self, weights: Tensor) -> Result<Self> {
+        Ok(Self { projection: self.projection.filled(weights)?, ..*self })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        self.projection.weight_bytes()
     }
 
     /// The unit of the SlotsToCoeffs before it.
@@ -256,29 +277,4 @@ pub(super) fn check_headroom(shape: &CircuitShape, location: Location, bound: f6
         return Ok(());
     }
     Err(Error::Headroom { location, found: bound, required: largest })
-}
-
-/// Divides every column by its largest weight's share of the largest of all, and returns the shares; a column of zeros counts as full.
-pub(super) fn share_columns(weights: &mut Matrix) -> Vec<f64> {
-    let columns = weights.cols();
-    let mut peaks = vec![0.0_f32; columns];
-    for row in weights.data().chunks_exact(columns) {
-        peaks.iter_mut().zip(row).for_each(|(peak, weight)| *peak = peak.max(weight.abs()));
-    }
-    let largest = peaks.iter().fold(0.0, |largest: f32, &peak| largest.max(peak));
-    let share = |&peak: &f32| if peak > 0.0 { f64::from(peak) / f64::from(largest) } else { 1.0 };
-    let shares: Vec<f64> = peaks.iter().map(share).collect();
-    for row in weights.data_mut().chunks_exact_mut(columns) {
-        row.iter_mut().zip(&shares).for_each(|(weight, share)| *weight = (f64::from(*weight) / share) as f32);
-    }
-    shares
-}
-
-/// Weights with the gamma of the norm before them folded into their columns.
-pub(super) fn with_gamma(mut weights: Matrix, gamma: &[f32]) -> Matrix {
-    let columns = weights.cols();
-    for row in weights.data_mut().chunks_exact_mut(columns) {
-        row.iter_mut().zip(gamma).for_each(|(weight, gamma)| *weight *= gamma);
-    }
-    weights
 }

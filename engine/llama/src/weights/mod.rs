@@ -7,6 +7,7 @@
 mod orthogonal;
 mod rotation;
 mod shards;
+mod source;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -14,23 +15,26 @@ use std::sync::{Arc, OnceLock};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
+use crate::tokenizer::check_vocabulary;
 use shards::Shards;
 
 pub use orthogonal::Orthogonal;
 pub use rotation::Rotation;
+pub use source::{LargestWeights, ModelShape, ModelSource};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const FINAL_NORM: &str = "model.norm.weight";
 const LM_HEAD: &str = "lm_head.weight";
 
-/// A model folder: `config.json` beside `model.safetensors`, or beside shards and `model.safetensors.index.json`. Clones share what is mapped.
+/// A model folder: `config.json` beside `model.safetensors`, or beside shards and `model.safetensors.index.json`. Clones share the
+/// mapped files.
 #[derive(Clone, Debug)]
 pub struct Weights {
     config: Config,
     shards: Arc<Shards>,
     /// Applied to every tensor that is handed out.
     rotation: Option<Rotation>,
-    hash: OnceLock<String>,
+    hash: Arc<OnceLock<String>>,
 }
 
 /// The weights of one decoder layer; projections have one row per output channel.
@@ -77,7 +81,12 @@ impl Weights {
         if let Some((path, name)) = shards.first_unless(|name| known.contains(name) || ignorable(name)) {
             return Err(Error::TensorUnexpected { path: path.to_owned(), tensor: name.to_owned() });
         }
-        Ok(Self { config, shards: Arc::new(shards), rotation: None, hash: OnceLock::new() })
+        Ok(Self { config, shards: Arc::new(shards), rotation: None, hash: Arc::default() })
+    }
+
+    /// Whether a folder holds weights, or an index of them; not whether they are any good.
+    pub fn lie_in(folder: &Path) -> bool {
+        Shards::lie_in(folder)
     }
 
     /// The same model with rotations of this seed merged into what is stored: another hash, another basis of the residual and of the values,
@@ -88,7 +97,7 @@ impl Weights {
             config: self.config.clone(),
             shards: Arc::clone(&self.shards),
             rotation: Some(Rotation::new(&self.config, seed)),
-            hash: OnceLock::new(),
+            hash: Arc::default(),
         }
     }
 
@@ -138,6 +147,21 @@ impl Weights {
         }
     }
 
+    /// The rows of the embedding for these tokens, tokens x hidden: what a block starts with, without reading the whole table.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfVocabulary`](crate::Error::TokenOutOfVocabulary).
+    pub fn embed(&self, tokens: &[u32]) -> Result<Matrix> {
+        check_vocabulary(0, tokens, self.config.vocab_size)?;
+        let table = self.shards.tensor(EMBEDDING);
+        let rows = tokens.iter().flat_map(|&token| table.row_to_f32(token as usize)).collect();
+        let stored = Matrix::new(tokens.len(), self.config.hidden_size, rows)?;
+        Ok(match &self.rotation {
+            Some(rotation) => rotation.embedding(stored),
+            None => stored,
+        })
+    }
+
     /// The RMSNorm before the LM head.
     pub fn final_norm(&self) -> Vec<f32> {
         let stored = self.vector(FINAL_NORM);
@@ -155,7 +179,12 @@ impl Weights {
 
     /// Number of trained parameters, tied ones counted once.
     pub fn parameter_count(&self) -> u64 {
-        required_tensors(&self.config).iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum()
+        source::parameter_count(&self.config)
+    }
+
+    /// Bytes that the weights take in their files.
+    pub fn stored_bytes(&self) -> u64 {
+        required_tensors(&self.config).iter().map(|(name, _)| self.shards.tensor(name).bytes.len() as u64).sum()
     }
 
     /// A BLAKE3 hash, in hexadecimal, of the configuration, of every stored tensor's name, type, shape and bytes, and of the seed of

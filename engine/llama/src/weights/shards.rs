@@ -53,6 +53,10 @@ struct Index {
 }
 
 impl Shards {
+    pub(super) fn lie_in(folder: &Path) -> bool {
+        [SINGLE, INDEX].iter().any(|name| folder.join(name).is_file())
+    }
+
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
         if single.is_file() {
@@ -160,6 +164,12 @@ impl Tensor<'_> {
             Dtype::F16 => convert(self.bytes, |word| f16::from_le_bytes(word).to_f32()),
             other => unreachable!("type {other:?} was refused on opening"),
         }
+    }
+
+    /// One row of a matrix.
+    pub(super) fn row_to_f32(&self, row: usize) -> Vec<f32> {
+        let length = self.bytes.len() / self.shape[0];
+        Self { bytes: &self.bytes[row * length..][..length], ..*self }.to_f32()
     }
 }
 

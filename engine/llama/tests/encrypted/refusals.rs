@@ -3,9 +3,8 @@
 use fhe_circuits::Functions;
 use fhe_ckks::{CircuitShape, Clear, NoiseModel};
 use fhe_model::calibration::{Interval, Margins, ModelRanges};
-use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Unattended};
-use fhe_model::{Error, Result};
-use fhe_model::{PromptBlock, Weights};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Unattended, WeightBytes};
+use fhe_model::{Error, LargestWeights, ModelShape, PromptBlock, Result, Weights};
 
 use crate::fixture::{random_model, random_tokens};
 use crate::support::{ranges_of, shape};
@@ -79,6 +78,59 @@ fn rejects_exact_functions_where_polynomials_are_computed() {
     let residual = model.embed::<Clear, _>(&e).unwrap();
     let error = model.layer(&e, 0, &residual, &mut Unattended).unwrap_err();
     assert!(error.to_string().contains("exact functions"), "{error}");
+}
+
+/// The shape of the case's weights.
+fn shape_of(weights: &Weights) -> ModelShape {
+    let layers =
+        (0..weights.config().num_hidden_layers).map(|layer| LargestWeights::of(&weights.layer(layer).unwrap()));
+    ModelShape::new(weights.config().clone(), layers.collect(), 1.0).unwrap()
+}
+
+#[test]
+fn rejects_a_shape_where_there_is_data() {
+    let case = case();
+    let prepare = |model: &ModelShape| {
+        EncryptedModel::prepare(model, &case.ranges, &case.block, &case.shape, CircuitOptions::default())
+    };
+    let model = prepare(&shape_of(&case.weights)).unwrap();
+    let e = Clear::new(case.shape.clone(), (), NoiseModel::default(), 1).unwrap();
+    let residual = model.embed::<Clear, _>(&e).unwrap();
+    let layer = model.layer(&e, 0, &residual, &mut Unattended).unwrap_err();
+    assert!(matches!(layer, Error::ShapeAlone { operation: "a decoder layer" }), "{layer}");
+    let head = model.head(&e, &residual, &mut Unattended).unwrap_err();
+    assert!(matches!(head, Error::ShapeAlone { operation: "the LM head" }), "{head}");
+    assert!(model.run(&e, residual, &mut Unattended).is_err());
+    let config = case.weights.config();
+    let refused = ModelShape::new(config.clone(), Vec::new(), 1.0).unwrap_err();
+    assert!(matches!(refused, Error::RangesOfOtherDepth { found: 0, required: 2 }));
+}
+
+/// What is public about a circuit follows from sizes, ranges and the largest weights.
+#[test]
+fn a_shape_prepares_the_circuit_of_its_weights() {
+    let case = case();
+    let of_weights = case.prepare().unwrap();
+    let shape = shape_of(&case.weights);
+    let of_shape =
+        EncryptedModel::prepare(&shape, &case.ranges, &case.block, &case.shape, CircuitOptions::default()).unwrap();
+    assert_eq!(of_shape.polynomials(), of_weights.polynomials());
+    // In a ring of degree 2^10, 8 tokens leave 128 rows.
+    let bytes = WeightBytes {
+        floats: 4 * (2 * 72 * 64 + 2 * 72 * 32 + 3 * 72 * 172),
+        integers: of_weights.layer_weight_bytes(0).unwrap().integers,
+    };
+    for model in [&of_shape, &of_weights] {
+        assert_eq!(model.layer_weight_bytes(1).unwrap(), bytes);
+        let head = WeightBytes { floats: 4 * 512 * 72, integers: 2 * 512 * 128 };
+        assert_eq!(model.head_weight_bytes(), head);
+        assert_eq!(model.integer_bytes(), 2 * bytes.integers + head.integers);
+        assert!(matches!(model.layer_weight_bytes(2), Err(Error::LayerOutOfRange { found: 2, layers: 2 })));
+    }
+    assert_eq!(of_shape.source().parameter_count(), case.weights.parameter_count());
+    // The weights are stored as 32-bit numbers; of a shape 16 bits are assumed.
+    assert_eq!(of_weights.source().stored_bytes(), 4 * case.weights.parameter_count());
+    assert_eq!(of_shape.source().stored_bytes(), 2 * case.weights.parameter_count());
 }
 
 #[test]

@@ -15,6 +15,9 @@ const UP: &str = "model.layers.1.mlp.up_proj.weight";
 fn assert_holds(weights: &Weights, expected: &Tensors) {
     let numbers = |name: &str| expected[name].1.as_slice();
     assert_eq!(weights.embedding().data(), numbers("model.embed_tokens.weight"));
+    let (table, rows) = (weights.embedding(), weights.embed(&[7, 0, 7, 511]).unwrap());
+    assert_eq!([0, 1, 2, 3].map(|row| rows.row(row)), [7, 0, 7, 511].map(|token| table.row(token)));
+    assert!(matches!(weights.embed(&[1, 512]), Err(Error::TokenOutOfVocabulary { position: 1, token: 512, .. })));
     assert_eq!(weights.final_norm(), numbers("model.norm.weight"));
     assert_eq!(weights.lm_head().data(), numbers("lm_head.weight"));
     for index in 0..weights.config().num_hidden_layers {

@@ -1,6 +1,7 @@
 //! The float side of the crate against model folders written on the spot, and against the committed trained model.
 
 mod agreement;
+mod assumed;
 mod calibration;
 mod config;
 mod fetched;

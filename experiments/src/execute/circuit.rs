@@ -1,0 +1,229 @@
+//! Everything public that a circuit is planned from: configuration, block, parameters, ranges. No data.
+
+use std::path::Path;
+
+use fhe_ckks::Parameters;
+use fhe_model::calibration::{AssumedRanges, ModelRanges, Ranges};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Polynomial};
+use fhe_model::{Config, ModelSource, Prefix, PromptBlock, Tokenizer, Weights};
+use fhe_rlwe::security;
+
+use crate::calibrate;
+use crate::error::HarnessError;
+use crate::event::ProgressSink;
+use crate::identity::assumed_ranges;
+use crate::params;
+use crate::public_prefix;
+use crate::record::{CellRecord, PolynomialSummary};
+use crate::spec::{Cell, Mode};
+
+/// A model prepared for a block of tokens and a parameter set.
+pub(super) struct Circuit {
+    pub(super) parameters: Parameters,
+    pub(super) block: PromptBlock,
+    pub(super) ranges: ModelRanges,
+    pub(super) model: EncryptedModel,
+    /// What the ranges are taken from, if nobody measured them.
+    pub(super) assumed: Option<String>,
+}
+
+/// A model and its ranges.
+struct Subject {
+    source: ModelSource,
+    ranges: ModelRanges,
+    assumed: Option<String>,
+}
+
+impl Circuit {
+    /// The circuit of a cell without prompts: of weights and calibrated ranges where the model has some, of its shape and assumed ranges
+    /// otherwise. Reads no tokenizer.
+    ///
+    /// # Errors
+    /// [`HarnessError::ShapeWithoutRanges`]; what is wrong with the model, its ranges or the parameters.
+    pub(super) fn of_tokens(
+        cell: &Cell,
+        tokens: usize,
+        root: &Path,
+        progress: &dyn ProgressSink,
+    ) -> Result<Self, HarnessError> {
+        let parameters = parameters(cell)?;
+        let model = &cell.config.model;
+        let folder = root.join(&model.path);
+        let (subject, prefix) = match assumed_ranges(model, root) {
+            Some(stored) => {
+                let subject = Subject::shape(&folder, &stored)?;
+                // What the token means asks for a tokenizer; what it costs does not.
+                let config = subject.source.config();
+                let prefix = Prefix::new(vec![0; cell.config.mitigation.prepend.into()], config).map_err(open)?;
+                (Subject { ranges: subject.ranges.after(&prefix), ..subject }, prefix)
+            }
+            None if !Weights::lie_in(&folder) => {
+                return Err(HarnessError::ShapeWithoutRanges { model: model.path.clone() });
+            }
+            None => {
+                let weights = Weights::open(&folder).map_err(open)?;
+                let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(open)?;
+                let prefix = public_prefix::tokens(&cell.config.mitigation, &tokenizer, weights.config())?;
+                let weights = calibrate::circuit_weights(&weights, &cell.config.mitigation);
+                (Subject::weights(cell, &weights, (&prefix, &tokenizer), root, progress)?, prefix)
+            }
+        };
+        // One prompt that fills the block; metering asks for no token's meaning.
+        let prompt = vec![0; tokens.saturating_sub(prefix.len())];
+        let block = PromptBlock::after(&prefix, &[prompt], tokens, subject.source.config());
+        let block = block
+            .map_err(|error| HarnessError::execution(format!("make a block of input.tokens = {tokens}"), error))?;
+        Self::prepare(cell, parameters, subject, block)
+    }
+
+    /// The circuit of a cell's weights for a block of its prompts, with calibrated ranges and [`parameters`] that were checked before.
+    ///
+    /// # Errors
+    /// What is wrong with the ranges.
+    pub(super) fn of_prompts(
+        cell: &Cell,
+        parameters: Parameters,
+        weights: &Weights,
+        tokenizer: &Tokenizer,
+        block: PromptBlock,
+        root: &Path,
+        progress: &dyn ProgressSink,
+    ) -> Result<Self, HarnessError> {
+        let subject = Subject::weights(cell, weights, (block.prefix(), tokenizer), root, progress)?;
+        Self::prepare(cell, parameters, subject, block)
+    }
+
+    fn prepare(
+        cell: &Cell,
+        parameters: Parameters,
+        subject: Subject,
+        block: PromptBlock,
+    ) -> Result<Self, HarnessError> {
+        let config = &cell.config;
+        let options = CircuitOptions {
+            weight_bits: config.engine.weight_bits,
+            weight_scales: config.engine.weight_scales,
+            softmax: config.softmax.circuit(),
+            products: config.attention.products,
+            functions: config.engine.functions,
+            ..CircuitOptions::default()
+        };
+        let Subject { source, ranges, assumed } = subject;
+        let model = EncryptedModel::prepare(source, &ranges, &block, parameters.shape(), options)
+            .map_err(|error| HarnessError::execution("prepare the circuit", error))?;
+        Ok(Self { parameters, block, ranges, model, assumed })
+    }
+
+    /// What the record says about parameters, model and input.
+    pub(super) fn describe(&self, record: &mut CellRecord) {
+        let set = self.parameters.set();
+        record.provenance.parameters = set.name.into();
+        record.provenance.parameter_fingerprint = self.parameters.rlwe().fingerprint().short();
+        record.provenance.insecure = set.insecure;
+        if record.mode == Mode::Clear {
+            record.provenance.security_source = "none: nothing is encrypted in the clear mode".into();
+        } else if set.insecure {
+            record.provenance.security_source = "a small insecure ring, for tests only".into();
+        } else {
+            record.provenance.security_bits = Some(f64::from(security::SECURITY_BITS));
+            record.provenance.security_source = security::SECURITY_SOURCE.into();
+        }
+        let source = self.model.source();
+        record.model.layers = self.model.layers();
+        record.model.parameters = source.parameter_count();
+        record.model.stored_bytes = source.stored_bytes();
+        record.model.integer_bytes = self.model.integer_bytes();
+        record.model.assumed_ranges = self.assumed.clone();
+        record.input.live_tokens = self.block.live();
+        record.input.block_tokens = self.block.size();
+        record.input.prefix_tokens = self.block.prefix().tokens().to_vec();
+        record.levels = [
+            ("compute", self.parameters.shape().compute_levels),
+            ("slots_to_coefficients", self.parameters.shape().slots_to_coefficients_levels),
+            ("bootstrap", self.parameters.bootstrap_levels()),
+        ]
+        .into_iter()
+        .map(|(name, levels)| (name.to_owned(), levels as u64))
+        .collect();
+        let summary = |polynomial: &Polynomial| PolynomialSummary {
+            layer: polynomial.location.layer,
+            site: polynomial.location.site.to_string(),
+            degree: polynomial.degree,
+            error: polynomial.error,
+        };
+        record.polynomials = self.model.polynomials().iter().map(summary).collect();
+    }
+}
+
+impl Subject {
+    /// Weights, rotated or not, with calibrated ranges that hold after the prefix, measured now if the model has none.
+    fn weights(
+        cell: &Cell,
+        weights: &Weights,
+        (prefix, tokenizer): (&Prefix, &Tokenizer),
+        root: &Path,
+        progress: &dyn ProgressSink,
+    ) -> Result<Self, HarnessError> {
+        let stored = calibrate::ranges_of(cell, root, progress)?;
+        let ranges = Ranges::load(&stored, weights)
+            .map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
+        check_prefix(cell, &stored, &ranges, prefix, tokenizer)?;
+        let ranges = match cell.config.attention.products {
+            AttentionProducts::Slots => ranges,
+            AttentionProducts::Lanes => ranges.covering_masked_scores(),
+        };
+        Ok(Self { source: weights.into(), ranges: ranges.model(), assumed: None })
+    }
+
+    /// A `config.json` with assumed ranges.
+    fn shape(folder: &Path, stored: &Path) -> Result<Self, HarnessError> {
+        let config = Config::read(&folder.join("config.json")).map_err(open)?;
+        let failed = |error| HarnessError::execution("load the assumed ranges", error);
+        let assumed = AssumedRanges::load(stored).map_err(failed)?;
+        let (shape, ranges) = (assumed.shape(&config).map_err(failed)?, assumed.model(&config).map_err(failed)?);
+        Ok(Self { source: (&shape).into(), ranges, assumed: Some(assumed.reason) })
+    }
+}
+
+/// Refuses ranges that hold after another prefix, with the command that makes the right ones.
+fn check_prefix(
+    cell: &Cell,
+    path: &Path,
+    ranges: &Ranges,
+    required: &Prefix,
+    tokenizer: &Tokenizer,
+) -> Result<(), HarnessError> {
+    let found = &ranges.provenance().plan.prefix;
+    if found == required {
+        return Ok(());
+    }
+    let model = &cell.config.model;
+    let text = model.calibration_text.as_ref().map_or("TEXT".into(), |text| text.display().to_string());
+    let prefix = match required.is_empty() {
+        true => String::new(),
+        false => tokenizer.decode(required.tokens()).map_or(String::new(), |text| format!(" --prefix '{text}'")),
+    };
+    Err(HarnessError::RangesOfOtherPrefix {
+        path: path.into(),
+        found: found.to_string(),
+        required: required.to_string(),
+        command: format!("fhe-llama calibrate {} --text {text}{prefix}", model.path.display()),
+    })
+}
+
+fn open(error: fhe_model::Error) -> HarnessError {
+    HarnessError::execution("open the model", error)
+}
+
+/// The set that a cell names, refused if it is insecure and that was not asked for.
+///
+/// # Errors
+/// [`HarnessError::UnknownName`], [`HarnessError::InsecureParameters`].
+pub(super) fn parameters(cell: &Cell) -> Result<Parameters, HarnessError> {
+    let engine = &cell.config.engine;
+    let parameters = params::named(&engine.parameters)?;
+    if parameters.set().insecure && !engine.insecure {
+        return Err(HarnessError::InsecureParameters { name: engine.parameters.clone() });
+    }
+    Ok(parameters)
+}
