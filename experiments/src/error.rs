@@ -98,8 +98,8 @@ pub enum HarnessError {
     /// A file or folder that a spec names is not there.
     #[error(
         "`{key}` names `{}`, which does not exist; relative paths start at the folder the command runs in, `{}` (the \
-         repository root is expected)",
-        path.display(), directory.display()
+         repository root is expected){}",
+        path.display(), directory.display(), fetched_by(path)
     )]
     InputNotFound {
         /// The key that names it.
@@ -341,4 +341,9 @@ fn suggestion(nearest: Option<&str>, known: &[String]) -> String {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => format!("known here: {}", known.join(", ")),
     }
+}
+
+/// What makes a file that is not committed, if a script does.
+fn fetched_by(path: &Path) -> &'static str {
+    if path.starts_with(".cache/texts") { "; `scripts/fetch-texts` makes it" } else { "" }
 }

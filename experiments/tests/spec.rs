@@ -77,6 +77,11 @@ fn rejects_values_that_do_not_fit() {
         ("", vec!["repetitions=0"], "`repetitions` is 0"),
         ("", vec!["limits.seconds=-1"], "a positive number is required"),
         ("", vec!["model.path=nowhere"], "`model.path` names `nowhere`, which does not exist"),
+        (
+            "",
+            vec!["model.calibration_text=.cache/texts/none.txt"],
+            "repository root is expected); `scripts/fetch-texts` makes it",
+        ),
         ("", vec!["model.ranges=nowhere"], "`model.ranges` names"),
         ("", vec!["input.prompts=nowhere.txt"], "`input.prompts` names"),
         ("", vec!["input.prompts=[\"a\", \"  \"]"], "input.prompts[1]: the prompt is empty"),

@@ -36,7 +36,7 @@ struct Subject {
 
 impl Circuit {
     /// The circuit of a cell without prompts: of weights and calibrated ranges where the model has some, of its shape and assumed ranges
-    /// otherwise. Reads no tokenizer.
+    /// otherwise. Reads a tokenizer only for the prefix of such weights.
     ///
     /// # Errors
     /// [`HarnessError::ShapeWithoutRanges`]; what is wrong with the model, its ranges or the parameters.
@@ -62,10 +62,15 @@ impl Circuit {
             }
             None => {
                 let weights = Weights::open(&folder).map_err(open)?;
-                let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(open)?;
-                let prefix = public_prefix::tokens(&cell.config.mitigation, &tokenizer, weights.config())?;
-                let weights = calibrate::circuit_weights(&weights, &cell.config.mitigation);
-                (Subject::weights(cell, &weights, (&prefix, &tokenizer), root, progress)?, prefix)
+                let mitigation = &cell.config.mitigation;
+                let read = || Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(open);
+                let tokenizer = mitigation.prepend.then(read).transpose()?;
+                let prefix = match &tokenizer {
+                    Some(tokenizer) => public_prefix::tokens(mitigation, tokenizer, weights.config())?,
+                    None => Prefix::none(),
+                };
+                let weights = calibrate::circuit_weights(&weights, mitigation);
+                (Subject::weights(cell, &weights, (&prefix, tokenizer.as_ref()), root, progress)?, prefix)
             }
         };
         // One prompt that fills the block; metering asks for no token's meaning.
@@ -89,7 +94,7 @@ impl Circuit {
         root: &Path,
         progress: &dyn ProgressSink,
     ) -> Result<Self, HarnessError> {
-        let subject = Subject::weights(cell, weights, (block.prefix(), tokenizer), root, progress)?;
+        let subject = Subject::weights(cell, weights, (block.prefix(), Some(tokenizer)), root, progress)?;
         Self::prepare(cell, parameters, subject, block)
     }
 
@@ -160,7 +165,7 @@ impl Subject {
     fn weights(
         cell: &Cell,
         weights: &Weights,
-        (prefix, tokenizer): (&Prefix, &Tokenizer),
+        (prefix, tokenizer): (&Prefix, Option<&Tokenizer>),
         root: &Path,
         progress: &dyn ProgressSink,
     ) -> Result<Self, HarnessError> {
@@ -191,7 +196,7 @@ fn check_prefix(
     path: &Path,
     ranges: &Ranges,
     required: &Prefix,
-    tokenizer: &Tokenizer,
+    tokenizer: Option<&Tokenizer>,
 ) -> Result<(), HarnessError> {
     let found = &ranges.provenance().plan.prefix;
     if found == required {
@@ -199,10 +204,8 @@ fn check_prefix(
     }
     let model = &cell.config.model;
     let text = model.calibration_text.as_ref().map_or("TEXT".into(), |text| text.display().to_string());
-    let prefix = match required.is_empty() {
-        true => String::new(),
-        false => tokenizer.decode(required.tokens()).map_or(String::new(), |text| format!(" --prefix '{text}'")),
-    };
+    let words = tokenizer.and_then(|tokenizer| tokenizer.decode(required.tokens()).ok());
+    let prefix = words.filter(|_| !required.is_empty()).map_or(String::new(), |text| format!(" --prefix '{text}'"));
     Err(HarnessError::RangesOfOtherPrefix {
         path: path.into(),
         found: found.to_string(),
