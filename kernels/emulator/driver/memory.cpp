@@ -1,0 +1,145 @@
+#include "memory.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <sys/mman.h>
+
+namespace driver {
+
+namespace {
+
+constexpr std::uint64_t PAGE = 4 << 10;
+// Addresses of a device, all of its life long.
+constexpr std::uint64_t SPACE = std::uint64_t{1} << 42;
+// The alignment that the driver promises, and what sizes are rounded up to.
+constexpr std::uint64_t ALIGNMENT = 256;
+constexpr std::uint64_t GRANULE = 512;
+
+constexpr int CONTENT = 0xFF;
+constexpr unsigned char MARGIN = 0xC5;
+
+std::uint64_t round_up(std::uint64_t bytes, std::uint64_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+
+// The pages of an allocation: it ends at the last of them, but for its alignment.
+struct Pages {
+    Address start;
+    std::uint64_t bytes;
+
+    Pages(Address address, std::uint64_t content) {
+        start = address / PAGE * PAGE;
+        bytes = round_up(address + content, PAGE) - start;
+    }
+    unsigned char *first() const { return reinterpret_cast<unsigned char *>(start); }
+    unsigned char *end() const { return first() + bytes; }
+};
+
+}  // namespace
+
+Memory::Memory(unsigned device, std::uint64_t total) : total_(total) {
+    void *space = mmap(nullptr, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (space == MAP_FAILED) {
+        std::fprintf(stderr, "CUDA emulator: no address space for device %u\n", device);
+        std::abort();
+    }
+    base_ = reinterpret_cast<Address>(space);
+    next_ = base_ + PAGE;
+}
+
+Result Memory::take(std::uint64_t bytes, bool pooled, Address &address) {
+    if (bytes == 0) return INVALID_VALUE;
+    if (bytes > total_) return OUT_OF_MEMORY;
+    const std::uint64_t size = round_up(bytes, GRANULE);
+    const auto spare = pooled ? spare_.lower_bound(size) : spare_.end();
+    if (spare != spare_.end()) {
+        const std::uint64_t rest = *spare - size;
+        spare_.erase(spare);
+        if (rest > 0) spare_.insert(rest);
+    } else if (granted_ + size <= total_) {
+        granted_ += size;
+    } else {
+        return OUT_OF_MEMORY;
+    }
+    const std::uint64_t pages = round_up(bytes, PAGE);
+    if (next_ + pages + PAGE > base_ + SPACE) {
+        std::fprintf(stderr, "CUDA emulator: a device has no addresses left that were not used before\n");
+        std::abort();
+    }
+    address = next_ + pages - round_up(bytes, ALIGNMENT);
+    next_ += pages + PAGE;
+    pieces_.emplace(address, Piece{bytes, pooled, false, false});
+    return SUCCESS;
+}
+
+Result Memory::open(Address address) {
+    Piece &piece = pieces_.at(address);
+    const Pages pages(address, piece.bytes);
+    if (mprotect(pages.first(), pages.bytes, PROT_READ | PROT_WRITE) != 0) return OUT_OF_MEMORY;
+    auto *content = reinterpret_cast<unsigned char *>(address);
+    std::memset(pages.first(), MARGIN, content - pages.first());
+    std::memset(content, CONTENT, piece.bytes);
+    std::memset(content + piece.bytes, MARGIN, pages.end() - (content + piece.bytes));
+    piece.accessible = true;
+    return SUCCESS;
+}
+
+bool Memory::close(Address address) {
+    const Piece piece = pieces_.at(address);
+    const Pages pages(address, piece.bytes);
+    bool intact = true;
+    if (piece.accessible) {
+        const auto *content = reinterpret_cast<const unsigned char *>(address);
+        const auto is_margin = [](unsigned char byte) { return byte == MARGIN; };
+        intact = std::all_of(pages.first(), const_cast<unsigned char *>(content), is_margin) &&
+                 std::all_of(content + piece.bytes, static_cast<const unsigned char *>(pages.end()), is_margin);
+        madvise(pages.first(), pages.bytes, MADV_DONTNEED);
+        mprotect(pages.first(), pages.bytes, PROT_NONE);
+    }
+    const std::uint64_t size = round_up(piece.bytes, GRANULE);
+    if (piece.pooled) {
+        spare_.insert(size);
+    } else {
+        granted_ -= size;
+    }
+    pieces_.erase(address);
+    return intact;
+}
+
+std::map<Address, Piece>::iterator Memory::around(Address address) {
+    auto piece = pieces_.upper_bound(address);
+    if (piece == pieces_.begin()) return pieces_.end();
+    --piece;
+    return address - piece->first < piece->second.bytes ? piece : pieces_.end();
+}
+
+Piece *Memory::beginning_at(Address address) {
+    const auto piece = pieces_.find(address);
+    return piece == pieces_.end() || piece->second.freed ? nullptr : &piece->second;
+}
+
+bool Memory::holds(Address address, std::uint64_t bytes) {
+    const auto piece = around(address);
+    return piece != pieces_.end() && !piece->second.freed && bytes <= piece->first + piece->second.bytes - address;
+}
+
+bool Memory::reaches(Address address, std::uint64_t bytes) {
+    const auto piece = around(address);
+    return piece != pieces_.end() && piece->second.accessible && bytes <= piece->first + piece->second.bytes - address;
+}
+
+bool Memory::owns(Address address) const { return address >= base_ && address < base_ + SPACE; }
+
+void Memory::trim(std::uint64_t keep) {
+    std::uint64_t held = 0;
+    for (const std::uint64_t size : spare_) held += size;
+    while (held > keep && !spare_.empty()) {
+        const auto largest = std::prev(spare_.end());
+        held -= *largest;
+        granted_ -= *largest;
+        spare_.erase(largest);
+    }
+}
+
+}  // namespace driver
