@@ -51,7 +51,9 @@ constexpr int POISON = 0xA5;
 
 static bool is_untouched(std::size_t first_byte) {
     const auto *bytes = reinterpret_cast<const unsigned char *>(shared);
-    return std::all_of(bytes + first_byte, bytes + SHARED_BYTES, [](unsigned char byte) { return byte == POISON; });
+    const std::size_t count = SHARED_BYTES - first_byte;
+    // The first is the poison, and each is as the one before.
+    return count == 0 || (bytes[first_byte] == POISON && std::memcmp(bytes + first_byte, bytes + first_byte + 1, count - 1) == 0);
 }
 
 // Runs a launch to its end. Answers why it was refused or stopped (in static storage), or null.

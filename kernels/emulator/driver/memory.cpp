@@ -1,6 +1,6 @@
 #include "memory.hpp"
 
-#include <algorithm>
+#include <iterator>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -36,6 +36,11 @@ struct Pages {
     unsigned char *end() const { return first() + bytes; }
 };
 
+bool is_margin(const unsigned char *first, const unsigned char *end) {
+    // The first is what it should be, and each is as the one before.
+    return first == end || (*first == MARGIN && std::memcmp(first, first + 1, end - first - 1) == 0);
+}
+
 }  // namespace
 
 Memory::Memory(unsigned device, std::uint64_t total) : total_(total) {
@@ -56,6 +61,7 @@ Result Memory::take(std::uint64_t bytes, bool pooled, Address &address) {
     if (spare != spare_.end()) {
         const std::uint64_t rest = *spare - size;
         spare_.erase(spare);
+        spare_bytes_ -= size;
         if (rest > 0) spare_.insert(rest);
     } else if (granted_ + size <= total_) {
         granted_ += size;
@@ -91,15 +97,14 @@ bool Memory::close(Address address) {
     bool intact = true;
     if (piece.accessible) {
         const auto *content = reinterpret_cast<const unsigned char *>(address);
-        const auto is_margin = [](unsigned char byte) { return byte == MARGIN; };
-        intact = std::all_of(pages.first(), const_cast<unsigned char *>(content), is_margin) &&
-                 std::all_of(content + piece.bytes, static_cast<const unsigned char *>(pages.end()), is_margin);
+        intact = is_margin(pages.first(), content) && is_margin(content + piece.bytes, pages.end());
         madvise(pages.first(), pages.bytes, MADV_DONTNEED);
         mprotect(pages.first(), pages.bytes, PROT_NONE);
     }
     const std::uint64_t size = round_up(piece.bytes, GRANULE);
     if (piece.pooled) {
         spare_.insert(size);
+        spare_bytes_ += size;
     } else {
         granted_ -= size;
     }
@@ -132,11 +137,9 @@ bool Memory::reaches(Address address, std::uint64_t bytes) {
 bool Memory::owns(Address address) const { return address >= base_ && address < base_ + SPACE; }
 
 void Memory::trim(std::uint64_t keep) {
-    std::uint64_t held = 0;
-    for (const std::uint64_t size : spare_) held += size;
-    while (held > keep && !spare_.empty()) {
+    while (spare_bytes_ > keep) {
         const auto largest = std::prev(spare_.end());
-        held -= *largest;
+        spare_bytes_ -= *largest;
         granted_ -= *largest;
         spare_.erase(largest);
     }

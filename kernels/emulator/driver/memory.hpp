@@ -68,6 +68,7 @@ class Memory {
     // Sizes of what the pool holds and nobody uses. They are split, but never joined: a pool can have enough memory in
     // pieces that are too small.
     std::multiset<std::uint64_t> spare_;
+    std::uint64_t spare_bytes_ = 0;
     std::map<Address, Piece> pieces_;
 };
 

@@ -8,7 +8,7 @@ use fhe_ckks::{
 use fhe_cuda::Cuda;
 use fhe_ring::{Backend, Cpu, Meter, Seed};
 
-use crate::emulated::{SEED, driver, emulated};
+use crate::emulated::{SEED, THREADS, driver, emulated};
 
 /// Every word of a half and of a full bootstrap. The same seed gives the same keys and ciphertexts on any backend.
 struct Program<B: Backend> {
@@ -47,7 +47,7 @@ impl<B: Backend> Program<B> {
 #[test]
 #[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]
 fn gives_the_words_of_the_cpu() {
-    emulated("bootstrapping::gives_the_words_of_the_cpu", &[&[], &[(SEED, "1")]], || {
+    emulated("bootstrapping::gives_the_words_of_the_cpu", &[&[(THREADS, "2")], &[(SEED, "1")]], || {
         let parameters = Parameters::named("n11-toy").expect("a named set");
         let chain = parameters.rlwe().chain();
         let planning = Program::new(Meter::new(chain.clone()), &parameters);

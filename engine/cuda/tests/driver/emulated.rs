@@ -19,6 +19,8 @@ pub(crate) const SEED: &str = "CUDA_EMULATOR_SEED";
 pub(crate) const DEVICES: &str = "CUDA_EMULATOR_DEVICES";
 /// Bytes of each device.
 pub(crate) const MEMORY: &str = "CUDA_EMULATOR_MEMORY";
+/// How many threads call the driver where the engine works on several things at once.
+pub(crate) const THREADS: &str = "RAYON_NUM_THREADS";
 /// Flags for the kernels' compiler.
 pub(crate) const FLAGS: &str = "CUDA_EMULATOR_CXXFLAGS";
 /// Where compiled kernels are stored.
@@ -38,6 +40,8 @@ pub(crate) fn processes(test: &str, states: &[Variables<'_>], body: impl FnOnce(
             .args(["--exact", test, "--ignored", "--nocapture"])
             .env(INSIDE, test)
             .env("CUDA_EMULATOR_LEAKS_FAIL", "1")
+            // Tests run beside each other, and the threads of one wait for each other on a busy machine.
+            .env(THREADS, "1")
             .envs(variables.iter().copied())
             .output()
             .expect("a program that runs can be started");
