@@ -18,6 +18,10 @@ constexpr std::uint64_t SPACE = std::uint64_t{1} << 42;
 constexpr std::uint64_t ALIGNMENT = 256;
 constexpr std::uint64_t GRANULE = 512;
 
+// How many allocations have guard pages of their own: the system counts stretches of pages with one protection, and has an
+// end of them (65530 on Linux). Of more, only those before and behind them all are guarded.
+constexpr std::size_t MOST_GUARDED = 16 << 10;
+
 constexpr int CONTENT = 0xFF;
 constexpr unsigned char MARGIN = 0xC5;
 
@@ -69,26 +73,29 @@ Result Memory::take(std::uint64_t bytes, bool pooled, Address &address) {
         return OUT_OF_MEMORY;
     }
     const std::uint64_t pages = round_up(bytes, PAGE);
-    if (next_ + pages + PAGE > base_ + SPACE) {
+    const std::uint64_t guard = pieces_.size() < MOST_GUARDED ? PAGE : 0;
+    if (next_ + pages + guard > base_ + SPACE) {
         std::fprintf(stderr, "CUDA emulator: a device has no addresses left that were not used before\n");
         std::abort();
     }
     address = next_ + pages - round_up(bytes, ALIGNMENT);
-    next_ += pages + PAGE;
+    next_ += pages + guard;
     pieces_.emplace(address, Piece{bytes, pooled, false, false});
     return SUCCESS;
 }
 
-Result Memory::open(Address address) {
+void Memory::open(Address address) {
     Piece &piece = pieces_.at(address);
     const Pages pages(address, piece.bytes);
-    if (mprotect(pages.first(), pages.bytes, PROT_READ | PROT_WRITE) != 0) return OUT_OF_MEMORY;
+    if (mprotect(pages.first(), pages.bytes, PROT_READ | PROT_WRITE) != 0) {
+        std::perror("CUDA emulator: the system does not grant the memory of a device");
+        std::abort();
+    }
     auto *content = reinterpret_cast<unsigned char *>(address);
     std::memset(pages.first(), MARGIN, content - pages.first());
     std::memset(content, CONTENT, piece.bytes);
     std::memset(content + piece.bytes, MARGIN, pages.end() - (content + piece.bytes));
     piece.accessible = true;
-    return SUCCESS;
 }
 
 bool Memory::close(Address address) {

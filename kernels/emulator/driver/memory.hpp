@@ -34,7 +34,7 @@ class Memory {
     // A place for so many bytes, not accessible yet. INVALID_VALUE for none, OUT_OF_MEMORY for too many.
     Result take(std::uint64_t bytes, bool pooled, Address &address);
     // Makes an allocation accessible, filled with words that are no residues.
-    Result open(Address address);
+    void open(Address address);
     // Gives an allocation back. Answers whether nobody wrote around it.
     bool close(Address address);
 

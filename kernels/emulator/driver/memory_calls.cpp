@@ -108,7 +108,8 @@ constexpr int RELEASE_THRESHOLD = 4;
 ENTRY Result cuMemAlloc_v2(Address *address, std::size_t bytes) {
     return in_context([=](Context &context) {
         const Result result = allocate(context, address, bytes, false);
-        return result == SUCCESS ? context.memory.open(*address) : result;
+        if (result == SUCCESS) context.memory.open(*address);
+        return result;
     });
 }
 
@@ -131,7 +132,10 @@ ENTRY Result cuMemAllocAsync(Address *address, std::size_t bytes, void *stream) 
         const Result result = allocate(owner, address, bytes, true);
         if (result != SUCCESS) return result;
         const Address taken = *address;
-        return ask(owner, stream, {[&owner, taken] { return owner.memory.open(taken); }});
+        return ask(owner, stream, {[&owner, taken] {
+                       owner.memory.open(taken);
+                       return SUCCESS;
+                   }});
     });
 }
 

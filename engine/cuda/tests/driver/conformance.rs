@@ -73,6 +73,16 @@ fn every_kernel_agrees_at_a_degree_of_large_transforms() {
     });
 }
 
+/// One case at the degree of real runs.
+#[test]
+#[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]
+fn every_kernel_agrees_at_the_largest_degree() {
+    emulated("conformance::every_kernel_agrees_at_the_largest_degree", &[&[]], || {
+        let (cpu, cuda) = backends(16, driver());
+        compare(&cpu, &cuda, cases_of(16, 3).first().expect("one exists"));
+    });
+}
+
 /// The smallest degrees, at which blocks are not full, with every pattern.
 #[test]
 #[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]

@@ -7,7 +7,7 @@ use fhe_cuda::{CudaError, Device};
 
 use crate::{
     conformance::{backends, cases_of, compare},
-    emulated::{MEMORY, SEED, driver, emulated, processes, said},
+    emulated::{MEMORY, POOLS, SEED, driver, emulated, processes, said},
 };
 
 const WORD: u64 = size_of::<u64>() as u64;
@@ -16,7 +16,8 @@ const WORD: u64 = size_of::<u64>() as u64;
 #[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]
 fn too_little_is_an_error_with_what_was_required_and_what_is_available() {
     let name = "memory::too_little_is_an_error_with_what_was_required_and_what_is_available";
-    emulated(name, &[&[(MEMORY, "1048576")]], || {
+    let states: [&[(&str, &str)]; 2] = [&[(MEMORY, "1048576")], &[(MEMORY, "1048576"), (POOLS, "0")]];
+    emulated(name, &states, || {
         let driver = driver();
         let taken = driver.allocate(1 << 15).expect("a quarter");
         let error = driver.allocate(1 << 17).err().expect("more than there is");
