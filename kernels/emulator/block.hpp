@@ -40,11 +40,26 @@ class Order {
 };
 
 struct Thread {
-    Fiber fiber;
     Dimensions index{};
+    // Where the thread goes on; its own once it has waited.
+    Fiber *fiber = nullptr;
     // The barrier that the thread waits at; 0 while it can run.
     unsigned barrier = 0;
     bool returned = false;
+};
+
+// The threads of a block, of the same number as long as a launch lasts, and what they run on.
+struct Block {
+    std::deque<Thread> threads;
+    std::deque<Fiber> fibers;
+    // Those that have not started yet: from `next` on in this order.
+    std::vector<unsigned> turns;
+    std::size_t next = 0;
+
+    void resize(const Dimensions &size) {
+        threads.resize(size.count());
+        for (unsigned i = 0; i < threads.size(); i++) threads[i].index = size.at(i);
+    }
 };
 
 // What the code of the running kernel sees. Blocks do not move between operating-system threads.
@@ -53,6 +68,8 @@ struct Position {
     Dimensions block_size;
     Dimensions block;
     Thread *thread;
+    Block *threads;
+    Fiber *fiber;
     // The kernel and its arguments.
     void (*call)(const std::uint64_t *arguments);
     const std::uint64_t *arguments;
@@ -62,11 +79,18 @@ struct Position {
 
 inline constinit thread_local Position position{};
 
-// What a fiber runs: one thread of the kernel, to its end.
-[[noreturn]] inline void run_thread() {
-    position.call(position.arguments);
-    position.thread->returned = true;
-    position.thread->fiber.leave();
+// What a fiber runs: one thread of the kernel after the other. Only one that waits needs a fiber for itself, on which it
+// goes on later; another fiber takes its place here.
+[[noreturn]] inline void run_threads() {
+    Block &block = *position.threads;
+    while (block.next < block.turns.size()) {
+        Thread &thread = block.threads[block.turns[block.next++]];
+        thread.fiber = position.fiber;
+        position.thread = &thread;
+        position.call(position.arguments);
+        position.thread->returned = true;
+    }
+    position.fiber->leave();
     std::abort();
 }
 
@@ -74,30 +98,41 @@ inline constinit thread_local Position position{};
 inline void wait_at_barrier(unsigned barrier) {
     if (barrier == position.omitted_barrier) return;
     position.thread->barrier = barrier;
-    position.thread->fiber.leave();
+    position.fiber->leave();
+}
+
+inline void resume(Fiber &fiber) {
+    position.fiber = &fiber;
+    fiber.resume();
 }
 
 // Runs the block that `position` names. Answers what the kernel did wrong, or null.
-inline const char *run_block(std::deque<Thread> &threads, Order &order) {
-    const unsigned count = position.block_size.count();
-    while (threads.size() < count) threads.emplace_back();
-    for (unsigned i = 0; i < count; i++) {
-        threads[i].index = position.block_size.at(i);
-        threads[i].barrier = 0;
-        threads[i].returned = false;
-        threads[i].fiber.start(run_thread);
+inline const char *run_block(Block &block, Order &order) {
+    const unsigned count = block.threads.size();
+    for (Thread &thread : block.threads) {
+        thread.barrier = 0;
+        thread.returned = false;
+    }
+    block.turns = order.turns(count);
+    block.next = 0;
+    for (std::size_t used = 0; block.next < count; used++) {
+        if (block.fibers.size() == used) block.fibers.emplace_back();
+        block.fibers[used].start(run_threads);
+        resume(block.fibers[used]);
     }
     for (;;) {
+        const Thread &first = block.threads.front();
+        for (const Thread &thread : block.threads) {
+            if (thread.returned != first.returned) return "some threads of a block returned before a barrier";
+            if (thread.barrier != first.barrier) return "the threads of a block wait at different barriers";
+        }
+        if (first.returned) return nullptr;
         for (const unsigned i : order.turns(count)) {
-            position.thread = &threads[i];
-            threads[i].barrier = 0;
-            threads[i].fiber.resume();
+            Thread &thread = block.threads[i];
+            thread.barrier = 0;
+            position.thread = &thread;
+            resume(*thread.fiber);
         }
-        for (unsigned i = 1; i < count; i++) {
-            if (threads[i].returned != threads[0].returned) return "some threads of a block returned before a barrier";
-            if (threads[i].barrier != threads[0].barrier) return "the threads of a block wait at different barriers";
-        }
-        if (threads[0].returned) return nullptr;
     }
 }
 

@@ -12,8 +12,11 @@
 //!   [`fhe_ring::Cpu`] bit for bit, in any order of threads and with a use for every barrier. It does not show time, nor what
 //!   depends on real concurrency.
 //!
-//! Both pass the same conformance suite. `scripts/gpu-check` runs it on a machine with a GPU, with the sanitizers of CUDA,
-//! measures kernels and bootstrapping, and leaves a record; what an H100 showed is in `kernels/MEASURED.md`.
+//! Both pass the same conformance suite. `scripts/cuda-emulator-test` runs `Driver` without a GPU: with a driver and a
+//! run-time compiler that execute the kernels on the CPU and are hard on their user (streams in any order, memory that runs
+//! out, accesses out of bounds stopped, leaks reported). `scripts/gpu-check` runs it on a machine with a GPU, with the
+//! sanitizers of CUDA, measures kernels and bootstrapping, and leaves a record; what an H100 showed is in
+//! `kernels/MEASURED.md`.
 //!
 //! ```ignore
 //! let backend = Cuda::new(chain, Driver::new(0)?)?;

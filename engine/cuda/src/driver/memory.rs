@@ -54,7 +54,10 @@ impl Driver {
                 return Err(self.failure("allocation", error));
             }
             // Memory that the pool holds in pieces too small is given back first.
-            self.release_freed().and_then(|()| take()).map_err(|_| self.out_of_memory(words))
+            self.release_freed().and_then(|()| take()).map_err(|error| match error.0 {
+                sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => self.out_of_memory(words),
+                _ => self.failure("allocation", error),
+            })
         })
     }
 
@@ -67,6 +70,9 @@ impl Driver {
     /// Gives the system back what no buffer uses.
     fn release_freed(&self) -> Result<(), DriverError> {
         self.stream.synchronize()?;
+        if !self.context.has_async_alloc() {
+            return Ok(());
+        }
         // SAFETY: the pool is that of a device in use.
         unsafe { result::mem_pool::trim_to(pool_of(&self.context)?, 0) }
     }
