@@ -99,7 +99,7 @@ fn keys_of_the_real_set_are_secure() {
     let requests = planner.key_requests();
     assert_eq!(requests.len(), 8 + 2);
     requests.iter().for_each(|(id, shape)| rlwe.check_key(id, shape).unwrap());
-    assert_eq!(requests.bytes(rlwe), 8 * 2 * 2 * (2 * (1 << 16) + 8 * (1 << 12)));
+    assert_eq!(requests.bytes(rlwe), 8 * 2 * 2 * (3 * (1 << 16) + 8 * (1 << 12)));
 }
 
 fn refused<T>(result: Result<T, CkksError>) -> String {

@@ -53,7 +53,7 @@ pub struct LayerRanges {
     pub rotated_query: f64,
     /// Key with rotary positions.
     pub rotated_key: f64,
-    /// Per query head, the centre of its row maxima: the shift c of the scores.
+    /// Per query head, the shift c of the scores: its largest one less the half width of the head that spreads most.
     pub score_centre: Vec<f64>,
     /// Half width w, common to all heads: every score of head h lies in `[c_h - w, c_h + w]`.
     pub score_half_width: f64,
@@ -126,19 +126,18 @@ impl Widened<'_> {
         Interval::new(lo / self.margins.mean_square_lower, hi * self.margins.mean_square_upper)
     }
 
-    /// Centre of each head and the common half width, margin applied.
+    /// Centre of each head and the common half width, margin applied: that of the head whose scores spread most. The windows of the others
+    /// end as far above their largest score, for exponentials are sums of what lies near the upper end; below there is more room than
+    /// they need.
     fn scores(&self) -> (Vec<f64>, f64) {
-        let centres: Vec<f64> = self.heads(Site::ScoreRowMaximum).iter().map(|head| head.centre()).collect();
-        let covered = |head: usize, live: Interval| match self.heads(Site::MaskedScore).get(head) {
+        let covered = |(head, &live): (usize, &Interval)| match self.heads(Site::MaskedScore).get(head) {
             Some(&masked) if self.margins.cover_masked_scores => live.hull(masked),
             _ => live,
         };
-        let half_width = self.heads(Site::Score).iter().zip(&centres).enumerate().fold(0.0, |widest: f64, item| {
-            let (head, (&live, centre)) = item;
-            let Interval { lo, hi } = covered(head, live);
-            widest.max(hi - centre).max(centre - lo)
-        });
-        (centres, half_width * self.margins.score_factor + self.margins.score_addend)
+        let covered: Vec<Interval> = self.heads(Site::Score).iter().enumerate().map(covered).collect();
+        let widest = covered.iter().fold(0.0, |widest: f64, scores| widest.max(scores.half_width()));
+        let centres = covered.iter().map(|scores| scores.hi - widest).collect();
+        (centres, widest * self.margins.score_factor + self.margins.score_addend)
     }
 
     /// A sum of roots of exponentials. An excess at its upper end explodes.

@@ -63,21 +63,24 @@ fn windows_follow_their_definitions() {
     assert_eq!(layer.ffn_mean_square, Interval::new(squares.lo / 1.5, squares.hi * 2.0));
 
     let scores = tensor(Site::Score);
-    let (mut half_width, mut denominator) = (0.0_f64, Interval::EMPTY);
+    let mut denominator = Interval::EMPTY;
     let block = &block;
     let live = |query: usize| (0..32).filter(move |&key| key == query || seen_together(block, query, key));
     let score = |head: usize, key: usize, query: usize| f64::from(scores.at(head * 32 + key, query));
-    for head in 0..8 {
-        let maxima = (0..32).map(|query| live(query).map(|key| score(head, key, query)).fold(f64::MIN, f64::max));
-        let maxima = maxima.fold(Interval::EMPTY, Interval::including);
-        assert_eq!(layer.score_centre[head], (maxima.lo + maxima.hi) / 2.0);
-        for query in 0..32 {
-            for key in live(query) {
-                half_width = half_width.max((score(head, key, query) - layer.score_centre[head]).abs());
-            }
-        }
-    }
+    let spreads: Vec<Interval> = (0..8)
+        .map(|head| {
+            let pairs = (0..32).flat_map(|query| live(query).map(move |key| (query, key)));
+            pairs.map(|(query, key)| score(head, key, query)).fold(Interval::EMPTY, Interval::including)
+        })
+        .collect();
+    let half_width = spreads.iter().fold(0.0, |widest: f64, scores| widest.max((scores.hi - scores.lo) / 2.0));
     assert!((layer.score_half_width - (1.25 * half_width + 0.5)).abs() < 1e-12);
+    for (scores, centre) in spreads.iter().zip(&layer.score_centre) {
+        // The margin above the largest score is the same in every head, and that below is no smaller.
+        let above = centre + layer.score_half_width - scores.hi;
+        assert!((above - (0.25 * half_width + 0.5)).abs() < 1e-12);
+        assert!(scores.lo - (centre - layer.score_half_width) > above - 1e-12);
+    }
     for head in 0..8 {
         for query in 0..32 {
             let shift = layer.score_centre[head] + layer.score_half_width;
