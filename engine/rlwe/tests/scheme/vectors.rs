@@ -144,7 +144,8 @@ fn every_key_is_asked_for_at_the_lowest_modulus() {
     }
     let small = requests.iter().filter(|(id, _)| matches!(id, KeyId::SmallGalois(_))).count();
     assert_eq!((small, requests.len()), (3, 5));
-    let expected = 8 * (2 * 2 * 2 * DEGREE + 3 * 2 * 2 * SMALL);
+    // The ring switch has two rows.
+    let expected = 8 * (3 * 2 * 2 * DEGREE + 3 * 2 * 2 * SMALL);
     assert_eq!(
         (requests.bytes(&instance.parameters), planner.keys().bytes(&instance.parameters)),
         (expected, expected)
