@@ -53,7 +53,7 @@ pub struct LayerRanges {
     pub rotated_query: f64,
     /// Key with rotary positions.
     pub rotated_key: f64,
-    /// Per query head, the shift c of the scores: its largest one less the half width of the head that spreads most.
+    /// Per query head, the shift c of the scores: the middle of its row maxima, moved by the same for all heads.
     pub score_centre: Vec<f64>,
     /// Half width w, common to all heads: every score of head h lies in `[c_h - w, c_h + w]`.
     pub score_half_width: f64,
@@ -126,18 +126,21 @@ impl Widened<'_> {
         Interval::new(lo / self.margins.mean_square_lower, hi * self.margins.mean_square_upper)
     }
 
-    /// Centre of each head and the common half width, margin applied: that of the head whose scores spread most. The windows of the others
-    /// end as far above their largest score, for exponentials are sums of what lies near the upper end; below there is more room than
-    /// they need.
+    /// Centre of each head and the common half width, margin applied. Heads are aligned at the middle of their row maxima, which keeps their
+    /// denominators together; the window reaches as far up and as far down from there as any head does, which is not as far.
     fn scores(&self) -> (Vec<f64>, f64) {
-        let covered = |(head, &live): (usize, &Interval)| match self.heads(Site::MaskedScore).get(head) {
+        let covered = |head: usize, live: Interval| match self.heads(Site::MaskedScore).get(head) {
             Some(&masked) if self.margins.cover_masked_scores => live.hull(masked),
             _ => live,
         };
-        let covered: Vec<Interval> = self.heads(Site::Score).iter().enumerate().map(covered).collect();
-        let widest = covered.iter().fold(0.0, |widest: f64, scores| widest.max(scores.half_width()));
-        let centres = covered.iter().map(|scores| scores.hi - widest).collect();
-        (centres, widest * self.margins.score_factor + self.margins.score_addend)
+        let middles: Vec<f64> = self.heads(Site::ScoreRowMaximum).iter().map(|head| head.centre()).collect();
+        let scores = self.heads(Site::Score).iter().zip(&middles).enumerate();
+        let [up, down] = scores.fold([0.0_f64; 2], |[up, down], (head, (&live, middle))| {
+            let Interval { lo, hi } = covered(head, live);
+            [up.max(hi - middle), down.max(middle - lo)]
+        });
+        let centres = middles.iter().map(|middle| middle + (up - down) / 2.0).collect();
+        (centres, (up + down) / 2.0 * self.margins.score_factor + self.margins.score_addend)
     }
 
     /// A sum of roots of exponentials. An excess at its upper end explodes.

@@ -67,19 +67,22 @@ fn windows_follow_their_definitions() {
     let block = &block;
     let live = |query: usize| (0..32).filter(move |&key| key == query || seen_together(block, query, key));
     let score = |head: usize, key: usize, query: usize| f64::from(scores.at(head * 32 + key, query));
-    let spreads: Vec<Interval> = (0..8)
-        .map(|head| {
-            let pairs = (0..32).flat_map(|query| live(query).map(move |key| (query, key)));
-            pairs.map(|(query, key)| score(head, key, query)).fold(Interval::EMPTY, Interval::including)
-        })
-        .collect();
-    let half_width = spreads.iter().fold(0.0, |widest: f64, scores| widest.max((scores.hi - scores.lo) / 2.0));
-    assert!((layer.score_half_width - (1.25 * half_width + 0.5)).abs() < 1e-12);
-    for (scores, centre) in spreads.iter().zip(&layer.score_centre) {
-        // The margin above the largest score is the same in every head, and that below is no smaller.
-        let above = centre + layer.score_half_width - scores.hi;
-        assert!((above - (0.25 * half_width + 0.5)).abs() < 1e-12);
-        assert!(scores.lo - (centre - layer.score_half_width) > above - 1e-12);
+    let middle = |head: usize| {
+        let maxima = (0..32).map(|query| live(query).map(|key| score(head, key, query)).fold(f64::MIN, f64::max));
+        maxima.fold(Interval::EMPTY, Interval::including).centre()
+    };
+    let (mut up, mut down) = (0.0_f64, 0.0_f64);
+    for head in 0..8 {
+        for (query, middle) in (0..32).zip(std::iter::repeat(middle(head))) {
+            for key in live(query) {
+                up = up.max(score(head, key, query) - middle);
+                down = down.max(middle - score(head, key, query));
+            }
+        }
+    }
+    assert!((layer.score_half_width - (1.25 * (up + down) / 2.0 + 0.5)).abs() < 1e-12);
+    for head in 0..8 {
+        assert!((layer.score_centre[head] - middle(head) - (up - down) / 2.0).abs() < 1e-12);
     }
     for head in 0..8 {
         for query in 0..32 {
