@@ -15,11 +15,11 @@ const KINDS: [&str; 8] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "
 
 #[derive(Clone, Copy, PartialEq)]
 enum Scales {
-    PerTensor,
+    Tensor,
     /// Per row but for what writes to the residual.
-    PerRow,
+    Rows,
     /// The same, and a share of every channel for the columns of down, as the circuit does it.
-    PerRowWithShares,
+    RowsAndShares,
 }
 
 fn repository() -> PathBuf {
@@ -71,8 +71,8 @@ fn rounded(tensors: &Tensors, kinds: &[&str], scales: Scales, bits: i32) -> Tens
     for (name, (shape, numbers)) in &mut tensors {
         let Some(kind) = kinds.iter().find(|kind| name.contains(**kind)) else { continue };
         let writes = ["o_proj", "down_proj"].contains(kind);
-        let run = if scales == Scales::PerTensor || writes { numbers.len() } else { shape[1] };
-        if scales == Scales::PerRowWithShares && *kind == "down_proj" {
+        let run = if scales == Scales::Tensor || writes { numbers.len() } else { shape[1] };
+        if scales == Scales::RowsAndShares && *kind == "down_proj" {
             round_by_columns(numbers, shape[1], limit);
             continue;
         }
@@ -191,11 +191,8 @@ fn quantisation_of_smollm2_kind_by_kind() {
     study.reference = study.logits(&weights);
     for (basis, tensors) in [("stored", folded(&weights)), ("rotated", folded(&weights.rotated(Rotation::SEED)))] {
         study.show(&format!("{basis}, float"), &tensors);
-        let choices = [
-            (Scales::PerTensor, "per tensor"),
-            (Scales::PerRow, "per row"),
-            (Scales::PerRowWithShares, "per row with shares"),
-        ];
+        let choices =
+            [(Scales::Tensor, "per tensor"), (Scales::Rows, "per row"), (Scales::RowsAndShares, "per row with shares")];
         for (scales, name) in choices {
             for bits in [11, 13, 15] {
                 study.show(&format!("{basis}, {name}, {bits} bits"), &rounded(&tensors, &KINDS, scales, bits));
