@@ -145,7 +145,7 @@ fn the_committed_plans_are_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let load = |suite: &str| Suite::load(Path::new(suite), &[], root).unwrap().cells;
     let plan = load("experiments/suites/llama3-8b-plan.toml");
-    assert_eq!(plan.iter().map(|cell| cell.config.input.block_tokens).collect::<Vec<_>>(), [16, 32, 64, 128]);
+    assert_eq!(plan.iter().map(|cell| cell.config.input.block_tokens).collect::<Vec<_>>(), [64, 128]);
     assert_eq!(plan[0].config.model.path, Path::new("experiments/models/llama-3-8b"));
     assert_eq!(
         load("experiments/suites/smollm2-plan.toml")[0].config.model.path,
