@@ -2,10 +2,10 @@
 
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
-use crate::public_prefix::{self, stored_ranges};
+use crate::public_prefix;
 use crate::spec::{Cell, CellConfig, MitigationSection};
 use fhe_model::calibration::{self, Corpus, Margins, WindowPlan};
-use fhe_model::{FloatModel, Rotation, Tokenizer, Weights};
+use fhe_model::{Config, FloatModel, Prefix, Rotation, Tokenizer, Weights};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -47,7 +47,7 @@ pub fn calibrate(
     let text = std::fs::read_to_string(&text_path).map_err(|source| HarnessError::io("read", &text_path, source))?;
     let corpus = Corpus::from_text(&text, &tokenizer).map_err(failed)?;
     let prefix = public_prefix::tokens(&request.mitigation, &tokenizer, weights.config())?;
-    let file = public_prefix::ranges_file(&request.mitigation, &prefix);
+    let file = ranges_file(&request.mitigation, &prefix);
     let plan = WindowPlan { block: request.block_tokens, ..WindowPlan::default() }.after(prefix);
     let model = FloatModel::new(&weights);
     let (ranges, _) = progress.phase(PHASE, || {
@@ -93,4 +93,35 @@ pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Resul
     let stored = calibrate(&request, root, progress)?;
     progress.message(format!("ranges stored at {}", stored.display()));
     Ok(stored)
+}
+
+/// Where a cell's calibrated ranges lie: the file the spec names, else, if it exists, the one beside the weights that holds
+/// after the cell's prefix.
+///
+/// # Errors
+/// What is wrong with the model's configuration or tokenizer, where a prefix has to be read by them.
+pub fn stored_ranges(config: &CellConfig, root: &Path) -> Result<Option<PathBuf>, HarnessError> {
+    let CellConfig { model, mitigation, .. } = config;
+    if let Some(path) = &model.ranges {
+        return Ok(Some(root.join(path)));
+    }
+    let folder = root.join(&model.path);
+    let prefix = if mitigation.prepend {
+        let failed = |error| HarnessError::execution("read the public prefix", error);
+        let config = Config::read(&folder.join("config.json")).map_err(failed)?;
+        let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), &config).map_err(failed)?;
+        public_prefix::tokens(mitigation, &tokenizer, &config)?
+    } else {
+        Prefix::none()
+    };
+    Ok(Some(folder.join(ranges_file(mitigation, &prefix))).filter(|path| path.is_file()))
+}
+
+/// The name of the file of ranges that hold after a prefix and for rotated weights: `ranges.toml` for neither,
+/// `ranges-rotated-after-0.toml` after token 0 and rotated.
+fn ranges_file(mitigation: &MitigationSection, prefix: &Prefix) -> String {
+    let rotated = if mitigation.rotate { "-rotated" } else { "" };
+    let tokens: Vec<String> = prefix.tokens().iter().map(u32::to_string).collect();
+    let after = if tokens.is_empty() { String::new() } else { format!("-after-{}", tokens.join("-")) };
+    format!("ranges{rotated}{after}.toml")
 }

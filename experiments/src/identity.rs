@@ -3,10 +3,10 @@
 //! Configuration, code, data and machine class go in; the spec's name, question and limits do not. The hash is over
 //! canonical JSON (keys sorted, no spaces), so it depends neither on the order of keys nor on how a spec is laid out.
 
+use crate::calibrate::stored_ranges;
 use crate::error::HarnessError;
 use crate::machine::Machine;
 use crate::provenance::CodeVersion;
-use crate::public_prefix::stored_ranges;
 use crate::spec::{Cell, ModelSection};
 use fhe_model::Weights;
 use serde::{Deserialize, Serialize};

@@ -104,8 +104,17 @@ impl<B: Backend> KeySwitcher<B> {
 
     /// Key switch of a ciphertext at the lowest prime with a key of one row and one special prime; evaluation domain out.
     pub(crate) fn switch_lowest(&self, ct: &Ciphertext<B>, id: KeyId) -> Result<Ciphertext<B>, RlweError> {
-        let input = (ct.b().duplicate(self.backend()), vec![ct.a().duplicate(self.backend())]);
-        let mut switched = self.switch_lowest_sums(vec![input], &[id])?;
+        self.switch_lowest_terms(ct.b(), vec![ct.a().duplicate(self.backend())], id)
+    }
+
+    /// The same of `b` and arguments for as many rows of one key.
+    pub(crate) fn switch_lowest_terms(
+        &self,
+        b: &Poly<B>,
+        terms: Vec<Poly<B>>,
+        id: KeyId,
+    ) -> Result<Ciphertext<B>, RlweError> {
+        let mut switched = self.switch_lowest_sums(vec![(b.duplicate(self.backend()), terms)], &[id])?;
         Ok(switched.pop().unwrap_or_else(|| unreachable!("one result for one input")))
     }
 

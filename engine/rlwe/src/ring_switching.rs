@@ -16,9 +16,7 @@ impl<B: Backend> KeySwitcher<B> {
     pub(crate) fn switch_to_small(&self, input: &Ciphertext<B>) -> Result<Ciphertext<B>, RlweError> {
         check_lowest(input.b())?;
         let digits = self.halves(input.a())?;
-        let batch = vec![(input.b().duplicate(self.backend()), digits.into())];
-        let mut switched = self.switch_lowest_sums(batch, &[KeyId::RingSwitch])?;
-        Ok(switched.pop().unwrap_or_else(|| unreachable!("one result for one input")))
+        self.switch_lowest_terms(input.b(), digits.into(), KeyId::RingSwitch)
     }
 
     /// The digits `low` and `high` of a polynomial at `q_0`, evaluation domain: the division that makes the higher one is that by the special

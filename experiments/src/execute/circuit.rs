@@ -206,11 +206,12 @@ fn check_prefix(
     let text = model.calibration_text.as_ref().map_or("TEXT".into(), |text| text.display().to_string());
     let words = tokenizer.and_then(|tokenizer| tokenizer.decode(required.tokens()).ok());
     let prefix = words.filter(|_| !required.is_empty()).map_or(String::new(), |text| format!(" --prefix '{text}'"));
+    let rotate = if cell.config.mitigation.rotate { " --rotate" } else { "" };
     Err(HarnessError::RangesOfOtherPrefix {
         path: path.into(),
         found: found.to_string(),
         required: required.to_string(),
-        command: format!("fhe-llama calibrate {} --text {text}{prefix}", model.path.display()),
+        command: format!("fhe-llama calibrate {} --text {text}{prefix}{rotate}", model.path.display()),
     })
 }
 
