@@ -12,11 +12,11 @@
 
 use fhe_ckks::Evaluator;
 
-use crate::approximation::{Accuracy, Approximation, Criterion, Functions, Target};
+use crate::approximation::{Accuracy, Criterion, Functions, Target};
 use crate::error::{Result, refuse};
 use crate::interval::Interval;
 use crate::layout::{Layout, RowModule};
-use crate::slim::{Blocks, SlimApproximation};
+use crate::slim::{Blocks, FewValues, SlimApproximation};
 use crate::window::Window;
 
 /// Relative error beyond which a fit is refused: a norm this far off is another model.
@@ -31,17 +31,10 @@ pub struct RmsNorm {
     module: RowModule,
     /// Channels lie in multiples of so many rows only: a power of two.
     stride: usize,
-    inverse_root: InverseRoot,
+    inverse_root: FewValues,
     /// Maps the sum of squares of slot values to [-1, 1].
     slope: f64,
     offset: f64,
-}
-
-/// How the inverse root is evaluated.
-#[derive(Clone, Debug)]
-enum InverseRoot {
-    PatersonStockmeyer(Approximation),
-    Slim(Box<SlimApproximation>),
 }
 
 /// What both ways to evaluate the inverse root are prepared from.
@@ -71,7 +64,7 @@ impl RmsNorm {
         let window = preparation.window.to_string();
         let inverse_root =
             accuracy.approximate(NAME, &window, target(accuracy), usize::MAX, preparation.inverse_root())?;
-        Ok(preparation.with(InverseRoot::PatersonStockmeyer(inverse_root)))
+        Ok(preparation.with(FewValues::PatersonStockmeyer(inverse_root)))
     }
 
     /// The same with the inverse root evaluated slimly, if that takes fewer products in all on so many ciphertexts of the tensor and at most
@@ -89,7 +82,7 @@ impl RmsNorm {
     ) -> Result<Self> {
         let accuracy = accuracy.into();
         let usual = Self::new(layout, range, mean_square, epsilon, accuracy)?;
-        let InverseRoot::PatersonStockmeyer(by_usual) = &usual.inverse_root else { return Ok(usual) };
+        let FewValues::PatersonStockmeyer(by_usual) = &usual.inverse_root else { return Ok(usual) };
         if accuracy.functions == Functions::Exact {
             return Ok(usual);
         }
@@ -107,7 +100,7 @@ impl RmsNorm {
             slim.error() <= enough && slim.products() + joining < by_usual.products()
         };
         Ok(match slim {
-            Ok(slim) if saves(&slim) => preparation.with(InverseRoot::Slim(Box::new(slim))),
+            Ok(slim) if saves(&slim) => preparation.with(FewValues::Slim(Box::new(slim))),
             _ => usual,
         })
     }
@@ -116,30 +109,24 @@ impl RmsNorm {
     pub fn levels(&self) -> usize {
         AROUND
             + match &self.inverse_root {
-                InverseRoot::PatersonStockmeyer(usual) => usual.levels(),
-                InverseRoot::Slim(slim) => slim.levels(),
+                FewValues::PatersonStockmeyer(usual) => usual.levels(),
+                FewValues::Slim(slim) => slim.levels(),
             }
     }
 
     /// Degree of the polynomial of the inverse root.
     pub fn degree(&self) -> usize {
-        match &self.inverse_root {
-            InverseRoot::PatersonStockmeyer(usual) => usual.degree(),
-            InverseRoot::Slim(slim) => slim.degree(),
-        }
+        self.inverse_root.degree()
     }
 
     /// Relative error of the polynomial of the inverse root.
     pub fn error(&self) -> f64 {
-        match &self.inverse_root {
-            InverseRoot::PatersonStockmeyer(usual) => usual.error(),
-            InverseRoot::Slim(slim) => slim.error(),
-        }
+        self.inverse_root.error()
     }
 
     /// Whether the inverse root is evaluated slimly.
     pub fn is_slim(&self) -> bool {
-        matches!(self.inverse_root, InverseRoot::Slim(_))
+        matches!(self.inverse_root, FewValues::Slim(_))
     }
 
     /// Normalises all ciphertexts of a tensor; rows without a channel must hold zeros. Consumes [`RmsNorm::levels`]
@@ -150,11 +137,11 @@ impl RmsNorm {
     pub fn apply<E: Evaluator>(&self, e: &E, tensor: &[E::Slots]) -> Result<Vec<E::Slots>> {
         let mean_square = self.normalised_mean_square(e, tensor)?;
         match &self.inverse_root {
-            InverseRoot::PatersonStockmeyer(usual) => {
+            FewValues::PatersonStockmeyer(usual) => {
                 let factor = usual.apply(e, &mean_square)?;
                 tensor.iter().map(|x| Ok(e.multiply(x, &factor)?)).collect()
             }
-            InverseRoot::Slim(slim) => {
+            FewValues::Slim(slim) => {
                 let factor = slim.apply(e, &mean_square)?;
                 tensor.iter().map(|x| factor.times(e, x)).collect()
             }
@@ -213,7 +200,7 @@ impl Preparation {
         move |y| range / (centre + half_width * y + epsilon).sqrt()
     }
 
-    fn with(self, inverse_root: InverseRoot) -> RmsNorm {
+    fn with(self, inverse_root: FewValues) -> RmsNorm {
         let Self { module, stride, window, slope, .. } = self;
         RmsNorm { module, stride, inverse_root, slope, offset: -window.centre() / window.half_width() }
     }

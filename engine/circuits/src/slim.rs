@@ -17,7 +17,7 @@ use fhe_ckks::polynomials::slim::{LARGEST_DEGREE, LEAST_LEAF_DEGREE, SlimPolynom
 use fhe_ckks::polynomials::slot_polynomials::SlotPolynomials;
 use fhe_ckks::{Evaluator, Rotation};
 
-use crate::approximation::{Criterion, Target};
+use crate::approximation::{Approximation, Criterion, Target};
 use crate::error::{CircuitError, Result, refuse};
 
 /// The degrees tried.
@@ -97,6 +97,13 @@ pub struct SlimApproximation {
     leaves: SlotPolynomials,
     blocks: Blocks,
     error: f64,
+}
+
+/// A function of few values, whichever way it is evaluated.
+#[derive(Clone, Debug)]
+pub(crate) enum FewValues {
+    PatersonStockmeyer(Approximation),
+    Slim(Box<SlimApproximation>),
 }
 
 /// The values of a slim evaluation.
@@ -184,6 +191,11 @@ impl SlimApproximation {
         self.leaves.levels() + self.polynomial.folds()
     }
 
+    /// Levels to the values of [`Folded::joined`].
+    pub fn joined_levels(&self) -> usize {
+        self.levels() + usize::from(self.is_two_sided())
+    }
+
     /// Whether values come from both sides, to be joined.
     pub fn is_two_sided(&self) -> bool {
         self.blocks.needs_both(self.polynomial.folds())
@@ -237,6 +249,38 @@ impl SlimApproximation {
             refuse("SlimApproximation::apply", "sides", 0, "at least one", "report a bug in slim evaluation")
         })?;
         Ok(Folded { blocks: self.blocks, forwards, backwards: sides.next() })
+    }
+}
+
+impl FewValues {
+    pub(crate) fn degree(&self) -> usize {
+        match self {
+            Self::PatersonStockmeyer(usual) => usual.degree(),
+            Self::Slim(slim) => slim.degree(),
+        }
+    }
+
+    pub(crate) fn error(&self) -> f64 {
+        match self {
+            Self::PatersonStockmeyer(usual) => usual.error(),
+            Self::Slim(slim) => slim.error(),
+        }
+    }
+
+    /// Levels from the argument to values in one ciphertext.
+    pub(crate) fn joined_levels(&self) -> usize {
+        match self {
+            Self::PatersonStockmeyer(usual) => usual.levels(),
+            Self::Slim(slim) => slim.joined_levels(),
+        }
+    }
+
+    /// The values in one ciphertext.
+    pub(crate) fn apply_joined<E: Evaluator>(&self, e: &E, x: &E::Slots) -> Result<E::Slots> {
+        match self {
+            Self::PatersonStockmeyer(usual) => usual.apply(e, x),
+            Self::Slim(slim) => slim.apply(e, x)?.joined(e),
+        }
     }
 }
 

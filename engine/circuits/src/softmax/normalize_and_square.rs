@@ -32,7 +32,7 @@ use crate::crossing::{Distortion, Passage};
 use crate::error::{CircuitError, Result, refuse};
 use crate::interval::Interval;
 use crate::score_layout::ScoreLayout;
-use crate::slim::{Blocks, SlimApproximation};
+use crate::slim::{Blocks, FewValues, SlimApproximation};
 
 /// Error of the exponential, relative to the largest probability of a row at its least, beyond which it is refused.
 const EXPONENTIAL_LIMIT: f64 = 1.0 / 64.0;
@@ -62,15 +62,8 @@ pub struct NormalizeAndSquare {
 #[derive(Clone, Debug)]
 pub struct Round {
     window: Interval,
-    reciprocal: Reciprocal,
+    reciprocal: FewValues,
     passage: Passage,
-}
-
-/// How a reciprocal is evaluated.
-#[derive(Clone, Debug)]
-enum Reciprocal {
-    Slim(Box<SlimApproximation>),
-    PatersonStockmeyer(Approximation),
 }
 
 impl NormalizeAndSquare {
@@ -119,9 +112,12 @@ impl NormalizeAndSquare {
             let waiting = contract.output_levels + 2 * (rounds - round) + 1;
             let tolerance = if round == rounds { accuracy.tolerance } else { INTERMEDIATE };
             let target = Target { criterion: Criterion::Relative, tolerance, limit: RECIPROCAL_LIMIT };
-            let reciprocal = Reciprocal::fit(window, target, blocks, shape, waiting)?;
-            let passage =
-                Passage { copies, range: window.half_width() / copies.0 as f64, levels: waiting + reciprocal.levels() };
+            let reciprocal = fit_reciprocal(window, target, blocks, shape, waiting)?;
+            let passage = Passage {
+                copies,
+                range: window.half_width() / copies.0 as f64,
+                levels: waiting + reciprocal.joined_levels(),
+            };
             let error = reciprocal.error() + BOOTSTRAP_NOISE * window.half_width() / window.low;
             all.push(Round { window, reciprocal, passage });
             let (low, high) = ((1.0 - error).max(0.25), 1.0 + error);
@@ -188,7 +184,7 @@ impl NormalizeAndSquare {
             let returned = crossed(crossing, sums, round.passage)?;
             values.clear();
             for (set, sum) in sets.into_iter().zip(&returned) {
-                let factor = round.reciprocal.apply(e, sum)?;
+                let factor = round.reciprocal.apply_joined(e, sum)?;
                 for square in set {
                     values.push(e.multiply(square, &factor)?);
                 }
@@ -206,7 +202,7 @@ impl Round {
 
     /// Whether the reciprocal is evaluated slimly.
     pub fn is_slim(&self) -> bool {
-        matches!(self.reciprocal, Reciprocal::Slim(_))
+        matches!(self.reciprocal, FewValues::Slim(_))
     }
 
     /// How the sum crosses.
@@ -229,56 +225,32 @@ impl Round {
     }
 }
 
-impl Reciprocal {
-    /// The slim one if it meets the tolerance within the levels above those where the squares wait; the more accurate one otherwise.
-    fn fit(window: Interval, target: Target, blocks: Blocks, shape: &CircuitShape, waiting: usize) -> Result<Self> {
-        let distortion = Distortion::of(shape);
-        let (centre, half_width) = (window.centre(), window.half_width());
-        let reciprocal = move |y: f64| 1.0 / (centre + half_width * distortion.undo(y));
-        let most = shape.compute_levels.saturating_sub(waiting);
-        let name = window.to_string();
-        let slim = [most, most.saturating_sub(1)].into_iter().find_map(|levels| {
-            // The higher degree may leave no level to join its sides.
-            let fit = SlimApproximation::fit(RECIPROCAL, &name, target, blocks, levels, reciprocal).ok()?;
-            (fit.levels() + usize::from(fit.is_two_sided()) <= most).then_some(fit)
-        });
-        if let Some(slim) = slim.as_ref().filter(|slim| slim.error() <= target.tolerance) {
-            return Ok(Self::Slim(Box::new(slim.clone())));
-        }
-        match (slim, Approximation::fit_within(RECIPROCAL, &name, target, most, reciprocal)) {
-            (Some(slim), Ok(usual)) if slim.error() <= usual.error() => Ok(Self::Slim(Box::new(slim))),
-            (_, Ok(usual)) => Ok(Self::PatersonStockmeyer(usual)),
-            (Some(slim), Err(_)) => Ok(Self::Slim(Box::new(slim))),
-            (None, Err(refusal)) => Err(refusal),
-        }
+/// The slim one if it meets the tolerance within the levels above those where the squares wait; the more accurate one otherwise.
+fn fit_reciprocal(
+    window: Interval,
+    target: Target,
+    blocks: Blocks,
+    shape: &CircuitShape,
+    waiting: usize,
+) -> Result<FewValues> {
+    let distortion = Distortion::of(shape);
+    let (centre, half_width) = (window.centre(), window.half_width());
+    let reciprocal = move |y: f64| 1.0 / (centre + half_width * distortion.undo(y));
+    let most = shape.compute_levels.saturating_sub(waiting);
+    let name = window.to_string();
+    let slim = [most, most.saturating_sub(1)].into_iter().find_map(|levels| {
+        // The higher degree may leave no level to join its sides.
+        let fit = SlimApproximation::fit(RECIPROCAL, &name, target, blocks, levels, reciprocal).ok()?;
+        (fit.joined_levels() <= most).then_some(fit)
+    });
+    if let Some(slim) = slim.as_ref().filter(|slim| slim.error() <= target.tolerance) {
+        return Ok(FewValues::Slim(Box::new(slim.clone())));
     }
-
-    fn levels(&self) -> usize {
-        match self {
-            Self::Slim(slim) => slim.levels() + usize::from(slim.is_two_sided()),
-            Self::PatersonStockmeyer(usual) => usual.levels(),
-        }
-    }
-
-    fn degree(&self) -> usize {
-        match self {
-            Self::Slim(slim) => slim.degree(),
-            Self::PatersonStockmeyer(usual) => usual.degree(),
-        }
-    }
-
-    fn error(&self) -> f64 {
-        match self {
-            Self::Slim(slim) => slim.error(),
-            Self::PatersonStockmeyer(usual) => usual.error(),
-        }
-    }
-
-    fn apply<E: Evaluator>(&self, e: &E, sum: &E::Slots) -> Result<E::Slots> {
-        match self {
-            Self::Slim(slim) => slim.apply(e, sum)?.joined(e),
-            Self::PatersonStockmeyer(usual) => usual.apply(e, sum),
-        }
+    match (slim, Approximation::fit_within(RECIPROCAL, &name, target, most, reciprocal)) {
+        (Some(slim), Ok(usual)) if slim.error() <= usual.error() => Ok(FewValues::Slim(Box::new(slim))),
+        (_, Ok(usual)) => Ok(FewValues::PatersonStockmeyer(usual)),
+        (Some(slim), Err(_)) => Ok(FewValues::Slim(Box::new(slim))),
+        (None, Err(refusal)) => Err(refusal),
     }
 }
 
