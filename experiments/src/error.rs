@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::spec::ComputeDevice;
+
 /// Everything that can stop a command of the harness.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -276,6 +278,14 @@ pub enum HarnessError {
         text: String,
         /// The model's reason.
         source: Box<fhe_model::Error>,
+    },
+    /// A GPU that was asked for and cannot be used.
+    #[error("engine.device = {device}: {source}")]
+    Gpu {
+        /// The device asked for.
+        device: ComputeDevice,
+        /// The backend's reason.
+        source: fhe_cuda::CudaError,
     },
     /// Ranges that hold after another public prefix.
     #[error("`{}` was measured after {found}, this cell prepends {required}; `{command}` measures after that", path.display())]

@@ -72,10 +72,11 @@ impl ResolvedCell {
     /// Reads and hashes the data a cell names, and identifies it on this machine with this binary.
     ///
     /// # Errors
-    /// [`HarnessError::Io`] when a named file cannot be read.
+    /// [`HarnessError::Io`] when a named file cannot be read; [`HarnessError::Gpu`] when the cell asks for a GPU that is not there.
     pub fn identify(cell: Cell, root: &Path) -> Result<Self, HarnessError> {
+        let machine = Machine::detect().computing_on(cell.config.engine.device)?;
         let data = DataHashes::of(&cell, root)?;
-        Ok(Self::with(cell, data, CodeVersion::of_this_binary(), Machine::detect(), root.into()))
+        Ok(Self::with(cell, data, CodeVersion::of_this_binary(), machine, root.into()))
     }
 
     /// Identifies a cell from parts that are already known.

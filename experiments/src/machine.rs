@@ -1,5 +1,7 @@
 //! The machine a number was measured on, and what this process takes of it.
 
+use crate::error::HarnessError;
+use crate::spec::ComputeDevice;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -16,6 +18,9 @@ pub struct Machine {
     pub cores: usize,
     /// Physical memory.
     pub memory_bytes: u64,
+    /// The GPU that computes, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
 }
 
 impl Machine {
@@ -27,18 +32,31 @@ impl Machine {
             vector_extension: vector_extension().into(),
             cores: cores(),
             memory_bytes: kibibytes("/proc/meminfo", "MemTotal:"),
+            gpu: None,
         }
     }
 
-    /// What makes two machines interchangeable for a measurement: processor, instruction set, vector extension.
-    pub fn class(&self) -> String {
-        format!("{} | {} | {}", self.cpu, self.arch, self.vector_extension)
+    /// The same with the GPU that computes, if the device is one.
+    ///
+    /// # Errors
+    /// [`HarnessError::Gpu`] where there is none of this number.
+    pub fn computing_on(self, device: ComputeDevice) -> Result<Self, HarnessError> {
+        let ComputeDevice::Cuda(ordinal) = device else { return Ok(self) };
+        let name = fhe_cuda::device_name(ordinal);
+        Ok(Self { gpu: Some(name.map_err(|source| HarnessError::Gpu { device, source })?), ..self })
     }
 
-    /// The machine in a few words, all that a measured time depends on: `AMD EPYC, avx512ifma, 2 cores`.
+    /// What makes two machines interchangeable for a measurement: processor, instruction set, vector extension, GPU.
+    pub fn class(&self) -> String {
+        let gpu = self.gpu.as_ref().map(|name| format!(" | {name}")).unwrap_or_default();
+        format!("{} | {} | {}{gpu}", self.cpu, self.arch, self.vector_extension)
+    }
+
+    /// The machine in a few words, all that a measured time depends on: `AMD EPYC, avx512ifma, 2 cores`. A GPU comes first.
     pub fn name(&self) -> String {
         let cores = if self.cores == 1 { "1 core".into() } else { format!("{} cores", self.cores) };
-        format!("{}, {}, {cores}", self.cpu, self.vector_extension)
+        let gpu = self.gpu.as_ref().map(|name| format!("{name} beside ")).unwrap_or_default();
+        format!("{gpu}{}, {}, {cores}", self.cpu, self.vector_extension)
     }
 }
 

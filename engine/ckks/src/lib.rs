@@ -39,6 +39,7 @@ pub use lanes::LaneProducts;
 pub use parameters::{ParameterSet, Parameters};
 pub use periodic::PeriodicMatrix;
 pub use scheme::{
-    CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, SlotCiphertext,
+    CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, RemoteClient,
+    SlotCiphertext,
 };
 pub use shape::CircuitShape;

@@ -59,6 +59,6 @@ mod weights;
 pub use cuda::Cuda;
 pub use device::Device;
 #[cfg(feature = "cuda")]
-pub use driver::{Driver, DriverMemory, Moment};
+pub use driver::{Driver, DriverMemory, Moment, device_name};
 pub use error::CudaError;
 pub use launch::{Kernel, Launch};

@@ -71,6 +71,14 @@ impl<B: Backend> Ciphertext<B> {
         Self::new(f(&self.b)?, f(&self.a)?)
     }
 
+    /// A copy that another backend holds.
+    ///
+    /// # Errors
+    /// [`RlweError::Ring`] if it does not have the primes.
+    pub fn carried<C: Backend>(&self, from: &B, to: &C) -> Result<Ciphertext<C>, RlweError> {
+        Ciphertext::new(self.b.carried(from, to)?, self.a.carried(from, to)?)
+    }
+
     /// A copy.
     pub fn duplicate(&self, backend: &B) -> Self {
         Self { b: self.b.duplicate(backend), a: self.a.duplicate(backend) }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use fhe_ring::{Backend, Basis, GaloisElement, Poly, RingKind, Seed};
 
-use crate::{Parameters, SecretId};
+use crate::{Parameters, RlweError, SecretId};
 
 /// Which half of the exponents: `p(X) = even(X^2) + X odd(X^2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -268,5 +268,15 @@ impl<B: Backend> SwitchingKey<B> {
     /// What it covers.
     pub fn shape(&self) -> KeyShape {
         self.shape
+    }
+
+    /// A copy that another backend holds.
+    ///
+    /// # Errors
+    /// [`RlweError::Ring`] if it does not have the primes.
+    pub fn carried<C: Backend>(&self, from: &B, to: &C) -> Result<SwitchingKey<C>, RlweError> {
+        let carried = |[b, a]: &[Poly<B>; 2]| Ok([b.carried(from, to)?, a.carried(from, to)?]);
+        let rows = self.rows.iter().map(carried).collect::<Result<_, RlweError>>()?;
+        Ok(SwitchingKey { id: self.id, shape: self.shape, seeds: self.seeds.clone(), rows })
     }
 }

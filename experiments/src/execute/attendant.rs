@@ -18,6 +18,7 @@ pub(super) struct Attendant<'a, C> {
     references: Vec<(&'static str, &'a Tensors)>,
     kept: Option<&'a mut Tensors>,
     pace: Option<Pace<'a>>,
+    settle: Option<Box<dyn Fn() -> Result<(), HarnessError> + 'a>>,
     pub(super) observations: Observations,
     running: Option<(Phase, Instant)>,
     failure: Option<HarnessError>,
@@ -26,8 +27,14 @@ pub(super) struct Attendant<'a, C> {
 impl<'a, C> Attendant<'a, C> {
     /// An attendant that only takes the time, and goes on from earlier observations.
     pub(super) fn new(client: &'a C, observations: Observations) -> Self {
-        let (references, kept, pace, running, failure) = (Vec::new(), None, None, None, None);
-        Self { client, references, kept, pace, observations, running, failure }
+        let (references, kept, pace, settle, running, failure) = (Vec::new(), None, None, None, None, None);
+        Self { client, references, kept, pace, settle, observations, running, failure }
+    }
+
+    /// Waits for the work of a phase before it takes the time: a device may be behind what it is asked for.
+    pub(super) fn settling(mut self, settle: impl Fn() -> Result<(), HarnessError> + 'a) -> Self {
+        self.settle = Some(Box::new(settle));
+        self
     }
 
     /// Compares every tensor with those of a reference, too.
@@ -60,6 +67,9 @@ impl<'a, C> Attendant<'a, C> {
     /// Ends the phase under way.
     fn pause(&mut self) {
         if let Some((phase, start)) = self.running.take() {
+            if let Some(Err(error)) = self.settle.as_ref().map(|settle| settle()) {
+                self.failure.get_or_insert(error);
+            }
             let seconds = start.elapsed().as_secs_f64();
             let total = &mut self.observations.seconds;
             match phase {

@@ -1,7 +1,7 @@
 //! Executes a cell on the engine: encrypted, in the clear, or metered.
 //!
 //! A [`circuit`] is all that planning needs; [`prepared`] reads and checks the data as well. A [`plan`] walks through the decoder on a backend
-//! without data, which is all that [`metered`] does; [`encrypted`] and [`in_clear`] run the [`decoder`] over their evaluators, attended by
+//! without data, which is all that [`metered`] does; [`encrypted`], whose [`parties`] may compute on a GPU, and [`in_clear`] run the [`decoder`] over their evaluators, attended by
 //! [`attendant`], which times phases and compares what passes by with a [`reference`]. After every layer an encrypted run stores its
 //! [`state`].
 
@@ -12,6 +12,7 @@ mod encrypted;
 mod in_clear;
 mod metered;
 mod pace;
+mod parties;
 mod plan;
 mod prepared;
 mod reference;

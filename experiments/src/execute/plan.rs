@@ -78,6 +78,7 @@ impl Plan {
             key_bytes: self.key_bytes,
             key_wire_bytes: self.requests.wire_bytes(rlwe).map_err(failed)?,
             client_to_server_bytes: circuit.model.input_ciphertexts() as u64 * ciphertext(CiphertextForm::Seeded)?,
+            device_memory_bytes: 0,
             server_to_client_bytes: circuit.model.output_ciphertexts() as u64 * ciphertext(CiphertextForm::BothHalves)?,
         })
     }

@@ -176,4 +176,11 @@ pub struct Footprint {
     pub client_to_server_bytes: u64,
     /// Everything the server sends back.
     pub server_to_client_bytes: u64,
+    /// Memory of the GPU that the run has needed, what others hold of it included; zero without one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub device_memory_bytes: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

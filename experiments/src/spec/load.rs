@@ -1,8 +1,8 @@
 //! From a file and the command line's overrides to the checked cells of a suite.
 
 use super::{
-    AttentionSection, Cell, CellConfig, EngineSection, InputSection, LimitsSection, MitigationSection, Mode,
-    ModelSection, Must, Noise, SoftmaxSection, SoftmaxVariant, keys, preset, prompts, sweep,
+    AttentionSection, Cell, CellConfig, ComputeDevice, EngineSection, InputSection, LimitsSection, MitigationSection,
+    Mode, ModelSection, Must, Noise, SoftmaxSection, SoftmaxVariant, keys, preset, prompts, sweep,
 };
 use crate::error::HarnessError;
 use fhe_circuits::Functions;
@@ -205,6 +205,11 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     if spec.engine.noise != Noise::None && spec.mode != Mode::Clear {
         let problem = format!("is `modelled`, but noise is modelled in mode `clear` alone, not `{}`", spec.mode);
         return Err(refuse("engine.noise", problem));
+    }
+    if spec.engine.device != ComputeDevice::Cpu && spec.mode != Mode::Encrypted {
+        let (device, mode) = (spec.engine.device, spec.mode);
+        let problem = format!("is `{device}`, but no ciphertexts are computed with in mode `{mode}`; leave it out");
+        return Err(refuse("engine.device", problem));
     }
     match (spec.softmax.variant, spec.softmax.rounds) {
         (SoftmaxVariant::ExpInverse, Some(rounds)) => {

@@ -3,12 +3,14 @@
 //! A spec states a question and the settings under which it is to be answered. Each combination of its sweep, and each
 //! repetition, is one [`Cell`]: a complete configuration with its prompts read, checked before anything runs.
 
+mod device;
 mod keys;
 mod load;
 mod preset;
 mod prompts;
 mod sweep;
 
+pub use device::ComputeDevice;
 pub(crate) use keys::check_fields;
 pub use keys::{nearest, settable_keys};
 pub use load::{Override, Suite};
@@ -183,6 +185,9 @@ pub enum Noise {
 pub struct EngineSection {
     /// A named parameter set, as printed by `fhe-llama params`.
     pub parameters: String,
+    /// Who computes on ciphertexts in an encrypted run.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub device: ComputeDevice,
     /// Worker threads; absent: one per core of this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,

@@ -199,6 +199,7 @@ fn footprint(records: &[&CellRecord]) -> Section {
     let size = |bytes: u64| (bytes > 0).then(|| format::bytes(bytes));
     Builder::new("Memory and traffic", records)
         .row("peak memory of the process", |record| size(record.footprint.peak_memory_bytes))
+        .row("memory of the GPU", |record| size(record.footprint.device_memory_bytes))
         .row("evaluation keys, in memory", |record| size(record.footprint.key_bytes))
         .row("evaluation keys, as sent", |record| size(record.footprint.key_wire_bytes))
         .row("weights, in files", |record| size(record.model.stored_bytes))

@@ -33,6 +33,10 @@ impl<B: Backend> CkksClient<B> {
         Ok(Self { backend, parameters, secrets, encoder: Encoder::new(log_degree)?, encryptions: AtomicU64::new(0) })
     }
 
+    pub(super) fn secrets(&self) -> &ClientSecrets {
+        &self.secrets
+    }
+
     /// Generates the keys that a plan requested, reporting how many are done.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod linear_transform;
 mod packing;
 mod periodic;
 mod reference;
+mod remote_client;
 mod server;
 mod slots;
 mod together;
@@ -20,4 +21,5 @@ mod vectors;
 
 pub use ciphertext::{CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, SlotCiphertext};
 pub use client::CkksClient;
+pub use remote_client::RemoteClient;
 pub use server::CkksServer;

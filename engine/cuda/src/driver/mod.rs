@@ -8,7 +8,7 @@ mod memory;
 use std::sync::Arc;
 
 use cudarc::{
-    driver::{CudaContext, CudaFunction, CudaStream, DriverError, LaunchConfig, PushKernelArg, sys},
+    driver::{CudaContext, CudaFunction, CudaStream, DriverError, LaunchConfig, PushKernelArg, result, sys},
     nvrtc::Ptx,
 };
 
@@ -29,6 +29,20 @@ pub struct Driver {
     functions: Vec<CudaFunction>,
     name: String,
     architecture: String,
+}
+
+/// The name of the device with this number, counted from 0, which is not taken.
+///
+/// # Errors
+/// If there is no driver or no such device.
+pub fn device_name(ordinal: usize) -> Result<String, CudaError> {
+    if !libraries::have_driver() {
+        return Err(CudaError::NoDriver);
+    }
+    let device = |number: i32| result::init().and_then(|()| result::device::get(number));
+    let number = i32::try_from(ordinal).unwrap_or(i32::MAX);
+    (device(number).and_then(result::device::get_name))
+        .map_err(|error| CudaError::NoDevice { required: ordinal, found: error.to_string() })
 }
 
 impl Driver {
@@ -174,5 +188,7 @@ mod tests {
             CudaError::NoDevice { required, .. } => assert_eq!(*required, 1 << 20),
             other => panic!("{other}"),
         }
+        let nameless = device_name(1 << 20).expect_err("nobody has so many devices");
+        assert_eq!(std::mem::discriminant(&nameless), std::mem::discriminant(&error));
     }
 }

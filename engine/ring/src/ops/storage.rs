@@ -73,6 +73,14 @@ impl<B: Backend> Poly<B> {
         backend.download(self.operand())
     }
 
+    /// A copy that another backend of the same primes holds; zero where this one holds no data.
+    pub fn carried<C: Backend>(&self, from: &B, to: &C) -> Result<Poly<C>, RingError> {
+        match self.download(from) {
+            Some(words) => Poly::upload(to, self.shape(), |target| target.copy_from_slice(&words)),
+            None => Poly::zeros(to, self.shape()),
+        }
+    }
+
     /// A copy.
     pub fn duplicate(&self, backend: &B) -> Self {
         Self::from_parts(backend.restrict(self.operand(), self.shape()), self.shape())

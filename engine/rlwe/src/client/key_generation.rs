@@ -24,15 +24,32 @@ impl ClientSecrets {
         requests: &KeyRequests,
         done: impl Fn(usize),
     ) -> Result<KeyStore<B>, RlweError> {
+        let mut keys = Vec::with_capacity(requests.len());
+        self.hand_out_evaluation_keys(backend, requests, |key| {
+            keys.push(key);
+            done(keys.len());
+            Ok(())
+        })?;
+        Ok(KeyStore::new(keys))
+    }
+
+    /// The same one key after the other, each the receiver's as soon as it is made.
+    ///
+    /// # Errors
+    /// As [`ClientSecrets::evaluation_keys`], before the first key; those of the receiver.
+    pub fn hand_out_evaluation_keys<B: Backend>(
+        &self,
+        backend: &B,
+        requests: &KeyRequests,
+        mut receive: impl FnMut(SwitchingKey<B>) -> Result<(), RlweError>,
+    ) -> Result<(), RlweError> {
         for (id, shape) in requests.iter() {
             self.parameters().check_key(id, shape)?;
         }
-        let mut keys = Vec::with_capacity(requests.len());
-        for (index, (id, shape)) in requests.iter().enumerate() {
-            keys.push(self.switching_key(backend, id, shape)?);
-            done(index + 1);
+        for (id, shape) in requests.iter() {
+            receive(self.switching_key(backend, id, shape)?)?;
         }
-        Ok(KeyStore::new(keys))
+        Ok(())
     }
 
     /// One switching key: rows `(-a t + e + F_d s, a)` with `s` the source secret, `t` the target, `F_d` the gadget
