@@ -3,6 +3,17 @@
 // Targets may be operands too: a thread reads its words before it writes them.
 #include "operands.cuh"
 
+// target = coefficients, signed integers, one for each power of X, modulo each prime.
+extern "C" __global__ void __launch_bounds__(WORD_THREADS)
+    reduce_signed(Word *__restrict__ target, const long long *__restrict__ coefficients, Word log_degree,
+                  const Word *__restrict__ primes, const Modulus *__restrict__ moduli) {
+    const Word i = word_of_thread();
+    const Modulus modulus = moduli[primes[blockIdx.y]];
+    const long long coefficient = coefficients[i];
+    const Word residue = reduce(coefficient < 0 ? -(Word)coefficient : (Word)coefficient, modulus);
+    target[word_at(blockIdx.y, log_degree, i)] = coefficient < 0 ? negate(residue, modulus.value) : residue;
+}
+
 // target += other.
 extern "C" __global__ void __launch_bounds__(WORD_THREADS)
     add_assign(Word *target, const Word *other, Word log_degree, const Word *__restrict__ primes,

@@ -34,6 +34,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(multiply_words),
     KERNEL(multiply_accumulate),
     KERNEL(scale),
+    KERNEL(reduce_signed),
     KERNEL(add_constant),
     KERNEL(linear_combination),
     KERNEL(tensor),

@@ -1,5 +1,7 @@
 //! The contract, kernel by kernel.
 
+use std::sync::PoisonError;
+
 use fhe_ring::{
     Backend, Basis, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism,
     MatrixShape, Operand, Pair, PrimeChain, Ring, Shape,
@@ -33,9 +35,18 @@ impl<D: Device> Backend for Cuda<D> {
     }
 
     fn upload(&self, shape: Shape, fill: &mut dyn FnMut(&mut [u64])) -> D::Memory {
-        let mut words = vec![0; shape.words()];
-        fill(&mut words);
-        finished(self.device.upload(&words))
+        // Pages of the host that the system does not have to clear again each time.
+        let mut words = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        if words.len() < shape.words() {
+            words.resize(shape.words(), 0);
+        }
+        let words = &mut words[..shape.words()];
+        fill(words);
+        finished(self.device.upload(words))
+    }
+
+    fn upload_signed(&self, shape: Shape, coefficients: &[i64]) -> D::Memory {
+        finished(self.residues_of(shape, coefficients))
     }
 
     fn download(&self, source: Operand<'_, D::Memory>) -> Option<Vec<u64>> {

@@ -1,5 +1,7 @@
 //! The backend's state, and how operands become arguments.
 
+use std::sync::Mutex;
+
 use fhe_ring::{Basis, Operand, PrimeChain, Ring, Shape};
 
 use crate::{
@@ -18,6 +20,8 @@ pub struct Cuda<D: Device> {
     pub(crate) chain: PrimeChain,
     pub(crate) device: D,
     pub(crate) tables: Tables<D>,
+    /// Where residues are written on their way to the device.
+    pub(crate) staging: Mutex<Vec<u64>>,
 }
 
 /// A polynomial on the device: where its words begin, and its primes. Good while the buffer that it was taken from lives.
@@ -37,7 +41,7 @@ impl<D: Device> Cuda<D> {
             return Err(CudaError::DegreeUnsupported { found: chain.max_log_degree(), required: MAX_LOG_DEGREE });
         }
         let tables = Tables::new(&device, &chain)?;
-        Ok(Self { chain, device, tables })
+        Ok(Self { chain, device, tables, staging: Mutex::default() })
     }
 
     /// The device.

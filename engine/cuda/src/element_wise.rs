@@ -5,6 +5,23 @@ use fhe_ring::{Basis, Operand, Pair, Ring, Shape};
 use crate::{Cuda, CudaError, Device, Kernel, cuda::Place, launch, tables::multipliers};
 
 impl<D: Device> Cuda<D> {
+    /// One word for each coefficient travels, however many primes there are.
+    pub(crate) fn residues_of(&self, shape: Shape, coefficients: &[i64]) -> Result<D::Memory, CudaError> {
+        assert_eq!(
+            coefficients.len(),
+            shape.ring.degree(),
+            "upload_signed: a coefficient is required for each power of X"
+        );
+        // SAFETY: signed and unsigned words have one size, and each pattern of bits is one of either kind.
+        let words = unsafe { std::slice::from_raw_parts(coefficients.as_ptr().cast::<u64>(), coefficients.len()) };
+        let words = self.device.upload(words)?;
+        let target = self.allocate(shape)?;
+        let arguments = [self.place_of(&target, shape).address, self.device.address(&words)];
+        // SAFETY: there is a coefficient for each word of a limb; the target is new and has the words of its shape.
+        unsafe { self.on_words(Kernel::ReduceSigned, shape.ring, shape.basis, &arguments) }?;
+        Ok(target)
+    }
+
     /// `target = kernel(target, other)`.
     pub(crate) fn assign(
         &self,

@@ -43,6 +43,8 @@ kernels! {
     InverseTop = "inverse_top",
     /// Copies of limbs.
     CopyLimbs = "copy_limbs",
+    /// Residues of signed integers.
+    ReduceSigned = "reduce_signed",
     /// A sum, in place.
     AddAssign = "add_assign",
     /// A difference, in place.

@@ -22,6 +22,9 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn zeros(&self, shape: Shape) -> Self::Buffer;
     /// A polynomial whose residues `fill` writes (limb-major, reduced). A backend without data never calls `fill`.
     fn upload(&self, shape: Shape, fill: &mut dyn FnMut(&mut [u64])) -> Self::Buffer;
+    /// A polynomial, coefficient domain, whose coefficients are these integers modulo each prime: one for each power of `X`. A backend
+    /// without data never looks at them.
+    fn upload_signed(&self, shape: Shape, coefficients: &[i64]) -> Self::Buffer;
     /// The residues, limb-major; `None` where there is no data.
     fn download(&self, source: Operand<'_, Self::Buffer>) -> Option<Vec<u64>>;
     /// A copy restricted to the primes of `target.basis`, a subset of the source's.

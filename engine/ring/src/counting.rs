@@ -71,6 +71,11 @@ impl<B: Backend> Backend for Counting<B> {
         self.track(self.inner.upload(shape, fill), shape.words())
     }
 
+    fn upload_signed(&self, shape: Shape, coefficients: &[i64]) -> Self::Buffer {
+        self.ledger.record(Counts::upload(shape));
+        self.track(self.inner.upload_signed(shape, coefficients), shape.words())
+    }
+
     fn download(&self, source: Operand<'_, Self::Buffer>) -> Option<Vec<u64>> {
         self.inner.download(source.untracked())
     }

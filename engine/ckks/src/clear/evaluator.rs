@@ -86,9 +86,9 @@ impl Evaluator for Clear {
         let image = |input: &&ClearSlots| {
             self.check_packing(OPERATION, input, Packing::Real)?;
             let input = self.lower(input, level)?;
-            Ok(self.rescaled(input.with(map.matrix().apply(&input.values)?, below), |counts| {
+            Ok(self.rescaled(input.with(map.apply_complex(&input.values)?, below), |counts| {
                 counts.rotations += map.plan().rotations() as u64;
-                counts.plaintext_products += map.matrix().diagonal_count() as u64;
+                counts.plaintext_products += map.diagonal_count() as u64;
             }))
         };
         inputs.iter().map(image).collect()

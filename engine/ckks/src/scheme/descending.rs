@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     CkksError, Copies, Level, Packing, Parameters, transforms::baby_giant::BabyGiantPlan,
-    transforms::bootstrap_factor::BootstrapFactor,
+    transforms::bootstrap_factor::BootstrapFactor, transforms::diagonal_coefficients::DiagonalCoefficients,
 };
 
 /// Least scale at which the last factor is encoded: its entries of size one keep 16 bits.
@@ -45,8 +45,17 @@ impl Destination {
 /// Encoded factors by destination; those for anything but dense slots to coefficients made when first needed.
 pub(super) struct DescendingTables<B: Backend>(Mutex<BTreeMap<Destination, Arc<Descent<B>>>>);
 
-/// The last factor encoded for one output unit.
-type LastFactor<B> = Option<(f64, Arc<EncodedTransform<B>>)>;
+/// The last factor, which depends on the output unit: what of it does not, and its encoding for one unit.
+struct LastFactor<B: Backend> {
+    level: Level,
+    plan: BabyGiantPlan,
+    /// Missing without data.
+    coefficients: Option<DiagonalCoefficients>,
+    encoded: Mutex<EncodedFor<B>>,
+}
+
+/// The factor encoded for one output unit.
+type EncodedFor<B> = Option<(f64, Arc<EncodedTransform<B>>)>;
 
 /// The factors of SlotsToCoeffs.
 struct Descent<B: Backend> {
@@ -57,8 +66,7 @@ struct Descent<B: Backend> {
     first_of_complex: OnceLock<EncodedTransform<B>>,
     /// The factors between the first and the last.
     factors: Vec<EncodedTransform<B>>,
-    /// The last factor, which depends on the output unit.
-    last: Mutex<LastFactor<B>>,
+    last: LastFactor<B>,
 }
 
 /// Plaintext scale of the last factor, which lands on the output unit.
@@ -135,7 +143,7 @@ impl<B: Backend> Descent<B> {
     ) -> Result<Self, CkksError> {
         let factors = factors(parameters, destination)?;
         let scale = |factor: &LevelledFactor| parameters.scale(factor.level, None);
-        let [first, between @ .., _] = factors.as_slice() else {
+        let [first, between @ .., last] = factors.as_slice() else {
             unreachable!("a validated set has two factors or more");
         };
         let basis = parameters.basis(first.level, None);
@@ -145,12 +153,13 @@ impl<B: Backend> Descent<B> {
         let factors = (between.iter())
             .map(|factor| encode(switcher, parameters, encoder, factor, scale(factor)))
             .collect::<Result<_, CkksError>>()?;
-        Ok(Self { destination, first, first_of_complex: OnceLock::new(), factors, last: Mutex::default() })
+        let last = LastFactor::new(parameters, encoder, last)?;
+        Ok(Self { destination, first, first_of_complex: OnceLock::new(), factors, last })
     }
 
     /// Words of all factors that are encoded now.
     fn words(&self) -> usize {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.encoded.lock().unwrap_or_else(PoisonError::into_inner);
         self.first.words()
             + self.first_of_complex.get().map_or(0, EncodedTransform::words)
             + self.factors.iter().map(EncodedTransform::words).sum::<usize>()
@@ -169,17 +178,33 @@ impl<B: Backend> Descent<B> {
     }
 
     fn last(&self, server: &CkksServer<B>, unit: f64) -> Result<Arc<EncodedTransform<B>>, CkksError> {
-        let mut cached = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, factor)) = cached.as_ref().filter(|(known, _)| *known == unit) {
+        let LastFactor { level, plan, coefficients, encoded } = &self.last;
+        let mut encoded = encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, factor)) = encoded.as_ref().filter(|(known, _)| *known == unit) {
             return Ok(Arc::clone(factor));
         }
-        let parameters = &server.parameters;
-        let last =
-            factors(parameters, self.destination)?.pop().unwrap_or_else(|| unreachable!("a validated set has factors"));
+        let CkksServer { parameters, switcher, encoder, .. } = server;
         let scale = last_factor_scale(parameters, self.destination, unit);
-        let factor = Arc::new(encode(&server.switcher, parameters, &server.encoder, &last, scale)?);
-        *cached = Some((unit, Arc::clone(&factor)));
+        let encoding = Encoding { basis: parameters.basis(*level, None), scale, packing: Packing::Complex };
+        let coefficients = coefficients.as_ref();
+        let factor = EncodedTransform::of_coefficients(switcher, encoder, plan.clone(), coefficients, encoding)?;
+        let factor = Arc::new(factor);
+        *encoded = Some((unit, Arc::clone(&factor)));
         Ok(factor)
+    }
+}
+
+impl<B: Backend> LastFactor<B> {
+    fn new(
+        parameters: &Parameters,
+        encoder: &Encoder,
+        LevelledFactor { factor, level }: &LevelledFactor,
+    ) -> Result<Self, CkksError> {
+        let slots = parameters.shape().slots(Packing::Complex);
+        let plan = BabyGiantPlan::new(slots, factor.offsets()?, ROTATION_COST)?;
+        let embed = || DiagonalCoefficients::new(encoder.embedding(), Packing::Complex, &plan, &factor.descent()?);
+        let coefficients = if B::HOLDS_DATA { Some(embed()?) } else { None };
+        Ok(Self { level: *level, plan, coefficients, encoded: Mutex::default() })
     }
 }
 

@@ -64,11 +64,13 @@ impl<B: Backend> CkksServer<B> {
         let lowered = inputs.iter().map(|x| self.lower_slots(x, level)).collect::<Result<Vec<_>, _>>()?;
         let encoding = Encoding {
             basis: lowered[0].ciphertext.basis(),
-            scale: self.accumulated_scale(below, landing) / self.scale_of(&lowered[0]),
+            scale: self.accumulated_scale(below, landing) / self.scale_of(&lowered[0]) * map.factor(),
             packing: Packing::Real,
         };
-        let matrix = || Ok(map.matrix().clone());
-        let encoded = EncodedTransform::new(&self.switcher, &self.encoder, map.plan().clone(), matrix, encoding)?;
+        let embed = || map.coefficients(self.encoder.embedding());
+        let coefficients = if B::HOLDS_DATA { Some(embed()?) } else { None };
+        let plan = map.plan().clone();
+        let encoded = EncodedTransform::of_coefficients(&self.switcher, &self.encoder, plan, coefficients, encoding)?;
         let batch: Vec<_> = lowered.iter().map(|x| x.ciphertext.duplicate(self.backend())).collect();
         let images = self.transform(&batch, &encoded)?;
         Ok(images.into_iter().map(|image| SlotCiphertext::new(image, below, landing)).collect())

@@ -6,14 +6,17 @@
 
 use fhe_ring::{Backend, Basis, Digits, Poly};
 use fhe_rlwe::{Ciphertext, Extended, KeySwitcher, Rotated};
-use num_complex::Complex64;
 use rayon::prelude::*;
 
 use super::{CkksServer, encoder::Encoder};
 use crate::{
     CkksError, Packing,
-    transforms::baby_giant::{BabyGiantPlan, RotationCost},
-    transforms::diagonals::DiagonalMatrix,
+    transforms::{
+        baby_giant::{BabyGiantPlan, RotationCost},
+        diagonal_coefficients::DiagonalCoefficients,
+        diagonals::DiagonalMatrix,
+        embedding::Embedding,
+    },
 };
 
 /// Cost of a giant rotation, which decomposes and divides once more, in hoisted rotations at the top of the chain.
@@ -41,26 +44,27 @@ pub(super) fn encode_diagonals<B: Backend>(
     matrix: Option<&DiagonalMatrix>,
     encoding: Encoding,
 ) -> Result<EncodedDiagonals<B>, CkksError> {
-    let basis = encoding.basis.with_special(switcher.parameters().special_for(encoding.basis));
-    let encode = |slots: &[Complex64]| match encoding.packing {
-        Packing::Complex => encoder.complex(switcher.backend(), basis, slots, encoding.scale),
-        Packing::Real if slots.is_empty() => encoder.integers(switcher.backend(), Packing::Real, basis, &[]),
-        Packing::Real => {
-            let slots: Vec<f64> = slots.iter().map(|slot| slot.re).collect();
-            encoder.real(switcher.backend(), Packing::Real, basis, &slots, encoding.scale)
-        }
+    let embed = |matrix| DiagonalCoefficients::new(encoder.embedding(), encoding.packing, plan, matrix);
+    let coefficients = matrix.map(embed).transpose()?;
+    encode_coefficients(switcher, encoder, plan, coefficients.as_ref(), encoding)
+}
+
+/// As [`encode_diagonals`], of diagonals that are embedded already.
+fn encode_coefficients<B: Backend>(
+    switcher: &KeySwitcher<B>,
+    encoder: &Encoder,
+    plan: &BabyGiantPlan,
+    coefficients: Option<&DiagonalCoefficients>,
+    Encoding { basis, scale, packing }: Encoding,
+) -> Result<EncodedDiagonals<B>, CkksError> {
+    let basis = basis.with_special(switcher.parameters().special_for(basis));
+    let encode = |integers: &[i64]| encoder.integers(switcher.backend(), packing, basis, integers);
+    let Some(coefficients) = coefficients else {
+        let giants = plan.giants.iter();
+        return giants.map(|giant| giant.terms.iter().map(|term| Ok((term.baby, encode(&[])?))).collect()).collect();
     };
-    plan.giants
-        .iter()
-        .map(|giant| match matrix {
-            Some(matrix) => plan
-                .rotated_diagonals(giant, matrix)?
-                .into_par_iter()
-                .map(|(baby, diagonal)| Ok((baby, encode(&diagonal)?)))
-                .collect(),
-            None => giant.terms.iter().map(|term| Ok((term.baby, encode(&[])?))).collect(),
-        })
-        .collect()
+    let diagonal = |(baby, values): &(usize, Vec<f64>)| Ok((*baby, encode(&Embedding::scaled(values, scale)?)?));
+    coefficients.giants().par_iter().map(|giant| giant.par_iter().map(diagonal).collect()).collect()
 }
 
 /// Words of encoded diagonals.
@@ -86,6 +90,18 @@ impl<B: Backend> EncodedTransform<B> {
     ) -> Result<Self, CkksError> {
         let matrix = if B::HOLDS_DATA { Some(matrix()?) } else { None };
         let diagonals = encode_diagonals(switcher, encoder, &plan, matrix.as_ref(), encoding)?;
+        Ok(Self { plan, diagonals, packing: encoding.packing })
+    }
+
+    /// The same from diagonals that were embedded for the encoding's packing (missing without data).
+    pub(super) fn of_coefficients(
+        switcher: &KeySwitcher<B>,
+        encoder: &Encoder,
+        plan: BabyGiantPlan,
+        coefficients: Option<&DiagonalCoefficients>,
+        encoding: Encoding,
+    ) -> Result<Self, CkksError> {
+        let diagonals = encode_coefficients(switcher, encoder, &plan, coefficients, encoding)?;
         Ok(Self { plan, diagonals, packing: encoding.packing })
     }
 

@@ -17,7 +17,7 @@
 
 use num_complex::Complex64;
 
-use crate::{CkksError, transforms::real_slots::trace_factors};
+use crate::{CkksError, Packing, transforms::real_slots::trace_factors};
 
 /// Largest magnitude of an encoded coefficient.
 const LARGEST_COEFFICIENT: f64 = (1u64 << 62) as f64;
@@ -101,6 +101,23 @@ impl Embedding {
         Ok(())
     }
 
+    /// The `N` real coefficients of the polynomial with these slots, real or complex ones as the packing says. Of real slots the
+    /// imaginary parts are left out.
+    pub(crate) fn embed(&self, packing: Packing, slots: Vec<Complex64>) -> Result<Vec<f64>, CkksError> {
+        match packing {
+            Packing::Complex => self.coefficients(slots),
+            Packing::Real => {
+                let slots: Vec<f64> = slots.iter().map(|slot| slot.re).collect();
+                self.conjugate_invariant_coefficients(&slots)
+            }
+        }
+    }
+
+    /// The integers nearest to `scale` times coefficients that [`Embedding::embed`] gave.
+    pub(crate) fn scaled(coefficients: &[f64], scale: f64) -> Result<Vec<i64>, CkksError> {
+        coefficients.iter().map(|coefficient| Self::rounded(coefficient * scale)).collect()
+    }
+
     /// The `N` integers nearest to `scale` times the coefficients of the polynomial with these slots.
     ///
     /// Refused if an integer would reach `2^62` in magnitude, or is not a number.
@@ -114,7 +131,7 @@ impl Embedding {
     }
 
     fn encode(&self, values: Vec<Complex64>, scale: f64) -> Result<Vec<i64>, CkksError> {
-        self.coefficients(values)?.into_iter().map(|coefficient| Self::rounded(coefficient * scale)).collect()
+        Self::scaled(&self.coefficients(values)?, scale)
     }
 
     /// The `N` real coefficients of the polynomial with these slots.

@@ -49,6 +49,11 @@ impl Embedding {
     /// # Errors
     /// If the number of slots is not `N`, or an integer would reach `2^62` in magnitude.
     pub fn encode_conjugate_invariant(&self, slots: &[f64], scale: f64) -> Result<Vec<i64>, CkksError> {
+        Self::scaled(&self.conjugate_invariant_coefficients(slots)?, scale)
+    }
+
+    /// The coefficients, in the symmetric basis, of the element of the conjugate-invariant ring with these `N` real slots.
+    pub(super) fn conjugate_invariant_coefficients(&self, slots: &[f64]) -> Result<Vec<f64>, CkksError> {
         let degree = 2 * self.slots();
         check_length("Embedding::encode_conjugate_invariant", "slots", slots.len(), degree)?;
         let (real, imaginary) = slots.split_at(self.slots());
@@ -61,7 +66,7 @@ impl Embedding {
             0 => 2.0 * coefficient(0),
             _ => coefficient(k) - coefficient(2 * degree - k),
         });
-        symmetric.map(|c| Self::rounded(c * (scale / TRACE_FACTOR))).collect()
+        Ok(symmetric.map(|coefficient| coefficient / TRACE_FACTOR).collect())
     }
 
     /// Slots of the element of the conjugate-invariant ring with these coefficients in the symmetric basis, divided by `scale`.

@@ -1,12 +1,16 @@
 //! A linear map on the real slots, with the rotations that evaluate it.
 
+use std::sync::{Arc, OnceLock};
+
 use num_complex::Complex64;
 
 use crate::{
-    CkksError,
+    CkksError, Packing,
     transforms::{
         baby_giant::{BabyGiantPlan, RotationCost},
+        diagonal_coefficients::DiagonalCoefficients,
         diagonals::DiagonalMatrix,
+        embedding::Embedding,
     },
 };
 
@@ -15,10 +19,19 @@ const ROTATION_COST: RotationCost = RotationCost { hoisted: 1.0, giant: 2.5 };
 
 /// A linear map on all real slots of a ciphertext; they lie on one cycle of rotations. Evaluated by
 /// [`crate::Evaluator::transform`] at the cost of one level.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct SlotTransform {
+    /// Shared by all multiples of a map.
+    map: Arc<PlannedMap>,
+    factor: f64,
+}
+
+#[derive(Debug)]
+struct PlannedMap {
     matrix: DiagonalMatrix,
     plan: BabyGiantPlan,
+    /// Made when first needed.
+    coefficients: OnceLock<DiagonalCoefficients>,
 }
 
 impl SlotTransform {
@@ -38,7 +51,7 @@ impl SlotTransform {
             });
         }
         let plan = BabyGiantPlan::new(matrix.slots(), matrix.offsets(), ROTATION_COST)?;
-        Ok(Self { matrix, plan })
+        Ok(Self { map: Arc::new(PlannedMap { matrix, plan, coefficients: OnceLock::new() }), factor: 1.0 })
     }
 
     /// The map that brings to slot `j` what is in slot `source(j)`.
@@ -81,22 +94,37 @@ impl SlotTransform {
                 remedy: "check the range it was made for",
             });
         }
-        Ok(Self { matrix: self.matrix.clone().scaled(factor.into()), plan: self.plan.clone() })
+        Ok(Self { map: Arc::clone(&self.map), factor: self.factor * factor })
     }
 
-    /// The map by its diagonals.
-    pub fn matrix(&self) -> &DiagonalMatrix {
-        &self.matrix
+    /// How many diagonals are not zero.
+    pub fn diagonal_count(&self) -> usize {
+        self.map.matrix.diagonal_count()
+    }
+
+    /// What the map is multiplied by beside what [`SlotTransform::coefficients`] has of it.
+    pub(crate) fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// The diagonals as polynomials of the conjugate-invariant ring, before the factor; the embedding is that of its degree.
+    pub(crate) fn coefficients(&self, embedding: &Embedding) -> Result<&DiagonalCoefficients, CkksError> {
+        if let Some(known) = self.map.coefficients.get() {
+            return Ok(known);
+        }
+        let PlannedMap { matrix, plan, coefficients } = self.map.as_ref();
+        let embedded = DiagonalCoefficients::new(embedding, Packing::Real, plan, matrix)?;
+        Ok(coefficients.get_or_init(|| embedded))
     }
 
     /// The rotations that evaluate it.
     pub fn plan(&self) -> &BabyGiantPlan {
-        &self.plan
+        &self.map.plan
     }
 
     /// Number of slots.
     pub fn slots(&self) -> usize {
-        self.matrix.slots()
+        self.map.matrix.slots()
     }
 
     /// The image of real slots, by the definition.
@@ -105,7 +133,11 @@ impl SlotTransform {
     /// If their number is another one.
     pub fn apply(&self, slots: &[f64]) -> Result<Vec<f64>, CkksError> {
         let slots: Vec<_> = slots.iter().map(|&slot| slot.into()).collect();
-        Ok(self.matrix.apply(&slots)?.into_iter().map(|image: Complex64| image.re).collect())
+        Ok(self.apply_complex(&slots)?.into_iter().map(|image| image.re).collect())
+    }
+
+    pub(crate) fn apply_complex(&self, slots: &[Complex64]) -> Result<Vec<Complex64>, CkksError> {
+        Ok(self.map.matrix.apply(slots)?.into_iter().map(|image| image * self.factor).collect())
     }
 }
 

@@ -91,6 +91,10 @@ impl Backend for Cpu {
         words
     }
 
+    fn upload_signed(&self, shape: Shape, coefficients: &[i64]) -> Words {
+        self.residues_of(shape, coefficients)
+    }
+
     fn download(&self, source: Operand<'_, Words>) -> Option<Vec<u64>> {
         Some(source.buffer.to_vec())
     }

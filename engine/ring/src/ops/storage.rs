@@ -36,35 +36,38 @@ impl<B: Backend> Poly<B> {
 
     /// The polynomial with the given signed coefficients, reduced modulo each prime and brought to the shape's domain.
     pub fn from_signed(backend: &B, shape: Shape, coefficients: &[i64]) -> Result<Self, RingError> {
-        Self::from_integers(Check("from_signed"), backend, shape, coefficients, reduce_signed)
+        Self::from_integers(Check("from_signed"), backend, shape, coefficients, |source| {
+            backend.upload_signed(source, coefficients)
+        })
     }
 
     /// [`Poly::from_signed`] for coefficients of more than 64 bits.
     pub fn from_signed_wide(backend: &B, shape: Shape, coefficients: &[i128]) -> Result<Self, RingError> {
-        Self::from_integers(Check("from_signed_wide"), backend, shape, coefficients, reduce_signed_wide)
+        Self::from_integers(Check("from_signed_wide"), backend, shape, coefficients, |source| {
+            let moduli: Vec<&Modulus> = backend.primes().moduli(shape.basis).collect();
+            backend.upload(source, &mut |words| {
+                (words.par_chunks_mut(shape.ring.degree()).zip(&moduli)).for_each(|(limb, modulus)| {
+                    limb.iter_mut().zip(coefficients).for_each(|(word, &c)| *word = modulus.reduce_i128(c));
+                });
+            })
+        })
     }
 
-    fn from_integers<T: Sync>(
+    fn from_integers<T>(
         check: Check,
         backend: &B,
         shape: Shape,
         coefficients: &[T],
-        reduce: impl Fn(&[T], &Modulus, &mut [u64]) + Sync,
+        upload: impl FnOnce(Shape) -> B::Buffer,
     ) -> Result<Self, RingError> {
-        let chain = backend.primes();
-        check.well_formed("the shape", shape, chain)?;
+        check.well_formed("the shape", shape, backend.primes())?;
         // A backend without data looks at nothing, so a caller may leave the coefficients unprepared.
         if B::HOLDS_DATA || !coefficients.is_empty() {
             let remedy = "give one coefficient per power of X, padding with zeros";
             check.length("the list of coefficients", coefficients.len(), shape.ring.degree(), remedy)?;
         }
         let source = shape.with_domain(Domain::Coefficient);
-        let moduli: Vec<&Modulus> = chain.moduli(shape.basis).collect();
-        let buffer = backend.upload(source, &mut |words| {
-            (words.par_chunks_mut(shape.ring.degree()).zip(&moduli))
-                .for_each(|(limb, modulus)| reduce(coefficients, modulus, limb));
-        });
-        let poly = Self::from_parts(buffer, source);
+        let poly = Self::from_parts(upload(source), source);
         Ok(if shape.domain == Domain::Evaluation { poly.into_evaluation(backend) } else { poly })
     }
 
@@ -115,26 +118,5 @@ impl<B: Backend> Poly<B> {
             self.set_shape(shape.with_domain(Domain::Coefficient));
         }
         self
-    }
-}
-
-/// Small coefficients, among them all secrets, without a branch on their sign.
-fn reduce_signed(coefficients: &[i64], modulus: &Modulus, limb: &mut [u64]) {
-    let largest = coefficients.iter().fold(0, |most, c| most.max(c.unsigned_abs()));
-    if largest < modulus.value() {
-        let prime = modulus.value() as i64;
-        for (word, &c) in limb.iter_mut().zip(coefficients) {
-            *word = (c + ((c >> 63) & prime)) as u64;
-        }
-    } else {
-        for (word, &c) in limb.iter_mut().zip(coefficients) {
-            *word = modulus.reduce_i64(c);
-        }
-    }
-}
-
-fn reduce_signed_wide(coefficients: &[i128], modulus: &Modulus, limb: &mut [u64]) {
-    for (word, &c) in limb.iter_mut().zip(coefficients) {
-        *word = modulus.reduce_i128(c);
     }
 }
