@@ -197,8 +197,8 @@ impl CellRecord {
     }
 }
 
-/// The rows that stand: the last one of each configuration on each class of machine, in cell order. Earlier rows stay in
-/// the journal.
+/// The rows that stand: the last one of each configuration on each class of machine, in cell order, those without a
+/// GPU first. Earlier rows stay in the journal.
 pub fn standing(records: &[CellRecord]) -> Vec<&CellRecord> {
     let mut last: BTreeMap<(usize, String, String), &CellRecord> = BTreeMap::new();
     for record in records {
@@ -206,7 +206,7 @@ pub fn standing(records: &[CellRecord]) -> Vec<&CellRecord> {
         last.insert(key, record);
     }
     let mut rows: Vec<_> = last.into_values().collect();
-    rows.sort_by_key(|record| (record.cell, record.mode));
+    rows.sort_by_key(|record| (record.cell, record.mode, record.provenance.machine.gpu.clone()));
     rows
 }
 

@@ -172,7 +172,9 @@ fn cell_row(record: &CellRecord) -> Row {
         }
     }
     push(&mut row, "peak_memory_bytes", record.footprint.peak_memory_bytes);
-    push(&mut row, "device_memory_bytes", Some(record.footprint.device_memory_bytes).filter(|bytes| *bytes > 0));
+    if record.footprint.device_memory_bytes > 0 {
+        push(&mut row, "device_memory_bytes", record.footprint.device_memory_bytes);
+    }
     push(&mut row, "key_bytes", record.footprint.key_bytes);
     push(&mut row, "key_wire_bytes", record.footprint.key_wire_bytes);
     push(&mut row, "client_to_server_bytes", record.footprint.client_to_server_bytes);

@@ -1,6 +1,7 @@
 //! What a cell is called among others.
 
 use crate::record::CellRecord;
+use crate::spec::ComputeDevice;
 use std::fmt::Write;
 
 /// What tells a cell from the others: its mode and the settings that differ between them.
@@ -13,8 +14,12 @@ pub(super) fn heading(record: &CellRecord, records: &[&CellRecord]) -> String {
         }
     }
     for (key, _) in records.iter().flat_map(|other| &other.config) {
-        if !record.config.contains_key(key) && !heading.contains(&format!("no {key}")) {
-            let _ = write!(heading, ", no {key}");
+        let absent = match key.as_str() {
+            "engine.device" => format!(", device = {}", ComputeDevice::default()),
+            _ => format!(", no {key}"),
+        };
+        if !record.config.contains_key(key) && !heading.contains(&absent) {
+            heading.push_str(&absent);
         }
     }
     if records.iter().any(|other| other.repetition != record.repetition) {
