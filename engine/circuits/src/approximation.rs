@@ -20,7 +20,7 @@ use fhe_ckks::{CkksError, SlotArithmetic};
 use crate::error::{CircuitError, Result, refuse};
 
 /// The degrees tried, each the largest for its number of levels.
-pub const DEGREES: [usize; 4] = [15, 31, 63, 127];
+pub const DEGREES: [usize; 5] = [15, 31, 63, 127, 255];
 
 /// Points per degree at which an error is measured.
 const POINTS_PER_DEGREE: usize = 16;
@@ -75,10 +75,11 @@ impl From<f64> for Accuracy {
 }
 
 impl Accuracy {
-    /// [`Approximation::fit`] where functions need polynomials; otherwise the fit only decides the degree, of at most `most_levels`.
+    /// [`Approximation::fit_within`] where functions need polynomials; otherwise the fit only decides the degree, of at most
+    /// `most_levels`.
     ///
     /// # Errors
-    /// As [`Approximation::fit`].
+    /// As [`Approximation::fit_within`].
     pub(crate) fn approximate(
         self,
         function: &'static str,
@@ -88,7 +89,7 @@ impl Accuracy {
         f: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Approximation> {
         match self.functions {
-            Functions::Polynomial => Approximation::fit(function, window, target, f),
+            Functions::Polynomial => Approximation::fit_within(function, window, target, most_levels, f),
             Functions::Exact => Approximation::exact(function, target, most_levels, f),
         }
     }
@@ -129,7 +130,7 @@ impl Approximation {
     /// The same with a degree that at most so many levels carry.
     ///
     /// # Errors
-    /// [`CircuitError::Approximation`] if no such degree meets the target's limit.
+    /// [`CircuitError::Approximation`] if no such degree meets the target's limit; [`CircuitError::Precondition`] if there is none.
     pub fn fit_within(
         function: &'static str,
         window: &str,
@@ -137,13 +138,14 @@ impl Approximation {
         most_levels: usize,
         f: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Self> {
+        let largest = largest_degree(function, most_levels)?;
         match Self::best(&f, target, most_levels) {
             Some(Fit { plan, degree, error }) if error <= target.limit => {
                 Ok(Self { name: function, plan, degree, error, limit: target.limit, function: Arc::new(f) })
             }
             best => Err(CircuitError::Approximation {
                 function,
-                degree: DEGREES.into_iter().filter(|degree| levels_of(*degree) <= most_levels).max().unwrap_or(0),
+                degree: largest,
                 window: window.to_owned(),
                 found: best.map_or(f64::INFINITY, |best| best.error),
                 required: target.limit,
@@ -162,11 +164,7 @@ impl Approximation {
         most_levels: usize,
         f: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Self> {
-        let allowed = DEGREES.iter().rev().find(|degree| levels_of(**degree) <= most_levels);
-        let Some(&largest) = allowed else {
-            let required = levels_of(DEGREES[0]);
-            return Err(refuse(function, "levels", most_levels, required, "use a larger parameter set"));
-        };
+        let largest = largest_degree(function, most_levels)?;
         let fit = match Self::best(&f, target, most_levels) {
             Some(fit) if fit.error <= target.limit => fit,
             _ => Fit { plan: ChebyshevPlan::dense(largest)?, degree: largest, error: f64::INFINITY },
@@ -256,6 +254,14 @@ struct Fit {
     plan: ChebyshevPlan,
     degree: usize,
     error: f64,
+}
+
+/// The largest of [`DEGREES`] that so many levels carry.
+fn largest_degree(function: &'static str, most_levels: usize) -> Result<usize> {
+    let largest = DEGREES.into_iter().rev().find(|degree| levels_of(*degree) <= most_levels);
+    largest.ok_or_else(|| {
+        refuse(function, "levels", most_levels, levels_of(DEGREES[0]), "use a parameter set with more levels")
+    })
 }
 
 /// Levels that a degree of [`DEGREES`] takes.

@@ -23,7 +23,7 @@ pub enum CircuitError {
     /// No polynomial of the allowed degrees follows the function on its window.
     #[error(
         "{function}: the best polynomial of degree {degree} on {window} has error {found:.2e}, \
-         required at most {required:.2e}; narrow the window (outlier mitigation) or choose another variant"
+         required at most {required:.2e}; narrow the window (outlier mitigation), choose another variant or a parameter set with more levels"
     )]
     Approximation {
         /// The function.

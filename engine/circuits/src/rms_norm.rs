@@ -48,27 +48,28 @@ struct Preparation {
 }
 
 impl RmsNorm {
-    /// The norm over the channels of a layout, whose mean square lies in `mean_square`. Slots hold `x / range`.
+    /// The norm over the channels of a layout, whose mean square lies in `mean_square`. Slots hold `x / range`. It takes at most
+    /// `most_levels`.
     ///
     /// # Errors
-    /// If the window is empty or reaches zero, or no polynomial follows the inverse root on it.
+    /// If the window is empty or reaches zero, or no polynomial for which there are levels follows the inverse root on it.
     pub fn new(
         layout: &Layout,
         range: f64,
         mean_square: Interval,
         epsilon: f64,
         accuracy: impl Into<Accuracy>,
+        most_levels: usize,
     ) -> Result<Self> {
         let accuracy = accuracy.into();
         let preparation = Preparation::new(layout, range, mean_square, epsilon)?;
-        let window = preparation.window.to_string();
-        let inverse_root =
-            accuracy.approximate(NAME, &window, target(accuracy), usize::MAX, preparation.inverse_root())?;
+        let (window, levels) = (preparation.window.to_string(), most_levels.saturating_sub(AROUND));
+        let inverse_root = accuracy.approximate(NAME, &window, target(accuracy), levels, preparation.inverse_root())?;
         Ok(preparation.with(FewValues::PatersonStockmeyer(inverse_root)))
     }
 
-    /// The same with the inverse root evaluated slimly, if that takes fewer products in all on so many ciphertexts of the tensor and at most
-    /// `most_levels`; otherwise as [`RmsNorm::new`]. A function that needs no polynomial is not evaluated slimly.
+    /// The same with the inverse root evaluated slimly, if that takes fewer products in all on so many ciphertexts of the tensor;
+    /// otherwise as [`RmsNorm::new`]. A function that needs no polynomial is not evaluated slimly.
     ///
     /// # Errors
     /// As [`RmsNorm::new`].
@@ -81,7 +82,7 @@ impl RmsNorm {
         most_levels: usize,
     ) -> Result<Self> {
         let accuracy = accuracy.into();
-        let usual = Self::new(layout, range, mean_square, epsilon, accuracy)?;
+        let usual = Self::new(layout, range, mean_square, epsilon, accuracy, most_levels)?;
         let FewValues::PatersonStockmeyer(by_usual) = &usual.inverse_root else { return Ok(usual) };
         if accuracy.functions == Functions::Exact {
             return Ok(usual);

@@ -8,6 +8,8 @@ use crate::error::{Result, refuse};
 
 /// Error, as a fraction of the half width of the window, beyond which a fit is refused.
 const LIMIT: f64 = 1.0 / 2048.0;
+/// Levels of the gated product.
+const PRODUCT_LEVELS: usize = 1;
 
 /// `silu(gate) * up`, ready to be evaluated on half-bootstrapped ciphertexts.
 #[derive(Clone, Debug)]
@@ -16,11 +18,18 @@ pub struct GatedSilu {
 }
 
 impl GatedSilu {
-    /// For slots that hold the distorted `gate / gate_range` and the corrected `up / up_range`.
+    /// For slots that hold the distorted `gate / gate_range` and the corrected `up / up_range`. It takes at most `most_levels` on the
+    /// side of the gate.
     ///
     /// # Errors
-    /// If a range is not positive or no polynomial follows SiLU on `[-gate_range, gate_range]`.
-    pub fn new(gate_range: f64, up_range: f64, distortion: Distortion, accuracy: impl Into<Accuracy>) -> Result<Self> {
+    /// If a range is not positive or no polynomial for which there are levels follows SiLU on `[-gate_range, gate_range]`.
+    pub fn new(
+        gate_range: f64,
+        up_range: f64,
+        distortion: Distortion,
+        accuracy: impl Into<Accuracy>,
+        most_levels: usize,
+    ) -> Result<Self> {
         let accuracy = accuracy.into();
         for range in [gate_range, up_range] {
             if !(range.is_finite() && range > 0.0) {
@@ -30,7 +39,8 @@ impl GatedSilu {
         let criterion = Criterion::Absolute(gate_range * up_range);
         let window = format!("[-{gate_range:.4}, {gate_range:.4}]");
         let target = Target { criterion, tolerance: accuracy.tolerance, limit: LIMIT };
-        let silu = accuracy.approximate("SiLU", &window, target, usize::MAX, move |y| {
+        let levels = most_levels.saturating_sub(PRODUCT_LEVELS);
+        let silu = accuracy.approximate("SiLU", &window, target, levels, move |y| {
             let x = gate_range * distortion.undo(y);
             up_range * x / (1.0 + (-x).exp())
         })?;
@@ -44,7 +54,7 @@ impl GatedSilu {
 
     /// Levels consumed on the side of `up`: the product.
     pub fn up_levels(&self) -> usize {
-        1
+        PRODUCT_LEVELS
     }
 
     /// The polynomial of SiLU.

@@ -9,6 +9,8 @@ use fhe_ckks::{Clear, ClearSlots, Client, Level, SlotArithmetic};
 use support::{Random, clear, close, shape};
 
 const TOLERANCE: f64 = 1e-7;
+/// Room for every degree there is.
+const LEVELS: usize = 14;
 
 fn encrypt(e: &Clear, layout: &Layout, tensor: &[f64], range: f64) -> Vec<fhe_ckks::ClearCoefficients> {
     let unit = e.shape().full_scale / range;
@@ -36,7 +38,7 @@ fn rms_norm_divides_every_token_by_its_root_mean_square() {
         };
         let squares: Vec<f64> = (0..tokens).map(mean_square).collect();
         let (low, high) = squares.iter().fold((f64::MAX, 0.0_f64), |(low, high), &x| (low.min(x), high.max(x)));
-        let norm = RmsNorm::new(&layout, range, Interval::new(low, high), epsilon, TOLERANCE).unwrap();
+        let norm = RmsNorm::new(&layout, range, Interval::new(low, high), epsilon, TOLERANCE, LEVELS).unwrap();
         assert!(norm.error() <= TOLERANCE);
 
         let x = climb_corrected(&e, &encrypt(&e, &layout, &tensor, range), norm.levels()).unwrap();
@@ -56,7 +58,7 @@ fn rms_norm_divides_every_token_by_its_root_mean_square() {
 #[test]
 fn rms_norm_of_a_constant_mean_square_has_a_window() {
     let layout = Layout::dense(RowModule::new(&shape(7), 8).unwrap(), 4);
-    let norm = RmsNorm::new(&layout, 1.0, Interval::new(0.25, 0.25), 0.0, TOLERANCE).unwrap();
+    let norm = RmsNorm::new(&layout, 1.0, Interval::new(0.25, 0.25), 0.0, TOLERANCE, LEVELS).unwrap();
     assert_eq!(norm.levels(), 3 + 4);
 }
 
@@ -77,7 +79,7 @@ fn a_slim_inverse_root_normalises_with_fewer_products() {
         let (low, high) = squares.iter().fold((f64::MAX, 0.0_f64), |(low, high), &x| (low.min(x), high.max(x)));
         let window = Interval::new(low, high);
         let norm = RmsNorm::slim(&layout, 1.0, window, 0.0, tolerance, shape.compute_levels).unwrap();
-        let usual = RmsNorm::new(&layout, 1.0, window, 0.0, tolerance).unwrap();
+        let usual = RmsNorm::new(&layout, 1.0, window, 0.0, tolerance, LEVELS).unwrap();
         assert_eq!((norm.is_slim(), norm.degree(), usual.degree()), (true, degree, degree - 1));
         assert_eq!((norm.levels(), usual.levels()), (4 + degree.ilog2() as usize, 3 + degree.ilog2() as usize));
 
@@ -100,19 +102,23 @@ fn a_slim_inverse_root_normalises_with_fewer_products() {
 #[test]
 fn rejects_mean_squares_that_reach_zero() {
     let layout = Layout::dense(RowModule::new(&shape(7), 8).unwrap(), 4);
-    let new = |low, high| RmsNorm::new(&layout, 1.0, Interval::new(low, high), 0.0, TOLERANCE);
+    let new = |low, high| RmsNorm::new(&layout, 1.0, Interval::new(low, high), 0.0, TOLERANCE, LEVELS);
     assert!(matches!(new(-1.0, 1.0), Err(CircuitError::Precondition { .. })));
     assert!(matches!(new(0.0, f64::NAN), Err(CircuitError::Precondition { .. })));
     assert!(new(1e-3, 1.0).is_ok());
     let refused = new(1e-9, 1.0).unwrap_err();
-    assert!(matches!(refused, CircuitError::Approximation { degree: 127, .. }), "{refused}");
+    assert!(matches!(refused, CircuitError::Approximation { degree: 255, .. }), "{refused}");
+    // Of the degrees for which there are levels.
+    let few = RmsNorm::new(&layout, 1.0, Interval::new(1e-9, 1.0), 0.0, TOLERANCE, 3 + 5).unwrap_err();
+    assert!(matches!(few, CircuitError::Approximation { degree: 31, .. }), "{few}");
 }
 
 #[test]
 fn rejects_a_norm_of_nothing() {
     let shape = shape(7);
     let module = RowModule::new(&shape, 8).unwrap();
-    let new = |channels| RmsNorm::new(&Layout::dense(module, channels), 1.0, Interval::new(0.1, 1.0), 0.0, TOLERANCE);
+    let new =
+        |channels| RmsNorm::new(&Layout::dense(module, channels), 1.0, Interval::new(0.1, 1.0), 0.0, TOLERANCE, LEVELS);
     assert!(new(0).is_err());
     assert!(new(4).unwrap().apply(&clear(&shape), &[]).is_err());
 }
@@ -127,7 +133,7 @@ fn gated_silu_is_the_product() {
         let mut tensor =
             |range: f64| -> Vec<f64> { random.vector(channels * tokens).iter().map(|x| x * range).collect() };
         let (gate, up) = (tensor(gate_range), tensor(up_range));
-        let silu = GatedSilu::new(gate_range, up_range, Distortion::of(&shape), TOLERANCE).unwrap();
+        let silu = GatedSilu::new(gate_range, up_range, Distortion::of(&shape), TOLERANCE, LEVELS).unwrap();
         let x = climb(&e, &encrypt(&e, &layout, &gate, gate_range), silu.gate_levels()).unwrap();
         let y = climb_corrected(&e, &encrypt(&e, &layout, &up, up_range), silu.up_levels()).unwrap();
         let product = silu.apply(&e, &x[0], &y[0]).unwrap();
@@ -142,9 +148,9 @@ fn gated_silu_is_the_product() {
 #[test]
 fn rejects_silu_on_a_window_no_polynomial_carries() {
     let distortion = Distortion::of(&shape(7));
-    assert!(matches!(GatedSilu::new(1e5, 1.0, distortion, TOLERANCE), Err(CircuitError::Approximation { .. })));
-    assert!(GatedSilu::new(0.0, 1.0, distortion, TOLERANCE).is_err());
-    assert!(GatedSilu::new(1.0, f64::NAN, distortion, TOLERANCE).is_err());
+    assert!(matches!(GatedSilu::new(1e5, 1.0, distortion, TOLERANCE, LEVELS), Err(CircuitError::Approximation { .. })));
+    assert!(GatedSilu::new(0.0, 1.0, distortion, TOLERANCE, LEVELS).is_err());
+    assert!(GatedSilu::new(1.0, f64::NAN, distortion, TOLERANCE, LEVELS).is_err());
 }
 
 #[test]
@@ -160,7 +166,7 @@ fn the_smallest_sufficient_degree_is_taken() {
     assert!(fit(400.0, 1e-9).unwrap().error() <= 1e-9);
     // The largest degree is taken where none reaches the tolerance, and refused beyond the limit.
     let coarse = fit(1e4, 1e-9).map(|fit| (fit.degree(), fit.error() > 1e-9));
-    assert!(matches!(coarse, Ok((127, true)) | Err(CircuitError::Approximation { .. })), "{coarse:?}");
+    assert!(matches!(coarse, Ok((255, true)) | Err(CircuitError::Approximation { .. })), "{coarse:?}");
     assert!(matches!(fit(1e9, 1e-9), Err(CircuitError::Approximation { .. })));
 }
 

@@ -82,12 +82,12 @@ impl ExpInverse {
         let rounds = *ROUNDS.start()..=left(exponential.levels()).clamp(*ROUNDS.start(), *ROUNDS.end());
         let centre = scale * denominator.centre();
         let reciprocal = move |y: f64| 1.0 / (distortion.undo(y) + centre);
-        let fitted = fit_inverse(&denominator.to_string(), accuracy.tolerance, rounds.clone(), reciprocal);
+        let most = |rounds: usize| shape.compute_levels.saturating_sub(around - contract.opening_levels - 1 + rounds);
+        let fitted = fit_inverse(&denominator.to_string(), accuracy.tolerance, rounds.clone(), most, reciprocal);
         let (inverse, rounds, denominator_window) = if exact {
             let (centre, half_width) = logarithms(denominator, scale);
             let (inverse, rounds) = fitted.or_else(|_| {
-                let most = shape.compute_levels.saturating_sub(around - contract.opening_levels - 1 + rounds.start());
-                let target = inverse_target(accuracy.tolerance);
+                let (target, most) = (inverse_target(accuracy.tolerance), most(*rounds.start()));
                 Ok::<_, CircuitError>((Approximation::exact(INVERSE, target, most, reciprocal)?, *rounds.start()))
             })?;
             let inverse = inverse.of(move |y| (-centre - half_width * distortion.undo(y)).exp());
@@ -220,13 +220,14 @@ fn fit_inverse(
     window: &str,
     tolerance: f64,
     rounds: RangeInclusive<usize>,
+    levels: impl Fn(usize) -> usize,
     reciprocal: impl Fn(f64) -> f64 + Copy + Send + Sync + 'static,
 ) -> Result<(Approximation, usize)> {
     let mut candidates = Vec::new();
     for rounds in rounds {
         let squarings = 1 << rounds;
         let target = inverse_target(tolerance.powf(1.0 / f64::from(squarings)));
-        let fit = Approximation::fit(INVERSE, window, target, reciprocal)?;
+        let fit = Approximation::fit_within(INVERSE, window, target, levels(rounds), reciprocal)?;
         candidates.push((fit.error().powi(squarings), fit, rounds));
     }
     let cost = |fit: &Approximation, rounds: usize| (fit.levels() + rounds, fit.degree());

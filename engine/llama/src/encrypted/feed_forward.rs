@@ -70,7 +70,8 @@ impl FeedForwardLayer {
         let (silu, rows, correction) = match scales {
             WeightScales::PerTensor => {
                 let ranges = [&gate, &up].map(|projection| projection.range(shape));
-                (GatedSilu::new(ranges[0], ranges[1], Distortion::of(shape), options.accuracy()), None, 0)
+                let (distortion, levels) = (Distortion::of(shape), shape.compute_levels);
+                (GatedSilu::new(ranges[0], ranges[1], distortion, options.accuracy(), levels), None, 0)
             }
             // A factor of its own for each channel comes between the distortion of the bootstrap and SiLU, so that the one cannot be part of
             // the other's polynomial. The explicit correction carries the factors, and takes SiLU's window to the calibrated one.
@@ -82,7 +83,8 @@ impl FeedForwardLayer {
                     ranges.iter().map(|range| range / projection.window()).collect::<Vec<_>>()
                 });
                 up_factors.iter_mut().zip(&shares).for_each(|(factor, share)| *factor *= share);
-                let silu = GatedSilu::new(windows[0], windows[1], Distortion::NONE, options.accuracy());
+                let levels = shape.compute_levels.saturating_sub(SINE_LEVELS);
+                let silu = GatedSilu::new(windows[0], windows[1], Distortion::NONE, options.accuracy(), levels);
                 (silu, Some(Rows { factors: [gate_factors, up_factors], shares }), SINE_LEVELS)
             }
         };

@@ -38,11 +38,11 @@ impl NormTurn {
         let range = shape.full_scale / (residual.unit * magnification);
         let window = Interval::new(mean_square.lo, mean_square.hi);
         let (layout, epsilon, accuracy) = (&residual.layout, config.rms_norm_eps, preparation.options.accuracy());
+        let most_levels = shape.compute_levels.saturating_sub(SINE_LEVELS);
         let norm = if preparation.options.slim_norms {
-            let most = shape.compute_levels.saturating_sub(SINE_LEVELS);
-            RmsNorm::slim(layout, range, window, epsilon, accuracy, most)
+            RmsNorm::slim(layout, range, window, epsilon, accuracy, most_levels)
         } else {
-            RmsNorm::new(layout, range, window, epsilon, accuracy)
+            RmsNorm::new(layout, range, window, epsilon, accuracy, most_levels)
         }
         .at(locations[0])?;
         preparation.check_levels(locations[0], norm.levels() + SINE_LEVELS)?;
