@@ -114,6 +114,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn another_gpu_is_another_machine() {
+        let machine = Machine { cpu: "CPU".into(), cores: 2, ..Machine::default() };
+        let with = |gpu: &str| Machine { gpu: Some(gpu.into()), ..machine.clone() };
+        let classes = [machine.class(), with("one").class(), with("other").class()];
+        assert!(classes[0] != classes[1] && classes[1] != classes[2]);
+        assert!(with("one").name().starts_with("one beside CPU"));
+        assert_eq!(machine.clone().computing_on(ComputeDevice::Cpu).unwrap(), machine);
+    }
+
+    #[test]
     fn this_process_takes_memory() {
         assert!(peak_memory_bytes() > 100_000);
         assert!(Machine::detect().memory_bytes > peak_memory_bytes());

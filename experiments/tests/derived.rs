@@ -5,6 +5,7 @@ mod fixture;
 use experiments::atomic::OsDisk;
 use experiments::error::HarnessError;
 use experiments::journal::Journal;
+use experiments::record::Extremes;
 use experiments::workspace::Workspace;
 use experiments::{figure, table};
 use std::collections::BTreeMap;
@@ -52,6 +53,42 @@ fn figures_regenerate_bit_for_bit() {
     let svg = text(&workspace.figure("sample", "svg"));
     assert!(svg.contains("bootstrapping") && svg.contains("84 tokens of 2 prompts"));
     assert!(first[&workspace.figure("sample", "png")].starts_with(b"\x89PNG"));
+}
+
+/// A GPU is named wherever its times are shown, and stands behind the processor that is compared with it.
+#[test]
+fn a_gpu_is_named_beside_its_times() {
+    let (folder, workspace) = fixture::workspace();
+    let journal = Journal::of(&workspace, "sample");
+    let mut computed_on_gpu = fixture::record(&format!("{}device = \"cuda:1\"\n", fixture::SPEC), folder.path());
+    computed_on_gpu.provenance.machine.gpu = Some("Imaginary GPU".into());
+    computed_on_gpu.footprint.device_memory_bytes = 3 << 30;
+    computed_on_gpu.extremes = Some(Extremes { score_span: 34.125, ..Extremes::default() });
+    computed_on_gpu.model.synthetic = Some("by dice".into());
+    journal.append(&computed_on_gpu, &OsDisk).unwrap();
+    journal.append(&fixture::record(fixture::SPEC, folder.path()), &OsDisk).unwrap();
+    table::derive(&workspace, "sample").unwrap();
+    let page = text(&workspace.result("sample", ".md"));
+    let columns = page.lines().find(|line| line.starts_with("|  |")).unwrap();
+    assert_eq!(columns, "|  | encrypted, device = cpu | encrypted, device = cuda:1 |");
+    for row in [
+        "| memory of the GPU | - | 3.00 GiB |",
+        "| scores of a head, largest minus smallest | - | 34.1 |",
+        "| weights | - | SYNTHETIC, not trained: by dice |",
+    ] {
+        assert!(page.contains(row), "`{row}` is missing from {page}");
+    }
+    assert!(page.contains("Imaginary GPU beside Imaginary CPU"), "{page}");
+    let csv = text(&workspace.result("sample", ".csv"));
+    assert!(csv.contains("Imaginary GPU") && csv.contains("device_memory_bytes"));
+    figure::derive(&workspace, "sample").unwrap();
+    let drawn: Vec<String> = std::fs::read_dir(workspace.figure("sample", "svg").parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "svg"))
+        .map(|path| text(&path))
+        .collect();
+    assert!(drawn.iter().any(|svg| svg.contains("Imaginary GPU") && svg.contains("3.00 GiB of the GPU")));
 }
 
 #[test]

@@ -154,6 +154,18 @@ fn rejects_silu_on_a_window_no_polynomial_carries() {
 }
 
 #[test]
+fn rejects_functions_without_a_level() {
+    let shape = shape(7);
+    let layout = Layout::dense(RowModule::new(&shape, 8).unwrap(), 4);
+    let norm = RmsNorm::new(&layout, 1.0, Interval::new(0.5, 1.0), 0.0, TOLERANCE, 3 + 3).unwrap_err();
+    let silu = GatedSilu::new(1.0, 1.0, Distortion::of(&shape), TOLERANCE, 1 + 3).unwrap_err();
+    for refusal in [norm, silu] {
+        assert!(refusal.to_string().contains("levels is 3, required 4"), "{refusal}");
+    }
+    assert!(GatedSilu::new(1.0, 1.0, Distortion::of(&shape), TOLERANCE, 1 + 5).unwrap().gate_levels() <= 1 + 5);
+}
+
+#[test]
 fn the_smallest_sufficient_degree_is_taken() {
     let fit = |steepness: f64, tolerance: f64| {
         let target = Target { criterion: Criterion::Absolute(1.0), tolerance, limit: 0.1 };

@@ -13,7 +13,8 @@
 //! * A half bootstrap preserves *coefficients* of at most `full_scale`; what lies outside is lost without a trace, so ranges are
 //!   calibrated and prompts are checked before they are encrypted.
 //!
-//! **Reading order.** [`Evaluator`], [`parameters`], [`transforms`], [`polynomials`], `scheme`, [`bootstrapping`], [`Clear`].
+//! **Reading order.** [`Evaluator`], [`parameters`], [`transforms`], [`polynomials`], `scheme` ([`CkksClient`], [`RemoteClient`], [`CkksServer`]), [`bootstrapping`],
+//! [`Clear`].
 
 pub mod bootstrapping;
 mod clear;

@@ -35,14 +35,16 @@ impl<D: Device> Backend for Cuda<D> {
     }
 
     fn upload(&self, shape: Shape, fill: &mut dyn FnMut(&mut [u64])) -> D::Memory {
-        // Pages of the host that the system does not have to clear again each time.
-        let mut words = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        // Pages of the host that the system does not have to clear again each time; not held while `fill` runs, which may wait for others.
+        let staging = || self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut words = std::mem::take(&mut *staging());
         if words.len() < shape.words() {
             words.resize(shape.words(), 0);
         }
-        let words = &mut words[..shape.words()];
-        fill(words);
-        finished(self.device.upload(words))
+        fill(&mut words[..shape.words()]);
+        let uploaded = self.device.upload(&words[..shape.words()]);
+        *staging() = words;
+        finished(uploaded)
     }
 
     fn upload_signed(&self, shape: Shape, coefficients: &[i64]) -> D::Memory {

@@ -42,6 +42,9 @@ pub struct Config {
     pub bos_token_id: Option<u32>,
     /// End-of-sequence tokens, any number.
     pub eos_token_ids: Vec<u32>,
+    /// How the weights were made, if they were not trained: the key `synthetic`, which is this project's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<String>,
 }
 
 /// Keys that change what a Llama layer computes, each with the only value this circuit carries. `null` and an absent
@@ -122,6 +125,7 @@ impl Config {
             max_position_embeddings: keys.size("max_position_embeddings", Some(2048))?,
             bos_token_id: keys.tokens("bos_token_id", vocab_size)?.first().copied(),
             eos_token_ids: keys.tokens("eos_token_id", vocab_size)?,
+            synthetic: keys.text("synthetic")?,
         })
     }
 
@@ -182,6 +186,11 @@ impl Keys<'_> {
             .as_f64()
             .filter(|number| number.is_finite() && *number > 0.0)
             .ok_or_else(|| self.refuse(key, "a positive number"))
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        value.as_str().map(|text| Some(text.to_owned())).ok_or_else(|| self.refuse(key, "a text"))
     }
 
     fn flag(&self, key: &str, default: bool) -> Result<bool> {

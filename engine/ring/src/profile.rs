@@ -47,8 +47,7 @@ const LIMB_BUTTERFLIES: f64 = LIMB / 2.0 * 16.0;
 
 impl DeviceProfile {
     /// One thread of a server CPU with 512-bit IFMA on a 256-bit data path (Zen 4, 2 virtual cores), as the bench `profile` printed it.
-    /// A zero means that memory hides the arithmetic. The MACs of products with weights are from processor time, on a busy machine. Encoding is not among its kernels: the last factor of SlotsToCoeffs, 201 MB, takes 0.19 s
-    /// on two threads.
+    /// A zero means that memory hides the arithmetic. The MACs of products with weights are from processor time, on a busy machine. Encoding is not among its kernels.
     pub const ZEN4_1_THREAD: Self = Self {
         name: "zen4-1-thread",
         threads: 1,

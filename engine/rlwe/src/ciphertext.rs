@@ -74,7 +74,7 @@ impl<B: Backend> Ciphertext<B> {
     /// A copy that another backend holds.
     ///
     /// # Errors
-    /// [`RlweError::Ring`] if it does not have the primes.
+    /// [`RlweError::Ring`] if its chain of primes is another one, or it holds data and this one none.
     pub fn carried<C: Backend>(&self, from: &B, to: &C) -> Result<Ciphertext<C>, RlweError> {
         Ciphertext::new(self.b.carried(from, to)?, self.a.carried(from, to)?)
     }

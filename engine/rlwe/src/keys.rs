@@ -273,7 +273,7 @@ impl<B: Backend> SwitchingKey<B> {
     /// A copy that another backend holds.
     ///
     /// # Errors
-    /// [`RlweError::Ring`] if it does not have the primes.
+    /// [`RlweError::Ring`] if its chain of primes is another one, or it holds data and this one none.
     pub fn carried<C: Backend>(&self, from: &B, to: &C) -> Result<SwitchingKey<C>, RlweError> {
         let carried = |[b, a]: &[Poly<B>; 2]| Ok([b.carried(from, to)?, a.carried(from, to)?]);
         let rows = self.rows.iter().map(carried).collect::<Result<_, RlweError>>()?;

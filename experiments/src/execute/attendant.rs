@@ -115,7 +115,9 @@ impl<E: Evaluator, C: Client<E>> Harness<E> for Attendant<'_, C> {
         let interrupted = self.running.map(|(phase, _)| phase);
         self.pause();
         let start = Instant::now();
-        self.failure = self.look(&sight).err();
+        if let Err(error) = self.look(&sight) {
+            self.failure.get_or_insert(error);
+        }
         self.observations.seconds.comparison += start.elapsed().as_secs_f64();
         self.running = interrupted.map(|phase| (phase, Instant::now()));
     }

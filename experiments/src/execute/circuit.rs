@@ -138,6 +138,7 @@ impl Circuit {
         record.model.parameters = source.parameter_count();
         record.model.stored_bytes = source.stored_bytes();
         record.model.integer_bytes = self.model.integer_bytes();
+        record.model.synthetic = source.config().synthetic.clone();
         record.model.assumed_ranges = self.assumed.clone();
         record.input.live_tokens = self.block.live();
         record.input.block_tokens = self.block.size();

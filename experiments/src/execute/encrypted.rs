@@ -41,9 +41,11 @@ pub(super) fn run(
     let plan = plan?;
     record.seconds.plan = seconds;
     record.predicted = Some(plan.prediction());
+    record.extremes = Some(float.extremes);
 
     let (parameters, seed) = (&prepared.circuit.parameters, Seed::from_bytes(folder.seed()?));
-    let setting = Setting { parameters, requests: &plan.requests, seed, progress };
+    let (requests, server_bytes) = (&plan.requests, plan.server_bytes);
+    let setting = Setting { parameters, requests, server_bytes, seed, progress };
     let spent = std::mem::take(&mut record.seconds);
     let run = Run { prepared, folder, start, progress, plan: &plan, float, clear_tensors, clear_logits, record };
     setting.run(prepared.engine.device, spent, run)

@@ -14,14 +14,13 @@ use super::reference::{Tensors, agreement};
 use super::state::Observations;
 use crate::error::HarnessError;
 use crate::event::{ProgressSink, Quiet};
-use crate::record::{CellRecord, FLOAT};
+use crate::record::{CLEAR_CIRCUIT, CellRecord, FLOAT};
 use crate::spec::Noise;
 
-/// An evaluator without noise unless the cell asks for it: its errors are those of integer weights and, unless functions are exact,
-/// polynomials alone.
-fn evaluator(prepared: &Prepared) -> Result<Clear, HarnessError> {
+/// An evaluator; without noise its errors are those of integer weights and, unless functions are exact, polynomials alone.
+fn evaluator(prepared: &Prepared, noise: Noise) -> Result<Clear, HarnessError> {
     let cost = BootstrapOperations::new(&prepared.circuit)?;
-    let noise = match prepared.engine.noise {
+    let noise = match noise {
         Noise::None => NoiseModel::default(),
         Noise::Modelled => NoiseModel::of(&prepared.circuit.parameters, prepared.circuit.block.size()),
     };
@@ -33,9 +32,9 @@ fn evaluator(prepared: &Prepared) -> Result<Clear, HarnessError> {
     })
 }
 
-/// Tensors and logits of the clear circuit.
+/// Tensors and logits of the clear circuit without noise.
 pub(super) fn tensors(prepared: &Prepared) -> Result<(Tensors, Matrix), HarnessError> {
-    let clear = evaluator(prepared)?;
+    let clear = evaluator(prepared, Noise::None)?;
     let mut kept = Tensors::empty(&prepared.circuit.block);
     let decoder = Decoder { model: &prepared.circuit.model, evaluator: &clear, client: &clear, progress: &Quiet };
     let logits = decoder.run(&mut Attendant::new(&clear, Observations::default()).keeping(&mut kept))?;
@@ -65,12 +64,26 @@ pub(super) fn run(
     let (reference, seconds) = progress.phase("float reference", || prepared.reference());
     let reference = reference?;
     record.seconds.comparison = seconds;
-    let (planned, seconds) =
-        progress.phase("plan", || Ok::<_, HarnessError>((half_bootstraps(prepared, progress)?, evaluator(prepared)?)));
+    record.extremes = Some(reference.extremes);
+    let (planned, seconds) = progress.phase("plan", || {
+        Ok::<_, HarnessError>((half_bootstraps(prepared, progress)?, evaluator(prepared, prepared.engine.noise)?))
+    });
     let (half_bootstraps, clear) = planned?;
     record.seconds.plan = seconds;
+    // What noise alone does, to be held against what encryption does.
+    let without_noise = match prepared.engine.noise {
+        Noise::None => None,
+        Noise::Modelled => {
+            let (without_noise, seconds) = progress.phase("the circuit without noise", || tensors(prepared));
+            record.seconds.comparison += seconds;
+            Some(without_noise?)
+        }
+    };
     let before = clear.counts();
     let mut attendant = Attendant::new(&clear, Observations::default()).comparing(FLOAT, reference.tensors());
+    if let Some((tensors, _)) = &without_noise {
+        attendant = attendant.comparing(CLEAR_CIRCUIT, tensors);
+    }
     if let Some(total) = half_bootstraps {
         attendant = attendant.reporting(Pace::new(&clear, total, progress));
     }
@@ -80,6 +93,9 @@ pub(super) fn run(
     record.layer_errors = attendant.observations.layer_errors;
     record.counts = (clear.counts() - before).entries().map(|(name, value)| (name.to_owned(), value)).collect();
     record.agreement.push(agreement(FLOAT, &prepared.circuit.block, &reference.logits, &logits)?);
+    if let Some((_, expected)) = &without_noise {
+        record.agreement.push(agreement(CLEAR_CIRCUIT, &prepared.circuit.block, expected, &logits)?);
+    }
     record.prompts = prepared.outcomes(&reference.logits, &logits)?;
     Ok(())
 }

@@ -9,6 +9,7 @@ mod attendant;
 mod circuit;
 mod decoder;
 mod encrypted;
+mod extremes;
 mod in_clear;
 mod metered;
 mod pace;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fhe_ckks::{CkksClient, CkksServer, Client, Parameters, RemoteClient};
-use fhe_cuda::{Cuda, Driver};
+use fhe_cuda::{Cuda, CudaError, Driver};
 use fhe_ring::{Backend, Counting, Cpu, Seed};
 use fhe_rlwe::{KeyRequests, KeyStore};
 
@@ -20,7 +20,8 @@ pub(super) type Server<B> = CkksServer<Counting<B>>;
 pub(super) trait Compute: Backend {
     /// Waits until all that was asked for is done, so that a clock that is read then shows who took the time.
     fn settle(&self) -> Result<(), HarnessError>;
-    /// Most memory of the device in use so far, where it is not the process's own.
+    /// Memory of the device that is in use, what its pool keeps for later included, where it is not the process's own. As nothing leaves the
+    /// pool unless memory runs short, that is what the run has needed so far.
     fn device_bytes(&self) -> Result<u64, HarnessError>;
 }
 
@@ -36,12 +37,13 @@ impl Compute for Cpu {
 
 impl Compute for Cuda<Driver> {
     fn settle(&self) -> Result<(), HarnessError> {
-        self.device().synchronize().map_err(failed)
+        self.device().synchronize().map_err(|error| HarnessError::execution("wait for the GPU", error))
     }
 
-    /// What is freed stays in the device's pool, so that what is not available was in use at some time.
     fn device_bytes(&self) -> Result<u64, HarnessError> {
-        let [available, total] = self.device().memory().map_err(failed)?;
+        let memory = self.device().memory();
+        let [available, total] =
+            memory.map_err(|error| HarnessError::execution("ask the GPU for its memory", error))?;
         Ok(total - available)
     }
 }
@@ -67,6 +69,8 @@ pub(super) trait Program {
 pub(super) struct Setting<'a> {
     pub(super) parameters: &'a Parameters,
     pub(super) requests: &'a KeyRequests,
+    /// Most bytes of the server at once.
+    pub(super) server_bytes: u64,
     pub(super) seed: Seed,
     pub(super) progress: &'a dyn ProgressSink,
 }
@@ -93,7 +97,12 @@ impl Setting<'_> {
                     Cuda::new(self.parameters.rlwe().chain().clone(), Driver::new(ordinal)?)
                 });
                 spent.set_up += took;
-                let there = Arc::new(Counting::new(cuda.map_err(unusable)?));
+                let cuda = cuda.map_err(unusable)?;
+                let [available, total] = cuda.device().memory().map_err(unusable)?;
+                if self.server_bytes > available {
+                    return Err(unusable(CudaError::OutOfMemory { required: self.server_bytes, available, total }));
+                }
+                let there = Arc::new(Counting::new(cuda));
                 let client = RemoteClient::new(cpu(), Arc::clone(&there), self.parameters.clone(), &self.seed);
                 let client = client.map_err(failed)?;
                 let keys = |requests: &_, done: &dyn Fn(usize)| client.evaluation_keys(requests, done);

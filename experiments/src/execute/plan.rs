@@ -28,7 +28,7 @@ pub(super) struct Plan {
     pub(super) key_switches: u64,
     key_bytes: u64,
     /// Most bytes of keys, tables and ciphertexts at once.
-    server_bytes: u64,
+    pub(super) server_bytes: u64,
     /// The same with the weights at work beside them.
     peak_bytes: u64,
     half_bootstraps_by_layer: Vec<u64>,

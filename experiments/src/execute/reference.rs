@@ -7,12 +7,14 @@ use fhe_model::float::agreement::Comparison;
 use fhe_model::{Error, FloatModel, Location, Matrix, Observer, PromptBlock, Site};
 
 use crate::error::HarnessError;
-use crate::record::{Agreement, LayerError, PositionAgreement};
+use crate::record::{Agreement, Extremes, LayerError, PositionAgreement};
 
 /// Named tensors of the float model and its logits.
 pub(super) struct Reference {
     tensors: Tensors,
     pub(super) logits: Matrix,
+    /// Of the stored weights, whether or not the circuit's are rotated.
+    pub(super) extremes: Extremes,
 }
 
 /// Tensors by their place, with the block that says which positions are live.
@@ -21,21 +23,44 @@ pub(super) struct Tensors {
     by_location: BTreeMap<Location, Matrix>,
 }
 
-/// Keeps every tensor and records its range at the same time.
-struct Keep {
+/// Records ranges and looks for extremes.
+struct Survey {
     recorder: Recorder,
+    seen: Extremes,
+}
+
+impl Survey {
+    fn new(model: &FloatModel<'_>) -> Self {
+        Self { recorder: Recorder::new(model.weights().config()), seen: Extremes::default() }
+    }
+
+    fn extremes(&self) -> Extremes {
+        Extremes { residual_peak: self.seen.residual_peak, ..Extremes::of(self.recorder.extents()) }
+    }
+}
+
+impl Observer for Survey {
+    fn observe(&mut self, location: Location, tensor: &Matrix, block: &PromptBlock) {
+        self.recorder.observe(location, tensor, block);
+        self.seen.see(location, tensor, block);
+    }
+}
+
+/// Keeps every tensor beside a survey.
+struct Keep {
+    survey: Survey,
     kept: BTreeMap<Location, Matrix>,
 }
 
 impl Observer for Keep {
     fn observe(&mut self, location: Location, tensor: &Matrix, block: &PromptBlock) {
-        self.recorder.observe(location, tensor, block);
+        self.survey.observe(location, tensor, block);
         self.kept.insert(location, tensor.clone());
     }
 }
 
 impl Reference {
-    /// Runs the float model on a block, and where its weights are not the stored ones, the model of those for its logits.
+    /// Runs the float model on a block, and where its weights are not the stored ones, the model of those for its logits and extremes.
     ///
     /// # Errors
     /// Those of the model; [`Error::OutOfRange`] naming layer and site where a tensor leaves the calibrated ranges.
@@ -45,11 +70,17 @@ impl Reference {
         ranges: &ModelRanges,
         block: &PromptBlock,
     ) -> Result<Self, Error> {
-        let mut keep = Keep { recorder: Recorder::new(model.weights().config()), kept: BTreeMap::new() };
+        let mut keep = Keep { survey: Survey::new(model), kept: BTreeMap::new() };
         let logits = model.observe(block, &mut keep)?;
-        ranges.check(keep.recorder.extents())?;
-        let logits = stored.map_or(Ok(logits), |stored| stored.logits(block))?;
-        Ok(Self { tensors: Tensors { block: block.clone(), by_location: keep.kept }, logits })
+        ranges.check(keep.survey.recorder.extents())?;
+        let (logits, extremes) = match stored {
+            None => (logits, keep.survey.extremes()),
+            Some(stored) => {
+                let mut survey = Survey::new(stored);
+                (stored.observe(block, &mut survey)?, survey.extremes())
+            }
+        };
+        Ok(Self { tensors: Tensors { block: block.clone(), by_location: keep.kept }, logits, extremes })
     }
 
     pub(super) fn tensors(&self) -> &Tensors {

@@ -73,6 +73,7 @@ fn title(drawing: &mut Drawing, record: &CellRecord) {
     facts.extend(from.security_bits.map(|bits| format!("{bits:.0}-bit security")));
     facts.extend(from.insecure.then(|| "INSECURE PARAMETERS ALLOWED".to_string()));
     let processor = from.machine.cpu.replace("(R)", "").replace("(TM)", "");
+    facts.extend(from.machine.gpu.clone());
     facts.push(format!("{} threads of {}", from.threads, processor.split(" @").next().unwrap_or(&processor)));
     let named = [("half_bootstraps", "half bootstraps"), ("key_switches", "key switches")];
     facts.extend(
@@ -83,7 +84,9 @@ fn title(drawing: &mut Drawing, record: &CellRecord) {
 }
 
 fn memory(footprint: &Footprint) -> Option<String> {
-    (footprint.peak_memory_bytes > 0).then(|| format!("{} peak memory", format::bytes(footprint.peak_memory_bytes)))
+    let Footprint { peak_memory_bytes: process, device_memory_bytes: device, .. } = *footprint;
+    let of_device = if device > 0 { format!(", {} of the GPU", format::bytes(device)) } else { String::new() };
+    (process > 0).then(|| format!("{} peak memory{of_device}", format::bytes(process)))
 }
 
 /// A bar per phase, from the top in the order of the run.

@@ -52,7 +52,8 @@ impl LayerError {
 
 /// The name of the float model as a reference.
 pub const FLOAT: &str = "float";
-/// The name of the clear circuit with the same integer weights as a reference.
+/// The name of the clear circuit with the same integer weights, and without noise, as a reference: of an encrypted run, and of a clear one with
+/// modelled noise.
 pub const CLEAR_CIRCUIT: &str = "clear circuit";
 
 /// How well the logits agree with a reference, over all live positions.

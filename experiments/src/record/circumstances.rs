@@ -56,6 +56,9 @@ pub struct ModelSummary {
     /// records.
     #[serde(default)]
     pub integer_bytes: u64,
+    /// How its weights were made, if they were not trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<String>,
     /// What the ranges are taken from, if they are assumed and not calibrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumed_ranges: Option<String>,
@@ -176,7 +179,7 @@ pub struct Footprint {
     pub client_to_server_bytes: u64,
     /// Everything the server sends back.
     pub server_to_client_bytes: u64,
-    /// Memory of the GPU that the run has needed, what others hold of it included; zero without one.
+    /// Memory of the GPU in use when the run ended, what its pool and others held of it included; zero without one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub device_memory_bytes: u64,
 }

@@ -6,10 +6,12 @@
 mod accuracy;
 mod circuit;
 mod circumstances;
+mod extremes;
 
 pub use accuracy::{Agreement, CLEAR_CIRCUIT, FLOAT, LayerError, PositionAgreement, PromptOutcome};
 pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction};
 pub use circumstances::{Footprint, InputSummary, ModelSummary, Party, PhaseSeconds, Provenance};
+pub use extremes::Extremes;
 
 use crate::identity::{Identity, ResolvedCell};
 use crate::machine;
@@ -92,6 +94,9 @@ pub struct CellRecord {
     pub kernels: BTreeMap<String, u64>,
     /// Levels of the parameter set, by name: left by a half bootstrap, of SlotsToCoeffs, consumed by a half bootstrap.
     pub levels: BTreeMap<String, u64>,
+    /// How hard the activations of these prompts are on a circuit; absent where nothing was computed with, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extremes: Option<Extremes>,
     /// The circuit's polynomials, in the order of the computation.
     #[serde(default)]
     pub polynomials: Vec<PolynomialSummary>,
@@ -152,6 +157,7 @@ impl CellRecord {
             counts: BTreeMap::new(),
             kernels: BTreeMap::new(),
             levels: BTreeMap::new(),
+            extremes: None,
             polynomials: Vec::new(),
             predicted: None,
             footprint: Footprint::default(),

@@ -15,11 +15,11 @@ struct Preset {
     fetch: &'static str,
     /// The public prefix that suits it; absent: its beginning-of-sequence token.
     public_prefix: Option<&'static str>,
-    /// A committed folder with the model's `config.json` and assumed ranges, enough to meter it.
-    shape: &'static str,
+    /// A committed folder with the model's `config.json` and assumed ranges, enough to meter it, if there is one.
+    shape: Option<&'static str>,
 }
 
-const PRESETS: [Preset; 2] = [
+const PRESETS: [Preset; 3] = [
     Preset {
         name: "smollm2-135m",
         folder: ".cache/models/smollm2-135m",
@@ -27,7 +27,16 @@ const PRESETS: [Preset; 2] = [
         fetch: "scripts/fetch-smollm2",
         // What stood between the texts of its training; `bos_token_id` begins a turn of a chat.
         public_prefix: Some("<|endoftext|>"),
-        shape: "experiments/models/smollm2-135m",
+        shape: Some("experiments/models/smollm2-135m"),
+    },
+    // One layer of that shape whose weights are synthetic; its beginning of sequence draws attention as trained ones do.
+    Preset {
+        name: "llama3-8b-layer",
+        folder: ".cache/models/llama3-8b-layer",
+        files: &["config.json", "tokenizer.json", "model.safetensors"],
+        fetch: "scripts/synthesise-llama3-layer",
+        public_prefix: None,
+        shape: None,
     },
     // Its weights come with a licence that each user accepts alone; a circuit is metered without them.
     Preset {
@@ -36,7 +45,7 @@ const PRESETS: [Preset; 2] = [
         files: &["config.json", "tokenizer.json"],
         fetch: "scripts/fetch-llama3-tokenizer",
         public_prefix: None,
-        shape: "experiments/models/llama-3-8b",
+        shape: Some("experiments/models/llama-3-8b"),
     },
 ];
 
@@ -82,8 +91,8 @@ pub(super) fn resolve(
             known: names.into_iter().map(str::to_owned).collect(),
         });
     };
-    if shape_alone {
-        return Ok(ModelSection { path: preset.shape.into(), preset: None, ..model });
+    if let Some(shape) = preset.shape.filter(|_| shape_alone) {
+        return Ok(ModelSection { path: shape.into(), preset: None, ..model });
     }
     let folder = Path::new(preset.folder);
     match preset.files.iter().map(|file| folder.join(file)).find(|path| !root.join(path).is_file()) {
@@ -108,7 +117,8 @@ mod tests {
             assert!(root.join(preset.fetch).is_file(), "{} is fetched by a script that is not there", preset.name);
         }
         for file in ["config.json", "assumed-ranges.toml"] {
-            assert!(PRESETS.iter().all(|preset| root.join(preset.shape).join(file).is_file()), "{file}");
+            let mut shapes = PRESETS.iter().filter_map(|preset| preset.shape);
+            assert!(shapes.all(|shape| root.join(shape).join(file).is_file()), "{file}");
         }
     }
 }

@@ -216,6 +216,9 @@ fn push_provenance(row: &mut Row, record: &CellRecord) {
     push(row, "vector_extension", from.machine.vector_extension.as_str());
     push(row, "cores", from.machine.cores);
     push(row, "memory_bytes", from.machine.memory_bytes);
+    if let Some(gpu) = &from.machine.gpu {
+        push(row, "gpu", gpu.as_str());
+    }
     push(row, "threads", from.threads);
     push(row, "seed", from.seed.as_str());
     push(row, "keys_private", from.keys_private);

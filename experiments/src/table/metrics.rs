@@ -2,7 +2,7 @@
 
 use super::names::{KERNELS, OPERATIONS, Unit};
 use crate::format;
-use crate::record::{Agreement, CLEAR_CIRCUIT, CellRecord, FLOAT, Prediction, Status};
+use crate::record::{Agreement, CLEAR_CIRCUIT, CellRecord, Extremes, FLOAT, Prediction, Status};
 use crate::spec::Mode;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -58,6 +58,7 @@ pub(super) fn sections(records: &[&CellRecord]) -> Vec<Section> {
         predicted(records),
         operations(records),
         footprint(records),
+        extremes(records),
         agreement(records, FLOAT),
         agreement(records, CLEAR_CIRCUIT),
         polynomials(records),
@@ -88,6 +89,7 @@ fn setting(records: &[&CellRecord]) -> Section {
             let size = || format!("{} parameters, {} layers", format::count(model.parameters), model.layers);
             ran(record).then(|| format!("{} ({})", model.path, size()))
         })
+        .row("weights", |record| Some(format!("SYNTHETIC, not trained: {}", record.model.synthetic.as_ref()?)))
         .row("ranges", |record| {
             let reason = record.model.assumed_ranges.as_ref()?;
             Some(format!("ASSUMED, not calibrated: {reason}"))
@@ -192,6 +194,20 @@ fn operations(records: &[&CellRecord]) -> Section {
                 sites.collect::<Vec<_>>().join(", ")
             })
         })
+        .section
+}
+
+fn extremes(records: &[&CellRecord]) -> Section {
+    let of = |measure: fn(&Extremes) -> f64| {
+        move |record: &CellRecord| record.extremes.as_ref().map(|extremes| format!("{:.1}", measure(extremes)))
+    };
+    Builder::new("Extremes of the float model, before any rotation", records)
+        .detail("scores of a head, largest minus smallest", of(|extremes| extremes.score_span))
+        .detail("row maxima of a head, largest minus smallest", of(|extremes| extremes.row_maximum_width))
+        .detail("argument of SiLU, magnitude", of(|extremes| extremes.silu_input))
+        .detail("mean squares of tokens, largest over smallest", of(|extremes| extremes.mean_square_ratio))
+        .detail("channel of the residual over its token's rms", of(|extremes| extremes.residual_peak))
+        .detail("output of a feed-forward network, magnitude", of(|extremes| extremes.down_output))
         .section
 }
 

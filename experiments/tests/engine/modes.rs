@@ -79,6 +79,31 @@ fn encryption_adds_little_to_the_clear_circuit() {
     assert!(added <= 0.2 * circuit, "{added} beside {circuit}");
 }
 
+/// What noise adds to the clear circuit is predicted for every tensor that passes by, without encrypting anything: one and a half bits
+/// are allowed, and a tensor in which little is left of it has too few numbers for less.
+#[test]
+fn modelled_noise_is_what_encryption_adds() {
+    let stage = Stage::new();
+    stage.succeed(&["--mode", "clear", "--set", "engine.noise=modelled"]);
+    let modelled = stage.record(Mode::Clear);
+    let [encrypted, ..] = records();
+    let added = |record: &CellRecord| -> Vec<(Option<usize>, String, f64)> {
+        let errors = record.layer_errors.iter().filter(|error| error.against == CLEAR_CIRCUIT);
+        errors.map(|error| (error.layer, error.site.clone(), error.mean_error_bits)).collect()
+    };
+    let (predicted, found) = (added(&modelled), added(encrypted));
+    assert_eq!(predicted.len(), found.len());
+    assert!(found.len() > 20);
+    for ((layer, site, predicted), (found_layer, found_site, found)) in predicted.into_iter().zip(found) {
+        assert_eq!((layer, &site), (found_layer, &found_site));
+        assert!(
+            (predicted - found).abs() < 1.5,
+            "layer {layer:?}, {site}: 2^{predicted:.2} predicted, 2^{found:.2} found"
+        );
+    }
+    assert!(modelled.agreement_with(CLEAR_CIRCUIT).is_some());
+}
+
 #[test]
 fn every_site_is_compared_with_both_references() {
     let [encrypted, clear, _] = records();

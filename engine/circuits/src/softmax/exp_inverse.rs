@@ -223,17 +223,23 @@ fn fit_inverse(
     levels: impl Fn(usize) -> usize,
     reciprocal: impl Fn(f64) -> f64 + Copy + Send + Sync + 'static,
 ) -> Result<(Approximation, usize)> {
-    let mut candidates = Vec::new();
+    // More rounds leave fewer levels, so that some numbers of rounds may have no fit where others do.
+    let (mut candidates, mut refusal) = (Vec::new(), None);
     for rounds in rounds {
         let squarings = 1 << rounds;
         let target = inverse_target(tolerance.powf(1.0 / f64::from(squarings)));
-        let fit = Approximation::fit_within(INVERSE, window, target, levels(rounds), reciprocal)?;
-        candidates.push((fit.error().powi(squarings), fit, rounds));
+        match Approximation::fit_within(INVERSE, window, target, levels(rounds), reciprocal) {
+            Ok(fit) => candidates.push((fit.error().powi(squarings), fit, rounds)),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
     }
     let cost = |fit: &Approximation, rounds: usize| (fit.levels() + rounds, fit.degree());
     candidates.sort_by(|(a, ..), (b, ..)| a.total_cmp(b));
     let enough = candidates.iter().filter(|(error, ..)| *error <= tolerance);
     let best = enough.min_by_key(|(_, fit, rounds)| cost(fit, *rounds)).or(candidates.first());
     let best = best.map(|(_, fit, rounds)| (fit.clone(), *rounds));
-    best.ok_or_else(|| refuse("Softmax::new", "rounds of renormalisation", "none", "at least one", "report this"))
+    best.ok_or_else(|| {
+        let none = || refuse("Softmax::new", "rounds of renormalisation", "none", "at least one", "report this");
+        refusal.unwrap_or_else(none)
+    })
 }

@@ -47,6 +47,9 @@ impl<C: Backend, S: Backend> Client<CkksServer<S>> for RemoteClient<C, S> {
     }
 
     fn decrypt(&self, ciphertext: &CoefficientCiphertext<S>) -> Result<Option<Vec<f64>>, CkksError> {
+        if !S::HOLDS_DATA {
+            return Ok(None);
+        }
         let local = ciphertext.ciphertext.carried(self.there.as_ref(), self.here.as_ref())?;
         self.client.decrypt(&CoefficientCiphertext::new(local, ciphertext.unit))
     }

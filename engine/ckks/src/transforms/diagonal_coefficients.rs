@@ -10,7 +10,7 @@ use crate::{
 
 /// Real coefficients of the polynomials whose slots are the rotated diagonals of a plan.
 #[derive(Clone, Debug)]
-pub struct DiagonalCoefficients {
+pub(crate) struct DiagonalCoefficients {
     /// Per giant step, in the plan's order, the index of a baby and its diagonal.
     giants: Vec<Vec<(usize, Vec<f64>)>>,
 }
@@ -20,7 +20,7 @@ impl DiagonalCoefficients {
     ///
     /// # Errors
     /// If the matrix lacks one, or has another number of slots than the packing.
-    pub fn new(
+    pub(crate) fn new(
         embedding: &Embedding,
         packing: Packing,
         plan: &BabyGiantPlan,
@@ -32,7 +32,7 @@ impl DiagonalCoefficients {
     }
 
     /// The polynomials, giant after giant.
-    pub fn giants(&self) -> &[Vec<(usize, Vec<f64>)>] {
+    pub(crate) fn giants(&self) -> &[Vec<(usize, Vec<f64>)>] {
         &self.giants
     }
 }

@@ -4,7 +4,7 @@
 pub mod baby_giant;
 pub mod bootstrap_factor;
 pub mod coefficients_slots;
-pub mod diagonal_coefficients;
+pub(crate) mod diagonal_coefficients;
 pub mod diagonals;
 pub mod embedding;
 pub mod lanes;

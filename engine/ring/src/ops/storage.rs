@@ -76,10 +76,19 @@ impl<B: Backend> Poly<B> {
         backend.download(self.operand())
     }
 
-    /// A copy that another backend of the same primes holds; zero where this one holds no data.
+    /// A copy that another backend of the same chain of primes holds. A backend with data takes none from one without.
     pub fn carried<C: Backend>(&self, from: &B, to: &C) -> Result<Poly<C>, RingError> {
+        let refuse = |operand, found: &str, required: &str, remedy| {
+            let (found, required) = (found.into(), required.into());
+            Err(RingError::OutOfRange { operation: "carried", operand, found, required, remedy })
+        };
+        if from.primes() != to.primes() {
+            let remedy = "make both backends of the same chain";
+            return refuse("the chain of the other backend", "another one", "that of this backend", remedy);
+        }
         match self.download(from) {
             Some(words) => Poly::upload(to, self.shape(), |target| target.copy_from_slice(&words)),
+            None if C::HOLDS_DATA => refuse("the source", "without data", "data", "carry from a backend that computes"),
             None => Poly::zeros(to, self.shape()),
         }
     }

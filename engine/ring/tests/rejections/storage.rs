@@ -54,3 +54,17 @@ fn counting_a_meter_refuses_alike() {
     let outcome = Poly::zeros(&counting, Shape::evaluation(RING, Basis::prefix(9)));
     refused!(BasisMismatch, "zeros", outcome);
 }
+
+#[test]
+fn rejects_carrying_to_another_chain_or_from_nothing() {
+    let (meter, cpu) = (meter(), fhe_ring::Cpu::new(super::chain()));
+    let shape = Shape::evaluation(RING, Basis::prefix(1));
+    let nothing = Poly::zeros(&meter, shape).unwrap();
+    refused!(OutOfRange, "carried", nothing.carried(&meter, &cpu));
+    let good: Vec<u64> = primes_below(1 << 45, 4 << 8).take(2).collect();
+    let other = fhe_ring::Cpu::new(PrimeChain::new(good, vec![], 8).unwrap());
+    let zeros = Poly::zeros(&cpu, shape).unwrap();
+    refused!(OutOfRange, "carried", zeros.carried(&cpu, &other));
+    assert_eq!(zeros.carried(&cpu, &cpu).unwrap().download(&cpu), zeros.download(&cpu));
+    assert!(zeros.carried(&cpu, &meter).is_ok());
+}
