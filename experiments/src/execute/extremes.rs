@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn extremes_are_those_of_live_positions() {
-        let json = r#"{ "hidden_size": 4, "intermediate_size": 2, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 9 }"#;
+        let json = r#"{ "model_type": "llama", "hidden_size": 4, "intermediate_size": 2, "num_attention_heads": 1, "num_hidden_layers": 1, "vocab_size": 9 }"#;
         let config = Config::parse(json, std::path::Path::new("config.json")).unwrap();
         let block = PromptBlock::new(&[vec![1, 2]], 2, &config).unwrap();
         let mut recorder = Recorder::new(&config);

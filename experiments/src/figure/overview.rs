@@ -61,9 +61,9 @@ fn title(drawing: &mut Drawing, record: &CellRecord) {
         several => format!(" of {several} prompts"),
     };
     let text = format!(
-        "{model}, {} parameters, {} layers: {} tokens{prompts}, {}",
+        "{model}, {} parameters, {}: {} tokens{prompts}, {}",
         format::count(record.model.parameters),
-        record.model.layers,
+        if record.model.layers == 1 { "1 layer".into() } else { format!("{} layers", record.model.layers) },
         record.input.live_tokens,
         record.mode,
     );
@@ -72,6 +72,7 @@ fn title(drawing: &mut Drawing, record: &CellRecord) {
     let mut facts = vec![from.parameters.clone()];
     facts.extend(from.security_bits.map(|bits| format!("{bits:.0}-bit security")));
     facts.extend(from.insecure.then(|| "INSECURE PARAMETERS ALLOWED".to_string()));
+    facts.extend(record.model.synthetic.as_ref().map(|_| "SYNTHETIC WEIGHTS".to_string()));
     let processor = from.machine.cpu.replace("(R)", "").replace("(TM)", "");
     facts.extend(from.machine.gpu.clone());
     facts.push(format!("{} threads of {}", from.threads, processor.split(" @").next().unwrap_or(&processor)));
