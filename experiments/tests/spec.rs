@@ -231,7 +231,7 @@ fn rejects_a_model_without_a_name_with_two_and_with_an_unknown_one() {
     let message = refusal(&nameless, &[]);
     assert_eq!(
         message,
-        "spec.toml: `model.path` is missing: name a folder, or one of the models smollm2-135m, llama-3-8b by model.preset"
+        "spec.toml: `model.path` is missing: name a folder, or one of the models smollm2-135m, llama3-8b-layer, llama-3-8b by model.preset"
     );
     let both = with("model", "preset = \"smollm2-135m\"");
     assert!(refusal(&both, &[]).contains("`model.preset` is `smollm2-135m` beside model.path = `model`; name one"));
