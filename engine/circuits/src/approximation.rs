@@ -138,7 +138,7 @@ impl Approximation {
         most_levels: usize,
         f: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Self> {
-        let largest = largest_degree(function, most_levels)?;
+        let largest = largest_degree(function, most_levels, "use a parameter set with more levels")?;
         match Self::best(&f, target, most_levels) {
             Some(Fit { plan, degree, error }) if error <= target.limit => {
                 Ok(Self { name: function, plan, degree, error, limit: target.limit, function: Arc::new(f) })
@@ -164,7 +164,7 @@ impl Approximation {
         most_levels: usize,
         f: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Self> {
-        let largest = largest_degree(function, most_levels)?;
+        let largest = largest_degree(function, most_levels, "use a parameter set with more levels")?;
         let fit = match Self::best(&f, target, most_levels) {
             Some(fit) if fit.error <= target.limit => fit,
             _ => Fit { plan: ChebyshevPlan::dense(largest)?, degree: largest, error: f64::INFINITY },
@@ -256,12 +256,10 @@ struct Fit {
     error: f64,
 }
 
-/// The largest of [`DEGREES`] that so many levels carry.
-fn largest_degree(function: &'static str, most_levels: usize) -> Result<usize> {
+/// The largest of [`DEGREES`] that so many levels carry, or a refusal with this remedy.
+pub(crate) fn largest_degree(function: &'static str, most_levels: usize, remedy: &'static str) -> Result<usize> {
     let largest = DEGREES.into_iter().rev().find(|degree| levels_of(*degree) <= most_levels);
-    largest.ok_or_else(|| {
-        refuse(function, "levels", most_levels, levels_of(DEGREES[0]), "use a parameter set with more levels")
-    })
+    largest.ok_or_else(|| refuse(function, "levels", most_levels, levels_of(DEGREES[0]), remedy))
 }
 
 /// Levels that a degree of [`DEGREES`] takes.

@@ -4,6 +4,7 @@ use super::nan_if_null;
 use crate::identity::DataHashes;
 use crate::machine::Machine;
 use crate::provenance::CodeVersion;
+use crate::spec::is_default;
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
@@ -180,10 +181,6 @@ pub struct Footprint {
     /// Everything the server sends back.
     pub server_to_client_bytes: u64,
     /// Memory of the GPU in use when the run ended, what its pool and others held of it included; zero without one.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub device_memory_bytes: u64,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }

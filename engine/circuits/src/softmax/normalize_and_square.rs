@@ -27,7 +27,7 @@ use fhe_ckks::{CircuitShape, Evaluator};
 
 use super::windows::{SLACK, slack};
 use super::{Crossing, SoftmaxArgument, SoftmaxPolynomial, SoftmaxWindows, by_sets, crossed};
-use crate::approximation::{Accuracy, Approximation, Criterion, DEGREES, Functions, Target, levels_of};
+use crate::approximation::{Accuracy, Approximation, Criterion, DEGREES, Functions, Target, largest_degree};
 use crate::crossing::{Distortion, Passage};
 use crate::error::{CircuitError, Result, refuse};
 use crate::interval::Interval;
@@ -264,12 +264,8 @@ fn fit_exponential(
 ) -> Result<(SlotPolynomials, usize, f64)> {
     const FUNCTION: &str = "exponential of a fraction of the scores";
     let mut best: Option<(Chebyshev, f64)> = None;
-    let allowed: Vec<usize> = DEGREES.into_iter().filter(|degree| levels_of(*degree) <= most_levels).collect();
-    if allowed.is_empty() {
-        let remedy = "use a larger parameter set or fewer rounds";
-        return Err(refuse(FUNCTION, "levels", most_levels, levels_of(DEGREES[0]), remedy));
-    }
-    for degree in allowed {
+    let largest = largest_degree(FUNCTION, most_levels, "use a larger parameter set or fewer rounds")?;
+    for degree in DEGREES.into_iter().filter(|degree| *degree <= largest) {
         let fit = Chebyshev::interpolate(&function, (-1.0, 1.0), degree)?;
         let error = fit.fit_error(&function, 16 * degree).absolute / unit;
         if best.as_ref().is_none_or(|(_, best)| error < *best) {
