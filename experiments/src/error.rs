@@ -229,6 +229,14 @@ pub enum HarnessError {
         /// The engine's error.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A circuit that these parameters do not carry, or a text that leaves the ranges it is made for: an answer about a cell, not a failure.
+    #[error("cannot {stage}: {source}")]
+    Refused {
+        /// What was to be done, such as `prepare the circuit`.
+        stage: &'static str,
+        /// Layer, site, what was found and what is required.
+        source: Box<fhe_model::Error>,
+    },
     /// A child process could not be understood or did not report a result.
     #[error("cell {identity}: {problem}")]
     Child {
@@ -246,7 +254,7 @@ pub enum HarnessError {
     /// Some cells failed; each has its row and was reported when it happened.
     #[error("{failed} of {total} cells did not succeed; the reasons stand above and in the records")]
     CellsFailed {
-        /// Cells with a status other than ok.
+        /// Cells without an answer; those that were refused count where no cell is ok.
         failed: usize,
         /// Cells asked for.
         total: usize,
@@ -331,6 +339,21 @@ impl HarnessError {
     /// Wraps an error of the engine, naming what could not be done because of it.
     pub fn execution(stage: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Execution { stage: stage.into(), source: Box::new(source) }
+    }
+
+    /// A refusal, naming what could not be done because of it.
+    pub fn refused(stage: &'static str, source: fhe_model::Error) -> Self {
+        Self::Refused { stage, source: Box::new(source) }
+    }
+
+    /// Whether this answers what a cell asks: no such circuit, or not for such a text.
+    pub fn is_refusal(&self) -> bool {
+        use fhe_model::Error::{FirstToken, OutOfRange};
+        match self {
+            Self::Refused { .. } => true,
+            Self::Prompt { source, .. } => matches!(**source, OutOfRange(_) | FirstToken { .. }),
+            _ => false,
+        }
     }
 
     /// Wraps a file error, telling a full disk from the rest.

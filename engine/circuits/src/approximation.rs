@@ -107,6 +107,20 @@ pub struct Approximation {
     function: Arc<dyn Fn(f64) -> f64 + Send + Sync>,
 }
 
+/// The smallest degree `2^k - 1` at which interpolation of `f` on [-1, 1] meets a target's tolerance, whatever levels it takes; none up to
+/// `largest`. What a window asks for, where a circuit refuses it.
+pub fn needed_degree(target: Target, largest: usize, f: impl Fn(f64) -> f64) -> Option<usize> {
+    let meets = |degree: &usize| {
+        let fit = Chebyshev::interpolate(&f, INTERVAL, *degree).ok();
+        let error = fit.map(|fit| fit.fit_error(&f, POINTS_PER_DEGREE * degree));
+        error.is_some_and(|error| match target.criterion {
+            Criterion::Relative => error.relative <= target.tolerance,
+            Criterion::Absolute(unit) => error.absolute / unit <= target.tolerance,
+        })
+    };
+    (4..).map(|levels| (1 << levels) - 1).take_while(|degree| *degree <= largest).find(meets)
+}
+
 impl fmt::Debug for Approximation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} by degree {}, error {:.2e}", self.name, self.degree, self.error)

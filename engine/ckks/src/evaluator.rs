@@ -82,7 +82,14 @@ pub trait SlotArithmetic: Sync {
         function: &dyn Fn(f64) -> f64,
     ) -> Result<Self::Slots, CkksError> {
         let _ = function;
+        self.expect_within_interval(x);
         evaluate_plan(self, x, plan)
+    }
+
+    /// Told of every argument of a polynomial that follows its function on `[-1, 1]` alone, before it is evaluated. An evaluator that sees
+    /// its numbers may look for those outside ([`crate::Clear::take_excursion`]); no other can.
+    fn expect_within_interval(&self, x: &Self::Slots) {
+        let _ = x;
     }
 
     /// Whether functions need no polynomial that follows them: [`crate::Clear::with_exact_functions`], and execution without data.

@@ -186,7 +186,9 @@ pub enum Error {
         found: f64,
     },
     /// The text is too short for the windows asked for.
-    #[error("calibration text has {found} tokens, required: at least {required} (two blocks)")]
+    #[error(
+        "the text has {found} tokens, required: at least {required}; name a longer one, or ask for fewer or shorter windows"
+    )]
     TextTooShort {
         /// Tokens of the text.
         found: usize,
@@ -283,6 +285,14 @@ pub enum Error {
     ShapeAlone {
         /// What was to be computed.
         operation: &'static str,
+    },
+    /// A block whose prompts lie elsewhere than those that a circuit was prepared for.
+    #[error("the circuit is prepared for a block of {required}, found {found}; prepare it for this block")]
+    OtherBlock {
+        /// The block at hand.
+        found: String,
+        /// The block that the circuit was prepared for.
+        required: String,
     },
     /// The ranges belong to a model of another depth.
     #[error("the ranges describe {found} layers, the model has {required}; calibrate this model")]

@@ -115,7 +115,7 @@ impl Circuit {
         };
         let Subject { source, ranges, assumed } = subject;
         let model = EncryptedModel::prepare(source, &ranges, &block, parameters.shape(), options)
-            .map_err(|error| HarnessError::execution("prepare the circuit", error))?;
+            .map_err(|error| HarnessError::refused("prepare the circuit", error))?;
         Ok(Self { parameters, block, ranges, model, assumed })
     }
 

@@ -22,7 +22,10 @@ fn evaluator(prepared: &Prepared, noise: Noise) -> Result<Clear, HarnessError> {
     let cost = BootstrapOperations::new(&prepared.circuit)?;
     let noise = match noise {
         Noise::None => NoiseModel::default(),
-        Noise::Modelled => NoiseModel::of(&prepared.circuit.parameters, prepared.circuit.block.size()),
+        Noise::Modelled => {
+            let noise = NoiseModel::of(&prepared.circuit.parameters, prepared.circuit.block.size());
+            prepared.engine.bootstrap_bits.map_or(noise, |bits| noise.with_bootstrap_bits(bits))
+        }
     };
     let clear = Clear::new(prepared.circuit.parameters.shape().clone(), cost, noise, prepared.engine.seed.unwrap_or(0))
         .map_err(|error| HarnessError::execution("set up the clear circuit", error))?;
@@ -43,7 +46,7 @@ pub(super) fn tensors(prepared: &Prepared) -> Result<(Tensors, Matrix), HarnessE
 
 /// How many half bootstraps a run takes, to tell how far it has come. With exact functions a circuit that the scheme would refuse runs
 /// all the same, for its index maps and weights: then none, after a word about why.
-fn half_bootstraps(prepared: &Prepared, progress: &dyn ProgressSink) -> Result<Option<u64>, HarnessError> {
+pub(super) fn half_bootstraps(prepared: &Prepared, progress: &dyn ProgressSink) -> Result<Option<u64>, HarnessError> {
     match (Plan::new(&prepared.circuit), prepared.engine.functions) {
         (Ok(plan), _) => Ok(Some(plan.operations.half_bootstraps)),
         (Err(reason), Functions::Exact) => {

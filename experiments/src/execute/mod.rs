@@ -2,10 +2,12 @@
 //!
 //! A [`circuit`] is all that planning needs; [`prepared`] reads and checks the data as well. A [`plan`] walks through the decoder on a backend
 //! without data, which is all that [`metered`] does; [`encrypted`], whose [`parties`] may compute on a GPU, and [`in_clear`] run the [`decoder`] over their evaluators, attended by
-//! [`attendant`], which times phases and compares what passes by with a [`reference`]. After every layer an encrypted run stores its
+//! [`attendant`], which times phases and compares what passes by with a [`reference`]. Of a text, many [`windows`] walk through the clear
+//! circuit together, and its [`ranges`] are described. After every layer an encrypted run stores its
 //! [`state`].
 
 mod attendant;
+mod blocks;
 mod circuit;
 mod decoder;
 mod encrypted;
@@ -16,8 +18,10 @@ mod pace;
 mod parties;
 mod plan;
 mod prepared;
+mod ranges;
 mod reference;
 mod state;
+mod windows;
 
 use std::path::Path;
 use std::time::Instant;
@@ -25,6 +29,7 @@ use std::time::Instant;
 use circuit::Circuit;
 use prepared::Prepared;
 
+use crate::calibrate;
 use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
@@ -40,9 +45,14 @@ pub struct EngineExecutor;
 
 impl CellExecutor for EngineExecutor {
     fn preflight(&self, cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<(), HarnessError> {
-        match cell.config.input.tokens {
-            Some(tokens) => drop(Circuit::of_tokens(cell, tokens, root, progress)?),
-            None => drop(Prepared::new(cell, root, progress)?.reference()?),
+        match (cell.config.input.tokens, &cell.config.input.text) {
+            (Some(tokens), _) => drop(Circuit::of_tokens(cell, tokens, root, progress)?),
+            // What a circuit makes of a text is the answer, not a condition; its ranges are part of the question.
+            (None, Some(_)) => {
+                blocks::check(cell, root)?;
+                calibrate::ranges_of(cell, root, progress)?;
+            }
+            (None, None) => drop(Prepared::new(cell, root, progress)?.reference()?),
         }
         Ok(())
     }
@@ -65,7 +75,10 @@ impl CellExecutor for EngineExecutor {
                 circuit.describe(&mut record);
                 metered::run(&circuit, progress, &mut record)?;
             }
-            None => run_prompts(cell, folder, start, progress, &mut record)?,
+            None => match run_data(cell, folder, start, progress, &mut record) {
+                Err(refusal) if refusal.is_refusal() => record = record.refused(refusal),
+                result => result?,
+            },
         }
         record.seconds.total += start.elapsed().as_secs_f64();
         record.footprint.peak_memory_bytes = record.footprint.peak_memory_bytes.max(machine::peak_memory_bytes());
@@ -74,19 +87,27 @@ impl CellExecutor for EngineExecutor {
 }
 
 /// The part of [`EngineExecutor::execute`] that computes with data, or could.
-fn run_prompts(
+fn run_data(
     cell: &ResolvedCell,
     folder: &RunFolder,
     start: Instant,
     progress: &dyn ProgressSink,
     record: &mut CellRecord,
 ) -> Result<(), HarnessError> {
+    let is_text = cell.cell.config.input.text.is_some();
+    if is_text {
+        let (described, seconds) =
+            progress.phase("ranges", || ranges::describe(&cell.cell, &cell.root, progress, record));
+        described?;
+        record.seconds.comparison = seconds;
+    }
     let (prepared, seconds) = progress.phase("set-up", || Prepared::new(&cell.cell, &cell.root, progress));
     let prepared = prepared?;
     record.seconds.set_up = seconds;
     prepared.circuit.describe(record);
     match cell.cell.config.mode {
         Mode::Encrypted => encrypted::run(&prepared, folder, start, progress, record),
+        Mode::Clear if is_text => windows::run(&prepared, progress, record),
         Mode::Clear => in_clear::run(&prepared, progress, record),
         Mode::Metered => {
             // Prompts that the circuit does not carry are refused in every mode.

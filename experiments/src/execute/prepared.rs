@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use fhe_model::{Beginning, Config, Error, FloatModel, Matrix, Prefix, PromptBlock, Tokenizer, Weights};
+use fhe_model::{Error, FloatModel, Matrix, PromptBlock, Tokenizer, Weights};
 
+use super::blocks::{blocks, numbered};
 use super::circuit::{Circuit, parameters};
 use super::reference::Reference;
 use crate::calibrate;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
-use crate::public_prefix;
 use crate::record::PromptOutcome;
 use crate::spec::{Cell, EngineSection};
 
@@ -25,6 +25,8 @@ pub(super) struct Prepared {
     prompts: Vec<String>,
     /// Where each prompt stands in spec or file.
     places: Vec<String>,
+    /// The block of the prompts, or those of windows of a text, of which the circuit's is the first.
+    pub(super) blocks: Vec<PromptBlock>,
 }
 
 impl Prepared {
@@ -36,13 +38,23 @@ impl Prepared {
         let weights = Weights::open(&folder).map_err(open)?;
         let circuit_weights = calibrate::circuit_weights(&weights, &config.mitigation);
         let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(open)?;
-        let prefix = public_prefix::tokens(&config.mitigation, &tokenizer, weights.config())?;
-        let block = block(cell, &prefix, &tokenizer, weights.config())?;
-        let circuit = Circuit::of_prompts(cell, parameters, &circuit_weights, &tokenizer, block, root, progress)?;
+        let blocks = blocks(cell, root, &tokenizer, weights.config())?;
+        let first = blocks[0].clone();
+        let circuit = Circuit::of_prompts(cell, parameters, &circuit_weights, &tokenizer, first, root, progress)?;
         let prompts = cell.prompts.clone();
         let places = (0..prompts.len()).map(|prompt| config.input.place(prompt)).collect();
         let engine = config.engine.clone();
-        Ok(Self { circuit, engine, weights, circuit_weights, tokenizer, prompts, places })
+        Ok(Self { circuit, engine, weights, circuit_weights, tokenizer, prompts, places, blocks })
+    }
+
+    /// The weights of the circuit.
+    pub(super) fn circuit_weights(&self) -> &Weights {
+        &self.circuit_weights
+    }
+
+    /// The weights as they are stored, if the circuit's are others.
+    pub(super) fn stored_weights(&self) -> Option<&Weights> {
+        self.circuit_weights.rotation().map(|_| &self.weights)
     }
 
     /// Runs the prompts through the float model and refuses them outside the calibrated ranges: a pre-flight that only a
@@ -50,11 +62,14 @@ impl Prepared {
     /// the stored ones.
     pub(super) fn reference(&self) -> Result<Reference, HarnessError> {
         let model = FloatModel::new(&self.circuit_weights);
-        let stored = self.circuit_weights.rotation().map(|_| FloatModel::new(&self.weights));
+        let stored = self.stored_weights().map(FloatModel::new);
         Reference::new(&model, stored.as_ref(), &self.circuit.ranges, &self.circuit.block).map_err(|error| {
             match self.culprit(&model, &error) {
                 Some((prompt, error)) => {
                     HarnessError::Prompt { place: self.places[prompt].clone(), source: Box::new(error) }
+                }
+                None if matches!(error, Error::OutOfRange(_)) => {
+                    HarnessError::refused("run the float model on the prompts", error)
                 }
                 None => HarnessError::execution("run the float model on the prompts", error),
             }
@@ -96,35 +111,5 @@ impl Prepared {
                 })
             })
             .collect()
-    }
-}
-
-/// The prompts of a cell as tokens, packed into its block behind the prefix.
-fn block(cell: &Cell, prefix: &Prefix, tokenizer: &Tokenizer, config: &Config) -> Result<PromptBlock, HarnessError> {
-    let input = &cell.config.input;
-    let beginning = if input.bos { Beginning::Prepend } else { Beginning::Omit };
-    let refused = |prompt: usize, source| HarnessError::Prompt { place: input.place(prompt), source: Box::new(source) };
-    let encoded = cell.prompts.iter().enumerate().map(|(index, text)| {
-        // Each is a prompt of its own to the tokenizer.
-        tokenizer.encode_prompt(text, beginning).map_err(|error| refused(index, numbered(error, index)))
-    });
-    let prompts: Vec<Vec<u32>> = encoded.collect::<Result<_, _>>()?;
-    PromptBlock::after(prefix, &prompts, input.block_tokens, config).map_err(|error| match error {
-        Error::PositionBeyondModel { prompt, .. } => refused(prompt, error),
-        error => {
-            HarnessError::execution(format!("fit the prompts into input.block_tokens = {}", input.block_tokens), error)
-        }
-    })
-}
-
-/// The refusal of a prompt on its own, with its true number.
-fn numbered(error: Error, index: usize) -> Error {
-    match error {
-        Error::EmptyPrompt { .. } => Error::EmptyPrompt { prompt: index },
-        Error::FirstToken { token, prefix, source, .. } => Error::FirstToken { prompt: index, token, prefix, source },
-        Error::TokenOutOfVocabulary { position, token, vocabulary, .. } => {
-            Error::TokenOutOfVocabulary { prompt: index, position, token, vocabulary }
-        }
-        error => error,
     }
 }

@@ -171,7 +171,6 @@ pub(super) fn agreement(
 ) -> Result<Agreement, HarnessError> {
     let mut comparison = Comparison::default();
     comparison.add(block, reference, other).map_err(|error| HarnessError::execution("compare logits", error))?;
-    let total = comparison.agreement();
     let by_position: Vec<PositionAgreement> = comparison
         .by_position()
         .iter()
@@ -183,10 +182,16 @@ pub(super) fn agreement(
             top1: place.same_choice,
         })
         .collect();
-    Ok(Agreement {
+    Ok(summary(against, &comparison, by_position))
+}
+
+/// Agreement over all that a comparison has collected, with what is to be said of single positions.
+pub(super) fn summary(against: &str, comparison: &Comparison, by_position: Vec<PositionAgreement>) -> Agreement {
+    let total = comparison.agreement();
+    Agreement {
         against: against.into(),
         positions: total.positions,
-        top1: by_position.iter().filter(|place| place.top1).count(),
+        top1: comparison.by_position().iter().filter(|place| place.same_choice).count(),
         kl_mean: total.kl_mean,
         kl_max: total.kl_max,
         top5_logit_error_max: total.top5_logit_error_max,
@@ -195,7 +200,7 @@ pub(super) fn agreement(
         perplexity: total.perplexity_other,
         largest_margin_lost: Some(total.largest_margin_lost),
         by_position,
-    })
+    }
 }
 
 #[cfg(test)]

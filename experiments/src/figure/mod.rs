@@ -7,6 +7,7 @@ mod axis;
 mod comparison;
 mod drawing;
 mod font;
+mod mitigation;
 mod overview;
 mod panel;
 mod render;
@@ -43,6 +44,9 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
     for (name, record) in subjects(suite, &records) {
         let Some(drawing) = overview::draw(record) else { continue };
         written.extend(write(workspace, &name, &drawing)?);
+    }
+    if let Some(drawing) = mitigation::draw(&standing(&records)) {
+        written.extend(write(workspace, &format!("{suite}-ranges"), &drawing)?);
     }
     Ok(written)
 }

@@ -83,7 +83,7 @@ pub struct Agreement {
     pub perplexity: Option<f64>,
     /// Largest lead of the reference's first token over its second at a position where the first token changed.
     pub largest_margin_lost: Option<f64>,
-    /// The same by position, in block order.
+    /// The same by position, in block order; empty for windows of a text.
     pub by_position: Vec<PositionAgreement>,
 }
 

@@ -7,11 +7,13 @@ mod accuracy;
 mod circuit;
 mod circumstances;
 mod extremes;
+mod windows;
 
 pub use accuracy::{Agreement, CLEAR_CIRCUIT, FLOAT, LayerError, PositionAgreement, PromptOutcome};
 pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction};
 pub use circumstances::{Footprint, InputSummary, ModelSummary, Party, PhaseSeconds, Provenance};
 pub use extremes::Extremes;
+pub use windows::{Excursions, NeededDegree, SiteRange, WindowsSummary};
 
 use crate::identity::{Identity, ResolvedCell};
 use crate::machine;
@@ -30,6 +32,10 @@ pub const SCHEMA: u64 = 1;
 pub enum Status {
     /// It ran to its end.
     Ok,
+    /// No circuit of these parameters carries it, or its prompts leave the calibrated ranges: an answer, found before anything ran.
+    Refused,
+    /// Every window of its text left the ranges that polynomials follow their functions in: it ran, and its logits say nothing.
+    Invalid,
     /// It stopped with an error.
     Failed,
     /// The system refused it memory, or killed it for using too much.
@@ -44,6 +50,8 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Invalid => "invalid",
             Self::Failed => "failed",
             Self::OutOfMemory => "out-of-memory",
             Self::Timeout => "timeout",
@@ -97,6 +105,15 @@ pub struct CellRecord {
     /// How hard the activations of these prompts are on a circuit; absent where nothing was computed with, and in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extremes: Option<Extremes>,
+    /// What became of windows of a text; absent for prompts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsSummary>,
+    /// Values of every site that has a range, as calibration saw them, over all layers; of windows of a text alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<SiteRange>,
+    /// Degrees that polynomials need over the widest of these ranges, whatever the levels; of windows of a text alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed_degrees: Vec<NeededDegree>,
     /// The circuit's polynomials, in the order of the computation.
     #[serde(default)]
     pub polynomials: Vec<PolynomialSummary>,
@@ -158,6 +175,9 @@ impl CellRecord {
             kernels: BTreeMap::new(),
             levels: BTreeMap::new(),
             extremes: None,
+            windows: None,
+            ranges: Vec::new(),
+            needed_degrees: Vec::new(),
             polynomials: Vec::new(),
             predicted: None,
             footprint: Footprint::default(),
@@ -166,6 +186,12 @@ impl CellRecord {
             agreement: Vec::new(),
             prompts: Vec::new(),
         }
+    }
+
+    /// The same, with the answer that the cell cannot be run.
+    #[must_use]
+    pub fn refused(self, reason: impl fmt::Display) -> Self {
+        Self { status: Status::Refused, reason: Some(reason.to_string()), ..self }
     }
 
     /// The row of a cell that did not succeed.

@@ -47,7 +47,11 @@ impl RunSummary {
     /// # Errors
     /// [`HarnessError::CellsFailed`].
     pub fn verdict(&self) -> Result<(), HarnessError> {
-        let failed = self.records.iter().filter(|record| record.status != Status::Ok).count();
+        let is = |record: &CellRecord, statuses: &[Status]| statuses.contains(&record.status);
+        // To be refused is an answer beside others; a run without any other has not done what it was asked.
+        let answered = self.records.iter().any(|record| is(record, &[Status::Ok]));
+        let answers: &[Status] = if answered { &[Status::Ok, Status::Refused, Status::Invalid] } else { &[Status::Ok] };
+        let failed = self.records.iter().filter(|record| !is(record, answers)).count();
         if failed == 0 { Ok(()) } else { Err(HarnessError::CellsFailed { failed, total: self.records.len() }) }
     }
 }
@@ -63,13 +67,19 @@ pub fn run(
     request: &RunRequest,
     reporter: &Reporter,
 ) -> Result<RunSummary, HarnessError> {
-    let mut cells = Vec::new();
+    let mut asked = Vec::new();
     for spec in &request.specs {
-        let suite = Suite::load(spec, &request.overrides, workspace.root())?;
-        for cell in suite.cells {
-            executor.preflight(&cell, workspace.root(), reporter)?;
-            cells.push(ResolvedCell::identify(cell, workspace.root())?);
+        asked.extend(Suite::load(spec, &request.overrides, workspace.root())?.cells);
+    }
+    let alone = asked.len() == 1;
+    let mut cells = Vec::with_capacity(asked.len());
+    for cell in asked {
+        match executor.preflight(&cell, workspace.root(), reporter) {
+            // Among others it is a result, to be recorded as such.
+            Err(refusal) if refusal.is_refusal() && !alone => reporter.note(&format!("cell {}: {refusal}", cell.index)),
+            other => other?,
         }
+        cells.push(ResolvedCell::identify(cell, workspace.root())?);
     }
     let mut summary = RunSummary::default();
     for (position, cell) in cells.iter().enumerate() {
@@ -94,7 +104,8 @@ fn run_missing(
         reporter.note(&format!("{}: an unfinished last line is dropped", journal.path().display()));
     }
     let done = contents.records.into_iter().rev().find(|record| {
-        record.identity == cell.identity && record.status == Status::Ok && record.cell == cell.cell.index
+        let answered = matches!(record.status, Status::Ok | Status::Refused | Status::Invalid);
+        record.identity == cell.identity && answered && record.cell == cell.cell.index
     });
     if let Some(record) = done.filter(|_| !force) {
         reporter.note(&format!(
@@ -109,7 +120,7 @@ fn run_missing(
     }
     let record = child::run_in_child(workspace, cell, reporter)?;
     journal.append(&record, disk)?;
-    if record.status == Status::Ok {
+    if matches!(record.status, Status::Ok | Status::Refused | Status::Invalid) {
         RunFolder::discard(workspace, &cell.identity)?;
     }
     reporter.finished(&record);

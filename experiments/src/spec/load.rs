@@ -106,7 +106,7 @@ impl Suite {
         for change in overrides {
             axes.retain(|(key, _)| *key != change.key);
             sweep::assign(&mut spec, &change.key, change.value.clone());
-            if let Some(other) = alternative(&change.key) {
+            for other in alternatives(&change.key) {
                 axes.retain(|(key, _)| key != other);
                 sweep::remove(&mut spec, other);
             }
@@ -128,13 +128,15 @@ impl Suite {
     }
 }
 
-/// The other of two keys of which one is given: an override of one replaces both.
-fn alternative(key: &str) -> Option<&'static str> {
-    match key {
-        "input.prompts" => Some("input.tokens"),
-        "input.tokens" => Some("input.prompts"),
-        key => preset::alternative(key),
+/// The others of some keys of which one is given: an override of one replaces all.
+fn alternatives(key: &str) -> Vec<&'static str> {
+    const INPUTS: [&str; 3] = ["input.prompts", "input.text", "input.tokens"];
+    if INPUTS.contains(&key) {
+        // Windows are nothing without a text.
+        let others = INPUTS.into_iter().chain(["input.windows"]);
+        return others.filter(|other| *other != key && !(key == "input.text" && *other == "input.windows")).collect();
     }
+    preset::alternative(key).into_iter().collect()
 }
 
 /// A comparison is derived, not run; its keys would only be called unknown one by one.
@@ -206,6 +208,16 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         let problem = format!("is `modelled`, but noise is modelled in mode `clear` alone, not `{}`", spec.mode);
         return Err(refuse("engine.noise", problem));
     }
+    match spec.engine.bootstrap_bits {
+        Some(bits) if !(1.0..=40.0).contains(&bits) => {
+            return Err(refuse("engine.bootstrap_bits", format!("is {bits}, 1 to 40 are possible")));
+        }
+        Some(bits) if spec.engine.noise != Noise::Modelled => {
+            let problem = format!("is {bits}, but no noise is modelled; add engine.noise = \"modelled\"");
+            return Err(refuse("engine.bootstrap_bits", problem));
+        }
+        _ => (),
+    }
     if spec.engine.device != ComputeDevice::Cpu && spec.mode != Mode::Encrypted {
         let (device, mode) = (spec.engine.device, spec.mode);
         let problem = format!("is `{device}`, but no ciphertexts are computed with in mode `{mode}`; leave it out");
@@ -241,6 +253,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     let prefix = spec.mitigation.prefix.or_else(|| preset::public_prefix(&model.path).map(str::to_owned));
     let mitigation = MitigationSection { prefix: prefix.filter(|_| spec.mitigation.prepend), ..spec.mitigation };
     let inputs = [
+        ("input.text", input.text.as_ref()),
         ("model.path", Some(&model.path)),
         ("model.ranges", model.ranges.as_ref()),
         ("model.calibration_text", model.calibration_text.as_ref()),
@@ -264,14 +277,37 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     })
 }
 
-/// Prompts, or a number of tokens where nothing is computed with them.
+/// Windows of a text if a spec does not say how many.
+const USUAL_WINDOWS: usize = 16;
+
+/// Prompts, windows of a text, or a number of tokens where nothing is computed with them.
 fn checked_input(input: InputSection, mode: Mode, file: &str) -> Result<InputSection, HarnessError> {
     let refuse =
         |key: &str, problem: String| Err(HarnessError::InvalidValue { origin: file.into(), key: key.into(), problem });
+    if let Some(windows) = input.windows.filter(|_| input.text.is_none()) {
+        return refuse("input.windows", format!("is {windows}, but no input.text is there to cut them from"));
+    }
+    if let Some(text) = &input.text {
+        let named = text.display();
+        let other = [("input.prompts", input.prompts.is_some()), ("input.tokens", input.tokens.is_some())];
+        if let Some((other, _)) = other.into_iter().find(|(_, given)| *given) {
+            return refuse("input.text", format!("is `{named}` beside {other}; name one"));
+        }
+        if mode != Mode::Clear {
+            let problem = format!(
+                "is `{named}`, but mode `{mode}` runs one block; name prompts by input.prompts, or use mode `clear`"
+            );
+            return refuse("input.text", problem);
+        }
+        if input.windows == Some(0) {
+            return refuse("input.windows", "is 0, at least 1 is required".into());
+        }
+        return Ok(InputSection { windows: Some(input.windows.unwrap_or(USUAL_WINDOWS)), ..input });
+    }
     match (&input.prompts, input.tokens) {
         (Some(_), None) => Ok(input),
         (None, None) => {
-            let problem = "is missing: name prompts, or in mode `metered` a number of tokens by input.tokens";
+            let problem = "is missing: name prompts, in mode `clear` windows of a text by input.text, or in mode `metered` a number of tokens by input.tokens";
             refuse("input.prompts", problem.into())
         }
         (Some(_), Some(tokens)) => refuse(

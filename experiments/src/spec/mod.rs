@@ -87,6 +87,12 @@ pub struct InputSection {
     /// of the block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<usize>,
+    /// In place of prompts, in mode `clear`, a text that calibration did not see: windows of it that fill a block each, one run for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<PathBuf>,
+    /// How many windows of `text`, spread evenly; sixteen if left out. Resolution makes it concrete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<usize>,
     /// Token positions of the encrypted block; a power of two. The prompts share them.
     #[serde(default = "default_block_tokens")]
     pub block_tokens: usize,
@@ -118,7 +124,11 @@ impl PromptSource {
 impl InputSection {
     /// Where a prompt stands: file and line, or position in the spec's list.
     pub fn place(&self, prompt: usize) -> String {
-        self.prompts.as_ref().map_or_else(|| "input.tokens".into(), |prompts| prompts.place(prompt))
+        match (&self.prompts, &self.text) {
+            (Some(prompts), _) => prompts.place(prompt),
+            (None, Some(text)) => format!("{}, window {prompt}", text.display()),
+            (None, None) => "input.tokens".into(),
+        }
     }
 }
 
@@ -206,6 +216,9 @@ pub struct EngineSection {
     /// Errors of the encrypted scheme in a clear run.
     #[serde(default, skip_serializing_if = "is_default")]
     pub noise: Noise,
+    /// Bits of the mean error of a half bootstrap, `2^-bits` of its range, in place of the parameter set's; for modelled noise alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap_bits: Option<f64>,
     /// Allows parameters below 128 bits; printed wherever the result is shown.
     #[serde(default)]
     pub insecure: bool,

@@ -180,6 +180,23 @@ fn cell_row(record: &CellRecord) -> Row {
     push(&mut row, "client_to_server_bytes", record.footprint.client_to_server_bytes);
     push(&mut row, "server_to_client_bytes", record.footprint.server_to_client_bytes);
     push(&mut row, "failure_probability_log2", record.failure_probability_log2);
+    if let Some(windows) = &record.windows {
+        push(&mut row, "windows.run", windows.windows);
+        push(&mut row, "windows.outside", windows.outside.windows);
+        push(&mut row, "windows.outside.above", windows.outside.above);
+        push(&mut row, "windows.outside.below", windows.outside.below);
+        push(&mut row, "windows.invalid", windows.invalid.windows);
+        push(&mut row, "windows.valid", windows.valid());
+    }
+    for range in &record.ranges {
+        let site = range.site.replace(' ', "_");
+        push(&mut row, &format!("range.{site}.low"), range.low);
+        push(&mut row, &format!("range.{site}.high"), range.high);
+        push(&mut row, &format!("range.{site}.ratio"), range.ratio);
+    }
+    for needed in &record.needed_degrees {
+        push(&mut row, &format!("needed_degree.{}", needed.function.replace(' ', "_")), needed.degree);
+    }
     for agreement in &record.agreement {
         let mut put = |name: &str, value: Scalar| {
             row.push((format!("{}.{name}", agreement.against.replace(' ', "_")), value));
@@ -232,6 +249,9 @@ fn push_provenance(row: &mut Row, record: &CellRecord) {
     push(row, "model_hash", from.data.model.as_str());
     push(row, "prompts_hash", from.data.prompts.as_str());
     push(row, "ranges_hash", from.data.ranges.as_deref());
+    if let Some(hash) = &from.data.text {
+        push(row, "text_hash", hash.as_str());
+    }
 }
 
 fn push_seconds(row: &mut Row, seconds: &PhaseSeconds) {

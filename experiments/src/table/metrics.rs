@@ -1,6 +1,7 @@
 //! What is said about cells: named numbers with their units, in sections.
 
 use super::names::{KERNELS, OPERATIONS, Unit};
+use super::windows;
 use crate::format;
 use crate::record::{Agreement, CLEAR_CIRCUIT, CellRecord, Extremes, FLOAT, Prediction, Status};
 use crate::spec::Mode;
@@ -22,21 +23,21 @@ pub(super) struct Row {
 }
 
 /// A section under construction. A metric that no cell has leaves no row.
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     records: &'a [&'a CellRecord],
-    section: Section,
+    pub(super) section: Section,
 }
 
 impl<'a> Builder<'a> {
-    fn new(title: &str, records: &'a [&'a CellRecord]) -> Self {
+    pub(super) fn new(title: &str, records: &'a [&'a CellRecord]) -> Self {
         Self { records, section: Section { title: title.into(), rows: Vec::new() } }
     }
 
-    fn row(self, name: &str, value: impl Fn(&CellRecord) -> Option<String>) -> Self {
+    pub(super) fn row(self, name: &str, value: impl Fn(&CellRecord) -> Option<String>) -> Self {
         self.push(name, false, value)
     }
 
-    fn detail(self, name: &str, value: impl Fn(&CellRecord) -> Option<String>) -> Self {
+    pub(super) fn detail(self, name: &str, value: impl Fn(&CellRecord) -> Option<String>) -> Self {
         self.push(name, true, value)
     }
 
@@ -52,13 +53,17 @@ impl<'a> Builder<'a> {
 
 /// Everything there is to say, section by section.
 pub(super) fn sections(records: &[&CellRecord]) -> Vec<Section> {
+    let [windows, ranges, degrees] = windows::sections(records);
     let sections = [
         setting(records),
+        windows,
         time(records),
         predicted(records),
         operations(records),
         footprint(records),
         extremes(records),
+        ranges,
+        degrees,
         agreement(records, FLOAT),
         agreement(records, CLEAR_CIRCUIT),
         polynomials(records),
@@ -97,6 +102,7 @@ fn setting(records: &[&CellRecord]) -> Section {
         .row("input", |record| {
             let input = &record.input;
             let tokens = || match input.prompts {
+                0 if record.windows.is_some() => format!("{} tokens of windows of a text", input.live_tokens),
                 0 => format!("{} tokens, whatever they are,", input.live_tokens),
                 1 => format!("{} tokens of 1 prompt", input.live_tokens),
                 prompts => format!("{} tokens of {prompts} prompts", input.live_tokens),

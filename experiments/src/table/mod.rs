@@ -17,6 +17,7 @@ mod markdown;
 mod metrics;
 mod names;
 mod terminal;
+mod windows;
 
 use crate::atomic::{Access, OsDisk, replace};
 use crate::comparison::Comparison;

@@ -7,7 +7,7 @@ use fhe_model::{FloatModel, Tokenizer, Weights};
 use serde_json::json;
 
 /// Runs and expects to be refused with one line that holds all of these parts.
-fn refused(stage: &Stage, arguments: &[&str], parts: &[&str]) {
+pub(crate) fn refused(stage: &Stage, arguments: &[&str], parts: &[&str]) {
     let output = stage.run(arguments);
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{message}");
@@ -28,7 +28,7 @@ fn calibrated() -> Stage {
     stage
 }
 
-fn store_ranges(stage: &Stage, text: &std::path::Path, margins: Margins) {
+pub(crate) fn store_ranges(stage: &Stage, text: &std::path::Path, margins: Margins) {
     let folder = stage.path().join("odd");
     let weights = Weights::open(&folder).unwrap();
     let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).unwrap();

@@ -1,5 +1,7 @@
 //! What a bootstrap costs inside.
 
+use std::sync::Arc;
+
 use crate::{CkksError, Copies, OperationCounts, Packing};
 
 /// Operations inside the transforms between slots and coefficients, known from a parameter set's plan alone.
@@ -20,6 +22,21 @@ pub trait BootstrapCost: Send + Sync {
     /// # Errors
     /// If it cannot be planned.
     fn slots_to_lanes(&self, lanes: usize) -> Result<OperationCounts, CkksError>;
+}
+
+/// One plan for several evaluators.
+impl<Cost: BootstrapCost + ?Sized> BootstrapCost for Arc<Cost> {
+    fn half_bootstrap(&self, copies: Copies, levels: usize) -> Result<OperationCounts, CkksError> {
+        (**self).half_bootstrap(copies, levels)
+    }
+
+    fn slots_to_coefficients(&self, packing: Packing, copies: Copies) -> Result<OperationCounts, CkksError> {
+        (**self).slots_to_coefficients(packing, copies)
+    }
+
+    fn slots_to_lanes(&self, lanes: usize) -> Result<OperationCounts, CkksError> {
+        (**self).slots_to_lanes(lanes)
+    }
 }
 
 /// Counts the transforms themselves and nothing inside.

@@ -43,6 +43,8 @@ pub struct Clear {
     exact_functions: bool,
     source: Mutex<NoiseSource>,
     counts: Mutex<OperationCounts>,
+    /// The largest argument of a polynomial since somebody last asked.
+    excursion: Mutex<f64>,
 }
 
 impl Clear {
@@ -84,6 +86,7 @@ impl Clear {
             exact_functions: false,
             source: Mutex::new(NoiseSource::new(seed)),
             counts: Mutex::default(),
+            excursion: Mutex::default(),
         })
     }
 
@@ -92,6 +95,14 @@ impl Clear {
     #[must_use]
     pub fn with_exact_functions(self) -> Self {
         Self { exact_functions: true, ..self }
+    }
+
+    /// The largest magnitude that an argument of a polynomial had since this was last asked, if it lay outside the interval `[-1, 1]` on which
+    /// polynomials follow their functions: from there on, the run says nothing true. Slots that idle count, since a polynomial of what lies far
+    /// outside does not stay there.
+    pub fn take_excursion(&self) -> Option<f64> {
+        let largest = std::mem::take(&mut *self.excursion.lock().expect("comparing numbers does not panic"));
+        (largest > 1.0).then_some(largest)
     }
 
     /// An integer that stands at `q_0` must lie strictly inside `(-q_0/2, q_0/2)`.

@@ -83,6 +83,13 @@ impl NoiseModel {
         }
     }
 
+    /// The same with half bootstraps of another precision: `bits` is that of the mean error, `2^-bits` of the range.
+    #[must_use]
+    pub fn with_bootstrap_bits(self, bits: f64) -> Self {
+        // The mean magnitude of a Gaussian number is sqrt(2 / pi) of its standard deviation.
+        Self { half_bootstrap: (-bits).exp2() * std::f64::consts::FRAC_PI_2.sqrt(), ..self }
+    }
+
     pub(super) fn check(&self) -> Result<(), CkksError> {
         let sigmas = [
             self.half_bootstrap,

@@ -141,6 +141,7 @@ impl SlotArithmetic for Clear {
         function: &dyn Fn(f64) -> f64,
     ) -> Result<ClearSlots, CkksError> {
         if !self.exact_functions {
+            self.expect_within_interval(x);
             return evaluate_plan(self, x, plan);
         }
         self.check_packing("apply_function", x, Packing::Real)?;
@@ -149,6 +150,14 @@ impl SlotArithmetic for Clear {
         let mut image = x.map(planned.level, |value| function(value.re).into());
         self.disturb(self.noise.rescaling, image.values.iter_mut().map(|value| &mut value.re));
         Ok(image)
+    }
+
+    fn expect_within_interval(&self, x: &ClearSlots) {
+        let is_no_number = x.values.iter().any(|value| value.is_nan());
+        let parts = x.values.iter().flat_map(|value| [value.re.abs(), value.im.abs()]);
+        let largest = if is_no_number { f64::INFINITY } else { parts.fold(0.0, f64::max) };
+        let mut excursion = self.excursion.lock().expect("comparing numbers does not panic");
+        *excursion = excursion.max(largest);
     }
 
     fn functions_are_exact(&self) -> bool {

@@ -100,6 +100,7 @@ impl SlotPolynomials {
                 remedy: "bootstrap to more levels or lower the degree",
             });
         }
+        e.expect_within_interval(x);
         let basis = doubled_basis(e, e.multiply_integer(x, 2)?, &self.basis)?;
         let value = self.root.evaluate(e, &|index| &basis[&index], plain)?;
         e.add_plain(&value, &plain(&self.root.constant))

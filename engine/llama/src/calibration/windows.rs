@@ -36,6 +36,24 @@ impl Corpus {
         &self.tokens
     }
 
+    /// So many windows of `length` tokens each, spread evenly over the text and apart from each other.
+    ///
+    /// # Errors
+    /// [`Error::CalibrationSetting`] for no window, or windows without a token; [`Error::TextTooShort`].
+    pub fn windows(&self, count: usize, length: usize) -> Result<Vec<&[u32]>> {
+        for (key, found) in [("windows", count), ("tokens of a window", length)] {
+            if found == 0 {
+                return Err(Error::CalibrationSetting { key, found: 0.0, required: "at least 1" });
+            }
+        }
+        let (found, required) = (self.tokens.len(), count.saturating_mul(length));
+        if found < required {
+            return Err(Error::TextTooShort { found, required });
+        }
+        let stride = (found - length) / (count - 1).max(1);
+        Ok((0..count).map(|window| &self.tokens[window * stride..][..length]).collect())
+    }
+
     /// The hash, in hexadecimal.
     pub fn hash(&self) -> &str {
         &self.hash
@@ -166,6 +184,24 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn windows_of_a_text_are_spread_evenly_and_apart() {
+        let corpus = Corpus::from_tokens((0..103).collect());
+        let windows = corpus.windows(5, 20).unwrap();
+        let starts: Vec<u32> = windows.iter().map(|window| window[0]).collect();
+        assert_eq!(starts, [0, 20, 40, 60, 80]);
+        assert!(windows.iter().all(|window| window.len() == 20));
+        assert_eq!(corpus.windows(1, 103).unwrap(), [corpus.tokens()]);
+    }
+
+    #[test]
+    fn rejects_more_windows_than_a_text_has() {
+        let corpus = Corpus::from_tokens((0..103).collect());
+        let refused = |count, length| corpus.windows(count, length).unwrap_err().to_string();
+        assert!(refused(6, 20).contains("120"), "{}", refused(6, 20));
+        assert!(refused(0, 20).contains("windows") && refused(3, 0).contains("tokens of a window"));
+    }
 
     #[test]
     fn a_window_starts_a_little_later_where_it_would_start_with_a_token_that_is_not_allowed() {

@@ -1,7 +1,7 @@
 //! Attention of one decoder layer: from residual to residual.
 
 use fhe_circuits::{ChannelFactors, Layout, SoftmaxArgument};
-use fhe_ckks::{CircuitShape, LaneProducts};
+use fhe_ckks::LaneProducts;
 
 use super::execution::Execution;
 use super::harness::Harness;
@@ -11,8 +11,8 @@ use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_un
 use super::tensors::{LayerTensors, Tensor, WeightBytes};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
-use crate::error::{Error, Result};
-use crate::float::{Location, Site};
+use crate::error::Result;
+use crate::float::Site;
 
 /// The attention of one layer, ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -116,13 +116,5 @@ impl AttentionLayer {
         let output = run.descend(at(Site::AttentionOutput), &output, self.output.input_unit())?;
         run.observe(at(Site::AttentionOutput), &output, self.products.output_reading());
         self.output.run(run, &output, residual, at(Site::ResidualAfterAttention))
-    }
-}
-
-impl Preparation<'_> {
-    /// Refuses a turn that needs more levels than a half bootstrap leaves.
-    pub(super) fn check_levels(&self, location: Location, found: usize) -> Result<()> {
-        let CircuitShape { compute_levels: required, .. } = *self.shape;
-        if found <= required { Ok(()) } else { Err(Error::Levels { location, found, required }) }
     }
 }

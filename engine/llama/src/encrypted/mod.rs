@@ -35,23 +35,27 @@
 //! follows from the degrees of the polynomials; none is written down.
 
 mod attention_layer;
+mod client;
 mod execution;
 mod feed_forward;
 mod harness;
+mod layer;
 mod location;
 mod norm;
 mod prefix;
+mod preparation;
 mod products;
 mod projection;
 mod tensors;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use fhe_circuits::approximation::Approximation;
-use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RotaryAngles, RowModule, SoftmaxVariant, WeightScales};
-use fhe_ckks::{CircuitShape, Client, Evaluator, LaneProducts, OperationCounts};
+use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RowModule, SoftmaxVariant, WeightScales};
+use fhe_ckks::{CircuitShape, Evaluator, LaneProducts, OperationCounts};
 
-use crate::calibration::{LayerRanges, ModelRanges};
+use crate::calibration::ModelRanges;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::{Location, Site};
@@ -60,15 +64,15 @@ use crate::prompt::PromptBlock;
 use crate::weights::ModelSource;
 
 pub use harness::{Harness, Phase, Sight, Unattended};
+pub use layer::{FilledHead, FilledLayer};
 pub use products::AttentionProducts;
 pub use tensors::WeightBytes;
 
-use attention_layer::AttentionLayer;
-use execution::Execution;
-use feed_forward::FeedForwardLayer;
+use layer::Layer;
 use location::At;
 use norm::NormTurn;
 use prefix::PrefixTensors;
+use preparation::Preparation;
 use projection::Projection;
 use tensors::{LayerTensors, Tensor};
 
@@ -152,25 +156,6 @@ pub struct EncryptedModel {
 struct Residual {
     layout: Layout,
     unit: f64,
-}
-
-#[derive(Clone, Debug)]
-struct Layer {
-    attention: AttentionLayer,
-    feed_forward: FeedForwardLayer,
-}
-
-/// What every part is prepared from.
-struct Preparation<'a> {
-    config: &'a Config,
-    block: &'a PromptBlock,
-    shape: &'a CircuitShape,
-    module: RowModule,
-    residual: &'a Residual,
-    prefix: &'a PrefixTensors,
-    /// Products over lanes, one for all layers.
-    lanes: Option<&'a Arc<LaneAttention>>,
-    options: CircuitOptions,
 }
 
 impl EncryptedModel {
@@ -293,25 +278,6 @@ impl EncryptedModel {
         layers.chain([self.final_norm.polynomial()]).collect()
     }
 
-    /// The client's part before: embeds the tokens of the block and encrypts the residual that they start with. Of a shape alone these are
-    /// zeros, with which only an evaluator without data goes on.
-    ///
-    /// # Errors
-    /// Those of [`Client::encrypt`].
-    pub fn embed<E: Evaluator, C: Client<E> + ?Sized>(&self, client: &C) -> Result<Vec<E::Coefficients>> {
-        let site = Site::Embedding.outside_layers();
-        let mut tensor = vec![0.0; self.config().hidden_size * self.block.size()];
-        if let Some(embedded) = &self.embedded {
-            for position in 0..self.block.size() {
-                for (channel, &value) in embedded.row(position).iter().enumerate() {
-                    tensor[channel * self.block.size() + position] = value.into();
-                }
-            }
-        }
-        let packed = self.residual.layout.pack(&tensor).at(site)?;
-        packed.iter().map(|vector| client.encrypt(vector, self.residual.unit).at(site)).collect()
-    }
-
     /// One decoder layer: the residual after it. Its weights are converted to integers first, if the evaluator needs any.
     ///
     /// # Errors
@@ -324,13 +290,27 @@ impl EncryptedModel {
         residual: &[E::Coefficients],
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
+        self.filled_layer(e, index, harness)?.run(e, residual, harness)
+    }
+
+    /// A decoder layer with its weights as integers, if the evaluator needs any: to run over several residuals.
+    ///
+    /// # Errors
+    /// [`Error::LayerOutOfRange`]; [`Error::ShapeAlone`].
+    pub fn filled_layer<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        e: &E,
+        index: usize,
+        harness: &mut H,
+    ) -> Result<FilledLayer<'_>> {
         let layer = self.prepared_layer(index)?;
-        if !e.holds_data() {
-            return layer.run(&mut Execution::new(e, harness), &self.residual.layout, residual);
-        }
-        harness.phase(Phase::Linear);
-        let layer = layer.filled(self.source.weights("a decoder layer")?.layer(index)?.into())?;
-        layer.run(&mut Execution::new(e, harness), &self.residual.layout, residual)
+        let layer = if e.holds_data() {
+            harness.phase(Phase::Linear);
+            Cow::Owned(layer.filled(self.source.weights("a decoder layer")?.layer(index)?.into())?)
+        } else {
+            Cow::Borrowed(layer)
+        };
+        Ok(FilledLayer { layer, residual: &self.residual.layout })
     }
 
     fn prepared_layer(&self, index: usize) -> Result<&Layer> {
@@ -347,27 +327,21 @@ impl EncryptedModel {
         residual: &[E::Coefficients],
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
-        let filled = if e.holds_data() {
-            harness.phase(Phase::Linear);
-            Some(self.head.filled(Tensor::head_of(self.source.weights("the LM head")?))?)
-        } else {
-            None
-        };
-        let mut run = Execution::new(e, harness);
-        let rows = self.final_norm.run(&mut run, &self.residual.layout, residual)?;
-        filled.as_ref().unwrap_or(&self.head).run(&mut run, &rows)
+        self.filled_head(e, harness)?.run(e, residual, harness)
     }
 
-    /// The client's part after: the logits, vocabulary x block positions; `None` if the execution holds no data.
+    /// Final norm and LM head with the weights as integers, if the evaluator needs any: to run over several residuals.
     ///
     /// # Errors
-    /// Those of [`Client::decrypt`].
-    pub fn logits<E: Evaluator, C: Client<E> + ?Sized>(
-        &self,
-        client: &C,
-        logits: &[E::Coefficients],
-    ) -> Result<Option<Matrix>> {
-        self.head.reveal::<E, C>(client, logits).at(Site::Logits.outside_layers())
+    /// [`Error::ShapeAlone`].
+    pub fn filled_head<E: Evaluator, H: Harness<E> + ?Sized>(&self, e: &E, harness: &mut H) -> Result<FilledHead<'_>> {
+        let head = if e.holds_data() {
+            harness.phase(Phase::Linear);
+            Cow::Owned(self.head.filled(Tensor::head_of(self.source.weights("the LM head")?))?)
+        } else {
+            Cow::Borrowed(&self.head)
+        };
+        Ok(FilledHead { norm: &self.final_norm, head, residual: &self.residual.layout })
     }
 
     /// All layers and the head in one call. Returns the logits and what was executed.
@@ -386,70 +360,5 @@ impl EncryptedModel {
         }
         let logits = self.head(e, &residual, harness)?;
         Ok((logits, e.counts() - before))
-    }
-}
-
-impl Layer {
-    /// The same with the integers of its matrices.
-    fn filled(&self, weights: LayerTensors) -> Result<Self> {
-        let LayerTensors { q, k, v, o, gate, up, down } = weights;
-        Ok(Self {
-            attention: self.attention.filled([q, k, v, o])?,
-            feed_forward: self.feed_forward.filled([gate, up, down])?,
-        })
-    }
-
-    fn weight_bytes(&self) -> WeightBytes {
-        [self.attention.weight_bytes(), self.feed_forward.weight_bytes()].into_iter().sum()
-    }
-
-    fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
-        &self,
-        run: &mut Execution<'_, E, H>,
-        layout: &Layout,
-        residual: &[E::Coefficients],
-    ) -> Result<Vec<E::Coefficients>> {
-        let residual = self.attention.run(run, layout, residual)?;
-        self.feed_forward.run(run, layout, &residual)
-    }
-}
-
-impl Preparation<'_> {
-    /// Rotary positions of the block.
-    fn angles(&self) -> RotaryAngles {
-        let embedded = self.block.embedded();
-        let positions = (0..self.block.size()).map(|position| embedded.rotary_position(position)).collect();
-        RotaryAngles::new(self.config.rope_theta, self.config.head_dim, positions)
-    }
-
-    fn layer(&self, weights: &LayerTensors, index: usize, ranges: &LayerRanges, entering: f64) -> Result<Layer> {
-        Ok(Layer {
-            attention: AttentionLayer::prepare(self, index, weights, ranges, entering)?,
-            feed_forward: FeedForwardLayer::prepare(self, index, weights, ranges)?,
-        })
-    }
-
-    fn head(&self, weights: &Tensor, ranges: &ModelRanges, entering: f64) -> Result<(NormTurn, Projection)> {
-        let site = Site::Logits.outside_layers();
-        let layout = Layout::dense(self.module, self.config.vocab_size);
-        let mut head = Projection::prepare(
-            self,
-            site,
-            weights,
-            &layout,
-            &self.residual.layout,
-            self.options.weight_scales,
-            projection::OutputRange::of(ranges.logits),
-        )?;
-        let norm = NormTurn::prepare(
-            self,
-            [Site::FinalMeanSquare.outside_layers(), Site::FinalNormalisedInput.outside_layers()],
-            ranges.final_mean_square,
-            ranges.normalised_final_input,
-            entering,
-            projection::common_unit(self.shape, [&head]),
-        )?;
-        head.scale_output(norm.output_unit(), projection::Fill::Nothing);
-        Ok((norm, head))
     }
 }

@@ -108,6 +108,13 @@ impl PromptBlock {
         Ok(block)
     }
 
+    /// Where everything lies, in words: what two blocks have in common that differ in their tokens alone.
+    pub(crate) fn outline(&self) -> String {
+        let spans: Vec<String> =
+            self.spans.iter().map(|span| format!("{}..{}", span.start, span.start + span.len)).collect();
+        format!("{} positions with prompts at {} behind {}", self.size(), spans.join(", "), self.prefix)
+    }
+
     /// Number of block positions, `t`.
     pub fn size(&self) -> usize {
         self.tokens.len()

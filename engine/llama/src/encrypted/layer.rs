@@ -1,0 +1,93 @@
+//! A decoder layer and the head, with their weights as integers or without.
+
+use std::borrow::Cow;
+
+use fhe_circuits::Layout;
+use fhe_ckks::{Evaluator, LaneProducts};
+
+use super::attention_layer::AttentionLayer;
+use super::execution::Execution;
+use super::feed_forward::FeedForwardLayer;
+use super::harness::Harness;
+use super::norm::NormTurn;
+use super::projection::Projection;
+use super::tensors::{LayerTensors, WeightBytes};
+use crate::error::Result;
+
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) attention: AttentionLayer,
+    pub(super) feed_forward: FeedForwardLayer,
+}
+
+impl Layer {
+    /// The same with the integers of its matrices.
+    pub(super) fn filled(&self, weights: LayerTensors) -> Result<Self> {
+        let LayerTensors { q, k, v, o, gate, up, down } = weights;
+        Ok(Self {
+            attention: self.attention.filled([q, k, v, o])?,
+            feed_forward: self.feed_forward.filled([gate, up, down])?,
+        })
+    }
+
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        [self.attention.weight_bytes(), self.feed_forward.weight_bytes()].into_iter().sum()
+    }
+
+    fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layout: &Layout,
+        residual: &[E::Coefficients],
+    ) -> Result<Vec<E::Coefficients>> {
+        let residual = self.attention.run(run, layout, residual)?;
+        self.feed_forward.run(run, layout, &residual)
+    }
+}
+
+/// A layer of an [`EncryptedModel`], ready to run over any number of residuals.
+#[derive(Clone, Debug)]
+pub struct FilledLayer<'a> {
+    pub(super) layer: Cow<'a, Layer>,
+    pub(super) residual: &'a Layout,
+}
+
+impl FilledLayer<'_> {
+    /// The residual after the layer.
+    ///
+    /// # Errors
+    /// Those of the evaluator, with their site.
+    pub fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        e: &E,
+        residual: &[E::Coefficients],
+        harness: &mut H,
+    ) -> Result<Vec<E::Coefficients>> {
+        self.layer.run(&mut Execution::new(e, harness), self.residual, residual)
+    }
+}
+
+/// Final norm and LM head of an [`EncryptedModel`], ready to run over any number of residuals.
+#[derive(Clone, Debug)]
+pub struct FilledHead<'a> {
+    pub(super) norm: &'a NormTurn,
+    pub(super) head: Cow<'a, Projection>,
+    pub(super) residual: &'a Layout,
+}
+
+impl FilledHead<'_> {
+    /// Logits at all positions.
+    ///
+    /// # Errors
+    /// Those of the evaluator, with their site.
+    pub fn run<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        e: &E,
+        residual: &[E::Coefficients],
+        harness: &mut H,
+    ) -> Result<Vec<E::Coefficients>> {
+        let mut run = Execution::new(e, harness);
+        let rows = self.norm.run(&mut run, self.residual, residual)?;
+        self.head.run(&mut run, &rows)
+    }
+}
