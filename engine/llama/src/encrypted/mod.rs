@@ -54,6 +54,7 @@ use std::sync::Arc;
 use fhe_circuits::approximation::Approximation;
 use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RowModule, SoftmaxVariant, WeightScales};
 use fhe_ckks::{CircuitShape, Evaluator, LaneProducts, OperationCounts};
+use rayon::prelude::*;
 
 use crate::calibration::ModelRanges;
 use crate::config::Config;
@@ -201,12 +202,14 @@ impl EncryptedModel {
         let lanes = lanes.as_ref();
         let preparation = Preparation { config, block, shape, module, residual: &residual, prefix, lanes, options };
 
-        let mut entering = ranges.embedding;
-        let mut layers = Vec::with_capacity(config.num_hidden_layers);
-        for (index, ranges) in ranges.layers.iter().enumerate() {
-            layers.push(preparation.layer(&LayerTensors::layer(&source, index)?, index, ranges, entering)?);
-            entering = ranges.residual_after_ffn;
-        }
+        // What a layer starts with is what the one before it may leave, so that all are prepared at once.
+        let left = ranges.layers.iter().map(|layer| layer.residual_after_ffn);
+        let entering: Vec<f64> = std::iter::once(ranges.embedding).chain(left).collect();
+        let layers = ranges.layers.par_iter().zip(&entering).enumerate().map(|(index, (ranges, entering))| {
+            preparation.layer(&LayerTensors::layer(&source, index)?, index, ranges, *entering)
+        });
+        let layers: Vec<Layer> = layers.collect::<Vec<Result<Layer>>>().into_iter().collect::<Result<_>>()?;
+        let entering = entering[ranges.layers.len()];
         let (final_norm, head) = preparation.head(&Tensor::head(&source), ranges, entering)?;
         let embedded = match &source {
             ModelSource::Weights(weights) => Some(weights.embed(&block.embedded().tokens().collect::<Vec<_>>())?),
