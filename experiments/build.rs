@@ -11,7 +11,9 @@ const SOURCES: [&str; 7] =
     ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "engine", "kernels", "experiments/src", "experiments/build.rs"];
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_path_buf();
+    // Of this run, not of the script's own compilation: checkouts that share a target folder share the compiled script.
+    let crate_folder = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the crate's folder");
+    let root = Path::new(&crate_folder).parent().expect("the crate lies in the workspace").to_path_buf();
     for source in SOURCES.map(|source| root.join(source)).iter().filter(|path| path.exists()) {
         println!("cargo:rerun-if-changed={}", source.display());
     }
@@ -46,7 +48,8 @@ fn compiler() -> String {
 }
 
 fn hash_of_file(path: &Path) -> String {
-    std::fs::read(path).map(|bytes| blake3::hash(&bytes).to_hex()[..16].to_string()).unwrap_or_default()
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+    blake3::hash(&bytes).to_hex()[..16].to_string()
 }
 
 fn hash_of_sources(root: &Path) -> String {
@@ -58,8 +61,7 @@ fn hash_of_sources(root: &Path) -> String {
     let mut hasher = blake3::Hasher::new();
     for file in files {
         let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
-        let bytes = std::fs::read(&file).unwrap_or_default();
-        hasher.update(name.as_bytes()).update(&[0]).update(blake3::hash(&bytes).as_bytes());
+        hasher.update(name.as_bytes()).update(&[0]).update(hash_of_file(&file).as_bytes());
     }
     hasher.finalize().to_hex()[..16].to_string()
 }

@@ -174,6 +174,7 @@ impl Subject {
         let ranges = Ranges::load(&stored, weights)
             .map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
         check_prefix(cell, &stored, &ranges, prefix, tokenizer)?;
+        remark_other_text(cell, &stored, &ranges, root, progress)?;
         let ranges = match cell.config.attention.products {
             AttentionProducts::Slots => ranges,
             AttentionProducts::Lanes => ranges.covering_masked_scores(),
@@ -189,6 +190,26 @@ impl Subject {
         let (shape, ranges) = (assumed.shape(&config).map_err(failed)?, assumed.model(&config).map_err(failed)?);
         Ok(Self { source: (&shape).into(), ranges, assumed: Some(assumed.reason) })
     }
+}
+
+/// Says so where stored ranges were measured on another text than the one that the spec would have them measured on.
+fn remark_other_text(
+    cell: &Cell,
+    stored: &Path,
+    ranges: &Ranges,
+    root: &Path,
+    progress: &dyn ProgressSink,
+) -> Result<(), HarnessError> {
+    let Some(named) = &cell.config.model.calibration_text else { return Ok(()) };
+    let path = root.join(named);
+    let text = std::fs::read(&path).map_err(|source| HarnessError::io("read", &path, source))?;
+    if blake3::hash(&text).to_hex().as_str() != ranges.provenance().text {
+        let (stored, named) = (stored.display(), named.display());
+        progress.message(format!(
+            "{stored} was measured on another text than model.calibration_text = \"{named}\"; without that file it is measured again"
+        ));
+    }
+    Ok(())
 }
 
 /// Refuses ranges that hold after another prefix, with the command that makes the right ones.

@@ -8,7 +8,9 @@ use super::font::Face;
 use super::panel::{Frame, Mark, legend, size};
 use crate::record::{CellRecord, NeededDegree, SiteRange, Status};
 
-const ROW: f64 = 27.0;
+const ROW: f64 = 32.0;
+/// Between the lanes of a row, one a series.
+const LANE: f64 = 6.0;
 const TOP: f64 = 126.0;
 const PANEL_TOP: f64 = 58.0;
 const LEGEND: f64 = 84.0;
@@ -46,7 +48,12 @@ pub(super) fn draw(records: &[&CellRecord]) -> Option<Drawing> {
     if series.len() < 2 {
         return None;
     }
-    let degrees: Vec<&str> = series[0].record.needed_degrees.iter().map(|needed| needed.function.as_str()).collect();
+    let mut degrees: Vec<&str> = Vec::new();
+    for needed in series.iter().flat_map(|series| &series.record.needed_degrees) {
+        if !degrees.contains(&needed.function.as_str()) {
+            degrees.push(&needed.function);
+        }
+    }
     let bottom = TOP + ROW * SITES.len() as f64;
     let mut drawing = Drawing::new(1130.0, bottom + 58.0);
     let model = series[0].record.model.path.rsplit('/').next().unwrap_or_default();
@@ -93,10 +100,9 @@ fn magnitudes(drawing: &mut Drawing, frame: &Frame, series: &[Series<'_>], face:
     for (row, (site, name)) in SITES.iter().enumerate() {
         let y = middle(frame, row);
         drawing.text((frame.left - 10.0, y), *name, TextStyle::new(size::TEXT, colour::INK, Anchor::Right));
-        let places: Vec<(f64, Colour)> = series
-            .iter()
-            .filter_map(|series| Some((axis.place(value(series, *site)?, frame.left, frame.right), series.colour)))
-            .collect();
+        let place = |value: f64| axis.place(value, frame.left, frame.right);
+        let places: Vec<(Option<f64>, Colour)> =
+            series.iter().map(|series| (value(series, *site).map(place), series.colour)).collect();
         marks(drawing, y, &places);
     }
     frame.horizontal(drawing, &axis, "magnitude, or ratio", face);
@@ -116,15 +122,13 @@ fn needed(drawing: &mut Drawing, frame: &Frame, series: &[Series<'_>], functions
             let at = (frame.left - 10.0, y - 6.0 + 12.0 * line as f64);
             drawing.text(at, part, TextStyle::new(size::TICK, colour::INK, Anchor::Right));
         }
-        let places: Vec<(f64, Colour)> = series
-            .iter()
-            .filter_map(|series| {
-                let needed = of(series, function)?;
-                // Beyond what was tried is beyond the end.
-                let beyond = if needed.degree.is_none() { 12.0 } else { 0.0 };
-                Some((axis.place(bits(&needed), frame.left, frame.right) + beyond, series.colour))
-            })
-            .collect();
+        let place = |needed: NeededDegree| {
+            // Beyond what was tried is beyond the end.
+            let beyond = if needed.degree.is_none() { 12.0 } else { 0.0 };
+            axis.place(bits(&needed), frame.left, frame.right) + beyond
+        };
+        let places: Vec<(Option<f64>, Colour)> =
+            series.iter().map(|series| (of(series, function).map(place), series.colour)).collect();
         marks(drawing, y, &places);
     }
     frame.horizontal(drawing, &axis, "degree + 1; beyond the axis: higher than was tried", face);
@@ -151,15 +155,18 @@ fn middle(frame: &Frame, row: usize) -> f64 {
     frame.top + (row as f64 + 0.5) * ROW - 4.0
 }
 
-/// Dots on one row, moved apart where they would hide each other.
-fn marks(drawing: &mut Drawing, y: f64, places: &[(f64, Colour)]) {
-    let (from, to) = places.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), (x, _)| (a.min(*x), b.max(*x)));
+/// Dots on one row, each in the lane of its series, and how far they are apart.
+fn marks(drawing: &mut Drawing, y: f64, places: &[(Option<f64>, Colour)]) {
+    let known = || places.iter().filter_map(|(x, _)| *x);
+    let (from, to) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
     if from < to {
         drawing.line(vec![(from, y), (to, y)], colour::GRID, 2.2);
     }
-    for (index, (x, colour)) in places.iter().enumerate() {
-        let hidden = places[..index].iter().filter(|(other, _)| (other - x).abs() < 6.0).count();
-        drawing.disc((*x, y + 7.0 * hidden as f64), 4.2, *colour);
+    let first = y - LANE * (places.len().saturating_sub(1) as f64) / 2.0;
+    for (lane, (x, colour)) in places.iter().enumerate() {
+        if let Some(x) = x {
+            drawing.disc((*x, first + LANE * lane as f64), 4.0, *colour);
+        }
     }
 }
 

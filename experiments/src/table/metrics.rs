@@ -76,10 +76,7 @@ fn setting(records: &[&CellRecord]) -> Section {
     let ran = |record: &CellRecord| record.status == Status::Ok;
     let level = |record: &CellRecord, name: &str| record.levels.get(name).copied();
     Builder::new("Setting", records)
-        .row("status", |record| {
-            let reason = record.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            Some(format!("{}{reason}", record.status))
-        })
+        .row("status", |record| Some(record.status.to_string()))
         .row("parameters", |record| Some(record.provenance.parameters.clone()))
         .row("security", |record| {
             let source = &record.provenance.security_source;

@@ -94,6 +94,11 @@ fn remarks(records: &[&CellRecord]) -> Vec<String> {
     let (mut remarks, mut insecure, mut assumed) = (Vec::new(), Vec::new(), Vec::new());
     for record in records {
         let cell = heading::heading(record, records);
+        // A reason is longer than a column is wide.
+        remarks.extend(record.reason.iter().map(|reason| {
+            let reason = reason.trim_end_matches('.');
+            format!("{} ({cell}): {reason}.", capitalised(&record.status.to_string()))
+        }));
         remarks.extend(record.broken_limits().iter().map(|limit| format!("Limit not kept ({cell}): {limit}.")));
         if record.model.assumed_ranges.is_some() {
             assumed.push(cell.clone());
@@ -110,6 +115,11 @@ fn remarks(records: &[&CellRecord]) -> Vec<String> {
         remarks.push(format!("Insecure parameters were allowed ({}).", insecure.join("; ")));
     }
     remarks
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A token with its spaces and line ends made visible.
