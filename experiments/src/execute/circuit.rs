@@ -111,6 +111,7 @@ impl Circuit {
             softmax: config.softmax.circuit(),
             products: config.attention.products,
             functions: config.engine.functions,
+            slim_norms: config.engine.slim_norms,
             ..CircuitOptions::default()
         };
         let Subject { source, ranges, assumed } = subject;

@@ -58,15 +58,17 @@ pub(super) fn run(
         let first = pass * WINDOWS_PER_PASS;
         let (inside, seconds) = progress.phase("float reference", || in_float(prepared, blocks));
         record.seconds.comparison += seconds;
-        let mut windows = Vec::new();
+        let (mut windows, mut outside) = (Vec::new(), Vec::new());
         for (index, seen) in inside?.into_iter().enumerate() {
             let number = first + index;
             if seen.excesses.is_empty() {
                 windows.push(Window::new(prepared, &blocks[index], number, seen.logits, Arc::clone(&cost))?);
             } else {
                 count(&mut summary_of_windows.outside, number, &seen.excesses);
+                outside.push(&blocks[index]);
             }
         }
+        summary_of_windows.by_first_token += by_first_token(prepared, &outside)?;
         if windows.is_empty() {
             continue;
         }
@@ -127,6 +129,22 @@ fn in_float(prepared: &Prepared, blocks: &[PromptBlock]) -> Result<Vec<Seen>, Ha
     let ranges: &ModelRanges = &prepared.circuit.ranges;
     let excesses = recorders.iter().map(|recorder| ranges.excesses(recorder.extents()).collect());
     Ok(excesses.zip(logits).map(|(excesses, logits)| Seen { excesses, logits }).collect())
+}
+
+/// How many of some blocks leave the ranges by the first token of their window alone.
+fn by_first_token(prepared: &Prepared, blocks: &[&PromptBlock]) -> Result<usize, HarnessError> {
+    let config = prepared.circuit_weights().config();
+    let alone = |block: &&PromptBlock| {
+        let token = block.tokens()[block.prompts()[0].start];
+        PromptBlock::after(block.prefix(), &[vec![token]], block.size(), config)
+    };
+    let alone: Result<Vec<PromptBlock>, _> = blocks.iter().map(alone).collect();
+    let alone = alone.map_err(|error| HarnessError::execution("look at first tokens", error))?;
+    if alone.is_empty() {
+        return Ok(0);
+    }
+    let seen = in_float(prepared, &alone)?;
+    Ok(seen.iter().filter(|seen| !seen.excesses.is_empty()).count())
 }
 
 fn count(excursions: &mut Excursions, window: usize, excesses: &[OutOfRange]) {

@@ -11,6 +11,10 @@ pub struct WindowsSummary {
     pub windows: usize,
     /// Those whose values in float leave the calibrated ranges: what a pre-flight refuses. None of them ran in the circuit.
     pub outside: Excursions,
+    /// Of these, windows whose first token leaves the ranges by itself: without a prefix each is as wild as the next, and behind one a few tokens
+    /// draw attention as the prefix does.
+    #[serde(default)]
+    pub by_first_token: usize,
     /// Of the others, those that left an interval inside the circuit. They are in no agreement.
     pub invalid: Excursions,
 }

@@ -210,6 +210,9 @@ pub struct EngineSection {
     /// Whether weights have one scale for a tensor or one for each output row that the circuit can tell apart.
     #[serde(default, skip_serializing_if = "is_default")]
     pub weight_scales: WeightScales,
+    /// Whether inverse roots of norms are evaluated slimly where that saves products and the levels allow it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub slim_norms: bool,
     /// Whether polynomials stand in for functions; exact ones exist without data or in the clear only.
     #[serde(default, skip_serializing_if = "is_default")]
     pub functions: Functions,

@@ -183,6 +183,7 @@ fn cell_row(record: &CellRecord) -> Row {
     if let Some(windows) = &record.windows {
         push(&mut row, "windows.run", windows.windows);
         push(&mut row, "windows.outside", windows.outside.windows);
+        push(&mut row, "windows.outside.by_first_token", windows.by_first_token);
         push(&mut row, "windows.outside.above", windows.outside.above);
         push(&mut row, "windows.outside.below", windows.outside.below);
         push(&mut row, "windows.invalid", windows.invalid.windows);

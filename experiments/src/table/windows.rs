@@ -16,6 +16,10 @@ fn windows(records: &[&CellRecord]) -> Section {
     Builder::new("Windows of the text", records)
         .row("run in float", of(|windows| Some(windows.windows.to_string())))
         .row("outside the calibrated ranges, not run", of(|windows| Some(windows.outside.windows.to_string())))
+        .row("of these by their first token alone", move |record| {
+            let windows = record.windows.as_ref()?;
+            (windows.outside.windows > 0).then(|| windows.by_first_token.to_string())
+        })
         .detail("ranges left", move |record| {
             let outside = &record.windows.as_ref()?.outside;
             (outside.windows > 0).then(|| ends(outside))
