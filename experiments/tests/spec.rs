@@ -62,10 +62,16 @@ fn rejects_values_that_do_not_fit() {
         ("", vec!["softmax.variant=divide"], "exp-inverse"),
         ("", vec!["softmax.rounds=3"], "`exp-inverse` has no rounds"),
         ("", vec!["softmax.variant=normalize-and-square", "softmax.rounds=9"], "1 to 4"),
+        ("", vec!["softmax.variant=exp-goldschmidt", "softmax.rounds=3"], "`exp-goldschmidt` has no rounds"),
         (
             "",
             vec!["softmax.variant=normalize-and-square", "engine.functions=exact", "mode=clear"],
             "has polynomials alone",
+        ),
+        (
+            "",
+            vec!["softmax.variant=exp-slim-inverse", "engine.functions=exact", "mode=clear"],
+            "`exp-slim-inverse` has polynomials alone",
         ),
         ("", vec!["attention.products=matrices"], "slots"),
         ("", vec!["engine.functions=exact"], "`engine.functions` is `exact`, but ciphertexts"),

@@ -340,6 +340,17 @@ fn normalising_and_squaring_over_lanes_is_the_same_function() {
     softmax_in_the_clear(SoftmaxCase { case: CASES[0], half_width: 8.0, variant }, 1e-5);
 }
 
+#[test]
+fn one_exponential_and_a_reciprocal_or_iterations_over_lanes_are_the_same_function() {
+    for case in CASES {
+        for variant in [SoftmaxVariant::ExpSlimInverse, SoftmaxVariant::ExpGoldschmidt] {
+            for half_width in [0.25, 1.0] {
+                softmax_in_the_clear(SoftmaxCase { case, half_width, variant }, 1e-5);
+            }
+        }
+    }
+}
+
 fn softmax_in_the_clear(case: SoftmaxCase, tolerance: f64) {
     let shape = shape(case.case.log_degree);
     let e = clear(&shape);
@@ -379,6 +390,50 @@ fn three_rounds_over_lanes_take_the_levels_that_there_are() {
     assert!(levels(13, 3).unwrap_err().contains("levels"));
 }
 
+/// What each of them carries of the real set's 14 levels: the iteration takes 2^10 to do what a polynomial of degree 128 does.
+#[test]
+fn one_reciprocal_carries_wider_denominators_than_iterations_do() {
+    let case =
+        Case { log_degree: 16, tokens: 128, heads: 9, key_value_heads: 3, head_dim: 64, unit_bits: 39, prefix: 0 };
+    let shape = shape(16);
+    let scores = LaneScores::new(Arc::new(case.attention(&shape)), |query, key| key <= query).unwrap();
+    let new = |variant: SoftmaxVariant, ratio: f64| {
+        let denominator = Interval::new(2.0 / ratio, 2.0);
+        let windows = SoftmaxWindows { centres: vec![0.0; 9], half_width: 10.0, denominator, first_sum: None };
+        Softmax::new(variant, &windows, 64, &shape, 1e-5, &scores)
+    };
+    let slim = new(SoftmaxVariant::ExpSlimInverse, 100.0).unwrap();
+    let reciprocal = slim.exp_slim_inverse().unwrap().reciprocal();
+    let window = reciprocal.window();
+    assert!(reciprocal.is_slim() && (window.half_width() - 1.0).abs() < 1e-9, "{window}");
+    // The corrected sine, lanes, the exponential, its product, the factor; and where it waits below, the reciprocal, joined.
+    let exponential = levels_of(slim.polynomials()[0].degree);
+    assert_eq!(slim.score_levels(), 3 + exponential + 2);
+    assert_eq!(slim.crossing_levels(), reciprocal.passage().levels);
+    assert_eq!(slim.crossing_levels(), 2 + slim.polynomials()[1].degree.ilog2() as usize + 2);
+    // No split of that degree is as close as the largest that is not slim.
+    let wide = new(SoftmaxVariant::ExpSlimInverse, 4000.0).unwrap();
+    assert!(!wide.exp_slim_inverse().unwrap().reciprocal().is_slim());
+    assert_eq!(wide.crossing_levels(), 2 + 8);
+
+    let iterated = new(SoftmaxVariant::ExpGoldschmidt, 100.0).unwrap();
+    let division = iterated.exp_goldschmidt().unwrap();
+    assert_eq!(division.iterations(), 10);
+    assert_eq!(iterated.crossing_levels(), 2 + 10 + 2);
+    let [root, quotient] = iterated.polynomials()[..] else { panic!("a root and a division") };
+    assert_eq!((root.degree, quotient.degree), (15, 1023));
+    assert_eq!(iterated.score_levels(), 3 + 4 + division.squarings() + 2);
+    let refusal = new(SoftmaxVariant::ExpGoldschmidt, 1000.0).unwrap_err().to_string();
+    assert!(refusal.contains("Goldschmidt") && refusal.contains("degree 1023"), "{refusal}");
+    assert!(new(SoftmaxVariant::ExpSlimInverse, 1000.0).is_ok());
+    let refusal = new(SoftmaxVariant::ExpSlimInverse, 1e6).unwrap_err();
+    assert!(matches!(refusal, fhe_circuits::CircuitError::Approximation { .. }));
+}
+
+fn levels_of(degree: usize) -> usize {
+    (degree + 1).ilog2() as usize
+}
+
 #[test]
 fn encrypted_softmax_over_lanes_is_the_definition() {
     encrypted_softmax(SoftmaxVariant::ExpInverse, 1e-3);
@@ -388,6 +443,13 @@ fn encrypted_softmax_over_lanes_is_the_definition() {
 #[test]
 fn encrypted_normalising_and_squaring_over_lanes_is_the_definition() {
     encrypted_softmax(SoftmaxVariant::NormalizeAndSquare { rounds: 3 }, 4e-3);
+}
+
+/// The half bootstrap of a sum leaves its error, relative to the smallest sum, undiminished.
+#[test]
+fn encrypted_softmax_of_one_reciprocal_or_of_iterations_over_lanes_is_the_definition() {
+    encrypted_softmax(SoftmaxVariant::ExpSlimInverse, 4e-3);
+    encrypted_softmax(SoftmaxVariant::ExpGoldschmidt, 4e-3);
 }
 
 fn encrypted_softmax(variant: SoftmaxVariant, tolerance: f64) {
@@ -473,6 +535,32 @@ fn rejects_scores_that_no_layout_has() {
     let first_sum = Some(Interval::new(1e-9, 1.0));
     let wide = refusal(3, Functions::Polynomial, &SoftmaxWindows { first_sum, ..windows });
     assert!(wide.contains("sum of squares") || wide.contains("exponential"), "{wide}");
+}
+
+#[test]
+fn rejects_exact_functions_and_windows_that_one_reciprocal_or_iterations_do_not_carry() {
+    let (case, shape) = (CASES[0], shape(11));
+    let scores = LaneScores::new(Arc::new(case.attention(&shape)), |query, key| key <= query).unwrap();
+    for variant in [SoftmaxVariant::ExpSlimInverse, SoftmaxVariant::ExpGoldschmidt] {
+        let refusal = |half_width: f64, low: f64, functions: Functions, compute_levels: usize| {
+            let denominator = Interval::new(low, 16.0);
+            let windows = SoftmaxWindows { centres: vec![0.0; 4], half_width, denominator, first_sum: None };
+            let shape = CircuitShape { compute_levels, ..shape.clone() };
+            let accuracy = Accuracy { tolerance: 1e-6, functions };
+            Softmax::new(variant, &windows, 16, &shape, accuracy, &scores).err().map(|refusal| refusal.to_string())
+        };
+        assert_eq!(refusal(1.0, 1.0, Functions::Polynomial, 14), None);
+        let part = |refusal: Option<String>, part: &str| {
+            let refusal = refusal.unwrap();
+            assert!(refusal.contains(part), "{variant:?}: {refusal}");
+        };
+        part(refusal(1.0, 1.0, Functions::Exact, 14), "functions");
+        part(refusal(1.0, 1e-9, Functions::Polynomial, 14), "required at most 1.56e-2");
+        part(refusal(f64::NAN, 1.0, Functions::Polynomial, 14), "half width");
+        part(refusal(1.0, -1.0, Functions::Polynomial, 14), "denominator");
+        part(refusal(1e5, 1.0, Functions::Polynomial, 14), "exponential of a fraction of the scores");
+        part(refusal(1.0, 1.0, Functions::Polynomial, 6), "levels");
+    }
 }
 
 proptest! {

@@ -224,18 +224,19 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         return Err(refuse("engine.device", problem));
     }
     match (spec.softmax.variant, spec.softmax.rounds) {
-        (SoftmaxVariant::ExpInverse, Some(rounds)) => {
-            let problem = format!("is {rounds}, but `exp-inverse` has no rounds to choose; leave it out");
-            return Err(refuse("softmax.rounds", problem));
-        }
         (SoftmaxVariant::NormalizeAndSquare, Some(rounds @ (0 | 5..))) => {
             return Err(refuse("softmax.rounds", format!("is {rounds}, 1 to 4 are possible")));
         }
-        (SoftmaxVariant::NormalizeAndSquare, _) if spec.engine.functions == Functions::Exact => {
-            let problem = "is `exact`, but `normalize-and-square` has polynomials alone; use `exp-inverse`";
-            return Err(refuse("engine.functions", problem.into()));
+        (SoftmaxVariant::NormalizeAndSquare, _) | (_, None) => (),
+        (variant, Some(rounds)) => {
+            let problem = format!("is {rounds}, but `{variant}` has no rounds to choose; leave it out");
+            return Err(refuse("softmax.rounds", problem));
         }
-        _ => (),
+    }
+    let variant = spec.softmax.variant;
+    if variant != SoftmaxVariant::ExpInverse && spec.engine.functions == Functions::Exact {
+        let problem = format!("is `exact`, but `{variant}` has polynomials alone; use `exp-inverse`");
+        return Err(refuse("engine.functions", problem));
     }
     if let Some(seconds) = spec.limits.seconds.filter(|seconds| !seconds.is_finite() || *seconds <= 0.0) {
         return Err(refuse("limits.seconds", format!("is {seconds}, a positive number is required")));

@@ -52,6 +52,21 @@ pub enum SoftmaxVariant {
     ExpInverse,
     /// The exponential of a fraction of the scores, normalised and squared in rounds.
     NormalizeAndSquare,
+    /// One exponential and one reciprocal of its sum, in the copies in which keys lie, slim where that is enough.
+    ExpSlimInverse,
+    /// Squarings of the exponential of a fraction of the scores, divided by with Goldschmidt's iteration.
+    ExpGoldschmidt,
+}
+
+impl fmt::Display for SoftmaxVariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExpInverse => "exp-inverse",
+            Self::NormalizeAndSquare => "normalize-and-square",
+            Self::ExpSlimInverse => "exp-slim-inverse",
+            Self::ExpGoldschmidt => "exp-goldschmidt",
+        })
+    }
 }
 
 /// Where the model comes from.
@@ -166,6 +181,8 @@ impl SoftmaxSection {
             SoftmaxVariant::NormalizeAndSquare => {
                 fhe_circuits::SoftmaxVariant::NormalizeAndSquare { rounds: self.rounds.unwrap_or(USUAL_ROUNDS) }
             }
+            SoftmaxVariant::ExpSlimInverse => fhe_circuits::SoftmaxVariant::ExpSlimInverse,
+            SoftmaxVariant::ExpGoldschmidt => fhe_circuits::SoftmaxVariant::ExpGoldschmidt,
         }
     }
 }

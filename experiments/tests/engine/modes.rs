@@ -41,6 +41,30 @@ fn all_modes_count_the_same_operations() {
     assert_eq!((&clear.polynomials, &metered.polynomials), (&encrypted.polynomials, &encrypted.polynomials));
 }
 
+/// The other ways to divide count alike as well, in the sparse bootstraps of their sums too, and agree with float.
+#[test]
+fn all_modes_count_the_same_operations_of_every_softmax() {
+    for variant in ["exp-slim-inverse", "exp-goldschmidt"] {
+        let stage = Stage::new();
+        let choice = format!("softmax.variant={variant}");
+        for mode in ["metered", "clear", "encrypted"] {
+            stage.succeed(&["--set", &choice, "--mode", mode]);
+        }
+        let [encrypted, clear, metered] = [Mode::Encrypted, Mode::Clear, Mode::Metered].map(|mode| stage.record(mode));
+        for (name, _) in OperationCounts::default().entries() {
+            let count = |record: &CellRecord| record.counts.get(name).copied();
+            assert_eq!(count(&clear), count(&encrypted), "{variant}: {name}, clear");
+            assert_eq!(count(&metered), count(&encrypted), "{variant}: {name}, metered");
+        }
+        assert_eq!(metered.footprint.key_bytes, encrypted.footprint.key_bytes);
+        for record in [&encrypted, &clear] {
+            let float = record.agreement_with(FLOAT).unwrap();
+            assert_eq!(float.top1, float.positions, "{variant}, {}", record.mode);
+            assert!(float.kl_mean <= 1.6e-6, "{variant}, {}: {}", record.mode, float.kl_mean);
+        }
+    }
+}
+
 #[test]
 fn metering_predicts_every_kernel_and_every_key() {
     let [encrypted, _, metered] = records();

@@ -4,22 +4,32 @@
 //! head and one half width, so that every one of them lies in [-1, 1]. Variants differ in how they divide ([`SoftmaxVariant`]).
 //! What is common to the keys of a query, a sum over them, leaves the slots and returns through a half bootstrap of its own, a [`Passage`].
 
+mod exp_goldschmidt;
 mod exp_inverse;
+mod exp_slim_inverse;
+mod exponential;
+mod key_sums;
 mod normalize_and_square;
+mod sum_reciprocal;
 mod windows;
 
+pub use exp_goldschmidt::ExpGoldschmidt;
 pub use exp_inverse::ExpInverse;
-pub use normalize_and_square::{NormalizeAndSquare, Round};
+pub use exp_slim_inverse::ExpSlimInverse;
+pub use normalize_and_square::NormalizeAndSquare;
+pub use sum_reciprocal::SumReciprocal;
 pub use windows::SoftmaxWindows;
 
 use fhe_ckks::{CircuitShape, Evaluator};
 
-use crate::approximation::{Accuracy, Approximation};
+use crate::approximation::{Accuracy, Approximation, Functions};
 use crate::attention::ScoreMap;
 use crate::crossing::Passage;
 use crate::error::{Result, refuse};
 use crate::score_layout::{ScoreContract, ScoreLayout};
 use windows::SLACK;
+
+const OPERATION: &str = "Softmax::new";
 
 /// The ways to compute SoftMax.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -33,6 +43,10 @@ pub enum SoftmaxVariant {
         /// Number of rounds: three, or two where the scores span little.
         rounds: usize,
     },
+    /// One exponential, its sum through a half bootstrap in the copies of its keys, one reciprocal in these copies, slim where that is enough.
+    ExpSlimInverse,
+    /// The exponential of a fraction of the scores and squarings; the sum as in [`SoftmaxVariant::ExpSlimInverse`], divided by with Goldschmidt's iteration.
+    ExpGoldschmidt,
 }
 
 /// A SoftMax, ready to be evaluated.
@@ -49,6 +63,8 @@ pub struct Softmax {
 enum Division {
     ExpInverse(Box<ExpInverse>),
     NormalizeAndSquare(NormalizeAndSquare),
+    ExpSlimInverse(ExpSlimInverse),
+    ExpGoldschmidt(ExpGoldschmidt),
 }
 
 /// What a polynomial of SoftMax is a function of.
@@ -56,7 +72,7 @@ enum Division {
 pub enum SoftmaxArgument {
     /// Scores.
     Score,
-    /// Sums of exponentials.
+    /// Sums of exponentials. Of an iteration the degree is that of the polynomial that it amounts to.
     Denominator,
     /// Sums of squares.
     SumOfSquares {
@@ -108,6 +124,14 @@ impl Softmax {
                 let (windows, division) = NormalizeAndSquare::new(rounds, windows, shape, accuracy, layout)?;
                 (windows, Division::NormalizeAndSquare(division))
             }
+            SoftmaxVariant::ExpSlimInverse => {
+                let (windows, division) = ExpSlimInverse::new(windows, shape, accuracy, layout)?;
+                (windows, Division::ExpSlimInverse(division))
+            }
+            SoftmaxVariant::ExpGoldschmidt => {
+                let (windows, division) = ExpGoldschmidt::new(windows, shape, accuracy, layout)?;
+                (windows, Division::ExpGoldschmidt(division))
+            }
         };
         let SoftmaxWindows { centres, half_width, .. } = windows;
         let stretched = half_width * (1.0 + SLACK);
@@ -128,23 +152,29 @@ impl Softmax {
         match &self.division {
             Division::ExpInverse(division) => division.polynomials(),
             Division::NormalizeAndSquare(division) => division.polynomials(),
+            Division::ExpSlimInverse(division) => division.polynomials(),
+            Division::ExpGoldschmidt(division) => division.polynomials(),
         }
     }
 
     /// The division of [`SoftmaxVariant::ExpInverse`], if this is one.
     pub fn exp_inverse(&self) -> Option<&ExpInverse> {
-        match &self.division {
-            Division::ExpInverse(division) => Some(division),
-            Division::NormalizeAndSquare(_) => None,
-        }
+        if let Division::ExpInverse(division) = &self.division { Some(division) } else { None }
     }
 
     /// That of [`SoftmaxVariant::NormalizeAndSquare`], if this is one.
     pub fn normalize_and_square(&self) -> Option<&NormalizeAndSquare> {
-        match &self.division {
-            Division::ExpInverse(_) => None,
-            Division::NormalizeAndSquare(division) => Some(division),
-        }
+        if let Division::NormalizeAndSquare(division) = &self.division { Some(division) } else { None }
+    }
+
+    /// That of [`SoftmaxVariant::ExpSlimInverse`], if this is one.
+    pub fn exp_slim_inverse(&self) -> Option<&ExpSlimInverse> {
+        if let Division::ExpSlimInverse(division) = &self.division { Some(division) } else { None }
+    }
+
+    /// That of [`SoftmaxVariant::ExpGoldschmidt`], if this is one.
+    pub fn exp_goldschmidt(&self) -> Option<&ExpGoldschmidt> {
+        if let Division::ExpGoldschmidt(division) = &self.division { Some(division) } else { None }
     }
 
     /// Levels from the half bootstrap of the scores to the end of what follows SoftMax.
@@ -153,6 +183,8 @@ impl Softmax {
             + match &self.division {
                 Division::ExpInverse(division) => division.score_levels(),
                 Division::NormalizeAndSquare(division) => division.score_levels(),
+                Division::ExpSlimInverse(division) => division.score_levels(),
+                Division::ExpGoldschmidt(division) => division.score_levels(),
             }
     }
 
@@ -161,6 +193,8 @@ impl Softmax {
         match &self.division {
             Division::ExpInverse(division) => division.denominator_levels(),
             Division::NormalizeAndSquare(division) => division.crossing_levels(),
+            Division::ExpSlimInverse(division) => division.reciprocal().passage().levels,
+            Division::ExpGoldschmidt(division) => division.crossing_levels(),
         }
     }
 
@@ -170,12 +204,12 @@ impl Softmax {
     }
 
     /// The true logarithm of the sum of `exp(score)` for a normalised denominator: what an observer of the crossing
-    /// sees. Not a number where no denominator crosses.
+    /// sees. Not a number of other variants than [`SoftmaxVariant::ExpInverse`]: no denominator crosses in slots of its own.
     pub fn log_denominator(&self, head: usize, normalised: f64) -> f64 {
         let shift = self.centres[head] + self.half_width;
         match &self.division {
             Division::ExpInverse(division) => division.log_denominator(normalised) + shift,
-            Division::NormalizeAndSquare(_) => f64::NAN,
+            _ => f64::NAN,
         }
     }
 
@@ -203,8 +237,19 @@ impl Softmax {
         match &self.division {
             Division::ExpInverse(division) => division.apply(e, layout, scores, crossing),
             Division::NormalizeAndSquare(division) => division.apply(e, layout, scores, crossing),
+            Division::ExpSlimInverse(division) => division.apply(e, layout, scores, crossing),
+            Division::ExpGoldschmidt(division) => division.apply(e, layout, scores, crossing),
         }
     }
+}
+
+/// Refuses exact functions for a variant whose polynomials carry its mask.
+fn check_polynomials(accuracy: Accuracy) -> Result<()> {
+    if accuracy.functions == Functions::Exact {
+        let remedy = "use polynomials, or the variant exp-inverse";
+        return Err(refuse(OPERATION, "functions", "exact", "polynomials", remedy));
+    }
+    Ok(())
 }
 
 /// The ciphertexts of each set of scores.

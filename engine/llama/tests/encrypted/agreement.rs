@@ -82,6 +82,34 @@ fn softmax_in_rounds_and_slim_norms_agree_as_well() {
     }
 }
 
+/// Denominators cross in the copies of their keys, where nobody looks at them. Iterations carry those of scores that differ little.
+#[test]
+fn softmax_of_one_reciprocal_or_of_iterations_agrees_as_well() {
+    let prompts = [random_tokens(7, 3), random_tokens(9, 4), random_tokens(13, 5)];
+    let config = crate::fixture::config();
+    let mut tame = tensors(&config, 1);
+    for (_, (_, numbers)) in tame.iter_mut().filter(|(name, _)| name.contains("q_proj")) {
+        numbers.iter_mut().for_each(|number| *number *= 0.25);
+    }
+    let folder = folder(&config, &tame, Dtype::F32);
+    let weights = fhe_model::Weights::open(folder.path()).unwrap();
+    let block = PromptBlock::new(&prompts, 32, weights.config()).unwrap();
+    for products in [AttentionProducts::Slots, AttentionProducts::Lanes] {
+        let ranges = ranges_of(&weights, &block, &margins_for(products));
+        for softmax in [SoftmaxVariant::ExpSlimInverse, SoftmaxVariant::ExpGoldschmidt] {
+            let options = CircuitOptions { softmax, ..by_polynomials(products) };
+            let run = run(&weights, &ranges, &block, 1 << 12, NoiseModel::default(), options);
+            run.check_sites(QUANTISATION);
+            assert!(run.tensors.iter().all(|(location, _)| location.site != Site::LogDenominator));
+            let of_layer = run.model.polynomials().into_iter().filter(|p| p.location.layer == Some(0));
+            // Two norms, SiLU, an exponential and a division.
+            let sites: Vec<Site> = of_layer.map(|polynomial| polynomial.location.site).collect();
+            assert_eq!(sites.len(), 5);
+            assert!(sites.contains(&Site::LogDenominator));
+        }
+    }
+}
+
 #[test]
 fn a_block_of_prompts_through_a_model_of_odd_sizes() {
     let prompts = [random_tokens(7, 3), random_tokens(9, 4), random_tokens(13, 5)];

@@ -1,0 +1,95 @@
+//! Sums over the keys of a query, through a half bootstrap of their own in the copies in which the keys lie.
+//!
+//! No rotation sums over keys. The keys of a query lie in slots that a sparse SlotsToCoeffs takes for copies of one value, so their average passes,
+//! and the half bootstrap returns it to all of them, where a function of few values is evaluated once for all ([`crate::slim`]).
+
+use fhe_ckks::{CircuitShape, Copies, Evaluator};
+
+use super::{Crossing, OPERATION, by_sets, crossed};
+use crate::crossing::Passage;
+use crate::error::{Result, refuse};
+use crate::interval::Interval;
+use crate::score_layout::ScoreLayout;
+use crate::slim::Blocks;
+
+/// In how many slots of each half keys lie, and the blocks that these make.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyCopies {
+    copies: Copies,
+    pub(super) blocks: Blocks,
+}
+
+impl KeyCopies {
+    /// Those of a layout; refused if a sparse bootstrap of the ring has no such copies.
+    pub(super) fn of<L: ScoreLayout>(layout: &L, shape: &CircuitShape) -> Result<Self> {
+        let copies = layout.key_copies();
+        shape.check_copies(OPERATION, copies)?;
+        let half = shape.degree / 2;
+        Ok(Self { copies, blocks: Blocks::new(half, half / copies.0, layout.blocks_in_use())? })
+    }
+}
+
+/// For each set, where its sums arrive.
+pub(super) fn arrivals<L: ScoreLayout>(layout: &L) -> Vec<Vec<f64>> {
+    (0..layout.set_lengths().len()).map(|set| layout.arrivals(set)).collect()
+}
+
+/// How the sums of a window cross: as their difference from its centre, over its half width.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeySums {
+    centre: f64,
+    passage: Passage,
+}
+
+impl KeySums {
+    /// Sums of which `range` around a centre may return, as [-1, 1], with so many levels.
+    pub(super) fn new(keys: KeyCopies, centre: f64, range: f64, levels: usize) -> Self {
+        let KeyCopies { copies, .. } = keys;
+        Self { centre, passage: Passage { copies, range: range / copies.0 as f64, levels } }
+    }
+
+    /// Sums of a window, which fill the range.
+    pub(super) fn of_window(keys: KeyCopies, window: Interval, levels: usize) -> Self {
+        Self::new(keys, window.centre(), window.half_width(), levels)
+    }
+
+    pub(super) fn passage(&self) -> Passage {
+        self.passage
+    }
+
+    /// Every term times what `factor` makes of the sum over its keys, as it returns: normalised and distorted. `terms` are zero where no pair is live.
+    pub(super) fn times<E: Evaluator, L: ScoreLayout>(
+        &self,
+        e: &E,
+        (layout, arrivals): (&L, &[Vec<f64>]),
+        terms: &[E::Slots],
+        crossing: &mut Crossing<'_, E::Slots>,
+        factor: impl Fn(&E::Slots) -> Result<E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        let sets = by_sets(layout, terms);
+        let sums = sets.iter().zip(arrivals).map(|(set, arrivals)| self.centred(e, set, arrivals));
+        let returned = crossed(crossing, sums.collect::<Result<_>>()?, self.passage)?;
+        let mut products = Vec::with_capacity(terms.len());
+        for (set, sum) in sets.into_iter().zip(&returned) {
+            let factor = factor(sum)?;
+            for term in set {
+                products.push(e.multiply(term, &factor)?);
+            }
+        }
+        Ok(products)
+    }
+
+    /// The sum over the ciphertexts of a set, less its part of the window's centre where sums arrive.
+    fn centred<E: Evaluator>(&self, e: &E, terms: &[E::Slots], arrivals: &[f64]) -> Result<E::Slots> {
+        let Some((first, others)) = terms.split_first() else {
+            let remedy = "let every query attend to itself";
+            return Err(refuse("Softmax::apply", "ciphertexts of a set", "none", "at least one", remedy));
+        };
+        let mut sum = first.clone();
+        for other in others {
+            sum = e.add(&sum, other)?;
+        }
+        let centre = self.centre / self.passage.copies.0 as f64;
+        Ok(e.add_plain(&sum, &arrivals.iter().map(|arrives| -centre * arrives).collect::<Vec<_>>())?)
+    }
+}
