@@ -5,9 +5,9 @@ use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
 use crate::runner::{self, Reporter, RunRequest};
-use crate::spec::{MitigationSection, Mode, Override};
+use crate::spec::{MitigationSection, Mode, Override, Suite};
 use crate::workspace::Workspace;
-use crate::{comparison, figure, params, table};
+use crate::{approximations, comparison, figure, params, table};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +61,19 @@ enum Command {
         /// Merge the rotations of `mitigation.rotate` into the weights first.
         #[arg(long)]
         rotate: bool,
+    },
+    /// Store the polynomials of an experiment's circuits as data, or check that stored ones are still what is derived.
+    ///
+    /// Writes results/SUITE/SUITE-approximations.jsonl: function, degree, levels, error, and coefficients in the Chebyshev basis.
+    Approximations {
+        /// An experiment, such as experiments/suites/quickstart.toml.
+        spec: PathBuf,
+        /// Change a setting, as in softmax.rounds=2. May be repeated.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        overrides: Vec<String>,
+        /// Derive them again and compare with the stored ones, without writing.
+        #[arg(long)]
+        check: bool,
     },
     /// Print a parameter set: security, levels, precision claims, memory.
     Params {
@@ -152,6 +165,18 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
             let request = CalibrationRequest { model, text, mitigation, output, block_tokens };
             let written = calibrate(&request, workspace.root(), &Reporter::new())?;
             println!("wrote {}", written.display());
+            Ok(())
+        }
+        Command::Approximations { spec, overrides, check } => {
+            let overrides = overrides.iter().map(|change| Override::parse(change)).collect::<Result<Vec<_>, _>>()?;
+            let suite = Suite::load(&spec, &overrides, workspace.root())?;
+            if check {
+                let count = approximations::check(&workspace, &suite, &Reporter::new())?;
+                println!("{count} polynomials are what is derived");
+            } else {
+                let (path, count) = approximations::store(&workspace, &suite, &Reporter::new())?;
+                println!("wrote {count} polynomials to {}", path.display());
+            }
             Ok(())
         }
         Command::Params { name } => {

@@ -237,6 +237,22 @@ pub enum HarnessError {
         /// Layer, site, what was found and what is required.
         source: Box<fhe_model::Error>,
     },
+    /// No polynomials of a suite are stored.
+    #[error("no polynomials at `{}`: store them first with `fhe-llama approximations SPEC`", path.display())]
+    NoApproximations {
+        /// Where they would be.
+        path: PathBuf,
+    },
+    /// What is derived now is not what is stored.
+    #[error("`{}` holds {found}, but {required} is derived: ranges, spec or code have changed; store them again", path.display())]
+    ApproximationDiffers {
+        /// The file.
+        path: PathBuf,
+        /// The stored polynomial, or how many there are.
+        found: String,
+        /// The derived one.
+        required: String,
+    },
     /// A child process could not be understood or did not report a result.
     #[error("cell {identity}: {problem}")]
     Child {

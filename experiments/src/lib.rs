@@ -22,6 +22,7 @@
 //! The harness reads clocks, environment and files; the engine below it does not. What is measured stands behind
 //! [`executor::CellExecutor`]; [`execute`] is this workspace's engine.
 
+pub mod approximations;
 pub mod atomic;
 pub mod calibrate;
 pub mod checkpoint;

@@ -95,11 +95,27 @@ impl Accuracy {
     }
 }
 
+/// A polynomial of a circuit as data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FittedPolynomial {
+    /// The function that it follows, of an argument normalised to [-1, 1].
+    pub function: &'static str,
+    /// Its degree.
+    pub degree: usize,
+    /// Its error by the criterion it was fitted with; infinite where no polynomial is of use.
+    pub error: f64,
+    /// Levels that its evaluation takes.
+    pub levels: usize,
+    /// `sum_k coefficients[k] T_k`; empty of an iteration, which has none, and of a function that is to be exact.
+    pub coefficients: Vec<f64>,
+}
+
 /// A polynomial on [-1, 1] with the error it was measured to have, and the function that it follows.
 #[derive(Clone)]
 pub struct Approximation {
     name: &'static str,
     plan: ChebyshevPlan,
+    coefficients: Vec<f64>,
     degree: usize,
     error: f64,
     /// The largest error at which it is of use.
@@ -154,8 +170,9 @@ impl Approximation {
     ) -> Result<Self> {
         let largest = largest_degree(function, most_levels, "use a parameter set with more levels")?;
         match Self::best(&f, target, most_levels) {
-            Some(Fit { plan, degree, error }) if error <= target.limit => {
-                Ok(Self { name: function, plan, degree, error, limit: target.limit, function: Arc::new(f) })
+            Some(Fit { plan, coefficients, degree, error }) if error <= target.limit => {
+                let (limit, function_of) = (target.limit, Arc::new(f));
+                Ok(Self { name: function, plan, coefficients, degree, error, limit, function: function_of })
             }
             best => Err(CircuitError::Approximation {
                 function,
@@ -181,15 +198,21 @@ impl Approximation {
         let largest = largest_degree(function, most_levels, "use a parameter set with more levels")?;
         let fit = match Self::best(&f, target, most_levels) {
             Some(fit) if fit.error <= target.limit => fit,
-            _ => Fit { plan: ChebyshevPlan::dense(largest)?, degree: largest, error: f64::INFINITY },
+            _ => Fit {
+                plan: ChebyshevPlan::dense(largest)?,
+                coefficients: Vec::new(),
+                degree: largest,
+                error: f64::INFINITY,
+            },
         };
-        let Fit { plan, degree, error } = fit;
-        Ok(Self { name: function, plan, degree, error, limit: target.limit, function: Arc::new(f) })
+        let Fit { plan, coefficients, degree, error } = fit;
+        let (limit, function_of) = (target.limit, Arc::new(f));
+        Ok(Self { name: function, plan, coefficients, degree, error, limit, function: function_of })
     }
 
     /// Another function by the plan of this one, for evaluators with exact functions alone: no polynomial follows it.
     pub(crate) fn of(self, f: impl Fn(f64) -> f64 + Send + Sync + 'static) -> Self {
-        Self { error: f64::INFINITY, function: Arc::new(f), ..self }
+        Self { error: f64::INFINITY, coefficients: Vec::new(), function: Arc::new(f), ..self }
     }
 
     /// The smallest degree that meets the tolerance, or the one that comes nearest.
@@ -218,7 +241,8 @@ impl Approximation {
                 Criterion::Absolute(unit) => fit_error.absolute / unit,
             };
             let plan = ChebyshevPlan::new(polynomial.coefficients()).ok()?;
-            (!error.is_nan()).then_some(Fit { plan, degree, error })
+            let coefficients = polynomial.coefficients().to_vec();
+            (!error.is_nan()).then_some(Fit { plan, coefficients, degree, error })
         };
         let interpolated = measured(Chebyshev::interpolate(&f, INTERVAL, degree));
         let enough = interpolated.as_ref().is_some_and(|fit| fit.error <= target.tolerance);
@@ -227,6 +251,12 @@ impl Approximation {
         }
         let levelled = measured(minimax_relative(&f, INTERVAL, degree));
         interpolated.into_iter().chain(levelled).min_by(|a, b| a.error.total_cmp(&b.error))
+    }
+
+    /// The polynomial as data.
+    pub fn fitted(&self) -> FittedPolynomial {
+        let (function, levels, coefficients) = (self.name, self.levels(), self.coefficients.clone());
+        FittedPolynomial { function, degree: self.degree, error: self.error, levels, coefficients }
     }
 
     /// Degree of the polynomial.
@@ -266,6 +296,7 @@ impl Approximation {
 /// A polynomial and its error.
 struct Fit {
     plan: ChebyshevPlan,
+    coefficients: Vec<f64>,
     degree: usize,
     error: f64,
 }

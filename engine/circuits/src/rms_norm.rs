@@ -12,7 +12,7 @@
 
 use fhe_ckks::Evaluator;
 
-use crate::approximation::{Accuracy, Criterion, Functions, Target};
+use crate::approximation::{Accuracy, Criterion, FittedPolynomial, Functions, Target};
 use crate::error::{Result, refuse};
 use crate::interval::Interval;
 use crate::layout::{Layout, RowModule};
@@ -113,6 +113,11 @@ impl RmsNorm {
                 FewValues::PatersonStockmeyer(usual) => usual.levels(),
                 FewValues::Slim(slim) => slim.levels(),
             }
+    }
+
+    /// The polynomial of the inverse root as data.
+    pub fn fitted(&self) -> FittedPolynomial {
+        self.inverse_root.fitted()
     }
 
     /// Degree of the polynomial of the inverse root.

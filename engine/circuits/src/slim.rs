@@ -17,7 +17,7 @@ use fhe_ckks::polynomials::slim::{LARGEST_DEGREE, LEAST_LEAF_DEGREE, SlimPolynom
 use fhe_ckks::polynomials::slot_polynomials::SlotPolynomials;
 use fhe_ckks::{Evaluator, Rotation};
 
-use crate::approximation::{Approximation, Criterion, Target};
+use crate::approximation::{Approximation, Criterion, FittedPolynomial, Target};
 use crate::error::{CircuitError, Result, refuse};
 
 /// The degrees tried.
@@ -93,6 +93,8 @@ impl Blocks {
 /// A function on [-1, 1] for slim evaluation, with the error that its polynomial was measured to have.
 #[derive(Clone, Debug)]
 pub struct SlimApproximation {
+    function: &'static str,
+    coefficients: Vec<f64>,
     polynomial: SlimPolynomial,
     leaves: SlotPolynomials,
     blocks: Blocks,
@@ -144,9 +146,10 @@ impl SlimApproximation {
                 continue;
             }
             match SlimPolynomial::new(polynomial.coefficients(), folds) {
-                Ok(polynomial) => {
-                    let leaves = SlotPolynomials::new(polynomial.leaves())?;
-                    best = Some(Self { polynomial, leaves, blocks, error });
+                Ok(tree) => {
+                    let leaves = SlotPolynomials::new(tree.leaves())?;
+                    let coefficients = polynomial.coefficients().to_vec();
+                    best = Some(Self { function, coefficients, polynomial: tree, leaves, blocks, error });
                 }
                 Err(refused) => refusal = Some(refused),
             }
@@ -174,6 +177,12 @@ impl SlimApproximation {
     /// The tree.
     pub fn polynomial(&self) -> &SlimPolynomial {
         &self.polynomial
+    }
+
+    /// The polynomial as data, before its split.
+    pub fn fitted(&self) -> FittedPolynomial {
+        let (levels, coefficients) = (self.joined_levels(), self.coefficients.clone());
+        FittedPolynomial { function: self.function, degree: self.degree(), error: self.error, levels, coefficients }
     }
 
     /// Degree of the polynomial.
@@ -253,6 +262,13 @@ impl SlimApproximation {
 }
 
 impl FewValues {
+    pub(crate) fn fitted(&self) -> FittedPolynomial {
+        match self {
+            Self::PatersonStockmeyer(usual) => usual.fitted(),
+            Self::Slim(slim) => slim.fitted(),
+        }
+    }
+
     pub(crate) fn degree(&self) -> usize {
         match self {
             Self::PatersonStockmeyer(usual) => usual.degree(),

@@ -237,7 +237,7 @@ fn check(case: &Case, seed: u64, variant: SoftmaxVariant) {
     let values = up(&keys, &v, SlotAttention::PLACEMENT_LEVELS + SlotAttention::VALUE_LEVELS);
     let values = attention.place_values(&e, &values, ranges(case.key_value_heads), &prefix_values).unwrap();
     // Of iterations as many may be missing as the levels leave out; each row of probabilities is off by that as a whole.
-    let division = softmax.polynomials().last().map_or(0.0, |polynomial| polynomial.error);
+    let division = softmax.polynomials().last().map_or(0.0, |polynomial| polynomial.fitted.error);
     let tolerance = if variant == SoftmaxVariant::ExpGoldschmidt { f64::max(1e-5, 2.0 * division) } else { 1e-5 };
     let outputs = attention.weighted_values(&e, &probabilities, &values).unwrap();
     assert!(outputs.iter().all(|x| e.level(x) == floor), "weighted values consume what they state");

@@ -155,8 +155,8 @@ impl Circuit {
         let summary = |polynomial: &Polynomial| PolynomialSummary {
             layer: polynomial.location.layer,
             site: polynomial.location.site.to_string(),
-            degree: polynomial.degree,
-            error: polynomial.error,
+            degree: polynomial.fitted.degree,
+            error: polynomial.fitted.error,
         };
         record.polynomials = self.model.polynomials().iter().map(summary).collect();
     }

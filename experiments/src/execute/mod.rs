@@ -27,6 +27,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use circuit::Circuit;
+use fhe_model::encrypted::Polynomial;
 use prepared::Prepared;
 
 use crate::calibrate;
@@ -117,6 +118,17 @@ fn run_data(
             metered::run(&prepared.circuit, progress, record)
         }
     }
+}
+
+/// The polynomials of a cell's circuit.
+///
+/// # Errors
+/// What is wrong with the model, its ranges, prompts or parameters; [`HarnessError::Refused`].
+pub fn polynomials(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<Vec<Polynomial>, HarnessError> {
+    Ok(match cell.config.input.tokens {
+        Some(tokens) => Circuit::of_tokens(cell, tokens, root, progress)?.model.polynomials(),
+        None => Prepared::new(cell, root, progress)?.circuit.model.polynomials(),
+    })
 }
 
 /// Sets the number of worker threads of this process, once.

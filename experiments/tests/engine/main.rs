@@ -1,5 +1,6 @@
 //! The program with its real engine, on a small insecure ring and a model folder that nothing else has seen.
 
+mod approximations;
 mod device;
 mod model;
 mod modes;

@@ -25,7 +25,7 @@ use fhe_ckks::{CircuitShape, Evaluator, correct_sine};
 use super::exponential::{Exponent, MaskedExponential, NormalisedScores};
 use super::key_sums::{KeyCopies, KeySums, arrivals};
 use super::{Crossing, SoftmaxArgument, SoftmaxPolynomial, SoftmaxWindows, check_polynomials};
-use crate::approximation::Accuracy;
+use crate::approximation::{Accuracy, FittedPolynomial};
 use crate::crossing::SINE_LEVELS;
 use crate::error::{CircuitError, Result, refuse};
 use crate::interval::Interval;
@@ -76,7 +76,16 @@ impl ExpGoldschmidt {
         let argument = SoftmaxArgument::Denominator;
         vec![
             self.root.polynomial(),
-            SoftmaxPolynomial { argument, degree: iteration_degree(self.iterations), error: self.error },
+            SoftmaxPolynomial {
+                argument,
+                fitted: FittedPolynomial {
+                    function: DIVISION,
+                    degree: iteration_degree(self.iterations),
+                    error: self.error,
+                    levels: iteration_levels(self.iterations),
+                    coefficients: Vec::new(),
+                },
+            },
         ]
     }
 
@@ -148,7 +157,7 @@ fn fit_root(
             Ok(root) => {
                 let cost = |root: &MaskedExponential, squarings: usize| {
                     let polynomial = root.polynomial();
-                    (polynomial.error.max(tolerance), root.levels() + squarings, polynomial.degree)
+                    (polynomial.fitted.error.max(tolerance), root.levels() + squarings, polynomial.fitted.degree)
                 };
                 if best.as_ref().is_none_or(|(other, taken)| cost(&root, squarings) < cost(other, *taken)) {
                     best = Some((root, squarings));

@@ -102,8 +102,8 @@ impl ExpInverse {
 
     pub(super) fn polynomials(&self) -> Vec<SoftmaxPolynomial> {
         vec![
-            SoftmaxPolynomial::of(SoftmaxArgument::Score, &self.exponential),
-            SoftmaxPolynomial::of(SoftmaxArgument::Denominator, &self.inverse),
+            SoftmaxPolynomial { argument: SoftmaxArgument::Score, fitted: self.exponential.fitted() },
+            SoftmaxPolynomial { argument: SoftmaxArgument::Denominator, fitted: self.inverse.fitted() },
         ]
     }
 

@@ -61,12 +61,8 @@ impl ExpSlimInverse {
     }
 
     pub(super) fn polynomials(&self) -> Vec<SoftmaxPolynomial> {
-        let reciprocal = SoftmaxPolynomial {
-            argument: SoftmaxArgument::Denominator,
-            degree: self.reciprocal.degree(),
-            error: self.reciprocal.error(),
-        };
-        vec![self.exponential.polynomial(), reciprocal]
+        let argument = SoftmaxArgument::Denominator;
+        vec![self.exponential.polynomial(), SoftmaxPolynomial { argument, fitted: self.reciprocal.fitted() }]
     }
 
     /// The sum of the exponentials, scaled to a window of length 2, and its reciprocal.

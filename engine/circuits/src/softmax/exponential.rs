@@ -8,7 +8,7 @@ use fhe_ckks::{CircuitShape, Evaluator};
 
 use super::windows::SLACK;
 use super::{SoftmaxArgument, SoftmaxPolynomial};
-use crate::approximation::{DEGREES, largest_degree};
+use crate::approximation::{DEGREES, FittedPolynomial, largest_degree};
 use crate::crossing::Distortion;
 use crate::error::{CircuitError, Result};
 use crate::score_layout::{ScoreContract, ScoreLayout};
@@ -43,7 +43,7 @@ pub(super) struct Exponent {
 #[derive(Clone, Debug)]
 pub(super) struct MaskedExponential {
     polynomial: SlotPolynomials,
-    degree: usize,
+    coefficients: Vec<f64>,
     error: f64,
 }
 
@@ -80,8 +80,9 @@ impl MaskedExponential {
         }
         match best {
             Some((fit, error)) if error <= LIMIT => {
-                let polynomial = SlotPolynomials::new(&[fit.coefficients().to_vec()])?;
-                Ok(Self { polynomial, degree: fit.degree(), error })
+                let coefficients = fit.coefficients().to_vec();
+                let polynomial = SlotPolynomials::new(std::slice::from_ref(&coefficients))?;
+                Ok(Self { polynomial, coefficients, error })
             }
             best => Err(CircuitError::Approximation {
                 function: FUNCTION,
@@ -94,7 +95,14 @@ impl MaskedExponential {
     }
 
     pub(super) fn polynomial(&self) -> SoftmaxPolynomial {
-        SoftmaxPolynomial { argument: SoftmaxArgument::Score, degree: self.degree, error: self.error }
+        let fitted = FittedPolynomial {
+            function: FUNCTION,
+            degree: self.coefficients.len() - 1,
+            error: self.error,
+            levels: self.levels(),
+            coefficients: self.coefficients.clone(),
+        };
+        SoftmaxPolynomial { argument: SoftmaxArgument::Score, fitted }
     }
 
     /// Levels that an evaluation takes.

@@ -22,7 +22,7 @@ pub use windows::SoftmaxWindows;
 
 use fhe_ckks::{CircuitShape, Evaluator};
 
-use crate::approximation::{Accuracy, Approximation, Functions};
+use crate::approximation::{Accuracy, FittedPolynomial, Functions};
 use crate::attention::ScoreMap;
 use crate::crossing::Passage;
 use crate::error::{Result, refuse};
@@ -82,20 +82,12 @@ pub enum SoftmaxArgument {
 }
 
 /// A polynomial of a SoftMax.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SoftmaxPolynomial {
     /// Its argument.
     pub argument: SoftmaxArgument,
-    /// Its degree.
-    pub degree: usize,
-    /// Its error, as it was asked for.
-    pub error: f64,
-}
-
-impl SoftmaxPolynomial {
-    fn of(argument: SoftmaxArgument, approximation: &Approximation) -> Self {
-        Self { argument, degree: approximation.degree(), error: approximation.error() }
-    }
+    /// What was fitted.
+    pub fitted: FittedPolynomial,
 }
 
 /// Sends slot ciphertexts through coefficients and a half bootstrap; distorted.

@@ -95,8 +95,7 @@ impl NormalizeAndSquare {
     pub(super) fn polynomials(&self) -> Vec<SoftmaxPolynomial> {
         let reciprocals = self.rounds.iter().enumerate().map(|(round, reciprocal)| SoftmaxPolynomial {
             argument: SoftmaxArgument::SumOfSquares { round },
-            degree: reciprocal.degree(),
-            error: reciprocal.error(),
+            fitted: reciprocal.fitted(),
         });
         [self.exponential.polynomial()].into_iter().chain(reciprocals).collect()
     }

@@ -4,7 +4,7 @@ use fhe_ckks::{CircuitShape, Evaluator};
 
 use super::Crossing;
 use super::key_sums::{KeyCopies, KeySums};
-use crate::approximation::{Approximation, Target};
+use crate::approximation::{Approximation, FittedPolynomial, Target};
 use crate::crossing::{Distortion, Passage};
 use crate::error::Result;
 use crate::interval::Interval;
@@ -51,6 +51,11 @@ impl SumReciprocal {
     /// How the sum crosses.
     pub fn passage(&self) -> Passage {
         self.sums.passage()
+    }
+
+    /// The polynomial as data.
+    pub fn fitted(&self) -> FittedPolynomial {
+        self.reciprocal.fitted()
     }
 
     /// Degree of the polynomial.

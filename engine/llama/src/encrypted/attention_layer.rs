@@ -94,7 +94,7 @@ impl AttentionLayer {
                 SoftmaxArgument::Score => Site::Score,
                 SoftmaxArgument::Denominator | SoftmaxArgument::SumOfSquares { .. } => Site::LogDenominator,
             };
-            Polynomial { location: site.in_layer(self.layer), degree: polynomial.degree, error: polynomial.error }
+            Polynomial { location: site.in_layer(self.layer), fitted: polynomial.fitted }
         });
         [self.norm.polynomial()].into_iter().chain(of_softmax).collect()
     }

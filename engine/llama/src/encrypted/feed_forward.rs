@@ -111,7 +111,7 @@ impl FeedForwardLayer {
     }
 
     pub(super) fn polynomials(&self) -> [Polynomial; 2] {
-        [self.norm.polynomial(), Polynomial::of(self.gate.location(), self.silu.silu())]
+        [self.norm.polynomial(), Polynomial { location: self.gate.location(), fitted: self.silu.silu().fitted() }]
     }
 
     pub(super) fn run<E: Evaluator, H: Harness<E> + ?Sized>(

@@ -51,7 +51,7 @@ mod tensors;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use fhe_circuits::approximation::Approximation;
+use fhe_circuits::approximation::FittedPolynomial;
 use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RowModule, SoftmaxVariant, WeightScales};
 use fhe_ckks::{CircuitShape, Evaluator, LaneProducts, OperationCounts};
 use rayon::prelude::*;
@@ -120,20 +120,12 @@ impl CircuitOptions {
 }
 
 /// A polynomial of the circuit and how well it follows its function.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Polynomial {
     /// Layer and site of its argument.
     pub location: Location,
-    /// Degree.
-    pub degree: usize,
-    /// Error by the criterion of [`CircuitOptions::tolerance`].
-    pub error: f64,
-}
-
-impl Polynomial {
-    fn of(location: Location, approximation: &Approximation) -> Self {
-        Self { location, degree: approximation.degree(), error: approximation.error() }
-    }
+    /// What was fitted; its error is by the criterion of [`CircuitOptions::tolerance`].
+    pub fitted: FittedPolynomial,
 }
 
 /// A model prepared for one block of prompts and one parameter set.

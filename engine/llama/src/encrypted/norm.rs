@@ -56,7 +56,7 @@ impl NormTurn {
     }
 
     pub(super) fn polynomial(&self) -> Polynomial {
-        Polynomial { location: self.locations[0], degree: self.norm.degree(), error: self.norm.error() }
+        Polynomial { location: self.locations[0], fitted: self.norm.fitted() }
     }
 
     /// Rows of the normalised residual, for the projections that follow.

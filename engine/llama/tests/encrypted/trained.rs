@@ -58,7 +58,8 @@ fn agrees(products: AttentionProducts, divergence: f64) {
         let run = run(&weights, &ranges, &block, 1 << 16, noise, by_polynomials(products));
         println!("{:?}", run.counts);
         for polynomial in run.model.polynomials() {
-            println!("{}: degree {}, error {:.1e}", polynomial.location, polynomial.degree, polynomial.error);
+            let fitted = &polynomial.fitted;
+            println!("{}: degree {}, error {:.1e}", polynomial.location, fitted.degree, fitted.error);
         }
         run.check_sites(1.0 / 256.0);
         let agreement = compare(&block, &run.float_logits, &run.logits).unwrap();
