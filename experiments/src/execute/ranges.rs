@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fhe_circuits::Functions;
 use fhe_circuits::approximation::{Criterion, Target, needed_degree};
 use fhe_model::calibration::{Extents, Interval, LayerRanges, ModelRanges, Ranges};
 use fhe_model::encrypted::CircuitOptions;
@@ -30,8 +31,11 @@ pub(super) fn describe(
     let ranges =
         Ranges::load(&path, &weights).map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
     record.ranges = sites(ranges.extents());
-    let epsilon = weights.config().rms_norm_eps;
-    record.needed_degrees = needed(&ranges.model(), epsilon, CircuitOptions::default().tolerance);
+    // Exact functions need none.
+    if cell.config.engine.functions == Functions::Polynomial {
+        let epsilon = weights.config().rms_norm_eps;
+        record.needed_degrees = needed(&ranges.model(), epsilon, CircuitOptions::default().tolerance);
+    }
     Ok(())
 }
 

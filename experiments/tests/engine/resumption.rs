@@ -2,7 +2,9 @@
 
 use crate::stage::{Stage, stderr};
 use experiments::record::{CellRecord, Status};
-use std::path::PathBuf;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -19,16 +21,17 @@ fn kill_after_first_layer(stage: &Stage) -> PathBuf {
         assert!(patience.elapsed() < Duration::from_secs(300), "no layer was ever stored");
         std::thread::sleep(Duration::from_millis(2));
     };
-    kill(child_of(&parent));
+    kill(children_of(&parent)[0]);
     assert_eq!(parent.wait().unwrap().code(), Some(1));
     assert!(!stored.join("observations-2").exists(), "the kill came too late to test anything");
     stored
 }
 
-/// The child of a process, from the kernel's list.
-fn child_of(parent: &Child) -> u32 {
+/// The children of a process, from the kernel's list.
+fn children_of(parent: &Child) -> Vec<u32> {
     let file = format!("/proc/{0}/task/{0}/children", parent.id());
-    std::fs::read_to_string(file).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    let list = std::fs::read_to_string(file).unwrap_or_default();
+    list.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
 fn kill(process: u32) {
@@ -75,4 +78,58 @@ fn a_killed_run_ends_like_one_that_was_not() {
     let parts: f64 = resumed.seconds.phases().iter().map(|(_, _, seconds)| seconds).sum();
     assert!((parts - resumed.seconds.total).abs() <= 1e-6 * parts, "{parts} of {}", resumed.seconds.total);
     assert!(stage.run_folders().is_empty());
+}
+
+const KILLS: usize = 50;
+
+/// Kills parent or child, in turn, after a random part of the time that a whole run takes; a run that ends before its kill is compared with an
+/// undisturbed one and begins anew.
+#[test]
+#[ignore = "some minutes: cargo kill-test"]
+fn a_run_killed_at_fifty_random_moments_ends_like_one_that_was_not() {
+    let stage = Stage::new();
+    stage.succeed(&[]);
+    let start = Instant::now();
+    stage.succeed(&["--force"]);
+    let whole_time = start.elapsed();
+    let whole = outcome(stage.records().last().unwrap());
+    let mut random = StdRng::seed_from_u64(50);
+    let (mut kills, mut ended, mut resumptions, mut anew) = (0, 0, 0, true);
+    while kills < KILLS {
+        if anew {
+            // With a record of it nothing would run.
+            std::fs::remove_dir_all(stage.path().join("results")).unwrap();
+        }
+        let mut parent = stage.command(&[]).spawn().unwrap();
+        std::thread::sleep(whole_time.mul_f64(random.random_range(0.0..1.1)));
+        anew = parent.try_wait().unwrap().is_some();
+        if !anew {
+            let child = children_of(&parent).into_iter().next();
+            match child.filter(|_| kills % 2 == 0) {
+                Some(child) => kill(child),
+                None => kill(parent.id()),
+            }
+            kills += 1;
+            parent.wait().unwrap();
+            // A child whose parent is gone ends by itself.
+            let patience = Instant::now();
+            while child.is_some_and(|child| Path::new(&format!("/proc/{child}")).exists()) {
+                assert!(patience.elapsed() < Duration::from_secs(60), "a child outlived its parent");
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            continue;
+        }
+        let output = parent.wait_with_output().unwrap();
+        assert!(output.status.success(), "after {kills} kills: {}", stderr(&output));
+        let record = stage.records().pop().unwrap();
+        assert_eq!(record.status, Status::Ok, "{:?}", record.reason);
+        assert!(outcome(&record) == whole, "after {kills} kills");
+        ended += 1;
+        resumptions += record.provenance.resumptions;
+    }
+    stage.succeed(&[]);
+    let last = stage.records().into_iter().rev().find(|record| record.status == Status::Ok).unwrap();
+    assert!(outcome(&last) == whole, "after the last kill");
+    println!("{KILLS} kills, {ended} runs ended before theirs, {resumptions} resumptions in these");
+    assert!(resumptions + last.provenance.resumptions > 0, "no run was ever resumed: nothing was tested");
 }
