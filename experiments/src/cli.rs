@@ -5,7 +5,7 @@ use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
 use crate::runner::{self, Reporter, RunRequest};
-use crate::spec::{MitigationSection, Mode, Override};
+use crate::spec::{self, MitigationSection, Mode, Override};
 use crate::workspace::Workspace;
 use crate::{comparison, figure, params, table};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -82,6 +82,8 @@ enum Command {
         #[arg(long)]
         device: String,
     },
+    /// Print the schema of an experiment: every section and key with its type, default, meaning and choices.
+    Schema,
     /// Derive Parquet, CSV and Markdown tables from the records of suites.
     Tables {
         /// Suites by name [default: all under results/].
@@ -161,6 +163,10 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
         Command::Compare { spec } => compare(&workspace, &spec),
         Command::Predict { parameters, device } => {
             comparison::predict(&parameters, &device)?.iter().for_each(|line| println!("{line}"));
+            Ok(())
+        }
+        Command::Schema => {
+            println!("{:#}", spec::schema());
             Ok(())
         }
         Command::Tables { suites } => derive_all(&workspace, suites, table::derive),
