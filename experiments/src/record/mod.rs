@@ -7,11 +7,13 @@ mod accuracy;
 mod circuit;
 mod circumstances;
 mod extremes;
+mod setting;
 
 pub use accuracy::{Agreement, CLEAR_CIRCUIT, FLOAT, LayerError, PositionAgreement, PromptOutcome};
-pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction};
+pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction, common_device};
 pub use circumstances::{Footprint, InputSummary, ModelSummary, Party, PhaseSeconds, Provenance};
 pub use extremes::Extremes;
+pub use setting::{Choice, Setting, repetitions, short_names, varied};
 
 use crate::identity::{Identity, ResolvedCell};
 use crate::machine;
