@@ -84,7 +84,7 @@ enum Command {
     },
     /// Print the schema of an experiment: every section and key with its type, default, meaning and choices.
     Schema,
-    /// Derive Parquet, CSV and Markdown tables from the records of suites.
+    /// Derive Parquet, CSV, Markdown and LaTeX tables from the records of suites.
     Tables {
         /// Suites by name [default: all under results/].
         suites: Vec<String>,

@@ -39,7 +39,7 @@ fn tables_regenerate_bit_for_bit() {
     let (_folder, workspace) = recorded();
     let first = contents(&table::derive(&workspace, "sample").unwrap());
     let second = contents(&table::derive(&workspace, "sample").unwrap());
-    assert_eq!(first.len(), 7);
+    assert_eq!(first.len(), 8);
     assert!(first == second);
 }
 

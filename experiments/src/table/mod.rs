@@ -5,17 +5,20 @@
 //! | `SUITE.parquet`, `SUITE.csv` | one per standing cell, every number a column |
 //! | `SUITE-layers.parquet`, `.csv` | one per cell, reference, layer and site: errors of intermediate values |
 //! | `SUITE-positions.parquet`, `.csv` | one per cell, reference and token position: agreement of the logits |
-//! | `SUITE.md` | for people: rounded, with units and provenance |
+//! | `SUITE.tex` | for a paper: one per cell, what was varied and what came of it |
+//! | `SUITE.md` | for people: rounded, with units and provenance; many cells are rows there, too |
 //!
-//! A comparison has one `SUITE.parquet` and `SUITE.csv` with a row per line of its `SUITE.md`.
+//! A comparison has one `SUITE.parquet` and `SUITE.csv` with a row per line of its `SUITE.md`, and those as `SUITE.tex`.
 
 mod comparison;
 mod frame;
 mod grid;
 mod heading;
+mod latex;
 mod markdown;
 mod metrics;
 mod names;
+mod sweep;
 mod terminal;
 
 use crate::atomic::{Access, OsDisk, replace};
@@ -26,6 +29,9 @@ use crate::record::{CellRecord, standing};
 use crate::workspace::Workspace;
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 use std::path::{Path, PathBuf};
+
+/// So many cells are shown side by side, with all that is known of each; more than that are rows.
+const FEW: usize = 4;
 
 /// Writes all tables of a suite and returns their paths; the last one is the Markdown table.
 ///
@@ -59,6 +65,9 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
             written.extend([parquet, csv]);
         }
     }
+    let paper = workspace.result(suite, ".tex");
+    replace(&OsDisk, &paper, latex::file(suite, &rows).as_bytes(), Access::Shared)?;
+    written.push(paper);
     let page = workspace.result(suite, ".md");
     replace(&OsDisk, &page, markdown::page(suite, &rows).as_bytes(), Access::Shared)?;
     written.push(page);
@@ -70,12 +79,13 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
 /// # Errors
 /// A failed write. Each file is replaced whole or not at all.
 pub fn derive_comparison(workspace: &Workspace, comparison: &Comparison) -> Result<Vec<PathBuf>, HarnessError> {
-    let [parquet, csv, page] =
-        [".parquet", ".csv", ".md"].map(|suffix| workspace.result(&comparison.spec.name, suffix));
+    let [parquet, csv, paper, page] =
+        [".parquet", ".csv", ".tex", ".md"].map(|suffix| workspace.result(&comparison.spec.name, suffix));
     let failed = |message| HarnessError::Table { path: parquet.clone(), message };
     write_frame(&mut comparison::frame(comparison).map_err(failed)?, &parquet, &csv)?;
+    replace(&OsDisk, &paper, comparison::paper(comparison).as_bytes(), Access::Shared)?;
     replace(&OsDisk, &page, comparison::page(comparison).as_bytes(), Access::Shared)?;
-    Ok(vec![parquet, csv, page])
+    Ok(vec![parquet, csv, paper, page])
 }
 
 /// What a terminal shows of a comparison.
@@ -91,8 +101,12 @@ pub fn summary(records: &[CellRecord]) -> String {
 /// What a reader must not miss.
 fn remarks(records: &[&CellRecord]) -> Vec<String> {
     let (mut remarks, mut insecure, mut assumed) = (Vec::new(), Vec::new(), Vec::new());
+    let many = records.len() > FEW;
     for record in records {
-        let cell = heading::heading(record, records);
+        let cell = if many { sweep::row_name(record, records) } else { heading::heading(record, records) };
+        if let Some(reason) = record.reason.as_ref().filter(|_| many) {
+            remarks.push(format!("{}, {cell}: {reason}.", capitalised(&record.status.to_string())));
+        }
         remarks.extend(record.broken_limits().iter().map(|limit| format!("Limit not kept ({cell}): {limit}.")));
         if record.model.assumed_ranges.is_some() {
             assumed.push(cell.clone());
@@ -101,14 +115,21 @@ fn remarks(records: &[&CellRecord]) -> Vec<String> {
             insecure.push(cell);
         }
     }
+    let named =
+        |cells: Vec<String>| if many && cells.len() == records.len() { "all cells".into() } else { cells.join("; ") };
     if !assumed.is_empty() {
-        let cells = assumed.join("; ");
+        let cells = named(assumed);
         remarks.push(format!("Assumed ranges: degrees and levels follow from windows that nobody measured ({cells})."));
     }
     if !insecure.is_empty() {
-        remarks.push(format!("Insecure parameters were allowed ({}).", insecure.join("; ")));
+        remarks.push(format!("Insecure parameters were allowed ({}).", named(insecure)));
     }
     remarks
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// A token with its spaces and line ends made visible.

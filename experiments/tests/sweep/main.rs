@@ -5,3 +5,4 @@ mod figure;
 mod fixture;
 mod spec;
 mod suite;
+mod table;
