@@ -41,6 +41,9 @@ enum Command {
         /// Run cells that have a record, too, and from their beginning.
         #[arg(long)]
         force: bool,
+        /// List the cells and what would become of each, and run none.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Measure the ranges of a model's activations on a text, in float, and store them for encrypted runs.
     Calibrate {
@@ -144,10 +147,15 @@ pub fn main_with(executor: &dyn CellExecutor) -> ExitCode {
 fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), HarnessError> {
     let workspace = Workspace::current()?;
     match command {
-        Command::Run { specs, overrides, mode, force } => {
+        Command::Run { specs, overrides, mode, force, dry_run } => {
             let mut changes = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>()?;
             changes.extend(mode.map(|mode| Override::mode(mode.into())));
-            run(&workspace, executor, &RunRequest { specs, overrides: changes, force })
+            let request = RunRequest { specs, overrides: changes, force };
+            if dry_run {
+                print!("{}", table::plan(&runner::plan(&workspace, &request)?));
+                return Ok(());
+            }
+            run(&workspace, executor, &request)
         }
         Command::Calibrate { model, text, prefix, output, block_tokens, rotate } => {
             let mitigation = MitigationSection { prepend: prefix.is_some(), prefix, rotate };

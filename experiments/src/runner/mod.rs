@@ -4,9 +4,11 @@
 //! the same identity is not run again. Whatever a child does, including being killed, its cell ends as a row.
 
 mod child;
+mod plan;
 mod progress;
 
 pub use child::execute_cell;
+pub use plan::{Intent, PlannedCell, plan};
 pub use progress::Reporter;
 
 use crate::atomic::{Disk, OsDisk};
@@ -80,6 +82,11 @@ pub fn run(
     Ok(summary)
 }
 
+/// Whether a record makes a run of this cell unnecessary.
+fn stands_for(record: &CellRecord, cell: &ResolvedCell) -> bool {
+    record.identity == cell.identity && record.status == Status::Ok && record.cell == cell.cell.index
+}
+
 /// The record of one cell: the one it has, or that of a run.
 fn run_missing(
     workspace: &Workspace,
@@ -93,9 +100,7 @@ fn run_missing(
     if contents.torn.is_some() {
         reporter.note(&format!("{}: an unfinished last line is dropped", journal.path().display()));
     }
-    let done = contents.records.into_iter().rev().find(|record| {
-        record.identity == cell.identity && record.status == Status::Ok && record.cell == cell.cell.index
-    });
+    let done = contents.records.into_iter().rev().find(|record| stands_for(record, cell));
     if let Some(record) = done.filter(|_| !force) {
         reporter.note(&format!(
             "recorded on {} with the same configuration, code, data and machine class; --force runs it again",

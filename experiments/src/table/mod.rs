@@ -18,6 +18,7 @@ mod latex;
 mod markdown;
 mod metrics;
 mod names;
+mod plan;
 mod sweep;
 mod terminal;
 
@@ -26,6 +27,7 @@ use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::journal::Journal;
 use crate::record::{CellRecord, standing};
+use crate::runner::PlannedCell;
 use crate::workspace::Workspace;
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 use std::path::{Path, PathBuf};
@@ -96,6 +98,11 @@ pub fn comparison_summary(comparison: &Comparison) -> String {
 /// What a terminal shows after a run.
 pub fn summary(records: &[CellRecord]) -> String {
     terminal::summary(&records.iter().collect::<Vec<_>>())
+}
+
+/// What a terminal shows of a run that is only planned.
+pub fn plan(planned: &[PlannedCell]) -> String {
+    plan::plan(planned)
 }
 
 /// What a reader must not miss.

@@ -8,3 +8,4 @@ mod refusals;
 mod resumption;
 mod shape;
 mod stage;
+mod sweep;
