@@ -40,8 +40,8 @@ impl Axis {
         Self { low: 0.0, high: count as f64 * step, logarithmic: false, ticks: ticks.collect() }
     }
 
-    /// From round steps around `low` to those around `high`, which need not hold zero. Steps of less than 1e-5 would leave no room for
-    /// their labels.
+    /// From round steps around `low` to those around `high`, which need not hold zero. Steps of less than 1e-5 would
+    /// leave no room for their labels.
     pub(super) fn between(low: f64, high: f64, wanted: usize) -> Self {
         let step = round_step(((high - low) / wanted as f64).max(1e-5));
         // A value that is a tick but for its rounding needs no tick beyond it.
@@ -55,7 +55,8 @@ impl Axis {
         Self { low: first as f64 * step, high: last as f64 * step, logarithmic: false, ticks: ticks.collect() }
     }
 
-    /// A tick at each of these numbers, which are in order, with a margin on both sides; logarithmic if they are far apart.
+    /// A tick at each of these numbers, which are in order, with a margin on both sides; logarithmic if they are far
+    /// apart.
     pub(super) fn at(numbers: &[(f64, String)]) -> Self {
         const FAR_APART: f64 = 4.0;
         const MARGIN: f64 = 0.07;

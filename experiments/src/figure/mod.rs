@@ -26,8 +26,8 @@ use std::path::PathBuf;
 const FEW: usize = 4;
 
 /// Draws all figures of a suite and returns their paths. `figures/SUITE.{svg,png}` is its first encrypted cell, and
-/// `figures/SUITE-N.{svg,png}` cell N of several, as long as they are few. A suite without an encrypted cell shows its clear ones.
-/// Where cells differ in a setting, `figures/SUITE-sweep.{svg,png}` shows all of them over what was varied.
+/// `figures/SUITE-N.{svg,png}` cell N of several, as long as they are few. A suite without an encrypted cell shows its
+/// clear ones. Where cells differ in a setting, `figures/SUITE-sweep.{svg,png}` shows all of them over what was varied.
 ///
 /// # Errors
 /// [`HarnessError::NoRecords`], a damaged journal, [`HarnessError::Figure`] or a failed write.

@@ -63,8 +63,8 @@ impl Setting {
         distinct
     }
 
-    /// Whether its choices are numbers, at least two of them, with or without records that leave it out. A seed is none:
-    /// a larger one is not more of anything.
+    /// Whether its choices are numbers, at least two of them, with or without records that leave it out. A seed is
+    /// none: a larger one is not more of anything.
     pub fn is_numeric(&self) -> bool {
         let numbers = |choice: &&Choice| choice.number().is_some();
         let first = self.choices.iter().find(numbers);

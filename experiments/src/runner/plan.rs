@@ -41,8 +41,8 @@ pub struct PlannedCell {
     pub last: Option<CellRecord>,
 }
 
-/// Reads, checks and identifies all cells of a request as [`super::run`] does, and stops there. What only the engine can check is left out, and
-/// with it calibration: a model without stored ranges is identified without them.
+/// Reads, checks and identifies all cells of a request as [`super::run`] does, and stops there. What only the engine
+/// can check is left out, and with it calibration: a model without stored ranges is identified without them.
 ///
 /// # Errors
 /// What is wrong with a spec, a named file that cannot be read, or a damaged journal.

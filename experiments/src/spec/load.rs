@@ -92,8 +92,8 @@ pub struct Suite {
 
 impl Suite {
     /// Reads a spec file, applies overrides in order, expands the sweep and checks every cell. Paths, the spec's own
-    /// included, are relative to `root`. An override of a swept key replaces that axis: a key of `[sweep.zip]` leaves the zip, whose other
-    /// keys go on varying together, and `[[sweep.exclude]]` is held against the new value.
+    /// included, are relative to `root`. An override of a swept key replaces that axis: a key of `[sweep.zip]` leaves
+    /// the zip, whose other keys go on varying together, and `[[sweep.exclude]]` is held against the new value.
     ///
     /// # Errors
     /// One error naming the file, the dotted key, what was found and what is accepted.

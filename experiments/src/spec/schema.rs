@@ -1,7 +1,8 @@
-//! The schema of a spec: every section and key with its type, default, meaning and choices, as the Rust types tell them.
+//! The schema of a spec: every section and key with its type, default, meaning and choices, as the Rust types tell
+//! them.
 //!
-//! It is a JSON Schema (draft 2020-12), which editors of TOML understand, too. Descriptions are the comments of the types, and
-//! choices what their readers accept, so that a key added to a section is in the schema.
+//! It is a JSON Schema (draft 2020-12), which editors of TOML understand, too. Descriptions are the comments of the
+//! types, and choices what their readers accept, so that a key added to a section is in the schema.
 
 use super::keys::names_of;
 use super::load::SpecFile;

@@ -1,7 +1,7 @@
 //! The sweep of a spec: which settings vary, which of them together, and which combinations are left out.
 //!
-//! Each key of `[sweep.product]` varies on its own, those of `[sweep.zip]` together, from the first value of each to the
-//! last; the cells are all combinations but those that a `[[sweep.exclude]]` describes.
+//! Each key of `[sweep.product]` varies on its own, those of `[sweep.zip]` together, from the first value of each to
+//! the last; the cells are all combinations but those that a `[[sweep.exclude]]` describes.
 
 use super::keys;
 use crate::error::HarnessError;
@@ -32,8 +32,9 @@ impl Sweep {
     /// The sweep of a spec; one empty combination where it has none.
     ///
     /// # Errors
-    /// [`HarnessError::UnknownKey`] for a key that no cell has, [`HarnessError::InvalidValue`] for what is no list of values, zipped lists
-    /// of unequal length, a key swept twice, and an exclusion that leaves nothing out or everything.
+    /// [`HarnessError::UnknownKey`] for a key that no cell has, [`HarnessError::InvalidValue`] for what is no list of
+    /// values, zipped lists of unequal length, a key swept twice, and an exclusion that leaves nothing out or
+    /// everything.
     pub(super) fn of(spec: &Table, file: &str) -> Result<Self, HarnessError> {
         let part = |name: &str| spec.get("sweep").and_then(|sweep| sweep.get(name));
         let mut sweep = Self { file: file.into(), ..Self::default() };
@@ -52,8 +53,8 @@ impl Sweep {
         Ok(sweep)
     }
 
-    /// Takes a key out of the sweep, because all cells now have one value of it. The other keys of a zip stay together; what is excluded
-    /// is held against the new value.
+    /// Takes a key out of the sweep, because all cells now have one value of it. The other keys of a zip stay together;
+    /// what is excluded is held against the new value.
     pub(super) fn fix(&mut self, key: &str, value: &Value) {
         self.release(key);
         self.fixed.push((key.into(), value.clone()));
@@ -66,7 +67,8 @@ impl Sweep {
         self.fixed.retain(|(axis, _)| axis != key);
     }
 
-    /// What every cell sets, cell by cell: the axes of the product from the slowest to the fastest, then those of the zip.
+    /// What every cell sets, cell by cell: the axes of the product from the slowest to the fastest, then those of the
+    /// zip.
     ///
     /// # Errors
     /// [`HarnessError::InvalidValue`] where nothing is left.

@@ -1,5 +1,5 @@
-//! The page of a suite: every metric of every cell, errors by layer, continuations of the prompts, provenance. Of many cells it
-//! shows the metrics that matter most, a row for each.
+//! The page of a suite: every metric of every cell, errors by layer, continuations of the prompts, provenance. Of many
+//! cells it shows the metrics that matter most, a row for each.
 
 use super::grid::{Grid, Side};
 use super::heading::{headed, heading};

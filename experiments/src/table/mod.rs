@@ -8,7 +8,8 @@
 //! | `SUITE.tex` | for a paper: one per cell, what was varied and what came of it |
 //! | `SUITE.md` | for people: rounded, with units and provenance; many cells are rows there, too |
 //!
-//! A comparison has one `SUITE.parquet` and `SUITE.csv` with a row per line of its `SUITE.md`, and those as `SUITE.tex`.
+//! A comparison has one `SUITE.parquet` and `SUITE.csv` with a row per line of its `SUITE.md`, and those as
+//! `SUITE.tex`.
 
 mod comparison;
 mod frame;

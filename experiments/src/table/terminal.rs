@@ -11,7 +11,8 @@ use std::fmt::Write;
 /// Layers and prompts beyond so many are left to the files.
 const ROWS: usize = 12;
 
-/// The metrics of all cells but their details; of a single cell the errors by layer and the next tokens, too. Of many cells a row each.
+/// The metrics of all cells but their details; of a single cell the errors by layer and the next tokens, too. Of many
+/// cells a row each.
 pub(super) fn summary(records: &[&CellRecord]) -> String {
     let mut text =
         if records.len() > super::FEW { sweep::summary(records, false).text() } else { side_by_side(records) };

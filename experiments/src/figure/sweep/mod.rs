@@ -1,7 +1,7 @@
 //! All cells of a suite in one figure: what each setting does to accuracy, work and time.
 //!
-//! With a numeric setting the panels are [`lines`] over it, one for each combination of the others. Without one they are
-//! [`dots`], a row for each combination. A cell without a result is a letter at the edge, never a gap.
+//! With a numeric setting the panels are [`lines`] over it, one for each combination of the others. Without one they
+//! are [`dots`], a row for each combination. A cell without a result is a letter at the edge, never a gap.
 
 mod dots;
 mod layout;

@@ -18,6 +18,9 @@ enum Scale {
     AroundOne,
 }
 
+/// How a number is read from a record, if the record holds it.
+type Reading = Box<dyn Fn(&CellRecord) -> Option<f64>>;
+
 /// One number of a record.
 pub(super) struct Quantity {
     /// Over the panel.
@@ -27,7 +30,7 @@ pub(super) struct Quantity {
     scale: Scale,
     /// Whether a record of this kind would have it.
     pub(super) applies: fn(&CellRecord) -> bool,
-    pub(super) value: Box<dyn Fn(&CellRecord) -> Option<f64>>,
+    pub(super) value: Reading,
     /// A line that means something, and what.
     pub(super) line: Option<(f64, &'static str)>,
 }
