@@ -5,7 +5,7 @@ use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
 use crate::runner::{self, Reporter, RunRequest};
-use crate::spec::{MitigationSection, Mode, Override, Suite};
+use crate::spec::{self, MitigationSection, Mode, Override, Suite};
 use crate::workspace::Workspace;
 use crate::{approximations, comparison, figure, params, table};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -41,6 +41,9 @@ enum Command {
         /// Run cells that have a record, too, and from their beginning.
         #[arg(long)]
         force: bool,
+        /// List the cells and what would become of each, and run none.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Measure the ranges of a model's activations on a text, in float, and store them for encrypted runs.
     Calibrate {
@@ -95,7 +98,9 @@ enum Command {
         #[arg(long)]
         device: String,
     },
-    /// Derive Parquet, CSV and Markdown tables from the records of suites.
+    /// Print the schema of an experiment: every section and key with its type, default, meaning and choices.
+    Schema,
+    /// Derive Parquet, CSV, Markdown and LaTeX tables from the records of suites.
     Tables {
         /// Suites by name [default: all under results/].
         suites: Vec<String>,
@@ -155,10 +160,15 @@ pub fn main_with(executor: &dyn CellExecutor) -> ExitCode {
 fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), HarnessError> {
     let workspace = Workspace::current()?;
     match command {
-        Command::Run { specs, overrides, mode, force } => {
+        Command::Run { specs, overrides, mode, force, dry_run } => {
             let mut changes = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>()?;
             changes.extend(mode.map(|mode| Override::mode(mode.into())));
-            run(&workspace, executor, &RunRequest { specs, overrides: changes, force })
+            let request = RunRequest { specs, overrides: changes, force };
+            if dry_run {
+                print!("{}", table::plan(&runner::plan(&workspace, &request)?));
+                return Ok(());
+            }
+            run(&workspace, executor, &request)
         }
         Command::Calibrate { model, text, prefix, output, block_tokens, rotate } => {
             let mitigation = MitigationSection { prepend: prefix.is_some(), prefix, rotate };
@@ -186,6 +196,10 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
         Command::Compare { spec } => compare(&workspace, &spec),
         Command::Predict { parameters, device } => {
             comparison::predict(&parameters, &device)?.iter().for_each(|line| println!("{line}"));
+            Ok(())
+        }
+        Command::Schema => {
+            println!("{:#}", spec::schema());
             Ok(())
         }
         Command::Tables { suites } => derive_all(&workspace, suites, table::derive),

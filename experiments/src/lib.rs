@@ -3,10 +3,10 @@
 //! ```text
 //! suites/*.toml --spec--> cells --identity--> missing cells --runner--> one child process each
 //!      results/SUITE/SUITE.jsonl <--journal-- records <--executor--------------'
-//!                  '--table--> .parquet .csv .md        '--figure--> figures/SUITE.{svg,png}
+//!                  '--table--> .parquet .csv .md .tex   '--figure--> figures/SUITE.{svg,png}, figures/SUITE-sweep.{svg,png}
 //!
 //! suites/*.toml (a comparison) + measurements of scripts/bench-peers + baselines/*.toml
-//!                  '--comparison--table--> .parquet .csv .md    '--figure--> figures/SUITE.{svg,png}
+//!                  '--comparison--table--> .parquet .csv .md .tex    '--figure--> figures/SUITE.{svg,png}
 //! ```
 //!
 //! What a reader may rely on:

@@ -292,7 +292,7 @@ fn tables_and_charts_regenerate_bit_for_bit() {
         written.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect::<Vec<_>>()
     };
     let (first, second) = (derive(), derive());
-    assert_eq!(first.len(), 5);
+    assert_eq!(first.len(), 6);
     assert!(first == second);
     let csv = std::fs::read_to_string(workspace.result("sample", ".csv")).unwrap();
     assert_eq!(csv.lines().count(), 1 + 7);

@@ -40,6 +40,39 @@ impl Axis {
         Self { low: 0.0, high: count as f64 * step, logarithmic: false, ticks: ticks.collect() }
     }
 
+    /// From round steps around `low` to those around `high`, which need not hold zero. Steps of less than 1e-5 would
+    /// leave no room for their labels.
+    pub(super) fn between(low: f64, high: f64, wanted: usize) -> Self {
+        let step = round_step(((high - low) / wanted as f64).max(1e-5));
+        // A value that is a tick but for its rounding needs no tick beyond it.
+        let (first, last) = ((low / step + 1e-6).floor() as i64, (high / step - 1e-6).ceil() as i64);
+        let last = last.max(first + 1);
+        let decimals = (-step.log10().floor()).max(0.0) as usize;
+        let ticks = (first..=last).map(|tick| {
+            let value = tick as f64 * step;
+            (value, Label::plain(format!("{value:.decimals$}")))
+        });
+        Self { low: first as f64 * step, high: last as f64 * step, logarithmic: false, ticks: ticks.collect() }
+    }
+
+    /// A tick at each of these numbers, which are in order, with a margin on both sides; logarithmic if they are far
+    /// apart.
+    pub(super) fn at(numbers: &[(f64, String)]) -> Self {
+        const FAR_APART: f64 = 4.0;
+        const MARGIN: f64 = 0.07;
+        let (low, high) = (numbers.first().map_or(0.0, |(low, _)| *low), numbers.last().map_or(1.0, |(high, _)| *high));
+        let logarithmic = low > 0.0 && high >= FAR_APART * low;
+        let (low, high) = if logarithmic {
+            let margin = (high / low).powf(MARGIN);
+            (low / margin, high * margin)
+        } else {
+            let margin = MARGIN * (high - low).max(f64::MIN_POSITIVE);
+            (low - margin, high + margin)
+        };
+        let ticks = numbers.iter().map(|(value, label)| (*value, Label::plain(label.clone()))).collect();
+        Self { low, high, logarithmic, ticks }
+    }
+
     /// Whole numbers from `low` to `high`, with a margin on both sides.
     pub(super) fn integers(low: usize, high: usize, wanted: usize, margin: f64) -> Self {
         let step = round_step((high - low) as f64 / wanted as f64).max(1.0) as usize;
@@ -103,6 +136,13 @@ mod tests {
         assert_eq!(labels(&Axis::decades(3e-7, 2e-3, 6)), ["10^−2", "10^−3", "10^−4", "10^−5", "10^−6", "10^−7"]);
         assert_eq!(labels(&Axis::integers(0, 83, 8, 0.5)), ["0", "20", "40", "60", "80"]);
         assert_eq!(labels(&Axis::integers(0, 4, 8, 0.0)), ["0", "1", "2", "3", "4"]);
+        assert_eq!(labels(&Axis::between(0.9993, 1.0103, 3)), ["0.995", "1.000", "1.005", "1.010", "1.015"]);
+        assert_eq!(labels(&Axis::between(1.0, 1.0, 3)), ["1.00000", "1.00001"]);
+        let numbers = [8.0, 16.0, 32.0].map(|number: f64| (number, number.to_string()));
+        assert_eq!(labels(&Axis::at(&numbers)), ["8", "16", "32"]);
+        let places = numbers.clone().map(|(number, _)| Axis::at(&numbers).place(number, 0.0, 100.0));
+        assert!(places[0] > 0.0 && places[2] < 100.0);
+        assert!((places[1] - places[0] - (places[2] - places[1])).abs() < 1e-9, "doubling is one step");
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub(super) mod colour {
     pub(crate) const BLUE: Colour = (0, 114, 178);
     pub(crate) const ORANGE: Colour = (213, 94, 0);
     pub(crate) const GREEN: Colour = (0, 158, 115);
+    pub(crate) const PURPLE: Colour = (204, 121, 167);
+    pub(crate) const SKY: Colour = (86, 180, 233);
+    pub(crate) const AMBER: Colour = (230, 159, 0);
     pub(crate) const WHITE: Colour = (255, 255, 255);
 }
 
@@ -69,6 +72,11 @@ pub(super) enum Shape {
     Disc {
         centre: (f64, f64),
         radius: f64,
+        colour: Colour,
+    },
+    /// Filled.
+    Polygon {
+        corners: Vec<(f64, f64)>,
         colour: Colour,
     },
     /// The position is the middle of the lower-case letters' height.
@@ -125,6 +133,10 @@ impl Drawing {
 
     pub(super) fn disc(&mut self, centre: (f64, f64), radius: f64, colour: Colour) {
         self.shapes.push(Shape::Disc { centre, radius, colour });
+    }
+
+    pub(super) fn polygon(&mut self, corners: Vec<(f64, f64)>, colour: Colour) {
+        self.shapes.push(Shape::Polygon { corners, colour });
     }
 
     pub(super) fn text(&mut self, at: (f64, f64), text: impl Into<String>, style: TextStyle) {

@@ -11,6 +11,7 @@ mod mitigation;
 mod overview;
 mod panel;
 mod render;
+mod sweep;
 
 use crate::atomic::{Access, OsDisk, replace};
 use crate::comparison::Comparison;
@@ -22,8 +23,12 @@ use crate::workspace::Workspace;
 use drawing::Drawing;
 use std::path::PathBuf;
 
-/// Draws all figures of a suite and returns their paths: `figures/SUITE.{svg,png}` for its first encrypted cell, or
-/// `figures/SUITE-N.{svg,png}` for cell N of several. A suite without an encrypted cell shows its clear ones.
+/// So many cells are shown one by one; of more than that there is the figure of the sweep alone.
+const FEW: usize = 4;
+
+/// Draws all figures of a suite and returns their paths. `figures/SUITE.{svg,png}` is its first encrypted cell, and
+/// `figures/SUITE-N.{svg,png}` cell N of several, as long as they are few. A suite without an encrypted cell shows its
+/// clear ones. Where cells differ in a setting, `figures/SUITE-sweep.{svg,png}` shows all of them over what was varied.
 ///
 /// # Errors
 /// [`HarnessError::NoRecords`], a damaged journal, [`HarnessError::Figure`] or a failed write.
@@ -41,8 +46,16 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
         });
     }
     let mut written = Vec::new();
-    for (name, record) in subjects(suite, &records) {
+    let name = format!("{suite}-sweep");
+    let failed = |message: String| HarnessError::Figure { name: name.clone(), message };
+    let swept = sweep::draw(suite, &standing(&records)).map_err(failed)?;
+    let subjects = subjects(suite, &records);
+    let few = subjects.len() <= FEW || swept.is_none();
+    for (name, record) in subjects.into_iter().filter(|_| few) {
         let Some(drawing) = overview::draw(record) else { continue };
+        written.extend(write(workspace, &name, &drawing)?);
+    }
+    if let Some(drawing) = swept {
         written.extend(write(workspace, &name, &drawing)?);
     }
     if let Some(drawing) = mitigation::draw(&standing(&records)) {

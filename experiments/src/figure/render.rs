@@ -126,6 +126,10 @@ fn draw_shapes<DB: DrawingBackend>(
                 let radius = (radius * scale).round() as u32;
                 backend.draw_circle(units(*centre, scale), radius, &rgb(*colour), true).map_err(failed)?;
             }
+            Shape::Polygon { corners, colour } => {
+                let path: Vec<_> = corners.iter().map(|corner| units(*corner, scale)).collect();
+                backend.fill_polygon(path, &rgb(*colour)).map_err(failed)?;
+            }
             Shape::Text { at, text, style } => draw_text(backend, *at, text, style)?,
         }
     }

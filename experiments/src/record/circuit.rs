@@ -1,6 +1,7 @@
 //! What the circuit is made of and what it is predicted to cost, known before it runs.
 
-use super::nan_if_null;
+use super::{CellRecord, Status, nan_if_null};
+use crate::spec::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,6 +41,13 @@ pub struct Prediction {
     pub half_bootstraps_by_site: BTreeMap<String, u64>,
 }
 
+impl Prediction {
+    /// Seconds of layers and head on a device, if it was predicted for.
+    pub fn seconds_on(&self, device: &str) -> Option<f64> {
+        self.seconds.iter().find(|predicted| predicted.device == device).map(|predicted| predicted.seconds)
+    }
+}
+
 /// A predicted duration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictedSeconds {
@@ -47,4 +55,14 @@ pub struct PredictedSeconds {
     pub device: String,
     /// Seconds.
     pub seconds: f64,
+}
+
+/// The fastest device that all metered records with predictions name: each names the fastest last.
+pub fn common_device(records: &[&CellRecord]) -> Option<String> {
+    let metered = || {
+        let of_kind = records.iter().filter(|record| record.mode == Mode::Metered && record.status == Status::Ok);
+        of_kind.filter_map(|record| record.predicted.as_ref())
+    };
+    let named = |device: &str| metered().all(|prediction| prediction.seconds_on(device).is_some());
+    metered().next()?.seconds.iter().rev().map(|predicted| predicted.device.clone()).find(|device| named(device))
 }

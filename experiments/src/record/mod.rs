@@ -7,12 +7,14 @@ mod accuracy;
 mod circuit;
 mod circumstances;
 mod extremes;
+mod setting;
 mod windows;
 
 pub use accuracy::{Agreement, CLEAR_CIRCUIT, FLOAT, LayerError, PositionAgreement, PromptOutcome};
-pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction};
+pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction, common_device};
 pub use circumstances::{Footprint, InputSummary, ModelSummary, Party, PhaseSeconds, Provenance};
 pub use extremes::Extremes;
+pub use setting::{Choice, Setting, repetitions, short_names, varied};
 pub use windows::{Excursions, NeededDegree, SiteRange, WindowsSummary};
 
 use crate::identity::{Identity, ResolvedCell};
@@ -44,6 +46,13 @@ pub enum Status {
     Timeout,
     /// It was not run.
     Skipped,
+}
+
+impl Status {
+    /// Whether it answers what the cell asks, so that there is nothing to run again.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::Ok | Self::Refused | Self::Invalid)
+    }
 }
 
 impl fmt::Display for Status {

@@ -4,9 +4,11 @@
 //! the same identity is not run again. Whatever a child does, including being killed, its cell ends as a row.
 
 mod child;
+mod plan;
 mod progress;
 
 pub use child::execute_cell;
+pub use plan::{Intent, PlannedCell, plan};
 pub use progress::Reporter;
 
 use crate::atomic::{Disk, OsDisk};
@@ -47,11 +49,10 @@ impl RunSummary {
     /// # Errors
     /// [`HarnessError::CellsFailed`].
     pub fn verdict(&self) -> Result<(), HarnessError> {
-        let is = |record: &CellRecord, statuses: &[Status]| statuses.contains(&record.status);
         // To be refused is an answer beside others; a run without any other has not done what it was asked.
-        let answered = self.records.iter().any(|record| is(record, &[Status::Ok]));
-        let answers: &[Status] = if answered { &[Status::Ok, Status::Refused, Status::Invalid] } else { &[Status::Ok] };
-        let failed = self.records.iter().filter(|record| !is(record, answers)).count();
+        let ran = self.records.iter().any(|record| record.status == Status::Ok);
+        let is_failed = |status: Status| if ran { !status.is_answer() } else { status != Status::Ok };
+        let failed = self.records.iter().filter(|record| is_failed(record.status)).count();
         if failed == 0 { Ok(()) } else { Err(HarnessError::CellsFailed { failed, total: self.records.len() }) }
     }
 }
@@ -90,6 +91,11 @@ pub fn run(
     Ok(summary)
 }
 
+/// Whether a record makes a run of this cell unnecessary.
+fn stands_for(record: &CellRecord, cell: &ResolvedCell) -> bool {
+    record.identity == cell.identity && record.status.is_answer() && record.cell == cell.cell.index
+}
+
 /// The record of one cell: the one it has, or that of a run.
 fn run_missing(
     workspace: &Workspace,
@@ -103,10 +109,7 @@ fn run_missing(
     if contents.torn.is_some() {
         reporter.note(&format!("{}: an unfinished last line is dropped", journal.path().display()));
     }
-    let done = contents.records.into_iter().rev().find(|record| {
-        let answered = matches!(record.status, Status::Ok | Status::Refused | Status::Invalid);
-        record.identity == cell.identity && answered && record.cell == cell.cell.index
-    });
+    let done = contents.records.into_iter().rev().find(|record| stands_for(record, cell));
     if let Some(record) = done.filter(|_| !force) {
         reporter.note(&format!(
             "recorded on {} with the same configuration, code, data and machine class; --force runs it again",
@@ -120,7 +123,7 @@ fn run_missing(
     }
     let record = child::run_in_child(workspace, cell, reporter)?;
     journal.append(&record, disk)?;
-    if matches!(record.status, Status::Ok | Status::Refused | Status::Invalid) {
+    if record.status.is_answer() {
         RunFolder::discard(workspace, &cell.identity)?;
     }
     reporter.finished(&record);

@@ -15,15 +15,15 @@ use toml::{Table, Value};
 /// The tables of a spec and the keys each may hold.
 fn sections() -> [(&'static str, &'static [&'static str]); 9] {
     [
-        ("model", fields_of::<ModelSection>()),
-        ("input", fields_of::<InputSection>()),
-        ("mitigation", fields_of::<MitigationSection>()),
-        ("softmax", fields_of::<SoftmaxSection>()),
-        ("attention", fields_of::<AttentionSection>()),
-        ("engine", fields_of::<EngineSection>()),
-        ("limits", fields_of::<LimitsSection>()),
-        ("must", fields_of::<Must>()),
-        ("sweep", &["product"]),
+        ("model", names_of::<ModelSection>()),
+        ("input", names_of::<InputSection>()),
+        ("mitigation", names_of::<MitigationSection>()),
+        ("softmax", names_of::<SoftmaxSection>()),
+        ("attention", names_of::<AttentionSection>()),
+        ("engine", names_of::<EngineSection>()),
+        ("limits", names_of::<LimitsSection>()),
+        ("must", names_of::<Must>()),
+        ("sweep", &["product", "zip", "exclude"]),
     ]
 }
 
@@ -38,7 +38,7 @@ pub fn settable_keys() -> Vec<String> {
 
 /// Refuses the first unknown key of a spec, at any level.
 pub(super) fn check(spec: &Table, file: &str) -> Result<(), HarnessError> {
-    let top: Vec<String> = fields_of::<SpecFile>().iter().map(|key| key.to_string()).collect();
+    let top: Vec<String> = names_of::<SpecFile>().iter().map(|key| key.to_string()).collect();
     for (key, value) in spec {
         if !top.contains(key) {
             return Err(unknown(file, key, top));
@@ -62,7 +62,7 @@ pub(super) fn check(spec: &Table, file: &str) -> Result<(), HarnessError> {
 /// Refuses the first key of a table that `T` does not have. `place` is the table's own dotted key, empty at the top.
 pub(crate) fn check_fields<T: DeserializeOwned>(table: &Table, place: &str, origin: &str) -> Result<(), HarnessError> {
     let dotted = |key: &str| if place.is_empty() { key.to_string() } else { format!("{place}.{key}") };
-    let fields = fields_of::<T>();
+    let fields = names_of::<T>();
     match table.keys().find(|key| !fields.contains(&key.as_str())) {
         Some(key) => Err(unknown(origin, &dotted(key), fields.iter().map(|field| dotted(field)).collect())),
         None => Ok(()),
@@ -95,21 +95,21 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// The field names serde knows for a struct.
-fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
-    let mut fields: &'static [&'static str] = &[];
+/// The names serde knows for the fields of a struct or the choices of an enumeration.
+pub(super) fn names_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
     // The capture always ends in an error: the names are known before any value is asked for.
-    let _ = T::deserialize(FieldCapture(&mut fields));
-    fields
+    let _ = T::deserialize(NameCapture(&mut names));
+    names
 }
 
-struct FieldCapture<'a>(&'a mut &'static [&'static str]);
+struct NameCapture<'a>(&'a mut &'static [&'static str]);
 
-impl<'de> Deserializer<'de> for FieldCapture<'_> {
+impl<'de> Deserializer<'de> for NameCapture<'_> {
     type Error = CapturedError;
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, CapturedError> {
-        Err(CapturedError::custom("only structs have fields"))
+        Err(CapturedError::custom("only structs and enumerations have names"))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -122,9 +122,19 @@ impl<'de> Deserializer<'de> for FieldCapture<'_> {
         Err(CapturedError::custom("captured"))
     }
 
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, CapturedError> {
+        *self.0 = variants;
+        Err(CapturedError::custom("captured"))
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        newtype_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
 
@@ -134,13 +144,13 @@ mod tests {
 
     #[test]
     fn fields_come_from_the_types() {
-        assert_eq!(fields_of::<SoftmaxSection>(), ["variant", "rounds"]);
-        assert!(fields_of::<SpecFile>().contains(&"question"));
+        assert_eq!(names_of::<SoftmaxSection>(), ["variant", "rounds"]);
+        assert!(names_of::<SpecFile>().contains(&"question"));
     }
 
     #[test]
     fn every_section_of_a_spec_is_checked() {
-        let top = fields_of::<SpecFile>();
+        let top = names_of::<SpecFile>();
         let scalars = ["name", "question", "mode", "repetitions"];
         let checked: Vec<_> = sections().iter().map(|(section, _)| *section).collect();
         for key in top.iter().filter(|key| !scalars.contains(key)) {

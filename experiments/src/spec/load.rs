@@ -2,37 +2,51 @@
 
 use super::{
     AttentionSection, Cell, CellConfig, ComputeDevice, EngineSection, InputSection, LimitsSection, MitigationSection,
-    Mode, ModelSection, Must, Noise, SoftmaxSection, SoftmaxVariant, keys, preset, prompts, sweep,
+    Mode, ModelSection, Must, Noise, SoftmaxSection, SoftmaxVariant, keys, preset, prompts, schema, sweep,
 };
 use crate::error::HarnessError;
 use fhe_circuits::Functions;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::Path;
 use toml::{Table, Value};
 
 /// The spec as a file holds it. Its field names are the keys that a spec may use.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SpecFile {
+    /// The suite: the folder of its records. Lower-case letters, digits and hyphens.
     name: String,
+    /// What the experiment is to answer.
     question: String,
+    /// How the circuit is run.
     mode: Mode,
+    /// How often each configuration is run.
     #[serde(default = "once")]
     repetitions: u32,
+    /// Where the model comes from.
     model: ModelSection,
+    /// What is fed to the model.
     input: InputSection,
+    /// Measures against activation outliers.
     #[serde(default)]
     mitigation: MitigationSection,
+    /// Choice of the SoftMax circuit.
     softmax: SoftmaxSection,
+    /// The attention circuit.
     #[serde(default)]
     attention: AttentionSection,
+    /// The cryptographic engine.
     engine: EngineSection,
+    /// Bounds on one cell.
     #[serde(default)]
     limits: LimitsSection,
+    /// What the answer has to satisfy.
     #[serde(default)]
     must: Must,
-    /// Expanded before a cell is read; named here so that the key is known.
+    /// Settings that vary. Expanded before a cell is read; named here so that the key is known.
     #[serde(default, rename = "sweep")]
+    #[schemars(schema_with = "schema::sweep")]
     _sweep: Option<Value>,
 }
 
@@ -78,7 +92,8 @@ pub struct Suite {
 
 impl Suite {
     /// Reads a spec file, applies overrides in order, expands the sweep and checks every cell. Paths, the spec's own
-    /// included, are relative to `root`. An override of a swept key replaces that axis.
+    /// included, are relative to `root`. An override of a swept key replaces that axis: a key of `[sweep.zip]` leaves
+    /// the zip, whose other keys go on varying together, and `[[sweep.exclude]]` is held against the new value.
     ///
     /// # Errors
     /// One error naming the file, the dotted key, what was found and what is accepted.
@@ -102,18 +117,18 @@ impl Suite {
         })?;
         refuse_other_kinds(&spec, file)?;
         keys::check(&spec, file)?;
-        let mut axes = sweep::axes(&spec, file)?;
+        let mut swept = sweep::Sweep::of(&spec, file)?;
         for change in overrides {
-            axes.retain(|(key, _)| *key != change.key);
+            swept.fix(&change.key, &change.value);
             sweep::assign(&mut spec, &change.key, change.value.clone());
             for other in alternatives(&change.key) {
-                axes.retain(|(key, _)| key != other);
+                swept.release(other);
                 sweep::remove(&mut spec, other);
             }
         }
         let mut name = String::new();
         let mut cells: Vec<Cell> = Vec::new();
-        for combination in sweep::product(&axes) {
+        for combination in swept.combinations()? {
             let mut table = spec.clone();
             for (key, value) in combination {
                 sweep::assign(&mut table, &key, value);

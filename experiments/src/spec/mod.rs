@@ -8,6 +8,7 @@ mod keys;
 mod load;
 mod preset;
 mod prompts;
+mod schema;
 mod sweep;
 
 pub use device::ComputeDevice;
@@ -15,15 +16,17 @@ pub(crate) use keys::check_fields;
 pub use keys::{nearest, settable_keys};
 pub use load::{Override, Suite};
 pub(crate) use load::{is_folder_name, one_line};
+pub use schema::schema;
 
 use fhe_circuits::{Functions, WeightScales};
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 
 /// How the circuit of a cell is run. The three share every decision above the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// The real scheme: keys, ciphertexts, bootstrapping.
@@ -45,7 +48,7 @@ impl fmt::Display for Mode {
 }
 
 /// How SoftMax is evaluated homomorphically.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SoftmaxVariant {
     /// One exponential and one reciprocal of its sum, both polynomials on calibrated intervals.
@@ -70,7 +73,7 @@ impl fmt::Display for SoftmaxVariant {
 }
 
 /// Where the model comes from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
     /// A folder with `config.json`, `tokenizer.json` and safetensors weights. A spec names it, or a preset.
@@ -92,7 +95,7 @@ pub struct ModelSection {
 }
 
 /// What is fed to the model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InputSection {
     /// A file with one prompt a line, or a list of prompts.
@@ -117,7 +120,7 @@ pub struct InputSection {
 }
 
 /// Prompts by file or written out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected the path of a file with one prompt a line, or a list of prompts")]
 pub enum PromptSource {
     /// A text file, one prompt a line.
@@ -148,7 +151,7 @@ impl InputSection {
 }
 
 /// Measures against activation outliers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MitigationSection {
     /// Public tokens before every prompt, which become the attention sink in the prompts' place.
@@ -162,7 +165,7 @@ pub struct MitigationSection {
 }
 
 /// Choice of the SoftMax circuit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SoftmaxSection {
     /// The evaluation method.
@@ -188,15 +191,16 @@ impl SoftmaxSection {
 }
 
 /// The attention circuit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AttentionSection {
     /// How the products of queries with keys and of probabilities with values are computed.
+    #[schemars(schema_with = "schema::choices::<AttentionProducts>")]
     pub products: AttentionProducts,
 }
 
 /// Errors of the encrypted scheme in a clear run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Noise {
     /// None: quantised weights and polynomials alone.
@@ -207,13 +211,14 @@ pub enum Noise {
 }
 
 /// The cryptographic engine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSection {
     /// A named parameter set, as printed by `fhe-llama params`.
     pub parameters: String,
     /// Who computes on ciphertexts in an encrypted run.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = ComputeDevice::default()))]
     pub device: ComputeDevice,
     /// Worker threads; absent: one per core of this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,18 +228,22 @@ pub struct EngineSection {
     pub seed: Option<u64>,
     /// Bits of the integer weights, sign included.
     #[serde(default = "default_weight_bits", skip_serializing_if = "is_default_weight_bits")]
+    #[schemars(extend("default" = default_weight_bits()))]
     pub weight_bits: u32,
     /// Whether weights have one scale for a tensor or one for each output row that the circuit can tell apart.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "schema::choices::<WeightScales>", extend("default" = WeightScales::default()))]
     pub weight_scales: WeightScales,
     /// Whether inverse roots of norms are evaluated slimly where that saves products and the levels allow it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub slim_norms: bool,
     /// Whether polynomials stand in for functions; exact ones exist without data or in the clear only.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "schema::choices::<Functions>", extend("default" = Functions::default()))]
     pub functions: Functions,
     /// Errors of the encrypted scheme in a clear run.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = Noise::default()))]
     pub noise: Noise,
     /// Bits of the mean error of a half bootstrap, `2^-bits` of its range, in place of the parameter set's; for modelled noise alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,7 +254,7 @@ pub struct EngineSection {
 }
 
 /// Bounds on one cell.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsSection {
     /// A cell that takes longer is stopped and recorded as `timeout`.
@@ -254,7 +263,7 @@ pub struct LimitsSection {
 }
 
 /// What the answer has to satisfy: upper limits, drawn and printed beside the measurement. No part of the identity.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Must {
     /// Wall-clock seconds of a whole encrypted run.

@@ -1,5 +1,6 @@
 //! Rows and columns of text, as Markdown for a page or aligned for a terminal.
 
+use super::latex;
 use std::fmt::Write;
 
 /// On which side a column's texts stand.
@@ -53,6 +54,31 @@ impl Grid {
         text + "\n"
     }
 
+    /// A `tabular` with the rules of booktabs; titles of groups run over all columns.
+    pub(super) fn latex(&self) -> String {
+        let sides: String = self.columns.iter().map(|(_, side)| if *side == Side::Left { 'l' } else { 'r' }).collect();
+        let line = |cells: &[String]| {
+            format!("    {} \\\\\n", cells.iter().map(|cell| latex::escaped(cell)).collect::<Vec<_>>().join(" & "))
+        };
+        let headings: Vec<String> = self.columns.iter().map(|(heading, _)| heading.clone()).collect();
+        let mut text = format!("  \\begin{{tabular}}{{{sides}}}\n    \\toprule\n{}    \\midrule\n", line(&headings));
+        for (index, entry) in self.lines.iter().enumerate() {
+            match entry {
+                Line::Group(title) => {
+                    let rule = if index > 0 { "    \\addlinespace\n" } else { "" };
+                    let title = latex::escaped(title);
+                    let _ = writeln!(
+                        text,
+                        "{rule}    \\multicolumn{{{}}}{{l}}{{\\textbf{{{title}}}}} \\\\",
+                        self.columns.len()
+                    );
+                }
+                Line::Cells(cells) => text += &line(cells),
+            }
+        }
+        text + "    \\bottomrule\n  \\end{tabular}\n"
+    }
+
     /// Columns aligned with spaces, two spaces in; titles of groups stand out to the left.
     pub(super) fn text(&self) -> String {
         let headings: Vec<String> = self.columns.iter().map(|(heading, _)| heading.clone()).collect();
@@ -104,6 +130,14 @@ mod tests {
     fn markdown_keeps_its_columns() {
         let expected = "| what | a \\| b |\n|---|--:|\n| **Group** | |\n| x | 1 \\| 2 |\n| longer | 3 |\n\n";
         assert_eq!(sample().markdown(), expected);
+    }
+
+    #[test]
+    fn latex_has_rules_and_no_column_too_many() {
+        let expected = "  \\begin{tabular}{lr}\n    \\toprule\n    what & a \\textbar{} b \\\\\n    \\midrule\n    \
+                        \\multicolumn{2}{l}{\\textbf{Group}} \\\\\n    x & 1 \\textbar{} 2 \\\\\n    longer & 3 \\\\\n    \
+                        \\bottomrule\n  \\end{tabular}\n";
+        assert_eq!(sample().latex(), expected);
     }
 
     #[test]

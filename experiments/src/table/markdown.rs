@@ -1,8 +1,9 @@
-//! The page of a suite: every metric of every cell, errors by layer, continuations of the prompts, provenance.
+//! The page of a suite: every metric of every cell, errors by layer, continuations of the prompts, provenance. Of many
+//! cells it shows the metrics that matter most, a row for each.
 
 use super::grid::{Grid, Side};
 use super::heading::{headed, heading};
-use super::metrics;
+use super::{metrics, sweep};
 use crate::format;
 use crate::record::CellRecord;
 use std::fmt::Write;
@@ -14,9 +15,18 @@ pub(super) fn page(suite: &str, records: &[&CellRecord]) -> String {
         let _ = writeln!(page, "{question}\n");
     }
     let _ = writeln!(page, "Derived from `{suite}.jsonl` by `fhe-llama tables`; do not edit.\n");
-    page += &summary(records).markdown();
+    let many = records.len() > super::FEW;
+    page += &if many { sweep::summary(records, true) } else { summary(records) }.markdown();
     for remark in super::remarks(records) {
         let _ = writeln!(page, "**{remark}**\n");
+    }
+    if many {
+        let _ = writeln!(
+            page,
+            "Every metric of every cell is a column of `{suite}.csv`; errors by layer, positions and prompts are in \
+             `{suite}.jsonl`.\n"
+        );
+        return page + &provenance(records);
     }
     for record in records {
         page += &layers(record);
@@ -83,10 +93,11 @@ fn prompts(record: &CellRecord) -> String {
 fn provenance(records: &[&CellRecord]) -> String {
     let names = ["cell", "identity", "code", "lock", "compiler", "machine", "memory", "started"];
     let mut grid = Grid::new(names.map(|name| (name, Side::Left)));
-    for record in records {
+    for (index, record) in records.iter().enumerate() {
         let from = &record.provenance;
+        let many = records.len() > super::FEW;
         grid.row([
-            heading(record, records),
+            if many { format!("row {}", index + 1) } else { heading(record, records) },
             format!("`{}`", record.identity),
             from.code.short(),
             format!("`{}`", from.code.lock_hash),

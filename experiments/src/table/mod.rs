@@ -5,17 +5,22 @@
 //! | `SUITE.parquet`, `SUITE.csv` | one per standing cell, every number a column |
 //! | `SUITE-layers.parquet`, `.csv` | one per cell, reference, layer and site: errors of intermediate values |
 //! | `SUITE-positions.parquet`, `.csv` | one per cell, reference and token position: agreement of the logits |
-//! | `SUITE.md` | for people: rounded, with units and provenance |
+//! | `SUITE.tex` | for a paper: one per cell, what was varied and what came of it |
+//! | `SUITE.md` | for people: rounded, with units and provenance; many cells are rows there, too |
 //!
-//! A comparison has one `SUITE.parquet` and `SUITE.csv` with a row per line of its `SUITE.md`.
+//! A comparison has one `SUITE.parquet` and `SUITE.csv` with a row per line of its `SUITE.md`, and those as
+//! `SUITE.tex`.
 
 mod comparison;
 mod frame;
 mod grid;
 mod heading;
+mod latex;
 mod markdown;
 mod metrics;
 mod names;
+mod plan;
+mod sweep;
 mod terminal;
 mod windows;
 
@@ -24,9 +29,13 @@ use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::journal::Journal;
 use crate::record::{CellRecord, standing};
+use crate::runner::PlannedCell;
 use crate::workspace::Workspace;
 use polars::prelude::{CsvWriter, DataFrame, ParquetWriter, SerWriter};
 use std::path::{Path, PathBuf};
+
+/// So many cells are shown side by side, with all that is known of each; more than that are rows.
+const FEW: usize = 4;
 
 /// Writes all tables of a suite and returns their paths; the last one is the Markdown table.
 ///
@@ -60,6 +69,9 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
             written.extend([parquet, csv]);
         }
     }
+    let paper = workspace.result(suite, ".tex");
+    replace(&OsDisk, &paper, latex::file(suite, &rows).as_bytes(), Access::Shared)?;
+    written.push(paper);
     let page = workspace.result(suite, ".md");
     replace(&OsDisk, &page, markdown::page(suite, &rows).as_bytes(), Access::Shared)?;
     written.push(page);
@@ -71,12 +83,13 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
 /// # Errors
 /// A failed write. Each file is replaced whole or not at all.
 pub fn derive_comparison(workspace: &Workspace, comparison: &Comparison) -> Result<Vec<PathBuf>, HarnessError> {
-    let [parquet, csv, page] =
-        [".parquet", ".csv", ".md"].map(|suffix| workspace.result(&comparison.spec.name, suffix));
+    let [parquet, csv, paper, page] =
+        [".parquet", ".csv", ".tex", ".md"].map(|suffix| workspace.result(&comparison.spec.name, suffix));
     let failed = |message| HarnessError::Table { path: parquet.clone(), message };
     write_frame(&mut comparison::frame(comparison).map_err(failed)?, &parquet, &csv)?;
+    replace(&OsDisk, &paper, comparison::paper(comparison).as_bytes(), Access::Shared)?;
     replace(&OsDisk, &page, comparison::page(comparison).as_bytes(), Access::Shared)?;
-    Ok(vec![parquet, csv, page])
+    Ok(vec![parquet, csv, paper, page])
 }
 
 /// What a terminal shows of a comparison.
@@ -89,11 +102,17 @@ pub fn summary(records: &[CellRecord]) -> String {
     terminal::summary(&records.iter().collect::<Vec<_>>())
 }
 
+/// What a terminal shows of a run that is only planned.
+pub fn plan(planned: &[PlannedCell]) -> String {
+    plan::plan(planned)
+}
+
 /// What a reader must not miss.
 fn remarks(records: &[&CellRecord]) -> Vec<String> {
     let (mut remarks, mut insecure, mut assumed) = (Vec::new(), Vec::new(), Vec::new());
+    let many = records.len() > FEW;
     for record in records {
-        let cell = heading::heading(record, records);
+        let cell = if many { sweep::row_name(record, records) } else { heading::heading(record, records) };
         // A reason is longer than a column is wide.
         remarks.extend(record.reason.iter().map(|reason| {
             let reason = reason.trim_end_matches('.');
@@ -107,12 +126,14 @@ fn remarks(records: &[&CellRecord]) -> Vec<String> {
             insecure.push(cell);
         }
     }
+    let named =
+        |cells: Vec<String>| if many && cells.len() == records.len() { "all cells".into() } else { cells.join("; ") };
     if !assumed.is_empty() {
-        let cells = assumed.join("; ");
+        let cells = named(assumed);
         remarks.push(format!("Assumed ranges: degrees and levels follow from windows that nobody measured ({cells})."));
     }
     if !insecure.is_empty() {
-        remarks.push(format!("Insecure parameters were allowed ({}).", insecure.join("; ")));
+        remarks.push(format!("Insecure parameters were allowed ({}).", named(insecure)));
     }
     remarks
 }

@@ -2,7 +2,7 @@
 
 use super::grid::{Grid, Side};
 use super::heading::heading;
-use super::{metrics, visible};
+use super::{metrics, sweep, visible};
 use crate::format;
 use crate::record::{CLEAR_CIRCUIT, CellRecord, FLOAT, LayerError};
 use fhe_model::Site;
@@ -11,8 +11,18 @@ use std::fmt::Write;
 /// Layers and prompts beyond so many are left to the files.
 const ROWS: usize = 12;
 
-/// The metrics of all cells but their details; of a single cell the errors by layer and the next tokens, too.
+/// The metrics of all cells but their details; of a single cell the errors by layer and the next tokens, too. Of many
+/// cells a row each.
 pub(super) fn summary(records: &[&CellRecord]) -> String {
+    let mut text =
+        if records.len() > super::FEW { sweep::summary(records, false).text() } else { side_by_side(records) };
+    for remark in super::remarks(records) {
+        let _ = writeln!(text, "{remark}");
+    }
+    text
+}
+
+fn side_by_side(records: &[&CellRecord]) -> String {
     let cells = records.iter().map(|record| (heading(record, records), Side::Left));
     let mut grid = Grid::new([(String::new(), Side::Left)].into_iter().chain(cells));
     for section in metrics::sections(records) {
@@ -28,9 +38,6 @@ pub(super) fn summary(records: &[&CellRecord]) -> String {
     if let [record] = records {
         text += &layers(record);
         text += &prompts(record);
-    }
-    for remark in super::remarks(records) {
-        let _ = writeln!(text, "{remark}");
     }
     text
 }

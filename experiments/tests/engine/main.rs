@@ -9,4 +9,5 @@ mod refusals;
 mod resumption;
 mod shape;
 mod stage;
+mod sweep;
 mod windows;

@@ -6,6 +6,7 @@ mod rows;
 pub(super) use rows::frame;
 
 use super::grid::{Grid, Side};
+use super::latex;
 use crate::comparison::{Compared, Comparison, Entry, OnMachine};
 use crate::format;
 use cells::Cells;
@@ -38,6 +39,22 @@ pub(super) fn page(comparison: &Comparison) -> String {
         let _ = write!(page, "### Provenance\n\n{}", provenance(machine).markdown());
     }
     page.trim_end().to_string() + "\n"
+}
+
+/// The same lines without remarks for LaTeX, a table for each machine.
+pub(super) fn paper(comparison: &Comparison) -> String {
+    let spec = &comparison.spec;
+    let mut text = latex::head(&spec.records.display().to_string(), "fhe-llama compare");
+    for (index, machine) in comparison.machines.iter().enumerate() {
+        let mut grid = grid(false);
+        for (title, lines) in sections(comparison, machine) {
+            grid.group(&title);
+            lines.into_iter().for_each(|cells| grid.row(cells.shown(false)));
+        }
+        let label = if index == 0 { spec.name.clone() } else { format!("{}-{index}", spec.name) };
+        text += &latex::table(&label, &format!("{} {}.", spec.question, machine.machine.name()), &grid);
+    }
+    text
 }
 
 /// The same lines for a terminal, without remarks; why something was not measured follows the table, once a reason.
