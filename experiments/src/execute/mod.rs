@@ -3,7 +3,7 @@
 //! A [`circuit`] is all that planning needs; [`prepared`] reads and checks the data as well. A [`plan`] walks through the decoder on a backend
 //! without data, which is all that [`metered`] does; [`encrypted`], whose [`parties`] may compute on a GPU, and [`in_clear`] run the [`decoder`] over their evaluators, attended by
 //! [`attendant`], which times phases and compares what passes by with a [`reference`]. After every layer an encrypted run stores its
-//! [`state`].
+//! [`state`]. Where a cell asks for SoftMax alone, [`softmax`] runs that head by head instead.
 
 mod attendant;
 mod circuit;
@@ -17,6 +17,7 @@ mod parties;
 mod plan;
 mod prepared;
 mod reference;
+mod softmax;
 mod state;
 
 use std::path::Path;
@@ -32,7 +33,7 @@ use crate::executor::CellExecutor;
 use crate::identity::ResolvedCell;
 use crate::machine;
 use crate::record::CellRecord;
-use crate::spec::{Cell, Mode};
+use crate::spec::{Cell, CircuitKind, Mode};
 
 /// Runs cells on this project's engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +41,9 @@ pub struct EngineExecutor;
 
 impl CellExecutor for EngineExecutor {
     fn preflight(&self, cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<(), HarnessError> {
+        if cell.config.circuit == CircuitKind::Softmax {
+            return softmax::preflight(cell, root, progress);
+        }
         match cell.config.input.tokens {
             Some(tokens) => drop(Circuit::of_tokens(cell, tokens, root, progress)?),
             None => drop(Prepared::new(cell, root, progress)?.reference()?),
@@ -57,6 +61,9 @@ impl CellExecutor for EngineExecutor {
         use_threads(cell.cell.config.threads())?;
         let mut record = CellRecord::begin(cell);
         match cell.cell.config.input.tokens {
+            _ if cell.cell.config.circuit == CircuitKind::Softmax => {
+                softmax::run(cell, folder, progress, &mut record)?;
+            }
             Some(tokens) => {
                 let set_up = || Circuit::of_tokens(&cell.cell, tokens, &cell.root, progress);
                 let (circuit, seconds) = progress.phase("set-up", set_up);

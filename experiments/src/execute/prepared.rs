@@ -100,7 +100,12 @@ impl Prepared {
 }
 
 /// The prompts of a cell as tokens, packed into its block behind the prefix.
-fn block(cell: &Cell, prefix: &Prefix, tokenizer: &Tokenizer, config: &Config) -> Result<PromptBlock, HarnessError> {
+pub(super) fn block(
+    cell: &Cell,
+    prefix: &Prefix,
+    tokenizer: &Tokenizer,
+    config: &Config,
+) -> Result<PromptBlock, HarnessError> {
     let input = &cell.config.input;
     let beginning = if input.bos { Beginning::Prepend } else { Beginning::Omit };
     let refused = |prompt: usize, source| HarnessError::Prompt { place: input.place(prompt), source: Box::new(source) };

@@ -7,11 +7,13 @@ mod accuracy;
 mod circuit;
 mod circumstances;
 mod extremes;
+mod softmax;
 
 pub use accuracy::{Agreement, CLEAR_CIRCUIT, FLOAT, LayerError, PositionAgreement, PromptOutcome};
 pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction};
 pub use circumstances::{Footprint, InputSummary, ModelSummary, Party, PhaseSeconds, Provenance};
 pub use extremes::Extremes;
+pub use softmax::{HeadOutcome, SoftmaxOfHeads};
 
 use crate::identity::{Identity, ResolvedCell};
 use crate::machine;
@@ -97,6 +99,9 @@ pub struct CellRecord {
     /// How hard the activations of these prompts are on a circuit; absent where nothing was computed with, and in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extremes: Option<Extremes>,
+    /// What became of single heads, where SoftMax alone was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softmax: Option<SoftmaxOfHeads>,
     /// The circuit's polynomials, in the order of the computation.
     #[serde(default)]
     pub polynomials: Vec<PolynomialSummary>,
@@ -158,6 +163,7 @@ impl CellRecord {
             kernels: BTreeMap::new(),
             levels: BTreeMap::new(),
             extremes: None,
+            softmax: None,
             polynomials: Vec::new(),
             predicted: None,
             footprint: Footprint::default(),

@@ -15,7 +15,7 @@ pub(super) fn axes(spec: &Table, file: &str) -> Result<Vec<(String, Vec<Value>)>
     leaves
         .into_iter()
         .map(|(key, value)| {
-            keys::check_settable(&key, &format!("{file}, [sweep.product]"))?;
+            check_axis(&key, &value, &format!("{file}, [sweep.product]"))?;
             match value {
                 Value::Array(values) if !values.is_empty() => Ok((key, values)),
                 found => Err(HarnessError::InvalidValue {
@@ -26,6 +26,23 @@ pub(super) fn axes(spec: &Table, file: &str) -> Result<Vec<(String, Vec<Value>)>
             }
         })
         .collect()
+}
+
+/// An axis is one key with its values, or a section with tables of its keys that go together: `softmax = [{ variant = .. }, { .. }]`.
+fn check_axis(key: &str, value: &Value, origin: &str) -> Result<(), HarnessError> {
+    let tables: Option<Vec<&Table>> = value.as_array().and_then(|values| values.iter().map(Value::as_table).collect());
+    match tables {
+        Some(tables) if !key.contains('.') && !tables.is_empty() => {
+            let mut inner = tables.into_iter().flat_map(Table::keys);
+            inner.try_for_each(|inner| keys::check_settable(&format!("{key}.{inner}"), origin))
+        }
+        _ => keys::check_settable(key, origin),
+    }
+}
+
+/// Whether an axis sets a dotted key, alone or as one of its section.
+pub(super) fn sets(axis: &str, key: &str) -> bool {
+    axis == key || key.strip_prefix(axis).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// The cartesian product of the axes; the last axis varies fastest. No axis: one empty combination.
@@ -44,13 +61,16 @@ pub(super) fn product(axes: &[(String, Vec<Value>)]) -> Vec<Vec<Assignment>> {
     })
 }
 
-/// Sets a dotted key, creating the table it lies in.
+/// Sets a dotted key, creating the table it lies in. Of a section the keys of a table are set, and others stay.
 pub(super) fn assign(spec: &mut Table, key: &str, value: Value) {
-    match key.split_once('.') {
-        None => {
+    match (key.split_once('.'), value) {
+        (None, Value::Table(inner)) => {
+            inner.into_iter().for_each(|(name, value)| assign(spec, &format!("{key}.{name}"), value))
+        }
+        (None, value) => {
             spec.insert(key.into(), value);
         }
-        Some((section, rest)) => {
+        (Some((section, rest)), value) => {
             let inner = spec.entry(section).or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
                 assign(inner, rest, value);

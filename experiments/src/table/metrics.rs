@@ -1,6 +1,7 @@
 //! What is said about cells: named numbers with their units, in sections.
 
 use super::names::{KERNELS, OPERATIONS, Unit};
+use super::softmax;
 use crate::format;
 use crate::record::{Agreement, CLEAR_CIRCUIT, CellRecord, Extremes, FLOAT, Prediction, Status};
 use crate::spec::Mode;
@@ -22,21 +23,21 @@ pub(super) struct Row {
 }
 
 /// A section under construction. A metric that no cell has leaves no row.
-struct Builder<'a> {
+pub(super) struct Builder<'a> {
     records: &'a [&'a CellRecord],
-    section: Section,
+    pub(super) section: Section,
 }
 
 impl<'a> Builder<'a> {
-    fn new(title: &str, records: &'a [&'a CellRecord]) -> Self {
+    pub(super) fn new(title: &str, records: &'a [&'a CellRecord]) -> Self {
         Self { records, section: Section { title: title.into(), rows: Vec::new() } }
     }
 
-    fn row(self, name: &str, value: impl Fn(&CellRecord) -> Option<String>) -> Self {
+    pub(super) fn row(self, name: &str, value: impl Fn(&CellRecord) -> Option<String>) -> Self {
         self.push(name, false, value)
     }
 
-    fn detail(self, name: &str, value: impl Fn(&CellRecord) -> Option<String>) -> Self {
+    pub(super) fn detail(self, name: &str, value: impl Fn(&CellRecord) -> Option<String>) -> Self {
         self.push(name, true, value)
     }
 
@@ -61,6 +62,7 @@ pub(super) fn sections(records: &[&CellRecord]) -> Vec<Section> {
         extremes(records),
         agreement(records, FLOAT),
         agreement(records, CLEAR_CIRCUIT),
+        softmax::section(records),
         polynomials(records),
         kernels(records),
     ];

@@ -7,4 +7,5 @@ mod public_prefix;
 mod refusals;
 mod resumption;
 mod shape;
+mod softmax;
 mod stage;

@@ -60,7 +60,7 @@ use crate::prompt::PromptBlock;
 use crate::weights::ModelSource;
 
 pub use harness::{Harness, Phase, Sight, Unattended};
-pub use products::AttentionProducts;
+pub use products::{AttentionProducts, softmax_windows};
 pub use tensors::WeightBytes;
 
 use attention_layer::AttentionLayer;
