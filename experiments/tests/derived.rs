@@ -5,7 +5,7 @@ mod fixture;
 use experiments::atomic::OsDisk;
 use experiments::error::HarnessError;
 use experiments::journal::Journal;
-use experiments::record::Extremes;
+use experiments::record::{Extremes, HeadOutcome, PredictedSeconds, SoftmaxOfHeads};
 use experiments::workspace::Workspace;
 use experiments::{figure, table};
 use std::collections::BTreeMap;
@@ -91,6 +91,65 @@ fn a_gpu_is_named_beside_its_times() {
         .collect();
     let facts = ["Imaginary GPU", "3.00 GiB of the GPU", "SYNTHETIC WEIGHTS"];
     assert!(drawn.iter().any(|svg| facts.iter().all(|fact| svg.contains(fact))));
+}
+
+/// Coverage is a share of the heads that were tried, and an error that is no number is no small one.
+#[test]
+fn heads_that_were_refused_are_shown_beside_those_that_ran() {
+    let (folder, workspace) = fixture::workspace();
+    let mut record = fixture::record(&fixture::SPEC.replace("\"encrypted\"", "\"clear\""), folder.path());
+    (record.agreement, record.layer_errors) = (Vec::new(), Vec::new());
+    let head = |head: usize, error: Option<f64>| HeadOutcome {
+        layer: 0,
+        head,
+        half_width: 7.5,
+        denominator_log_width: 4.25,
+        refusal: error.is_none().then(|| "error of a reciprocal".into()),
+        degrees: if error.is_some() { vec![15, 64] } else { Vec::new() },
+        error_max: error,
+        error_mean: error,
+    };
+    record.softmax = Some(SoftmaxOfHeads {
+        error_bound: 1e-3,
+        heads_of_model: 18,
+        heads: 4,
+        ran: 2,
+        covered: 1,
+        refusals: [("error of a reciprocal".to_string(), 2)].into(),
+        error_max: Some(f64::INFINITY),
+        error_median: Some(0.25),
+        error_mean: Some(0.125),
+        levels: [5, 6],
+        crossing_levels: [9, 9],
+        ciphertexts: 8,
+        products_per_ciphertext: 10.25,
+        plaintext_products_per_ciphertext: 15.0,
+        half_bootstraps: 1.0,
+        seconds: None,
+        predicted: vec![PredictedSeconds { device: "imaginary-cpu".into(), seconds: 4.5 }],
+        by_head: [Some(f64::INFINITY), None, Some(0.0005), None]
+            .into_iter()
+            .enumerate()
+            .map(|(n, e)| head(n, e))
+            .collect(),
+    });
+    Journal::of(&workspace, "sample").append(&record, &OsDisk).unwrap();
+    table::derive(&workspace, "sample").unwrap();
+    let page = text(&workspace.result("sample", ".md"));
+    for row in [
+        "| heads tried | 4 of 18 |",
+        "| covered: fitted and within the bound | 1 (25.0 %) |",
+        "| refused: error of a reciprocal | 2 |",
+        "| error of a probability, largest | infinite |",
+        "| levels, scores to probabilities | 5 to 6 |",
+        "| the same, predicted for imaginary-cpu | 4.50 s |",
+    ] {
+        assert!(page.contains(row), "`{row}` is missing from {page}");
+    }
+    let heads = text(&workspace.result("sample", "-heads.csv"));
+    assert_eq!(heads.lines().count(), 1 + 4);
+    assert!(heads.contains("error of a reciprocal") && heads.contains("15 64"), "{heads}");
+    assert!(figure::derive(&workspace, "sample").unwrap().is_empty());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod fixture;
 
 use experiments::error::HarnessError;
-use experiments::spec::{MitigationSection, Mode, Override, Suite};
+use experiments::spec::{CircuitKind, MitigationSection, Mode, Override, SoftmaxVariant, Suite};
 use std::path::Path;
 
 fn load(text: &str, overrides: &[&str]) -> Result<Suite, HarnessError> {
@@ -72,6 +72,18 @@ fn rejects_values_that_do_not_fit() {
             "",
             vec!["softmax.variant=exp-slim-inverse", "engine.functions=exact", "mode=clear"],
             "`exp-slim-inverse` has polynomials alone",
+        ),
+        ("", vec!["circuit=norm"], "softmax"),
+        ("", vec!["softmax.heads=3"], "`softmax.heads` is given, but only SoftMax alone"),
+        ("", vec!["softmax.error_bound=0.1"], "`softmax.error_bound` is given"),
+        ("", vec!["circuit=softmax"], "`attention.products` is `slots`"),
+        ("", vec!["circuit=softmax", "attention.products=lanes", "mode=metered"], "`mode` is `metered`"),
+        ("", vec!["circuit=softmax", "attention.products=lanes", "softmax.heads=0"], "`softmax.heads` is 0"),
+        ("", vec!["circuit=softmax", "attention.products=lanes", "softmax.error_bound=-1"], "a positive number"),
+        (
+            "",
+            vec!["circuit=softmax", "attention.products=lanes", "engine.functions=exact", "mode=clear"],
+            "what polynomials carry",
         ),
         ("", vec!["attention.products=matrices"], "slots"),
         ("", vec!["engine.functions=exact"], "`engine.functions` is `exact`, but ciphertexts"),
@@ -169,6 +181,7 @@ fn choices_of_today_that_were_the_only_ones_do_not_name_a_cell_anew() {
     };
     let written = |changes: &[&str]| serde_json::to_string(&cell(changes)).unwrap();
     let before = [
+        "circuit=decoder",
         "attention.products=slots",
         "engine.functions=polynomial",
         "engine.noise=none",
@@ -278,6 +291,43 @@ fn a_sweep_is_a_cartesian_product_and_an_override_replaces_an_axis() {
     assert_eq!((suite.cells.len(), seen.len()), (12, 12));
     assert!(suite.cells.iter().enumerate().all(|(index, cell)| cell.index == index));
     assert_eq!(load(&spec, &["engine.threads=1"]).unwrap().cells.len(), 6);
+}
+
+/// Keys that go together are swept together, as tables of their section; what these leave out stays.
+#[test]
+fn a_sweep_of_tables_sets_the_keys_of_a_section() {
+    let variants = "softmax = [{ variant = \"normalize-and-square\", rounds = 2 }, { variant = \"exp-goldschmidt\" }]";
+    let spec =
+        with("softmax", "error_bound = 0.5").replace("[engine]", "[attention]\nproducts = \"lanes\"\n\n[engine]");
+    let spec = format!("{spec}\n[sweep.product]\n{variants}\nmode = [\"clear\", \"encrypted\"]\n");
+    let cells = load(&spec, &["circuit=softmax"]).unwrap().cells;
+    let softmax: Vec<_> = cells.iter().map(|cell| &cell.config.softmax).collect();
+    assert_eq!(softmax.iter().map(|softmax| softmax.rounds).collect::<Vec<_>>(), [Some(2), None, Some(2), None]);
+    assert_eq!(softmax[1].variant, SoftmaxVariant::ExpGoldschmidt);
+    assert!(softmax.iter().all(|softmax| softmax.error_bound() == 0.5));
+    // Either key's override replaces the axis.
+    assert_eq!(load(&spec, &["circuit=softmax", "softmax.variant=exp-inverse"]).unwrap().cells.len(), 2);
+    let unknown = spec.replace("rounds = 2", "round = 2");
+    assert!(refusal(&unknown, &["circuit=softmax"]).ends_with("`softmax.round`; did you mean `softmax.rounds`?"));
+    let mixed = spec.replace("{ variant = \"exp-goldschmidt\" }", "3");
+    assert!(refusal(&mixed, &["circuit=softmax"]).contains("unknown key `softmax`"));
+}
+
+#[test]
+fn the_committed_suites_of_softmax_are_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (suite, cells) in [("softmax", 5), ("softmax-encrypted", 5)] {
+        let path = format!("experiments/suites/{suite}.toml");
+        // Of a folder that is here, and calibrated on a text that is.
+        let changes = [
+            "model.path=experiments/models/tiny-llama",
+            "model.calibration_text=experiments/models/tiny-llama/calibration.txt",
+        ];
+        let changes: Vec<_> = changes.iter().map(|change| Override::parse(change).unwrap()).collect();
+        let suite = Suite::load(Path::new(&path), &changes, root).unwrap();
+        assert_eq!(suite.cells.len(), cells);
+        assert!(suite.cells.iter().all(|cell| cell.config.circuit == CircuitKind::Softmax));
+    }
 }
 
 #[test]

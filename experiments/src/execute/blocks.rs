@@ -62,7 +62,7 @@ fn of_text(
 }
 
 /// The prompts of a cell as tokens, packed into its block behind the prefix.
-fn of_prompts(
+pub(super) fn of_prompts(
     cell: &Cell,
     prefix: &Prefix,
     tokenizer: &Tokenizer,

@@ -122,36 +122,10 @@ impl Circuit {
 
     /// What the record says about parameters, model and input.
     pub(super) fn describe(&self, record: &mut CellRecord) {
-        let set = self.parameters.set();
-        record.provenance.parameters = set.name.into();
-        record.provenance.parameter_fingerprint = self.parameters.rlwe().fingerprint().short();
-        record.provenance.insecure = set.insecure;
-        if record.mode == Mode::Clear {
-            record.provenance.security_source = "none: nothing is encrypted in the clear mode".into();
-        } else if set.insecure {
-            record.provenance.security_source = "a small insecure ring, for tests only".into();
-        } else {
-            record.provenance.security_bits = Some(f64::from(security::SECURITY_BITS));
-            record.provenance.security_source = security::SECURITY_SOURCE.into();
-        }
         let source = self.model.source();
-        record.model.layers = self.model.layers();
-        record.model.parameters = source.parameter_count();
-        record.model.stored_bytes = source.stored_bytes();
+        describe_setting(record, &self.parameters, source, &self.block);
         record.model.integer_bytes = self.model.integer_bytes();
-        record.model.synthetic = source.config().synthetic.clone();
         record.model.assumed_ranges = self.assumed.clone();
-        record.input.live_tokens = self.block.live();
-        record.input.block_tokens = self.block.size();
-        record.input.prefix_tokens = self.block.prefix().tokens().to_vec();
-        record.levels = [
-            ("compute", self.parameters.shape().compute_levels),
-            ("slots_to_coefficients", self.parameters.shape().slots_to_coefficients_levels),
-            ("bootstrap", self.parameters.bootstrap_levels()),
-        ]
-        .into_iter()
-        .map(|(name, levels)| (name.to_owned(), levels as u64))
-        .collect();
         let summary = |polynomial: &Polynomial| PolynomialSummary {
             layer: polynomial.location.layer,
             site: polynomial.location.site.to_string(),
@@ -171,11 +145,7 @@ impl Subject {
         root: &Path,
         progress: &dyn ProgressSink,
     ) -> Result<Self, HarnessError> {
-        let stored = calibrate::ranges_of(cell, root, progress)?;
-        let ranges = Ranges::load(&stored, weights)
-            .map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
-        check_prefix(cell, &stored, &ranges, prefix, tokenizer)?;
-        remark_other_text(cell, &stored, &ranges, root, progress)?;
+        let ranges = calibrated_ranges(cell, weights, (prefix, tokenizer), root, progress)?;
         let ranges = match cell.config.attention.products {
             AttentionProducts::Slots => ranges,
             AttentionProducts::Lanes => ranges.covering_masked_scores(),
@@ -211,6 +181,61 @@ fn remark_other_text(
         ));
     }
     Ok(())
+}
+
+/// What a record says about parameters, model and input, whatever of the model is computed.
+pub(super) fn describe_setting(
+    record: &mut CellRecord,
+    parameters: &Parameters,
+    source: &ModelSource,
+    block: &PromptBlock,
+) {
+    let set = parameters.set();
+    record.provenance.parameters = set.name.into();
+    record.provenance.parameter_fingerprint = parameters.rlwe().fingerprint().short();
+    record.provenance.insecure = set.insecure;
+    if record.mode == Mode::Clear {
+        record.provenance.security_source = "none: nothing is encrypted in the clear mode".into();
+    } else if set.insecure {
+        record.provenance.security_source = "a small insecure ring, for tests only".into();
+    } else {
+        record.provenance.security_bits = Some(f64::from(security::SECURITY_BITS));
+        record.provenance.security_source = security::SECURITY_SOURCE.into();
+    }
+    record.model.layers = source.config().num_hidden_layers;
+    record.model.parameters = source.parameter_count();
+    record.model.stored_bytes = source.stored_bytes();
+    record.model.synthetic = source.config().synthetic.clone();
+    record.input.live_tokens = block.live();
+    record.input.block_tokens = block.size();
+    record.input.prefix_tokens = block.prefix().tokens().to_vec();
+    record.levels = [
+        ("compute", parameters.shape().compute_levels),
+        ("slots_to_coefficients", parameters.shape().slots_to_coefficients_levels),
+        ("bootstrap", parameters.bootstrap_levels()),
+    ]
+    .into_iter()
+    .map(|(name, levels)| (name.to_owned(), levels as u64))
+    .collect();
+}
+
+/// The calibrated ranges of weights that hold after a prefix, measured now if the model has none. Reads a tokenizer to name another prefix.
+///
+/// # Errors
+/// What is wrong with the ranges; [`HarnessError::RangesOfOtherPrefix`].
+pub(super) fn calibrated_ranges(
+    cell: &Cell,
+    weights: &Weights,
+    (prefix, tokenizer): (&Prefix, Option<&Tokenizer>),
+    root: &Path,
+    progress: &dyn ProgressSink,
+) -> Result<Ranges, HarnessError> {
+    let stored = calibrate::ranges_of(cell, root, progress)?;
+    let ranges =
+        Ranges::load(&stored, weights).map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
+    check_prefix(cell, &stored, &ranges, prefix, tokenizer)?;
+    remark_other_text(cell, &stored, &ranges, root, progress)?;
+    Ok(ranges)
 }
 
 /// Refuses ranges that hold after another prefix, with the command that makes the right ones.

@@ -50,7 +50,7 @@ enum Transform {
 
 impl BootstrapOperations {
     pub(super) fn new(circuit: &Circuit) -> Result<Self, HarnessError> {
-        let (server, client) = metered_pair(circuit)?;
+        let (server, client) = metered_pair(&circuit.parameters)?;
         let shape = circuit.parameters.shape().clone();
         let zeros = vec![0.0; shape.degree];
         let coefficients = client.encrypt(&zeros, 1.0).map_err(failed)?;

@@ -4,7 +4,7 @@
 //! without data, which is all that [`metered`] does; [`encrypted`], whose [`parties`] may compute on a GPU, and [`in_clear`] run the [`decoder`] over their evaluators, attended by
 //! [`attendant`], which times phases and compares what passes by with a [`reference`]. Of a text, many [`windows`] walk through the clear
 //! circuit together, and its [`ranges`] are described. After every layer an encrypted run stores its
-//! [`state`].
+//! [`state`]. Where a cell asks for SoftMax alone, [`softmax`] runs that head by head instead.
 
 mod attendant;
 mod blocks;
@@ -20,6 +20,7 @@ mod plan;
 mod prepared;
 mod ranges;
 mod reference;
+mod softmax;
 mod state;
 mod windows;
 
@@ -38,7 +39,7 @@ use crate::executor::CellExecutor;
 use crate::identity::ResolvedCell;
 use crate::machine;
 use crate::record::CellRecord;
-use crate::spec::{Cell, Mode};
+use crate::spec::{Cell, CircuitKind, Mode};
 
 /// Runs cells on this project's engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +47,9 @@ pub struct EngineExecutor;
 
 impl CellExecutor for EngineExecutor {
     fn preflight(&self, cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<(), HarnessError> {
+        if cell.config.circuit == CircuitKind::Softmax {
+            return softmax::preflight(cell, root, progress);
+        }
         match (cell.config.input.tokens, &cell.config.input.text) {
             (Some(tokens), _) => drop(Circuit::of_tokens(cell, tokens, root, progress)?),
             // What a circuit makes of a text is the answer, not a condition; its ranges are part of the question.
@@ -68,6 +72,9 @@ impl CellExecutor for EngineExecutor {
         use_threads(cell.cell.config.threads())?;
         let mut record = CellRecord::begin(cell);
         match cell.cell.config.input.tokens {
+            _ if cell.cell.config.circuit == CircuitKind::Softmax => {
+                softmax::run(cell, folder, progress, &mut record)?;
+            }
             Some(tokens) => {
                 let set_up = || Circuit::of_tokens(&cell.cell, tokens, &cell.root, progress);
                 let (circuit, seconds) = progress.phase("set-up", set_up);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fhe_ckks::{CkksClient, CkksServer, CoefficientCiphertext, OperationCounts, SlotArithmetic};
+use fhe_ckks::{CkksClient, CkksServer, CoefficientCiphertext, OperationCounts, Parameters, SlotArithmetic};
 use fhe_model::Location;
 use fhe_model::encrypted::{EncryptedModel, Harness, WeightBytes};
 use fhe_ring::{Basis, Counts, DeviceProfile, Meter, Seed, Shape};
@@ -40,7 +40,7 @@ impl Plan {
     /// Walks through the circuit twice: the first time keys come into being when they are asked for, the second time they are there from
     /// the beginning, as they are in a run. Weights are converted in neither.
     pub(super) fn new(circuit: &Circuit) -> Result<Self, HarnessError> {
-        let (server, client) = metered_pair(circuit)?;
+        let (server, client) = metered_pair(&circuit.parameters)?;
         // The server's tables are made once, not by the circuit.
         let tables = server.backend().counts();
         let mut census = Census::new(&server);
@@ -188,11 +188,11 @@ impl Harness<Server> for Census<'_> {
 type MeteredPair = (Server, CkksClient<Meter>);
 
 /// Server and client on a meter each, so that the client's work is not the server's.
-pub(super) fn metered_pair(circuit: &Circuit) -> Result<MeteredPair, HarnessError> {
-    let meter = || Arc::new(Meter::new(circuit.parameters.rlwe().chain().clone()));
+pub(super) fn metered_pair(parameters: &Parameters) -> Result<MeteredPair, HarnessError> {
+    let meter = || Arc::new(Meter::new(parameters.rlwe().chain().clone()));
     // Secrets without data: the seed stands for nothing.
-    let client = CkksClient::new(meter(), circuit.parameters.clone(), &Seed::from_bytes([0; 32]));
-    let server = CkksServer::planning(meter(), circuit.parameters.clone());
+    let client = CkksClient::new(meter(), parameters.clone(), &Seed::from_bytes([0; 32]));
+    let server = CkksServer::planning(meter(), parameters.clone());
     Ok((server.map_err(failed)?, client.map_err(failed)?))
 }
 

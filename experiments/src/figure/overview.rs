@@ -18,8 +18,11 @@ const AREA_BOTTOM: f64 = 376.0;
 /// Width of the three panels: seconds, layers, positions.
 const WIDTHS: [f64; 3] = [380.0, 330.0, 430.0];
 
-/// The overview of a record, with the panels for which it holds numbers; `None` if it holds none.
+/// The overview of a record, with the panels for which it holds numbers; `None` if it holds none, or is of single heads, which have no layers.
 pub(super) fn draw(record: &CellRecord) -> Option<Drawing> {
+    if record.softmax.is_some() {
+        return None;
+    }
     let face = Face::new(false).ok()?;
     let passed = |error| Some((LayerError::layers_passed(error)?, error));
     let errors: Vec<(f64, &LayerError)> = record.layer_errors.iter().filter_map(passed).collect();

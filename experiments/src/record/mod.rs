@@ -8,6 +8,7 @@ mod circuit;
 mod circumstances;
 mod extremes;
 mod setting;
+mod softmax;
 mod windows;
 
 pub use accuracy::{Agreement, CLEAR_CIRCUIT, FLOAT, LayerError, PositionAgreement, PromptOutcome};
@@ -15,6 +16,7 @@ pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction, common_device
 pub use circumstances::{Footprint, InputSummary, ModelSummary, Party, PhaseSeconds, Provenance};
 pub use extremes::Extremes;
 pub use setting::{Choice, Setting, repetitions, short_names, varied};
+pub use softmax::{HeadOutcome, SoftmaxOfHeads};
 pub use windows::{Excursions, NeededDegree, SiteRange, WindowsSummary};
 
 use crate::identity::{Identity, ResolvedCell};
@@ -123,6 +125,9 @@ pub struct CellRecord {
     /// Degrees that polynomials need over the widest of these ranges, whatever the levels; of windows of a text alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needed_degrees: Vec<NeededDegree>,
+    /// What became of single heads, where SoftMax alone was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softmax: Option<SoftmaxOfHeads>,
     /// The circuit's polynomials, in the order of the computation.
     #[serde(default)]
     pub polynomials: Vec<PolynomialSummary>,
@@ -187,6 +192,7 @@ impl CellRecord {
             windows: None,
             ranges: Vec::new(),
             needed_degrees: Vec::new(),
+            softmax: None,
             polynomials: Vec::new(),
             predicted: None,
             footprint: Footprint::default(),

@@ -29,7 +29,7 @@ fn sections() -> [(&'static str, &'static [&'static str]); 9] {
 
 /// Every dotted key that `--set` may change and a sweep may vary.
 pub fn settable_keys() -> Vec<String> {
-    let mut keys = vec!["mode".to_string(), "repetitions".to_string()];
+    let mut keys = vec!["mode".to_string(), "circuit".to_string(), "repetitions".to_string()];
     for (section, fields) in sections().into_iter().filter(|(section, _)| *section != "sweep") {
         keys.extend(fields.iter().map(|field| format!("{section}.{field}")));
     }
@@ -144,14 +144,14 @@ mod tests {
 
     #[test]
     fn fields_come_from_the_types() {
-        assert_eq!(names_of::<SoftmaxSection>(), ["variant", "rounds"]);
+        assert_eq!(names_of::<SoftmaxSection>(), ["variant", "rounds", "heads", "error_bound"]);
         assert!(names_of::<SpecFile>().contains(&"question"));
     }
 
     #[test]
     fn every_section_of_a_spec_is_checked() {
         let top = names_of::<SpecFile>();
-        let scalars = ["name", "question", "mode", "repetitions"];
+        let scalars = ["name", "question", "mode", "circuit", "repetitions"];
         let checked: Vec<_> = sections().iter().map(|(section, _)| *section).collect();
         for key in top.iter().filter(|key| !scalars.contains(key)) {
             assert!(checked.contains(key), "section `{key}` is never checked");

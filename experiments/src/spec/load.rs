@@ -1,8 +1,8 @@
 //! From a file and the command line's overrides to the checked cells of a suite.
 
 use super::{
-    AttentionSection, Cell, CellConfig, ComputeDevice, EngineSection, InputSection, LimitsSection, MitigationSection,
-    Mode, ModelSection, Must, Noise, SoftmaxSection, SoftmaxVariant, keys, preset, prompts, schema, sweep,
+    AttentionSection, Cell, CellConfig, CircuitKind, ComputeDevice, EngineSection, InputSection, LimitsSection,
+    MitigationSection, Mode, ModelSection, Must, Noise, SoftmaxSection, keys, preset, prompts, schema, sweep,
 };
 use crate::error::HarnessError;
 use fhe_circuits::Functions;
@@ -21,6 +21,9 @@ pub(super) struct SpecFile {
     question: String,
     /// How the circuit is run.
     mode: Mode,
+    /// What of the model is computed.
+    #[serde(default)]
+    circuit: CircuitKind,
     /// How often each configuration is run.
     #[serde(default = "once")]
     repetitions: u32,
@@ -238,20 +241,9 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         let problem = format!("is `{device}`, but no ciphertexts are computed with in mode `{mode}`; leave it out");
         return Err(refuse("engine.device", problem));
     }
-    match (spec.softmax.variant, spec.softmax.rounds) {
-        (SoftmaxVariant::NormalizeAndSquare, Some(rounds @ (0 | 5..))) => {
-            return Err(refuse("softmax.rounds", format!("is {rounds}, 1 to 4 are possible")));
-        }
-        (SoftmaxVariant::NormalizeAndSquare, _) | (_, None) => (),
-        (variant, Some(rounds)) => {
-            let problem = format!("is {rounds}, but `{variant}` has no rounds to choose; leave it out");
-            return Err(refuse("softmax.rounds", problem));
-        }
-    }
-    let variant = spec.softmax.variant;
-    if variant != SoftmaxVariant::ExpInverse && spec.engine.functions == Functions::Exact {
-        let problem = format!("is `exact`, but `{variant}` has polynomials alone; use `exp-inverse`");
-        return Err(refuse("engine.functions", problem));
+    let SpecFile { circuit, mode, ref softmax, ref engine, ref attention, .. } = spec;
+    if let Some((key, problem)) = softmax.problem(circuit, mode, engine.functions, attention.products) {
+        return Err(refuse(key, problem));
     }
     if let Some(seconds) = spec.limits.seconds.filter(|seconds| !seconds.is_finite() || *seconds <= 0.0) {
         return Err(refuse("limits.seconds", format!("is {seconds}, a positive number is required")));
@@ -283,6 +275,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     let threads = spec.engine.threads.unwrap_or_else(crate::machine::cores);
     Ok(CellConfig {
         mode: spec.mode,
+        circuit: spec.circuit,
         model,
         input,
         mitigation,

@@ -9,6 +9,7 @@ mod load;
 mod preset;
 mod prompts;
 mod schema;
+mod softmax;
 mod sweep;
 
 pub use device::ComputeDevice;
@@ -17,6 +18,7 @@ pub use keys::{nearest, settable_keys};
 pub use load::{Override, Suite};
 pub(crate) use load::{is_folder_name, one_line};
 pub use schema::schema;
+pub use softmax::{CircuitKind, SoftmaxSection, SoftmaxVariant};
 
 use fhe_circuits::{Functions, WeightScales};
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions};
@@ -43,31 +45,6 @@ impl fmt::Display for Mode {
             Self::Encrypted => "encrypted",
             Self::Clear => "clear",
             Self::Metered => "metered",
-        })
-    }
-}
-
-/// How SoftMax is evaluated homomorphically.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SoftmaxVariant {
-    /// One exponential and one reciprocal of its sum, both polynomials on calibrated intervals.
-    ExpInverse,
-    /// The exponential of a fraction of the scores, normalised and squared in rounds.
-    NormalizeAndSquare,
-    /// One exponential and one reciprocal of its sum, in the copies in which keys lie, slim where that is enough.
-    ExpSlimInverse,
-    /// Squarings of the exponential of a fraction of the scores, divided by with Goldschmidt's iteration.
-    ExpGoldschmidt,
-}
-
-impl fmt::Display for SoftmaxVariant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ExpInverse => "exp-inverse",
-            Self::NormalizeAndSquare => "normalize-and-square",
-            Self::ExpSlimInverse => "exp-slim-inverse",
-            Self::ExpGoldschmidt => "exp-goldschmidt",
         })
     }
 }
@@ -164,32 +141,6 @@ pub struct MitigationSection {
     pub rotate: bool,
 }
 
-/// Choice of the SoftMax circuit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SoftmaxSection {
-    /// The evaluation method.
-    pub variant: SoftmaxVariant,
-    /// Rounds of `normalize-and-square`; three if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rounds: Option<usize>,
-}
-
-impl SoftmaxSection {
-    /// The circuit's name for it.
-    pub fn circuit(&self) -> fhe_circuits::SoftmaxVariant {
-        const USUAL_ROUNDS: usize = 3;
-        match self.variant {
-            SoftmaxVariant::ExpInverse => fhe_circuits::SoftmaxVariant::ExpInverse,
-            SoftmaxVariant::NormalizeAndSquare => {
-                fhe_circuits::SoftmaxVariant::NormalizeAndSquare { rounds: self.rounds.unwrap_or(USUAL_ROUNDS) }
-            }
-            SoftmaxVariant::ExpSlimInverse => fhe_circuits::SoftmaxVariant::ExpSlimInverse,
-            SoftmaxVariant::ExpGoldschmidt => fhe_circuits::SoftmaxVariant::ExpGoldschmidt,
-        }
-    }
-}
-
 /// The attention circuit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -282,6 +233,9 @@ pub struct Must {
 pub struct CellConfig {
     /// How the circuit is run.
     pub mode: Mode,
+    /// What is computed. The whole decoder is left out, as [`CellConfig::attention`] is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub circuit: CircuitKind,
     /// The model.
     pub model: ModelSection,
     /// The prompts and their block.

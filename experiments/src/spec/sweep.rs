@@ -62,9 +62,9 @@ impl Sweep {
 
     /// Takes a key out of the sweep, because no cell has it any more.
     pub(super) fn release(&mut self, key: &str) {
-        self.product.retain(|(axis, _)| axis != key);
-        self.zip.retain(|(axis, _)| axis != key);
-        self.fixed.retain(|(axis, _)| axis != key);
+        self.product.retain(|(axis, _)| !sets(axis, key));
+        self.zip.retain(|(axis, _)| !sets(axis, key));
+        self.fixed.retain(|(axis, _)| !sets(axis, key));
     }
 
     /// What every cell sets, cell by cell: the axes of the product from the slowest to the fastest, then those of the
@@ -102,7 +102,7 @@ impl Sweep {
         let mut leaves = Vec::new();
         flatten("", table, &mut leaves);
         let axis = |(key, value): (String, Value)| {
-            keys::check_settable(&key, &self.origin(place))?;
+            check_axis(&key, &value, &self.origin(place))?;
             match value {
                 Value::Array(values) if !values.is_empty() => Ok((key, values)),
                 found => Err(self.refuse(place, &key, format!("is {found}, expected a list with at least one value"))),
@@ -175,6 +175,23 @@ impl Sweep {
     }
 }
 
+/// An axis is one key with its values, or a section with tables of its keys that go together: `softmax = [{ variant = .. }, { .. }]`.
+fn check_axis(key: &str, value: &Value, origin: &str) -> Result<(), HarnessError> {
+    let tables: Option<Vec<&Table>> = value.as_array().and_then(|values| values.iter().map(Value::as_table).collect());
+    match tables {
+        Some(tables) if !key.contains('.') && !tables.is_empty() => {
+            let mut inner = tables.into_iter().flat_map(Table::keys);
+            inner.try_for_each(|inner| keys::check_settable(&format!("{key}.{inner}"), origin))
+        }
+        _ => keys::check_settable(key, origin),
+    }
+}
+
+/// Whether an axis sets a dotted key, alone or as one of its section.
+fn sets(axis: &str, key: &str) -> bool {
+    axis == key || key.strip_prefix(axis).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// Whether a combination has everything that an exclusion asks for.
 fn matches(combination: &[Assignment], exclusion: &[Assignment]) -> bool {
     exclusion.iter().all(|condition| combination.contains(condition))
@@ -200,13 +217,16 @@ fn product(axes: &[Axis]) -> Vec<Vec<Assignment>> {
     })
 }
 
-/// Sets a dotted key, creating the table it lies in.
+/// Sets a dotted key, creating the table it lies in. Of a section the keys of a table are set, and others stay.
 pub(super) fn assign(spec: &mut Table, key: &str, value: Value) {
-    match key.split_once('.') {
-        None => {
+    match (key.split_once('.'), value) {
+        (None, Value::Table(inner)) => {
+            inner.into_iter().for_each(|(name, value)| assign(spec, &format!("{key}.{name}"), value));
+        }
+        (None, value) => {
             spec.insert(key.into(), value);
         }
-        Some((section, rest)) => {
+        (Some((section, rest)), value) => {
             let inner = spec.entry(section).or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(inner) = inner {
                 assign(inner, rest, value);

@@ -1,5 +1,6 @@
 //! Records as data frames: one type per column, absent values null, columns in a fixed order.
 
+use super::softmax;
 use crate::record::{CellRecord, PhaseSeconds};
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use serde_json::Value;
@@ -115,7 +116,7 @@ pub(super) fn push(row: &mut Row, name: &str, value: impl Into<Scalar>) {
     row.push((name.into(), value.into()));
 }
 
-fn key_of(record: &CellRecord) -> Row {
+pub(super) fn key_of(record: &CellRecord) -> Row {
     let mut row = Row::new();
     push(&mut row, "identity", record.identity.as_str());
     push(&mut row, "suite", record.suite.as_str());
@@ -152,6 +153,9 @@ fn cell_row(record: &CellRecord) -> Row {
     }
     for (name, value) in &record.levels {
         push(&mut row, &format!("levels.{name}"), *value);
+    }
+    if let Some(of_heads) = &record.softmax {
+        softmax::push_cell(&mut row, of_heads);
     }
     for polynomial in &record.polynomials {
         let layer = polynomial.layer.map(|layer| format!("layer_{layer}.")).unwrap_or_default();

@@ -5,6 +5,7 @@
 //! | `SUITE.parquet`, `SUITE.csv` | one per standing cell, every number a column |
 //! | `SUITE-layers.parquet`, `.csv` | one per cell, reference, layer and site: errors of intermediate values |
 //! | `SUITE-positions.parquet`, `.csv` | one per cell, reference and token position: agreement of the logits |
+//! | `SUITE-heads.parquet`, `.csv` | one per cell and query head, where SoftMax was computed alone |
 //! | `SUITE.tex` | for a paper: one per cell, what was varied and what came of it |
 //! | `SUITE.md` | for people: rounded, with units and provenance; many cells are rows there, too |
 //!
@@ -20,6 +21,7 @@ mod markdown;
 mod metrics;
 mod names;
 mod plan;
+mod softmax;
 mod sweep;
 mod terminal;
 mod windows;
@@ -56,9 +58,12 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
     }
     let rows = standing(&records);
     let mut written = Vec::new();
-    for (suffix, frame) in
-        [("", frame::cells(&rows)), ("-layers", frame::layer_errors(&rows)), ("-positions", frame::positions(&rows))]
-    {
+    for (suffix, frame) in [
+        ("", frame::cells(&rows)),
+        ("-layers", frame::layer_errors(&rows)),
+        ("-positions", frame::positions(&rows)),
+        ("-heads", softmax::heads(&rows)),
+    ] {
         let parquet = workspace.result(suite, &format!("{suffix}.parquet"));
         let csv = workspace.result(suite, &format!("{suffix}.csv"));
         let failed = |message| HarnessError::Table { path: parquet.clone(), message };

@@ -8,6 +8,7 @@ mod public_prefix;
 mod refusals;
 mod resumption;
 mod shape;
+mod softmax;
 mod stage;
 mod sweep;
 mod windows;

@@ -87,6 +87,15 @@ impl Extents {
         before.into_iter().chain(layers).chain(after)
     }
 
+    /// What was seen of one query head: its interval alone at the sites of the scores, everything at the others. `None` if there is no such head.
+    pub fn of_head(&self, head: usize) -> Option<Self> {
+        let mut layers = self.layers.clone();
+        for (_, intervals) in layers.iter_mut().flatten().filter(|(site, _)| site.is_per_head()) {
+            *intervals = vec![*intervals.get(head)?];
+        }
+        Some(Self { outside: self.outside.clone(), layers })
+    }
+
     /// The hull of both, location by location. Both belong to models of one configuration.
     pub(super) fn merge(&mut self, other: &Self) {
         for (location, intervals) in other.iter() {

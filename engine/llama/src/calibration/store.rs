@@ -101,6 +101,12 @@ impl Ranges {
         self.extents.with_margins(&self.margins).after(&self.provenance.plan.prefix)
     }
 
+    /// The same windows of one query head alone, which need not cover those of the others of its layer. `None` if there is no such head.
+    pub fn model_of_head(&self, head: usize) -> Option<ModelRanges> {
+        let extents = self.extents.of_head(head)?;
+        Some(extents.with_margins(&self.margins).after(&self.provenance.plan.prefix))
+    }
+
     /// Writes the file whole or not at all: under a temporary name beside it, then renamed.
     ///
     /// # Errors

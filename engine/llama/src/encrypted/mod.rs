@@ -66,7 +66,7 @@ use crate::weights::ModelSource;
 
 pub use harness::{Harness, Phase, Sight, Unattended};
 pub use layer::{FilledHead, FilledLayer};
-pub use products::AttentionProducts;
+pub use products::{AttentionProducts, softmax_windows};
 pub use tensors::WeightBytes;
 
 use layer::Layer;

@@ -134,6 +134,33 @@ fn seen_together(block: &PromptBlock, query: usize, key: usize) -> bool {
     key < query && block.prompt_at(query).is_some() && block.prompt_at(query) == block.prompt_at(key)
 }
 
+/// The window of a layer aligns its heads and reaches as far as any; a head's own need not.
+#[test]
+fn a_head_alone_has_windows_inside_those_of_its_layer() {
+    let (_folder, weights) = random_model(1);
+    let ranges = calibrated(&weights, Margins::NONE).covering_masked_scores();
+    let whole = ranges.model();
+    let ratio = |window: Interval| window.hi / window.lo;
+    let mut narrower = 0;
+    for head in 0..8 {
+        let alone = ranges.model_of_head(head).unwrap();
+        assert_eq!(alone.prefix, whole.prefix);
+        for (layer, (alone, whole)) in alone.layers.iter().zip(&whole.layers).enumerate() {
+            let here = |site: Site| ranges.extents().at(site.in_layer(layer)).unwrap()[head];
+            let seen = here(Site::Score).hull(here(Site::MaskedScore));
+            assert_eq!(alone.score_centre.len(), 1);
+            let [low, high] = [-1.0, 1.0].map(|side| alone.score_centre[0] + side * alone.score_half_width);
+            assert!((low - seen.lo).abs() < 1e-9 && (high - seen.hi).abs() < 1e-9, "layer {layer}, head {head}");
+            assert!(alone.score_half_width <= whole.score_half_width);
+            assert!(ratio(alone.denominator) <= ratio(whole.denominator) * (1.0 + 1e-9));
+            assert_eq!((alone.query, alone.gate), (whole.query, whole.gate));
+            narrower += usize::from(alone.score_half_width < whole.score_half_width);
+        }
+    }
+    assert!(narrower > 0);
+    assert!(ranges.model_of_head(8).is_none());
+}
+
 #[test]
 fn covering_masked_scores_widens_the_windows() {
     let (_folder, weights) = random_model(3);

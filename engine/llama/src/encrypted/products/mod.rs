@@ -128,18 +128,23 @@ fn prepare_softmax<L: ScoreLayout>(
 ) -> Result<Softmax> {
     let Preparation { config, shape, options, .. } = *preparation;
     let at = |site: Site| site.in_layer(layer);
-    let windows = SoftmaxWindows {
-        centres: ranges.score_centre.clone(),
-        half_width: ranges.score_half_width,
-        denominator: Interval::new(ranges.denominator.lo, ranges.denominator.hi),
-        first_sum: first_sum(options.softmax, ranges),
-    };
+    let windows = softmax_windows(options.softmax, ranges);
     let softmax = Softmax::new(options.softmax, &windows, config.head_dim, shape, options.accuracy(), layout)
         .at(at(Site::Score))?;
     preparation.check_levels(at(Site::Query), operand_levels + SINE_LEVELS)?;
     preparation.check_levels(at(Site::Score), softmax.score_levels())?;
     preparation.check_levels(at(Site::LogDenominator), softmax.crossing_levels())?;
     Ok(softmax)
+}
+
+/// The calibrated windows of a layer's scores, or of one head's, as a variant of SoftMax is prepared from them.
+pub fn softmax_windows(variant: SoftmaxVariant, ranges: &LayerRanges) -> SoftmaxWindows {
+    SoftmaxWindows {
+        centres: ranges.score_centre.clone(),
+        half_width: ranges.score_half_width,
+        denominator: Interval::new(ranges.denominator.lo, ranges.denominator.hi),
+        first_sum: first_sum(variant, ranges),
+    }
 }
 
 /// The calibrated window of what the first round of a SoftMax sums, if it was recorded for so many rounds.
