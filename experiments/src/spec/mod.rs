@@ -187,6 +187,7 @@ pub struct EngineSection {
     pub weight_scales: WeightScales,
     /// Whether inverse roots of norms are evaluated slimly where that saves products and the levels allow it.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = false))]
     pub slim_norms: bool,
     /// Whether polynomials stand in for functions; exact ones exist without data or in the clear only.
     #[serde(default, skip_serializing_if = "is_default")]
