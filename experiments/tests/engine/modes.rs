@@ -1,5 +1,6 @@
 //! One question, three ways to run it: they count the same, and the answers agree as well as they should.
 
+use crate::model;
 use crate::stage::{Stage, stderr};
 use experiments::record::{CLEAR_CIRCUIT, CellRecord, FLOAT};
 use experiments::spec::Mode;
@@ -41,11 +42,18 @@ fn all_modes_count_the_same_operations() {
     assert_eq!((&clear.polynomials, &metered.polynomials), (&encrypted.polynomials, &encrypted.polynomials));
 }
 
-/// The other ways to divide count alike as well, in the sparse bootstraps of their sums too, and agree with float.
+/// The other ways to divide count alike as well, in the sparse bootstraps of their sums too, and agree with float. Iterations carry scores that
+/// differ little.
 #[test]
 fn all_modes_count_the_same_operations_of_every_softmax() {
+    let config = model::config();
+    let mut tame = model::tensors(&config);
+    for (_, (_, numbers)) in tame.iter_mut().filter(|(name, _)| name.contains("q_proj")) {
+        numbers.iter_mut().for_each(|number| *number *= 0.5);
+    }
     for variant in ["exp-slim-inverse", "exp-goldschmidt"] {
         let stage = Stage::new();
+        model::write(&stage.path().join("odd"), &config, &tame);
         let choice = format!("softmax.variant={variant}");
         for mode in ["metered", "clear", "encrypted"] {
             stage.succeed(&["--set", &choice, "--mode", mode]);

@@ -113,6 +113,6 @@ fn rejects_what_softmax_alone_does_not_do() {
     refused(&ALONE[..2], "set attention.products = \"lanes\"");
     refused(&["--set", "softmax.heads=2"], "`softmax.heads` is given");
     let long = "input.prompts=[\"Of all the sciences of all the sciences of all the sciences of all the sciences\"]";
-    refused(&[&ALONE[..], &["--set", long]].concat(), "too long");
+    refused(&[&ALONE[..], &["--set", long]].concat(), "the model has 24 positions");
     assert!(!stage.path().join("results").exists());
 }
