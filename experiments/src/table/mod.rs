@@ -19,6 +19,14 @@ mod names;
 mod terminal;
 mod windows;
 
+pub(crate) use comparison::{
+    LEGEND as COMPARISON_LEGEND, Origin, lines as comparison_lines, origin, targets as comparison_targets,
+};
+pub(crate) use grid::{Grid, Line, Side};
+pub(crate) use heading::heading;
+pub(crate) use markdown::{LAYERS_EXPLAINED, continuations, layer_errors, summary as all_metrics};
+pub(crate) use metrics::{Section, sections};
+
 use crate::atomic::{Access, OsDisk, replace};
 use crate::comparison::Comparison;
 use crate::error::HarnessError;
@@ -90,7 +98,7 @@ pub fn summary(records: &[CellRecord]) -> String {
 }
 
 /// What a reader must not miss.
-fn remarks(records: &[&CellRecord]) -> Vec<String> {
+pub(crate) fn remarks(records: &[&CellRecord]) -> Vec<String> {
     let (mut remarks, mut insecure, mut assumed) = (Vec::new(), Vec::new(), Vec::new());
     for record in records {
         let cell = heading::heading(record, records);
