@@ -7,7 +7,7 @@ use crate::executor::CellExecutor;
 use crate::runner::{self, Reporter, RunRequest};
 use crate::spec::{self, MitigationSection, Mode, Override, Suite};
 use crate::workspace::Workspace;
-use crate::{approximations, comparison, figure, params, table};
+use crate::{approximations, comparison, figure, params, report, table};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -110,6 +110,12 @@ enum Command {
         /// Suites by name [default: all under results/].
         suites: Vec<String>,
     },
+    /// Make one self-contained web page of everything under results/: tables, figures, commands, provenance.
+    Report {
+        /// Where to write the page [default: report.html in the current folder].
+        #[arg(long, value_name = "PATH")]
+        output: Option<PathBuf>,
+    },
     /// Execute the cell whose run folder is given: what `run` starts for every cell.
     #[command(hide = true)]
     Cell {
@@ -204,6 +210,11 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
         }
         Command::Tables { suites } => derive_all(&workspace, suites, table::derive),
         Command::Figures { suites } => derive_all(&workspace, suites, figure::derive),
+        Command::Report { output } => {
+            let written = report::derive(&workspace, output.as_deref())?;
+            println!("wrote {}", written.strip_prefix(workspace.root()).unwrap_or(&written).display());
+            Ok(())
+        }
         // Handled before: a child prints no errors of its own.
         Command::Cell { .. } => Ok(()),
     }

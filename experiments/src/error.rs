@@ -205,6 +205,16 @@ pub enum HarnessError {
         /// The command that makes them.
         writer: &'static str,
     },
+    /// A report was asked for where nothing has been recorded.
+    #[error(
+        "nothing recorded under `{}`: a report needs the records of one suite at least; `fhe-llama run \
+         experiments/suites/quickstart.toml` makes some",
+        path.display()
+    )]
+    NoResults {
+        /// The folder of all records.
+        path: PathBuf,
+    },
     /// A derived table could not be made.
     #[error("table `{}`: {message}", path.display())]
     Table {

@@ -7,6 +7,8 @@
 //!
 //! suites/*.toml (a comparison) + measurements of scripts/bench-peers + baselines/*.toml
 //!                  '--comparison--table--> .parquet .csv .md .tex    '--figure--> figures/SUITE.{svg,png}
+//!
+//! all of results/ --report--> report.html
 //! ```
 //!
 //! What a reader may rely on:
@@ -41,6 +43,7 @@ pub mod params;
 pub mod provenance;
 pub mod public_prefix;
 pub mod record;
+pub mod report;
 pub mod runner;
 pub mod spec;
 pub mod table;

@@ -50,6 +50,22 @@ impl Workspace {
         Ok(suites)
     }
 
+    /// What `scripts/gpu-check` has recorded, one file a device, by name.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when the folder is there and cannot be listed.
+    pub fn gpu_records(&self) -> Result<Vec<PathBuf>, HarnessError> {
+        let folder = self.results().join("gpu");
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|source| HarnessError::io("list", &folder, source))?,
+        };
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        files.sort();
+        Ok(files)
+    }
+
     /// A file of a suite's results, `results/SUITE/SUITE{suffix}`.
     pub fn result(&self, suite: &str, suffix: &str) -> PathBuf {
         self.results().join(suite).join(format!("{suite}{suffix}"))

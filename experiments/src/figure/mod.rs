@@ -46,22 +46,39 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
         });
     }
     let mut written = Vec::new();
-    let name = format!("{suite}-sweep");
-    let failed = |message: String| HarnessError::Figure { name: name.clone(), message };
-    let swept = sweep::draw(suite, &standing(&records)).map_err(failed)?;
-    let subjects = subjects(suite, &records);
-    let few = subjects.len() <= FEW || swept.is_none();
-    for (name, record) in subjects.into_iter().filter(|_| few) {
-        let Some(drawing) = overview::draw(record) else { continue };
+    for (name, drawing) in drawings(suite, &records)? {
         written.extend(write(workspace, &name, &drawing)?);
-    }
-    if let Some(drawing) = swept {
-        written.extend(write(workspace, &name, &drawing)?);
-    }
-    if let Some(drawing) = mitigation::draw(&standing(&records)) {
-        written.extend(write(workspace, &format!("{suite}-ranges"), &drawing)?);
     }
     Ok(written)
+}
+
+/// The figures of a suite's records as SVG documents, with their names.
+pub(crate) fn svgs(suite: &str, records: &[CellRecord]) -> Result<Vec<(String, String)>, HarnessError> {
+    drawings(suite, records)?.into_iter().map(rendered).collect()
+}
+
+/// As [`svgs`], for a comparison.
+pub(crate) fn comparison_svgs(comparison: &Comparison) -> Result<Vec<(String, String)>, HarnessError> {
+    comparison_drawings(comparison)?.into_iter().map(rendered).collect()
+}
+
+fn rendered((name, drawing): (String, Drawing)) -> Result<(String, String), HarnessError> {
+    let svg = render::svg(&drawing).map_err(|message| HarnessError::Figure { name: name.clone(), message })?;
+    Ok((name, svg))
+}
+
+/// Everything there is to draw of a suite's records, with the names of the figures.
+fn drawings(suite: &str, records: &[CellRecord]) -> Result<Vec<(String, Drawing)>, HarnessError> {
+    let name = format!("{suite}-sweep");
+    let failed = |message: String| HarnessError::Figure { name: name.clone(), message };
+    let swept = sweep::draw(suite, &standing(records)).map_err(failed)?;
+    let subjects = subjects(suite, records);
+    let few = subjects.len() <= FEW || swept.is_none();
+    let cells = subjects.into_iter().filter(|_| few);
+    let mut drawings: Vec<_> = cells.filter_map(|(name, record)| Some((name, overview::draw(record)?))).collect();
+    drawings.extend(swept.map(|drawing| (name, drawing)));
+    drawings.extend(mitigation::draw(&standing(records)).map(|drawing| (format!("{suite}-ranges"), drawing)));
+    Ok(drawings)
 }
 
 /// As [`derive`], for a comparison that need not be a committed suite: a chart for each machine, the one with the newest
@@ -71,13 +88,20 @@ pub fn derive(workspace: &Workspace, suite: &str) -> Result<Vec<PathBuf>, Harnes
 /// [`HarnessError::Figure`] or a failed write.
 pub fn derive_comparison(workspace: &Workspace, comparison: &Comparison) -> Result<Vec<PathBuf>, HarnessError> {
     let mut written = Vec::new();
-    for (index, machine) in comparison.machines.iter().enumerate() {
-        let name = numbered(&comparison.spec.name, index);
-        let failed = |message: String| HarnessError::Figure { name: name.clone(), message };
-        let drawing = comparison::draw(&comparison.spec, machine).map_err(failed)?;
+    for (name, drawing) in comparison_drawings(comparison)? {
         written.extend(write(workspace, &name, &drawing)?);
     }
     Ok(written)
+}
+
+fn comparison_drawings(comparison: &Comparison) -> Result<Vec<(String, Drawing)>, HarnessError> {
+    let drawn = comparison.machines.iter().enumerate().map(|(index, machine)| {
+        let name = numbered(&comparison.spec.name, index);
+        let failed = |message: String| HarnessError::Figure { name: name.clone(), message };
+        let drawing = comparison::draw(&comparison.spec, machine).map_err(failed)?;
+        Ok((name, drawing))
+    });
+    drawn.collect()
 }
 
 /// Renders a drawing to its two files.

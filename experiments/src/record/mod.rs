@@ -258,7 +258,7 @@ pub fn standing(records: &[CellRecord]) -> Vec<&CellRecord> {
 }
 
 /// Nested tables as one table of dotted keys.
-fn flattened(value: &Value) -> BTreeMap<String, Value> {
+pub(crate) fn flattened(value: &Value) -> BTreeMap<String, Value> {
     fn walk(prefix: &str, value: &Value, into: &mut BTreeMap<String, Value>) {
         match value {
             Value::Object(map) => {

@@ -8,6 +8,7 @@ use crate::error::HarnessError;
 use fhe_circuits::Functions;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::fmt;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -57,6 +58,23 @@ fn once() -> u32 {
     1
 }
 
+impl SpecFile {
+    /// The configuration as the file states it: no input is looked for, and what resolution would fill in is absent.
+    pub(super) fn config(self) -> CellConfig {
+        CellConfig {
+            mode: self.mode,
+            circuit: self.circuit,
+            model: self.model,
+            input: self.input,
+            mitigation: self.mitigation,
+            softmax: self.softmax,
+            attention: self.attention,
+            engine: self.engine,
+            limits: self.limits,
+        }
+    }
+}
+
 /// One `--set key=value`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
@@ -78,9 +96,30 @@ impl Override {
         Ok(Self { key: key.into(), value: parsed.unwrap_or_else(|| Value::String(value.trim().into())) })
     }
 
+    /// The override that gives a key a value.
+    pub(super) fn new(key: &str, value: Value) -> Self {
+        Self { key: key.into(), value }
+    }
+
+    /// Its dotted key.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     /// The override that `--mode` stands for.
     pub fn mode(mode: Mode) -> Self {
         Self { key: "mode".into(), value: Value::String(mode.to_string()) }
+    }
+}
+
+/// The argument that [`Override::parse`] reads: a string stays bare unless it would be read as something else.
+impl fmt::Display for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bare = self.value.as_str().map(|text| format!("{}={text}", self.key));
+        match bare.filter(|argument| Self::parse(argument).is_ok_and(|read| read == *self)) {
+            Some(argument) => f.write_str(&argument),
+            None => write!(f, "{}={}", self.key, self.value),
+        }
     }
 }
 
@@ -147,7 +186,7 @@ impl Suite {
 }
 
 /// The others of some keys of which one is given: an override of one replaces all.
-fn alternatives(key: &str) -> Vec<&'static str> {
+pub(super) fn alternatives(key: &str) -> Vec<&'static str> {
     const INPUTS: [&str; 3] = ["input.prompts", "input.text", "input.tokens"];
     if INPUTS.contains(&key) {
         // Windows are nothing without a text.

@@ -3,6 +3,7 @@
 //! A spec states a question and the settings under which it is to be answered. Each combination of its sweep, and each
 //! repetition, is one [`Cell`]: a complete configuration with its prompts read, checked before anything runs.
 
+mod arguments;
 mod device;
 mod keys;
 mod load;
@@ -12,6 +13,7 @@ mod schema;
 mod softmax;
 mod sweep;
 
+pub(crate) use arguments::arguments;
 pub use device::ComputeDevice;
 pub(crate) use keys::check_fields;
 pub use keys::{nearest, settable_keys};

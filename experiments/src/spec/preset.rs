@@ -58,6 +58,14 @@ pub(super) fn alternative(key: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether a preset resolves to this folder, with its weights or as a shape.
+pub(super) fn lies_in(name: &str, folder: &Path) -> bool {
+    let mut named = PRESETS.iter().filter(|preset| preset.name == name);
+    named.any(|preset| {
+        Path::new(preset.folder) == folder || preset.shape.is_some_and(|shape| Path::new(shape) == folder)
+    })
+}
+
 /// The public prefix that suits the model in a folder, if it is one of these.
 pub(super) fn public_prefix(folder: &Path) -> Option<&'static str> {
     PRESETS.iter().find(|preset| Path::new(preset.folder) == folder)?.public_prefix

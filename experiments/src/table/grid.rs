@@ -1,29 +1,31 @@
-//! Rows and columns of text, as Markdown for a page or aligned for a terminal.
+//! Rows and columns of text, as Markdown for a page or aligned for a terminal; the report sets them as HTML.
 
 use super::latex;
 use std::fmt::Write;
 
 /// On which side a column's texts stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     Left,
     Right,
 }
 
-enum Line {
+/// One line of a table.
+pub(crate) enum Line {
     /// A title over the lines that follow.
     Group(String),
+    /// One text a column.
     Cells(Vec<String>),
 }
 
 /// A table under construction.
-pub(super) struct Grid {
+pub(crate) struct Grid {
     columns: Vec<(String, Side)>,
     lines: Vec<Line>,
 }
 
 impl Grid {
-    pub(super) fn new<T: Into<String>>(columns: impl IntoIterator<Item = (T, Side)>) -> Self {
+    pub(crate) fn new<T: Into<String>>(columns: impl IntoIterator<Item = (T, Side)>) -> Self {
         let columns = columns.into_iter().map(|(heading, side)| (heading.into(), side)).collect();
         Self { columns, lines: Vec::new() }
     }
@@ -33,8 +35,18 @@ impl Grid {
     }
 
     /// One cell a column.
-    pub(super) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+    pub(crate) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         self.lines.push(Line::Cells(cells.into_iter().map(Into::into).collect()));
+    }
+
+    /// Headings and sides.
+    pub(crate) fn columns(&self) -> &[(String, Side)] {
+        &self.columns
+    }
+
+    /// All lines, titles of groups among them.
+    pub(crate) fn lines(&self) -> &[Line] {
+        &self.lines
     }
 
     pub(super) fn markdown(&self) -> String {

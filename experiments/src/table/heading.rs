@@ -5,7 +5,7 @@ use crate::spec::ComputeDevice;
 use std::fmt::Write;
 
 /// What tells a cell from the others: its mode and the settings that differ between them.
-pub(super) fn heading(record: &CellRecord, records: &[&CellRecord]) -> String {
+pub(crate) fn heading(record: &CellRecord, records: &[&CellRecord]) -> String {
     let mut heading = record.mode.to_string();
     for (key, value) in record.config.iter().filter(|(key, _)| *key != "mode") {
         if records.iter().any(|other| other.config.get(key) != Some(value)) {

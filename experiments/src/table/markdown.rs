@@ -37,7 +37,8 @@ pub(super) fn page(suite: &str, records: &[&CellRecord]) -> String {
     page + &provenance(records)
 }
 
-fn summary(records: &[&CellRecord]) -> Grid {
+/// Every metric, a column a record.
+pub(crate) fn summary(records: &[&CellRecord]) -> Grid {
     let cells = records.iter().map(|record| (heading(record, records), Side::Right));
     let mut grid = Grid::new([(String::new(), Side::Left)].into_iter().chain(cells));
     for section in metrics::sections(records) {
@@ -49,9 +50,19 @@ fn summary(records: &[&CellRecord]) -> Grid {
     grid
 }
 
+/// What the columns of [`layer_errors`] are.
+pub(crate) const LAYERS_EXPLAINED: &str =
+    "Bits are log2 of the error divided by the rms of the token's reference row; all live positions.";
+
 fn layers(record: &CellRecord) -> String {
+    let section = |grid: Grid| format!("{LAYERS_EXPLAINED}\n\n{}", grid.markdown());
+    layer_errors(record).map_or_else(String::new, |grid| headed("Errors by layer", record, &section(grid)))
+}
+
+/// Errors of intermediate values, if the record holds any.
+pub(crate) fn layer_errors(record: &CellRecord) -> Option<Grid> {
     if record.layer_errors.is_empty() {
-        return String::new();
+        return None;
     }
     let right = ["layer", "max (bits)", "mean (bits)", "max", "mean", "rms"].map(|name| (name, Side::Right));
     let [layer, numbers @ ..] = right;
@@ -68,13 +79,17 @@ fn layers(record: &CellRecord) -> String {
             format::small(error.rms),
         ]);
     }
-    let explained = "Bits are log2 of the error divided by the rms of the token's reference row; all live positions.";
-    headed("Errors by layer", record, &format!("{explained}\n\n{}", grid.markdown()))
+    Some(grid)
 }
 
 fn prompts(record: &CellRecord) -> String {
+    continuations(record).map_or_else(String::new, |grid| headed("Prompts", record, &grid.markdown()))
+}
+
+/// What follows each prompt, if the record holds any.
+pub(crate) fn continuations(record: &CellRecord) -> Option<Grid> {
     if record.prompts.is_empty() {
-        return String::new();
+        return None;
     }
     let mut grid = Grid::new([
         ("prompt", Side::Left),
@@ -87,7 +102,7 @@ fn prompts(record: &CellRecord) -> String {
         let [float, this] = next;
         grid.row([prompt.text.clone(), prompt.tokens.to_string(), float, this]);
     }
-    headed("Prompts", record, &grid.markdown())
+    Some(grid)
 }
 
 fn provenance(records: &[&CellRecord]) -> String {

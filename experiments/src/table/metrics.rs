@@ -9,17 +9,17 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 /// A group of rows with a value per cell.
-pub(super) struct Section {
-    pub(super) title: String,
-    pub(super) rows: Vec<Row>,
+pub(crate) struct Section {
+    pub(crate) title: String,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// One metric.
-pub(super) struct Row {
-    pub(super) name: String,
-    pub(super) values: Vec<String>,
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) values: Vec<String>,
     /// Whether a short summary can do without it.
-    pub(super) detail: bool,
+    pub(crate) detail: bool,
 }
 
 /// A section under construction. A metric that no cell has leaves no row.
@@ -52,7 +52,7 @@ impl<'a> Builder<'a> {
 }
 
 /// Everything there is to say, section by section.
-pub(super) fn sections(records: &[&CellRecord]) -> Vec<Section> {
+pub(crate) fn sections(records: &[&CellRecord]) -> Vec<Section> {
     let [windows, ranges, degrees] = windows::sections(records);
     let sections = [
         setting(records),

@@ -26,6 +26,14 @@ mod sweep;
 mod terminal;
 mod windows;
 
+pub(crate) use comparison::{
+    LEGEND as COMPARISON_LEGEND, Origin, lines as comparison_lines, origin, targets as comparison_targets,
+};
+pub(crate) use grid::{Grid, Line, Side};
+pub(crate) use heading::heading;
+pub(crate) use markdown::{LAYERS_EXPLAINED, continuations, layer_errors, summary as all_metrics};
+pub(crate) use metrics::{Section, sections};
+
 use crate::atomic::{Access, OsDisk, replace};
 use crate::comparison::Comparison;
 use crate::error::HarnessError;
@@ -113,7 +121,7 @@ pub fn plan(planned: &[PlannedCell]) -> String {
 }
 
 /// What a reader must not miss.
-fn remarks(records: &[&CellRecord]) -> Vec<String> {
+pub(crate) fn remarks(records: &[&CellRecord]) -> Vec<String> {
     let (mut remarks, mut insecure, mut assumed) = (Vec::new(), Vec::new(), Vec::new());
     let many = records.len() > FEW;
     for record in records {

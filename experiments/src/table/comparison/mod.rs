@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// What is explained wherever the columns are shown.
-const LEGEND: &str = "Measured: median (least to greatest) on this machine. Predicted: from counts of the engine's kernels \
+pub(crate) const LEGEND: &str = "Measured: median (least to greatest) on this machine. Predicted: from counts of the engine's kernels \
      and the constants of a device. Reported: published by others, mostly on other hardware. A ratio is between two \
      measurements with equally many threads. Bits are minus log2 of the mean and the worst error of values in [-1, 1].";
 
@@ -27,12 +27,7 @@ pub(super) fn page(comparison: &Comparison) -> String {
     for machine in &comparison.machines {
         let memory = format::bytes(machine.machine.memory_bytes);
         let _ = writeln!(page, "## {}, {memory}\n", machine.machine.name());
-        let mut grid = grid(true);
-        for (title, lines) in sections(comparison, machine) {
-            grid.group(&title);
-            lines.into_iter().for_each(|cells| grid.row(cells.shown(true)));
-        }
-        page += &grid.markdown();
+        page += &lines(comparison, machine).markdown();
         if !machine.verdicts(&spec.ours).is_empty() {
             let _ = write!(page, "### Targets\n\n{}", targets(comparison, machine).markdown());
         }
@@ -55,6 +50,16 @@ pub(super) fn paper(comparison: &Comparison) -> String {
         text += &latex::table(&label, &format!("{} {}.", spec.question, machine.machine.name()), &grid);
     }
     text
+}
+
+/// Every line of a machine with all that is known of it, operation by operation.
+pub(crate) fn lines(comparison: &Comparison, machine: &OnMachine) -> Grid {
+    let mut grid = grid(true);
+    for (title, lines) in sections(comparison, machine) {
+        grid.group(&title);
+        lines.into_iter().for_each(|cells| grid.row(cells.shown(true)));
+    }
+    grid
 }
 
 /// The same lines for a terminal, without remarks; why something was not measured follows the table, once a reason.
@@ -117,7 +122,7 @@ fn sections(comparison: &Comparison, machine: &OnMachine) -> Vec<(String, Vec<Ce
 }
 
 /// Our times held against the spec's targets.
-fn targets(comparison: &Comparison, machine: &OnMachine) -> Grid {
+pub(crate) fn targets(comparison: &Comparison, machine: &OnMachine) -> Grid {
     let numbers = ["threads", "must", "goal", "measured"].map(|name| (name, Side::Right));
     let mut grid = Grid::new([("operation", Side::Left)].into_iter().chain(numbers).chain([("", Side::Left)]));
     for verdict in machine.verdicts(&comparison.spec.ours) {
@@ -140,22 +145,49 @@ fn targets(comparison: &Comparison, machine: &OnMachine) -> Grid {
 /// The versions and commits that a machine's rows come from, each once.
 fn provenance(machine: &OnMachine) -> Grid {
     let mut grid = Grid::new(["library", "basis", "commit", "sources", "date"].map(|name| (name, Side::Left)));
-    let mut seen: Vec<[String; 5]> = Vec::new();
-    for entry in machine.operations.iter().flat_map(|compared| &compared.entries) {
-        let (row, basis) = match entry {
-            Entry::Measured { row, .. } => (row, "measured"),
-            Entry::Predicted { row, .. } => (row, "predicted"),
-            Entry::Reported(_) | Entry::Missing { .. } => continue,
-        };
-        let commit = row.commit.get(..10).unwrap_or("no commit").to_string();
-        let commit = if row.dirty { format!("{commit}, modified") } else { commit };
-        let day = row.date.get(..10).unwrap_or(&row.date).to_string();
-        let library = format!("{} {}", row.library, row.version);
-        let line = [library, basis.into(), commit, format!("`{}`", row.sources), day];
-        if !seen.contains(&line) {
-            seen.push(line);
+    let mut seen: Vec<Origin> = Vec::new();
+    for origin in machine.operations.iter().flat_map(|compared| &compared.entries).filter_map(origin) {
+        if !seen.contains(&origin) {
+            seen.push(origin);
         }
     }
-    seen.into_iter().for_each(|line| grid.row(line));
+    for Origin { library, basis, commit, sources, day, .. } in seen {
+        grid.row([library, basis.into(), commit, format!("`{sources}`"), day]);
+    }
     grid
+}
+
+/// Where a row comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Origin {
+    /// The library by its name in records.
+    pub(crate) id: String,
+    /// The same with its version.
+    pub(crate) library: String,
+    /// `measured` or `predicted`.
+    pub(crate) basis: &'static str,
+    /// The commit in short, marked if files differed from it.
+    pub(crate) commit: String,
+    /// Hash of the files that the figure depends on.
+    pub(crate) sources: String,
+    /// The day it was made.
+    pub(crate) day: String,
+}
+
+/// Where an entry comes from, if a row of the records is behind it.
+pub(crate) fn origin(entry: &Entry) -> Option<Origin> {
+    let (row, basis) = match entry {
+        Entry::Measured { row, .. } => (row, "measured"),
+        Entry::Predicted { row, .. } => (row, "predicted"),
+        Entry::Reported(_) | Entry::Missing { .. } => return None,
+    };
+    let commit = row.commit.get(..10).unwrap_or("no commit").to_string();
+    Some(Origin {
+        id: row.library.clone(),
+        library: format!("{} {}", row.library, row.version),
+        basis,
+        commit: if row.dirty { format!("{commit}, modified") } else { commit },
+        sources: row.sources.clone(),
+        day: row.date.get(..10).unwrap_or(&row.date).to_string(),
+    })
 }
