@@ -142,7 +142,7 @@ fn heads_that_were_refused_are_shown_beside_those_that_ran() {
         "| refused: error of a reciprocal | 2 |",
         "| error of a probability, largest | infinite |",
         "| levels, scores to probabilities | 5 to 6 |",
-        "| the same, predicted for imaginary-cpu | 4.50 s |",
+        "| of a head, predicted for imaginary-cpu | 4.50 s |",
     ] {
         assert!(page.contains(row), "`{row}` is missing from {page}");
     }

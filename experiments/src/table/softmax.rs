@@ -51,7 +51,7 @@ pub(super) fn section(records: &[&CellRecord]) -> Section {
         }
     }
     for device in devices {
-        builder = builder.row(&format!("the same, predicted for {device}"), |record| {
+        builder = builder.row(&format!("of a head, predicted for {device}"), |record| {
             let predicted = &record.softmax.as_ref()?.predicted;
             Some(format::seconds(predicted.iter().find(|predicted| predicted.device == *device)?.seconds))
         });
