@@ -229,7 +229,8 @@ fn a_failed_cell_is_a_row_and_no_figure() {
     let record = experiments::record::CellRecord::unsuccessful(&cell, status, "no memory | at all");
     Journal::of(&workspace, "sample").append(&record, &OsDisk).unwrap();
     table::derive(&workspace, "sample").unwrap();
-    assert!(text(&workspace.result("sample", ".md")).contains("out-of-memory: no memory \\| at all"));
+    let page = text(&workspace.result("sample", ".md"));
+    assert!(page.contains("| status | out-of-memory |") && page.contains("): no memory | at all.**"), "{page}");
     assert!(figure::derive(&workspace, "sample").unwrap().is_empty());
 }
 

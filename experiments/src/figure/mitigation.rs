@@ -55,7 +55,7 @@ pub(super) fn draw(records: &[&CellRecord]) -> Option<Drawing> {
         }
     }
     let bottom = TOP + ROW * SITES.len() as f64;
-    let mut drawing = Drawing::new(1130.0, bottom + 58.0);
+    let mut drawing = Drawing::new(1160.0, bottom + 58.0);
     let model = series[0].record.model.path.rsplit('/').next().unwrap_or_default();
     let title = format!("{model}: outliers with and without prepended tokens and rotations");
     drawing.text((MARGIN, 26.0), title, TextStyle::new(size::TITLE, colour::INK, Anchor::Left).bold());

@@ -106,7 +106,8 @@ fn rejects_prompts_outside_the_calibrated_ranges() {
     let text = stage.path().join("small.txt");
     std::fs::write(&text, "The old captain looked at the sea. ".repeat(20)).unwrap();
     store_ranges(&stage, &text, Margins::NONE);
-    let arguments = ["--set", "input.prompts=[\"The old\", \"Where 17!\"]"];
+    let arguments =
+        ["--set", "input.prompts=[\"The old\", \"Where 17!\"]", "--set", "model.calibration_text=small.txt"];
     refused(
         &stage,
         &arguments,

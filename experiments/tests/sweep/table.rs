@@ -27,7 +27,7 @@ fn many_cells_are_rows() {
     assert!(first.ends_with("| 18.1685 (17.8123) | 93 | 31 | 6 min 21 s |"), "{first}");
     assert_eq!(row("| 2 | 8 | true | failed |"), "| 2 | 8 | true | failed | - | - | - | - | - | - | - | - |");
     row("| 6 | 32 | true | ok |");
-    assert!(page.contains("**Failed, row 2: too | much.**"), "{page}");
+    assert!(page.contains("**Failed (row 2): too | much.**"), "{page}");
     assert!(page.contains("`sample.jsonl`.") && !page.contains("Errors by layer,"), "{page}");
     assert!(page.contains("| row 6 | `"), "{page}");
 }

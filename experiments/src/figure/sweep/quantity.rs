@@ -59,6 +59,33 @@ pub(super) fn of(records: &[&CellRecord]) -> Vec<Quantity> {
             line: Some((1.0, "as float")),
         },
         Quantity {
+            heading: "Heads whose SoftMax it carries".into(),
+            name: "per cent of the heads tried".into(),
+            scale: Scale::FromZero,
+            applies: |record| record.softmax.is_some(),
+            value: Box::new(|record| Some(record.softmax.as_ref()?.coverage())),
+            line: None,
+        },
+        Quantity {
+            heading: "Largest error of a probability".into(),
+            name: "error, of the heads that ran".into(),
+            scale: Scale::Decades,
+            applies: |record| record.softmax.is_some(),
+            value: Box::new(|record| record.softmax.as_ref()?.error_max.filter(|error| error.is_finite())),
+            line: common_bound(records).map(|bound| (bound, "bound")),
+        },
+        Quantity {
+            heading: "Levels, scores to probabilities".into(),
+            name: "levels at most".into(),
+            scale: Scale::FromZero,
+            applies: |record| record.softmax.is_some(),
+            value: Box::new(|record| {
+                let softmax = record.softmax.as_ref()?;
+                (softmax.ran > 0).then_some(softmax.levels[1] as f64)
+            }),
+            line: None,
+        },
+        Quantity {
             heading: "Half bootstraps".into(),
             name: "count".into(),
             scale: Scale::FromZero,
@@ -96,6 +123,13 @@ pub(super) fn of(records: &[&CellRecord]) -> Vec<Quantity> {
 fn common_limit(records: &[&CellRecord]) -> Option<f64> {
     let limit = records.first()?.must.kl_mean;
     limit.filter(|_| records.iter().all(|record| record.must.kl_mean == limit))
+}
+
+/// The bound of the errors of probabilities, where it is the same for all records.
+fn common_bound(records: &[&CellRecord]) -> Option<f64> {
+    let bound = |record: &CellRecord| Some(record.softmax.as_ref()?.error_bound);
+    let first = bound(records.first()?);
+    first.filter(|_| records.iter().all(|record| bound(record) == first))
 }
 
 impl Quantity {
