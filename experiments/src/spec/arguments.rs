@@ -25,11 +25,16 @@ pub(crate) fn arguments(spec: &str, wanted: &Settings, repetition: u32) -> Optio
     keys::check(&table, "spec").ok()?;
     let swept = swept_keys(&table);
     table.remove("sweep");
-    // A swept key need not have a value outside the sweep, but a spec without one may not be readable: it gets the record's.
+    // Whatever varies must be held fast, by the record's value or by the default that the record leaves out.
     let mut changes = Vec::new();
+    let defaults = left_out_defaults()?;
     for key in &swept {
-        if let Some(value) = wanted.get(key) {
-            change(&mut table, &mut changes, key, value)?;
+        let default = || defaults.iter().find(|(name, _)| name == key).map(|(_, value)| value);
+        match wanted.get(key).or_else(default) {
+            Some(value) => change(&mut table, &mut changes, key, value)?,
+            // Another input in its place ends its sweep.
+            None if wanted.keys().any(|other| alternatives(other).contains(&key.as_str())) => {}
+            None => return None,
         }
     }
     for (key, value) in wanted {
@@ -39,7 +44,7 @@ pub(crate) fn arguments(spec: &str, wanted: &Settings, repetition: u32) -> Optio
     }
     // What is left is stated by the spec alone, while the record has the default, which it leaves out.
     let stated = settings(&table)?;
-    for (key, value) in left_out_defaults()? {
+    for (key, value) in defaults {
         if stated.contains_key(key) && !wanted.contains_key(key) {
             change(&mut table, &mut changes, key, &value)?;
         }
@@ -177,6 +182,13 @@ mod tests {
             "repetitions=3",
         ];
         assert_eq!(shown(&wanted, 2).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_sweep_over_a_default_that_the_record_leaves_out_is_held_fast() {
+        let swept = SPEC.replace("[sweep.product]", "[sweep.product]\nengine.noise = [\"none\", \"modelled\"]");
+        let changes = arguments(&swept, &record(), 0).unwrap();
+        assert!(changes.iter().any(|change| change.to_string() == "engine.noise=none"), "{changes:?}");
     }
 
     #[test]
