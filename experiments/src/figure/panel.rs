@@ -46,11 +46,17 @@ impl Frame {
     /// Horizontal axis: base line, ticks and their labels, and its name under them.
     pub(super) fn horizontal(&self, drawing: &mut Drawing, axis: &Axis, name: &str, face: &Face) {
         drawing.line(vec![(self.left, self.bottom), (self.right, self.bottom)], colour::INK, 1.0);
+        let mut last = f64::NEG_INFINITY;
         for (value, label) in &axis.ticks {
             let x = axis.place(*value, self.left, self.right);
             drawing.line(vec![(x, self.bottom), (x, self.bottom + 4.0)], colour::INK, 1.0);
             let style = TextStyle::new(size::TICK, colour::INK, Anchor::Middle);
-            drawing.label((x, self.bottom + 13.0), label, style, face);
+            // A label that would run into its neighbour is left out; its tick stays. Ticks may come in either order.
+            let half = face.width(&label.base, size::TICK) / 2.0;
+            if (x - last).abs() > 2.0 * half || label.exponent.is_some() {
+                drawing.label((x, self.bottom + 13.0), label, style, face);
+                last = x;
+            }
         }
         let middle = ((self.left + self.right) / 2.0, self.bottom + 33.0);
         drawing.text(middle, name, TextStyle::new(size::TEXT, colour::INK, Anchor::Middle));
