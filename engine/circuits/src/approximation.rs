@@ -12,7 +12,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use fhe_ckks::polynomials::chebyshev::Chebyshev;
+use fhe_ckks::polynomials::chebyshev::{Chebyshev, FitError};
 use fhe_ckks::polynomials::minimax::minimax_relative;
 use fhe_ckks::polynomials::plan::ChebyshevPlan;
 use fhe_ckks::{CkksError, SlotArithmetic};
@@ -34,6 +34,16 @@ pub enum Criterion {
     Relative,
     /// `|p - f|` divided by this.
     Absolute(f64),
+}
+
+impl Criterion {
+    /// An error by this criterion.
+    pub(crate) fn measure(self, error: FitError) -> f64 {
+        match self {
+            Self::Relative => error.relative,
+            Self::Absolute(unit) => error.absolute / unit,
+        }
+    }
 }
 
 /// What a fit has to reach.
@@ -128,11 +138,8 @@ pub struct Approximation {
 pub fn needed_degree(target: Target, largest: usize, f: impl Fn(f64) -> f64) -> Option<usize> {
     let meets = |degree: &usize| {
         let fit = Chebyshev::interpolate(&f, INTERVAL, *degree).ok();
-        let error = fit.map(|fit| fit.fit_error(&f, POINTS_PER_DEGREE * degree));
-        error.is_some_and(|error| match target.criterion {
-            Criterion::Relative => error.relative <= target.tolerance,
-            Criterion::Absolute(unit) => error.absolute / unit <= target.tolerance,
-        })
+        let error = fit.map(|fit| target.criterion.measure(fit.fit_error(&f, POINTS_PER_DEGREE * degree)));
+        error.is_some_and(|error| error <= target.tolerance)
     };
     (4..).map(|levels| (1 << levels) - 1).take_while(|degree| *degree <= largest).find(meets)
 }
@@ -235,11 +242,7 @@ impl Approximation {
     fn of_degree(f: impl Fn(f64) -> f64, degree: usize, target: Target) -> Option<Fit> {
         let measured = |fit: Result<Chebyshev, CkksError>| {
             let polynomial = fit.ok()?;
-            let fit_error = polynomial.fit_error(&f, POINTS_PER_DEGREE * degree);
-            let error = match target.criterion {
-                Criterion::Relative => fit_error.relative,
-                Criterion::Absolute(unit) => fit_error.absolute / unit,
-            };
+            let error = target.criterion.measure(polynomial.fit_error(&f, POINTS_PER_DEGREE * degree));
             let plan = ChebyshevPlan::new(polynomial.coefficients()).ok()?;
             let coefficients = polynomial.coefficients().to_vec();
             (!error.is_nan()).then_some(Fit { plan, coefficients, degree, error })

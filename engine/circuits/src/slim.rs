@@ -338,11 +338,7 @@ impl<S> Folded<S> {
 /// The better of interpolation and the best fit in relative error, where that is asked for, with its error.
 fn fitted(f: &impl Fn(f64) -> f64, degree: usize, target: Target) -> Option<(Chebyshev, f64)> {
     let measured = |polynomial: Chebyshev| {
-        let fit_error = polynomial.fit_error(f, POINTS_PER_DEGREE * degree);
-        let error = match target.criterion {
-            Criterion::Relative => fit_error.relative,
-            Criterion::Absolute(unit) => fit_error.absolute / unit,
-        };
+        let error = target.criterion.measure(polynomial.fit_error(f, POINTS_PER_DEGREE * degree));
         (!error.is_nan()).then_some((polynomial, error))
     };
     let interpolated = Chebyshev::interpolate(f, INTERVAL, degree).ok().and_then(measured);

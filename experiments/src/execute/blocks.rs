@@ -26,18 +26,6 @@ pub(super) fn blocks(
     }
 }
 
-/// Refuses a text that does not give the windows asked for, before anything runs.
-///
-/// # Errors
-/// As [`blocks`].
-pub(super) fn check(cell: &Cell, root: &Path) -> Result<(), HarnessError> {
-    let open = |error| HarnessError::execution("open the model", error);
-    let folder = root.join(&cell.config.model.path);
-    let config = Config::read(&folder.join("config.json")).map_err(open)?;
-    let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), &config).map_err(open)?;
-    blocks(cell, root, &tokenizer, &config).map(drop)
-}
-
 fn of_text(
     cell: &Cell,
     path: &Path,
@@ -62,7 +50,7 @@ fn of_text(
 }
 
 /// The prompts of a cell as tokens, packed into its block behind the prefix.
-pub(super) fn of_prompts(
+fn of_prompts(
     cell: &Cell,
     prefix: &Prefix,
     tokenizer: &Tokenizer,

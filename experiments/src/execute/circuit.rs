@@ -8,6 +8,7 @@ use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Po
 use fhe_model::{Config, ModelSource, Prefix, PromptBlock, Tokenizer, Weights};
 use fhe_rlwe::security;
 
+use super::inputs::Inputs;
 use crate::calibrate;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
@@ -70,7 +71,8 @@ impl Circuit {
                     None => Prefix::none(),
                 };
                 let weights = calibrate::circuit_weights(&weights, mitigation);
-                (Subject::weights(cell, &weights, (&prefix, tokenizer.as_ref()), root, progress)?, prefix)
+                let ranges = calibrated_ranges(cell, &weights, (&prefix, tokenizer.as_ref()), root, progress)?;
+                (Subject::weights(cell, &weights, ranges), prefix)
             }
         };
         // One prompt that fills the block; metering asks for no token's meaning.
@@ -81,21 +83,13 @@ impl Circuit {
         Self::prepare(cell, parameters, subject, block)
     }
 
-    /// The circuit of a cell's weights for a block of its prompts, with calibrated ranges and [`parameters`] that were checked before.
+    /// The circuit of a cell's inputs, for the first of their blocks.
     ///
     /// # Errors
-    /// What is wrong with the ranges.
-    pub(super) fn of_prompts(
-        cell: &Cell,
-        parameters: Parameters,
-        weights: &Weights,
-        tokenizer: &Tokenizer,
-        block: PromptBlock,
-        root: &Path,
-        progress: &dyn ProgressSink,
-    ) -> Result<Self, HarnessError> {
-        let subject = Subject::weights(cell, weights, (block.prefix(), Some(tokenizer)), root, progress)?;
-        Self::prepare(cell, parameters, subject, block)
+    /// [`HarnessError::Refused`].
+    pub(super) fn of_inputs(cell: &Cell, inputs: &Inputs) -> Result<Self, HarnessError> {
+        let subject = Subject::weights(cell, &inputs.weights, inputs.ranges.clone());
+        Self::prepare(cell, inputs.parameters.clone(), subject, inputs.blocks[0].clone())
     }
 
     fn prepare(
@@ -137,20 +131,13 @@ impl Circuit {
 }
 
 impl Subject {
-    /// Weights, rotated or not, with calibrated ranges that hold after the prefix, measured now if the model has none.
-    fn weights(
-        cell: &Cell,
-        weights: &Weights,
-        (prefix, tokenizer): (&Prefix, Option<&Tokenizer>),
-        root: &Path,
-        progress: &dyn ProgressSink,
-    ) -> Result<Self, HarnessError> {
-        let ranges = calibrated_ranges(cell, weights, (prefix, tokenizer), root, progress)?;
+    /// Weights, rotated or not, with their calibrated ranges.
+    fn weights(cell: &Cell, weights: &Weights, ranges: Ranges) -> Self {
         let ranges = match cell.config.attention.products {
             AttentionProducts::Slots => ranges,
             AttentionProducts::Lanes => ranges.covering_masked_scores(),
         };
-        Ok(Self { source: weights.into(), ranges: ranges.model(), assumed: None })
+        Self { source: weights.into(), ranges: ranges.model(), assumed: None }
     }
 
     /// A `config.json` with assumed ranges.

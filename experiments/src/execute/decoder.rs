@@ -75,6 +75,7 @@ mod tests {
 
     use super::*;
     use crate::event::Quiet;
+    use crate::execute::inputs::Inputs;
     use crate::execute::prepared::Prepared;
     use crate::execute::reference::Tensors;
     use crate::spec::Suite;
@@ -93,7 +94,7 @@ mod tests {
     fn prepared() -> (Prepared, Clear) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let cell = Suite::parse(SPEC, "toy.toml", &[], root).unwrap().cells.remove(0);
-        let prepared = Prepared::new(&cell, root, &Quiet).unwrap();
+        let prepared = Prepared::new(&cell, Inputs::read(&cell, root, &Quiet).unwrap()).unwrap();
         let clear = Clear::new(prepared.circuit.parameters.shape().clone(), (), NoiseModel::default(), 0).unwrap();
         (prepared, clear)
     }

@@ -1,10 +1,11 @@
 //! The same circuit without cryptography.
 
 use fhe_circuits::Functions;
-use fhe_ckks::{Clear, NoiseModel, SlotArithmetic};
+use fhe_ckks::{BootstrapCost, Clear, NoiseModel, Parameters, SlotArithmetic};
 use fhe_model::Matrix;
 
 use super::attendant::Attendant;
+use super::circuit::Circuit;
 use super::decoder::Decoder;
 use super::metered::BootstrapOperations;
 use super::pace::Pace;
@@ -15,19 +16,35 @@ use super::state::Observations;
 use crate::error::HarnessError;
 use crate::event::{ProgressSink, Quiet};
 use crate::record::{CLEAR_CIRCUIT, CellRecord, FLOAT};
-use crate::spec::Noise;
+use crate::spec::{EngineSection, Noise};
 
-/// An evaluator; without noise its errors are those of integer weights and, unless functions are exact, polynomials alone.
-fn evaluator(prepared: &Prepared, noise: Noise) -> Result<Clear, HarnessError> {
-    let cost = BootstrapOperations::new(&prepared.circuit)?;
-    let noise = match noise {
+/// The errors of a cell's evaluators in the clear, for blocks of so many tokens.
+pub(super) fn noise_model(engine: &EngineSection, noise: Noise, parameters: &Parameters, tokens: usize) -> NoiseModel {
+    match noise {
         Noise::None => NoiseModel::default(),
         Noise::Modelled => {
-            let noise = NoiseModel::of(&prepared.circuit.parameters, prepared.circuit.block.size());
-            prepared.engine.bootstrap_bits.map_or(noise, |bits| noise.with_bootstrap_bits(bits))
+            let noise = NoiseModel::of(parameters, tokens);
+            engine.bootstrap_bits.map_or(noise, |bits| noise.with_bootstrap_bits(bits))
         }
-    };
-    let clear = Clear::new(prepared.circuit.parameters.shape().clone(), cost, noise, prepared.engine.seed.unwrap_or(0))
+    }
+}
+
+/// The evaluator of a whole run.
+fn evaluator(prepared: &Prepared, noise: Noise) -> Result<Clear, HarnessError> {
+    let cost = BootstrapOperations::new(&prepared.circuit)?;
+    evaluator_of(prepared, noise, cost, prepared.engine.seed.unwrap_or(0))
+}
+
+/// An evaluator; without noise its errors are those of integer weights and, unless functions are exact, polynomials alone.
+pub(super) fn evaluator_of(
+    prepared: &Prepared,
+    noise: Noise,
+    cost: impl BootstrapCost + 'static,
+    seed: u64,
+) -> Result<Clear, HarnessError> {
+    let Circuit { parameters, block, .. } = &prepared.circuit;
+    let noise = noise_model(&prepared.engine, noise, parameters, block.size());
+    let clear = Clear::new(parameters.shape().clone(), cost, noise, seed)
         .map_err(|error| HarnessError::execution("set up the clear circuit", error))?;
     Ok(match prepared.engine.functions {
         Functions::Polynomial => clear,

@@ -1,6 +1,6 @@
 //! Executes a cell on the engine: encrypted, in the clear, or metered.
 //!
-//! A [`circuit`] is all that planning needs; [`prepared`] reads and checks the data as well. A [`plan`] walks through the decoder on a backend
+//! A [`circuit`] is all that planning needs; [`inputs`] reads and checks data, and what is [`prepared`] has both. A [`plan`] walks through the decoder on a backend
 //! without data, which is all that [`metered`] does; [`encrypted`], whose [`parties`] may compute on a GPU, and [`in_clear`] run the [`decoder`] over their evaluators, attended by
 //! [`attendant`], which times phases and compares what passes by with a [`reference`]. Of a text, many [`windows`] walk through the clear
 //! circuit together, and its [`ranges`] are described. After every layer an encrypted run stores its
@@ -13,6 +13,7 @@ mod decoder;
 mod encrypted;
 mod extremes;
 mod in_clear;
+mod inputs;
 mod metered;
 mod pace;
 mod parties;
@@ -29,9 +30,9 @@ use std::time::Instant;
 
 use circuit::Circuit;
 use fhe_model::encrypted::Polynomial;
+use inputs::Inputs;
 use prepared::Prepared;
 
-use crate::calibrate;
 use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
@@ -53,11 +54,8 @@ impl CellExecutor for EngineExecutor {
         match (cell.config.input.tokens, &cell.config.input.text) {
             (Some(tokens), _) => drop(Circuit::of_tokens(cell, tokens, root, progress)?),
             // What a circuit makes of a text is the answer, not a condition; its ranges are part of the question.
-            (None, Some(_)) => {
-                blocks::check(cell, root)?;
-                calibrate::ranges_of(cell, root, progress)?;
-            }
-            (None, None) => drop(Prepared::new(cell, root, progress)?.reference()?),
+            (None, Some(_)) => drop(Inputs::read(cell, root, progress)?),
+            (None, None) => drop(Prepared::new(cell, Inputs::read(cell, root, progress)?)?.reference()?),
         }
         Ok(())
     }
@@ -103,15 +101,16 @@ fn run_data(
     record: &mut CellRecord,
 ) -> Result<(), HarnessError> {
     let is_text = cell.cell.config.input.text.is_some();
+    let (inputs, reading) = progress.phase("inputs", || Inputs::read(&cell.cell, &cell.root, progress));
+    let inputs = inputs?;
     if is_text {
-        let (described, seconds) =
-            progress.phase("ranges", || ranges::describe(&cell.cell, &cell.root, progress, record));
-        described?;
+        let functions = cell.cell.config.engine.functions;
+        let ((), seconds) = progress.phase("ranges", || ranges::describe(&inputs, functions, record));
         record.seconds.comparison = seconds;
     }
-    let (prepared, seconds) = progress.phase("set-up", || Prepared::new(&cell.cell, &cell.root, progress));
+    let (prepared, seconds) = progress.phase("set-up", || Prepared::new(&cell.cell, inputs));
     let prepared = prepared?;
-    record.seconds.set_up = seconds;
+    record.seconds.set_up = reading + seconds;
     prepared.circuit.describe(record);
     match cell.cell.config.mode {
         Mode::Encrypted => encrypted::run(&prepared, folder, start, progress, record),
@@ -134,7 +133,7 @@ fn run_data(
 pub fn polynomials(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<Vec<Polynomial>, HarnessError> {
     Ok(match cell.config.input.tokens {
         Some(tokens) => Circuit::of_tokens(cell, tokens, root, progress)?.model.polynomials(),
-        None => Prepared::new(cell, root, progress)?.circuit.model.polynomials(),
+        None => Circuit::of_inputs(cell, &Inputs::read(cell, root, progress)?)?.model.polynomials(),
     })
 }
 

@@ -1,42 +1,25 @@
 //! How wide the ranges of a model are, and what polynomials over them would need.
 
-use std::path::Path;
-
 use fhe_circuits::Functions;
 use fhe_circuits::approximation::{Criterion, Target, needed_degree};
-use fhe_model::calibration::{Extents, Interval, LayerRanges, ModelRanges, Ranges};
+use fhe_model::Site;
+use fhe_model::calibration::{Extents, Interval, LayerRanges, ModelRanges};
 use fhe_model::encrypted::CircuitOptions;
-use fhe_model::{Site, Weights};
 
-use crate::calibrate;
-use crate::error::HarnessError;
-use crate::event::ProgressSink;
+use super::inputs::Inputs;
 use crate::record::{CellRecord, NeededDegree, SiteRange};
-use crate::spec::Cell;
 
 /// The largest degree tried: more levels than any bootstrap leaves.
 const LARGEST: usize = (1 << 14) - 1;
 
 /// Writes what is known of a cell's ranges into its record, whether or not a circuit carries them.
-pub(super) fn describe(
-    cell: &Cell,
-    root: &Path,
-    progress: &dyn ProgressSink,
-    record: &mut CellRecord,
-) -> Result<(), HarnessError> {
-    let open = |error| HarnessError::execution("open the model", error);
-    let stored = Weights::open(&root.join(&cell.config.model.path)).map_err(open)?;
-    let weights = calibrate::circuit_weights(&stored, &cell.config.mitigation);
-    let path = calibrate::ranges_of(cell, root, progress)?;
-    let ranges =
-        Ranges::load(&path, &weights).map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
-    record.ranges = sites(ranges.extents());
+pub(super) fn describe(inputs: &Inputs, functions: Functions, record: &mut CellRecord) {
+    record.ranges = sites(inputs.ranges.extents());
     // Exact functions need none.
-    if cell.config.engine.functions == Functions::Polynomial {
-        let epsilon = weights.config().rms_norm_eps;
-        record.needed_degrees = needed(&ranges.model(), epsilon, CircuitOptions::default().tolerance);
+    if functions == Functions::Polynomial {
+        let epsilon = inputs.weights.config().rms_norm_eps;
+        record.needed_degrees = needed(&inputs.ranges.model(), epsilon, CircuitOptions::default().tolerance);
     }
-    Ok(())
 }
 
 /// Every site over all layers, in the order of the computation within a layer.

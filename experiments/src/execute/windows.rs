@@ -7,22 +7,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use fhe_circuits::Functions;
-use fhe_ckks::{Clear, NoiseModel, SlotArithmetic};
+use fhe_ckks::{Clear, SlotArithmetic};
 use fhe_model::calibration::{ModelRanges, OutOfRange, Recorder};
 use fhe_model::encrypted::Unattended;
 use fhe_model::float::agreement::Comparison;
-use fhe_model::{FloatModel, Matrix, Observer, PromptBlock};
+use fhe_model::{FloatModel, Matrix, Observer, PromptBlock, Weights};
 use rayon::prelude::*;
 
-use super::in_clear::half_bootstraps;
+use super::in_clear::{evaluator_of, half_bootstraps};
 use super::metered::BootstrapOperations;
 use super::prepared::Prepared;
 use super::reference::summary;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::record::{CellRecord, Excursions, FLOAT, Status, WindowsSummary};
-use crate::spec::Noise;
 
 /// Windows that are in float at a time: of each the logits are kept.
 const WINDOWS_PER_PASS: usize = 16;
@@ -44,17 +42,16 @@ pub(super) fn run(
     progress: &dyn ProgressSink,
     record: &mut CellRecord,
 ) -> Result<(), HarnessError> {
-    let (planned, seconds) = progress.phase("plan", || {
-        Ok::<_, HarnessError>((
-            half_bootstraps(prepared, progress)?,
-            Arc::new(BootstrapOperations::new(&prepared.circuit)?),
-        ))
+    let (cost, seconds) = progress.phase("plan", || {
+        // What the scheme would refuse is refused here; layers tell how far windows are.
+        half_bootstraps(prepared, progress)?;
+        Ok::<_, HarnessError>(Arc::new(BootstrapOperations::new(&prepared.circuit)?))
     });
-    let (_, cost) = planned?;
+    let cost = cost?;
     record.seconds.plan = seconds;
-    let mut summary_of_windows = WindowsSummary { windows: prepared.blocks.len(), ..WindowsSummary::default() };
+    let mut summary_of_windows = WindowsSummary { windows: prepared.blocks().len(), ..WindowsSummary::default() };
     let mut comparison = Comparison::default();
-    for (pass, blocks) in prepared.blocks.chunks(WINDOWS_PER_PASS).enumerate() {
+    for (pass, blocks) in prepared.blocks().chunks(WINDOWS_PER_PASS).enumerate() {
         let first = pass * WINDOWS_PER_PASS;
         let (inside, seconds) = progress.phase("float reference", || in_float(prepared, blocks));
         record.seconds.comparison += seconds;
@@ -113,22 +110,33 @@ struct Seen {
 
 /// Blocks by the float model, held against the ranges. Logits are those of the weights as they are stored.
 fn in_float(prepared: &Prepared, blocks: &[PromptBlock]) -> Result<Vec<Seen>, HarnessError> {
-    let failed = |error: fhe_model::Error| HarnessError::execution("run the float model on windows of the text", error);
-    let pass = |model: &FloatModel<'_>| {
-        let mut recorders: Vec<Recorder> = blocks.iter().map(|_| Recorder::new(model.weights().config())).collect();
-        let mut observers: Vec<&mut dyn Observer> =
-            recorders.iter_mut().map(|recorder| recorder as &mut dyn Observer).collect();
-        let mut logits = Vec::with_capacity(blocks.len());
-        model.observe_each(blocks, &mut observers, |_, of_block| logits.push(of_block))?;
-        Ok((recorders, logits))
-    };
-    let (recorders, mut logits) = pass(&FloatModel::new(prepared.circuit_weights())).map_err(failed)?;
+    let (excesses, mut logits) = held_against_ranges(prepared, blocks)?;
     if let Some(stored) = prepared.stored_weights() {
-        logits = pass(&FloatModel::new(stored)).map_err(failed)?.1;
+        (_, logits) = by_float_model(stored, blocks)?;
     }
+    Ok(excesses.into_iter().zip(logits).map(|(excesses, logits)| Seen { excesses, logits }).collect())
+}
+
+/// What of each block leaves the ranges, and the logits of the circuit's weights.
+fn held_against_ranges(
+    prepared: &Prepared,
+    blocks: &[PromptBlock],
+) -> Result<(Vec<Vec<OutOfRange>>, Vec<Matrix>), HarnessError> {
+    let (recorders, logits) = by_float_model(prepared.circuit_weights(), blocks)?;
     let ranges: &ModelRanges = &prepared.circuit.ranges;
     let excesses = recorders.iter().map(|recorder| ranges.excesses(recorder.extents()).collect());
-    Ok(excesses.zip(logits).map(|(excesses, logits)| Seen { excesses, logits }).collect())
+    Ok((excesses.collect(), logits))
+}
+
+fn by_float_model(weights: &Weights, blocks: &[PromptBlock]) -> Result<(Vec<Recorder>, Vec<Matrix>), HarnessError> {
+    let mut recorders: Vec<Recorder> = blocks.iter().map(|_| Recorder::new(weights.config())).collect();
+    let mut observers: Vec<&mut dyn Observer> =
+        recorders.iter_mut().map(|recorder| recorder as &mut dyn Observer).collect();
+    let mut logits = Vec::with_capacity(blocks.len());
+    FloatModel::new(weights)
+        .observe_each(blocks, &mut observers, |_, of_block| logits.push(of_block))
+        .map_err(|error| HarnessError::execution("run the float model on windows of the text", error))?;
+    Ok((recorders, logits))
 }
 
 /// How many of some blocks leave the ranges by the first token of their window alone.
@@ -143,8 +151,8 @@ fn by_first_token(prepared: &Prepared, blocks: &[&PromptBlock]) -> Result<usize,
     if alone.is_empty() {
         return Ok(0);
     }
-    let seen = in_float(prepared, &alone)?;
-    Ok(seen.iter().filter(|seen| !seen.excesses.is_empty()).count())
+    let (excesses, _) = held_against_ranges(prepared, &alone)?;
+    Ok(excesses.iter().filter(|excesses| !excesses.is_empty()).count())
 }
 
 fn count(excursions: &mut Excursions, window: usize, excesses: &[OutOfRange]) {
@@ -165,23 +173,9 @@ impl<'a> Window<'a> {
         logits: Matrix,
         cost: Arc<BootstrapOperations>,
     ) -> Result<Self, HarnessError> {
-        let engine = &prepared.engine;
-        let parameters = &prepared.circuit.parameters;
-        let noise = match engine.noise {
-            Noise::None => NoiseModel::default(),
-            Noise::Modelled => {
-                let noise = NoiseModel::of(parameters, block.size());
-                engine.bootstrap_bits.map_or(noise, |bits| noise.with_bootstrap_bits(bits))
-            }
-        };
         // Windows draw other noise from one seed.
-        let seed = engine.seed.unwrap_or(0).wrapping_add((number as u64) << 32);
-        let clear = Clear::new(parameters.shape().clone(), cost, noise, seed)
-            .map_err(|error| HarnessError::execution("set up the clear circuit", error))?;
-        let clear = match engine.functions {
-            Functions::Polynomial => clear,
-            Functions::Exact => clear.with_exact_functions(),
-        };
+        let seed = prepared.engine.seed.unwrap_or(0).wrapping_add((number as u64) << 32);
+        let clear = evaluator_of(prepared, prepared.engine.noise, cost, seed)?;
         let residual = prepared.circuit.model.embed_block::<Clear, Clear>(&clear, block);
         let residual = residual.map_err(|error| HarnessError::execution("embed a window of the text", error))?;
         Ok(Self { block, number, logits, clear, residual, invalid: None })

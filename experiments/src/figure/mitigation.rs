@@ -96,7 +96,7 @@ fn magnitudes(drawing: &mut Drawing, frame: &Frame, series: &[Series<'_>], face:
         return;
     }
     let axis = Axis::decades(low, high, 8);
-    grid(drawing, frame, &axis);
+    Frame { top: frame.top - 6.0, ..*frame }.uprights(drawing, &axis);
     for (row, (site, name)) in SITES.iter().enumerate() {
         let y = middle(frame, row);
         drawing.text((frame.left - 10.0, y), *name, TextStyle::new(size::TEXT, colour::INK, Anchor::Right));
@@ -115,7 +115,7 @@ fn needed(drawing: &mut Drawing, frame: &Frame, series: &[Series<'_>], functions
     let bits = |needed: &NeededDegree| ((needed.degree.unwrap_or(needed.largest_tried) + 1) as f64).log2();
     let tried = series.iter().flat_map(|series| &series.record.needed_degrees).map(|needed| needed.largest_tried).max();
     let axis = Axis::powers_of_two(4.0, (tried.unwrap_or(255) as f64 + 1.0).log2(), 5);
-    grid(drawing, frame, &axis);
+    Frame { top: frame.top - 6.0, ..*frame }.uprights(drawing, &axis);
     for (row, function) in functions.iter().enumerate() {
         let y = middle(frame, row);
         for (line, part) in wrapped(function).into_iter().enumerate() {
@@ -141,13 +141,6 @@ fn needed(drawing: &mut Drawing, frame: &Frame, series: &[Series<'_>], functions
         let text = format!("{}: {verdict}", series.name);
         drawing.text((668.0, y), text, TextStyle::new(size::TEXT, series.colour, Anchor::Left));
         y += 17.0;
-    }
-}
-
-fn grid(drawing: &mut Drawing, frame: &Frame, axis: &Axis) {
-    for (value, _) in &axis.ticks {
-        let x = axis.place(*value, frame.left, frame.right);
-        drawing.line(vec![(x, frame.top - 6.0), (x, frame.bottom)], colour::GRID, 0.8);
     }
 }
 

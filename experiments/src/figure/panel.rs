@@ -43,6 +43,14 @@ impl Frame {
         drawing.text(middle, name, TextStyle::new(size::TEXT, colour::INK, Anchor::Middle).upwards());
     }
 
+    /// Grid lines at the ticks of a horizontal axis.
+    pub(super) fn uprights(&self, drawing: &mut Drawing, axis: &Axis) {
+        for (value, _) in &axis.ticks {
+            let x = axis.place(*value, self.left, self.right);
+            drawing.line(vec![(x, self.top), (x, self.bottom)], colour::GRID, 0.8);
+        }
+    }
+
     /// Horizontal axis: base line, ticks and their labels, and its name under them.
     pub(super) fn horizontal(&self, drawing: &mut Drawing, axis: &Axis, name: &str, face: &Face) {
         drawing.line(vec![(self.left, self.bottom), (self.right, self.bottom)], colour::INK, 1.0);

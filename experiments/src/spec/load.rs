@@ -187,13 +187,13 @@ impl Suite {
 
 /// The others of some keys of which one is given: an override of one replaces all.
 pub(super) fn alternatives(key: &str) -> Vec<&'static str> {
-    const INPUTS: [&str; 3] = ["input.prompts", "input.text", "input.tokens"];
-    if INPUTS.contains(&key) {
+    match key {
+        "input.text" => vec!["input.prompts", "input.tokens"],
         // Windows are nothing without a text.
-        let others = INPUTS.into_iter().chain(["input.windows"]);
-        return others.filter(|other| *other != key && !(key == "input.text" && *other == "input.windows")).collect();
+        "input.prompts" => vec!["input.text", "input.tokens", "input.windows"],
+        "input.tokens" => vec!["input.prompts", "input.text", "input.windows"],
+        key => preset::alternative(key).into_iter().collect(),
     }
-    preset::alternative(key).into_iter().collect()
 }
 
 /// A comparison is derived, not run; its keys would only be called unknown one by one.
@@ -281,6 +281,11 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         return Err(refuse("engine.device", problem));
     }
     let SpecFile { circuit, mode, ref softmax, ref engine, ref attention, .. } = spec;
+    if let Some(text) = spec.input.text.as_ref().filter(|_| circuit == CircuitKind::Softmax) {
+        let problem =
+            format!("is `{}`, but SoftMax alone runs one block; name prompts by input.prompts", text.display());
+        return Err(refuse("input.text", problem));
+    }
     if let Some((key, problem)) = softmax.problem(circuit, mode, engine.functions, attention.products) {
         return Err(refuse(key, problem));
     }

@@ -121,6 +121,8 @@ fn rejects_texts_that_give_no_windows_and_modes_that_run_none() {
     refused(&stage, &[&CLEAR, &set("input.windows=3")[..]].concat(), &["input.windows", "no input.text"]);
     refused(&stage, &set("input.text=calibration.txt"), &["input.text", "mode `encrypted`", "input.prompts"]);
     refused(&stage, &[&CLEAR, &set("input.text=nowhere.txt")[..]].concat(), &["input.text", "nowhere.txt"]);
+    let alone = text(&["--set", "circuit=softmax", "--set", "attention.products=lanes"]);
+    refused(&stage, &alone, &["input.text", "SoftMax alone", "input.prompts"]);
     refused(&stage, &text(&["--set", "input.windows=0"]), &["input.windows", "at least 1"]);
     refused(&stage, &text(&["--set", "input.windows=9000000"]), &["calibration.txt", "135000000", "fewer"]);
     refused(&stage, &text(&["--set", "engine.bootstrap_bits=12"]), &["engine.bootstrap_bits", "modelled"]);

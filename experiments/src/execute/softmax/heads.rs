@@ -6,14 +6,12 @@ use std::path::Path;
 use fhe_circuits::SoftmaxVariant;
 use fhe_ckks::Parameters;
 use fhe_model::calibration::{ModelRanges, Ranges, Recorder};
-use fhe_model::{Config, FloatModel, Location, Matrix, ModelSource, Observer, PromptBlock, Site, Tokenizer, Weights};
+use fhe_model::{Config, FloatModel, Location, Matrix, ModelSource, Observer, PromptBlock, Site, Weights};
 
-use crate::calibrate;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
-use crate::execute::blocks::of_prompts;
-use crate::execute::circuit::{calibrated_ranges, describe_setting, parameters};
-use crate::public_prefix;
+use crate::execute::circuit::describe_setting;
+use crate::execute::inputs::Inputs;
 use crate::record::CellRecord;
 use crate::spec::Cell;
 
@@ -46,17 +44,8 @@ impl Subject {
     /// # Errors
     /// What is wrong with parameters, model, prompts or ranges.
     pub(super) fn read(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Result<Self, HarnessError> {
-        let parameters = parameters(cell)?;
-        let config = &cell.config;
-        let folder = root.join(&config.model.path);
-        let open = |error| HarnessError::execution("open the model", error);
-        let stored = Weights::open(&folder).map_err(open)?;
-        let weights = calibrate::circuit_weights(&stored, &config.mitigation);
-        let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(open)?;
-        let prefix = public_prefix::tokens(&config.mitigation, &tokenizer, weights.config())?;
-        let block = of_prompts(cell, &prefix, &tokenizer, weights.config())?;
-        let ranges = calibrated_ranges(cell, &weights, (&prefix, Some(&tokenizer)), root, progress)?;
-        Ok(Self { parameters, block, weights, ranges: ranges.covering_masked_scores() })
+        let Inputs { parameters, weights, mut blocks, ranges, .. } = Inputs::read(cell, root, progress)?;
+        Ok(Self { parameters, block: blocks.remove(0), weights, ranges: ranges.covering_masked_scores() })
     }
 
     pub(super) fn config(&self) -> &Config {

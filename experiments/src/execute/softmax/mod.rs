@@ -27,13 +27,14 @@ use head::{Errors, HeadCircuit, Place, Refusal};
 use heads::{HeadScores, Subject};
 use summary::{Cost, Kind, Outcome};
 
+use super::in_clear::noise_model;
 use super::plan::{failed, metered_pair};
 use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::identity::ResolvedCell;
 use crate::record::{CellRecord, PredictedSeconds};
-use crate::spec::{Cell, Mode, Noise};
+use crate::spec::{Cell, Mode};
 
 const PHASE: &str = "SoftMax in the clear (heads)";
 
@@ -72,10 +73,7 @@ pub(super) fn run(
     let tried: Vec<&HeadScores> = sample.map(|index| &heads[index]).collect();
     let study = Study { subject: &subject, place: &place, tried: &tried, progress };
 
-    let noise = match config.engine.noise {
-        Noise::None => NoiseModel::default(),
-        Noise::Modelled => NoiseModel::of(&subject.parameters, subject.block.size()),
-    };
+    let noise = noise_model(&config.engine, config.engine.noise, &subject.parameters, subject.block.size());
     let (mut outcomes, seconds) =
         progress.phase(PHASE, || study.in_the_clear(noise, config.engine.seed.unwrap_or_default()));
     record.seconds.comparison += seconds;

@@ -104,10 +104,7 @@ fn panel(
     let frame = Frame { right: frame.right - strip, ..*frame };
     let values: Vec<f64> = results.iter().flat_map(|(values, _)| values.iter().copied()).collect();
     let axis = shown.axis(&values, 3);
-    for (value, _) in &axis.ticks {
-        let x = axis.place(*value, frame.left, frame.right);
-        drawing.line(vec![(x, frame.top), (x, frame.bottom)], colour::GRID, 0.8);
-    }
+    frame.uprights(drawing, &axis);
     if let Some((line, _)) = shown.line {
         let x = axis.place(line, frame.left, frame.right);
         drawing.dashes((x, frame.top), (x, frame.bottom), colour::INK, 1.3);
