@@ -151,10 +151,7 @@ fn panel(drawing: &mut Drawing, heading: &str, bars: &[Bar], (left, top): (f64, 
     let times = || bars.iter().flat_map(|bar| [bar.seconds, bar.must]).flatten();
     let (low, high) = (times().fold(f64::INFINITY, f64::min), times().fold(0.0, f64::max));
     let axis = if low <= high { Axis::decades(low, high, 6) } else { Axis::decades(1e-3, 1.0, 6) };
-    for (value, _) in &axis.ticks {
-        let x = axis.place(*value, area.left, area.right);
-        drawing.line(vec![(x, area.top), (x, area.bottom)], colour::GRID, 0.8);
-    }
+    area.uprights(drawing, &axis);
     for (index, bar) in bars.iter().enumerate() {
         let y = area.top + (index as f64 + 0.5) * PITCH;
         drawing.text((area.left - 8.0, y), bar.name.as_str(), TextStyle::new(size::TEXT, colour::INK, Anchor::Right));
