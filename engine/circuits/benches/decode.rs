@@ -95,7 +95,7 @@ impl<B: Backend> Cached<B> {
         self.layout.scores(server, &self.queries, &self.cache, &map).expect("scores")
     }
 
-    fn weighted_values(&self, server: &CkksServer<B>) -> SlotCiphertext<B> {
+    fn weighted_values(&self, server: &CkksServer<B>) -> Vec<SlotCiphertext<B>> {
         self.layout.weighted_values(server, &self.probabilities, &self.cache).expect("weighted values")
     }
 }

@@ -25,6 +25,16 @@ impl<S> KeyValueCache<S> {
         self.length
     }
 
+    /// Ciphertexts of keys.
+    pub fn keys(&self) -> &[S] {
+        &self.keys
+    }
+
+    /// Ciphertexts of values.
+    pub fn values(&self) -> &[S] {
+        &self.values
+    }
+
     /// Number of ciphertexts of keys, and of values.
     pub fn ciphertexts(&self) -> usize {
         self.keys.len()
@@ -32,6 +42,19 @@ impl<S> KeyValueCache<S> {
 }
 
 impl CacheLayout {
+    /// The cache of tokens that are there already: token `i` in token `i mod tokens` of ciphertext `i div tokens`, zero elsewhere.
+    ///
+    /// # Errors
+    /// Unless there are as many ciphertexts of keys and of values as so many tokens take.
+    pub fn cache<S>(&self, keys: Vec<S>, values: Vec<S>, length: usize) -> Result<KeyValueCache<S>> {
+        let required = length.div_ceil(self.tokens);
+        if keys.len() != required || values.len() != required {
+            let found = format!("{} of keys and {} of values", keys.len(), values.len());
+            return Err(refuse("CacheLayout::cache", "ciphertexts", found, required, "fill them by this layout"));
+        }
+        Ok(KeyValueCache { keys, values, length })
+    }
+
     /// Adds a token to the cache: its keys and values in token 0, zero elsewhere. No level; a rotation of each for every bit of the token's
     /// place.
     ///

@@ -9,10 +9,10 @@ use crate::error::{Result, refuse};
 pub struct CacheLayout {
     pub(super) slots: usize,
     pub(super) heads: usize,
-    key_value_heads: usize,
-    head_dim: usize,
+    pub(super) key_value_heads: usize,
+    pub(super) head_dim: usize,
     pub(super) channel_rows: usize,
-    head_rows: usize,
+    pub(super) head_rows: usize,
     pub(super) tokens: usize,
 }
 
@@ -30,10 +30,10 @@ impl CacheLayout {
     pub const QUERY_LEVELS: usize = 3;
     /// Levels that the keys need: the product and the mask.
     pub const KEY_LEVELS: usize = 2;
-    /// Levels that the probabilities need for [`CacheLayout::weighted_values`]: selection, product, mask.
-    pub const PROBABILITY_LEVELS: usize = 3;
-    /// Levels that the values need: the product and the mask.
-    pub const VALUE_LEVELS: usize = 2;
+    /// Levels that the probabilities need for [`CacheLayout::weighted_values`]: selection and product.
+    pub const PROBABILITY_LEVELS: usize = 2;
+    /// Levels that the values need: the product.
+    pub const VALUE_LEVELS: usize = 1;
 
     /// The layout of `heads` query heads that share `key_value_heads` heads of keys and values, with `head_dim` channels each.
     ///
@@ -74,6 +74,11 @@ impl CacheLayout {
         self.tokens
     }
 
+    /// Query heads.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// Query heads that share a key and value head.
     pub fn group(&self) -> usize {
         self.heads / self.key_value_heads
@@ -88,7 +93,8 @@ impl CacheLayout {
         self.head_rows * self.tokens
     }
 
-    fn slot(&self, channel_row: usize, key_value_head: usize, token: usize) -> usize {
+    /// The slot of a channel of a key and value head of a token of a cache ciphertext.
+    pub(super) fn slot(&self, channel_row: usize, key_value_head: usize, token: usize) -> usize {
         channel_row * self.row() + key_value_head * self.tokens + token
     }
 
