@@ -174,6 +174,10 @@ impl WeightProduct for QuantisedMatrix {
         self.integers.shape().words()
     }
 
+    fn filled(&self, weights: &[f32]) -> Result<Self> {
+        self.filled(weights)
+    }
+
     fn multiply<E: Evaluator>(&self, e: &E, input: &E::Rows) -> Result<Vec<E::Coefficients>> {
         self.multiply(e, input)
     }

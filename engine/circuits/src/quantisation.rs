@@ -28,6 +28,11 @@ pub trait WeightProduct: Clone {
     fn sizes(&self) -> [usize; 2];
     /// Number of integers, padding included.
     fn integers(&self) -> usize;
+    /// The same with its integers, from the weights that it was planned for.
+    ///
+    /// # Errors
+    /// If these are other weights: another number of them, or another largest magnitude.
+    fn filled(&self, weights: &[f32]) -> Result<Self>;
     /// The product. No level.
     ///
     /// # Errors

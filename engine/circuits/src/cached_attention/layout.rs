@@ -35,6 +35,10 @@ impl CacheLayout {
     /// Levels that the values need: the product.
     pub const VALUE_LEVELS: usize = 1;
 
+    /// Levels at which keys and values wait in a cache: one below the queries, and one below the probabilities, whose weighted values are to be
+    /// moved.
+    pub const KEPT_LEVELS: usize = Self::KEY_LEVELS;
+
     /// The layout of `heads` query heads that share `key_value_heads` heads of keys and values, with `head_dim` channels each.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ fn rotated(channel: usize, head_dim: usize, angle: impl Fn(usize) -> f64) -> [Te
     }
 }
 
+const _: () = assert!(CacheLayout::KEPT_LEVELS == CacheLayout::VALUE_LEVELS + LEVELS);
+
 impl CacheLayout {
     /// Levels that a placement takes.
     pub const PLACEMENT_LEVELS: usize = LEVELS;

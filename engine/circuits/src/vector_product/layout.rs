@@ -1,9 +1,9 @@
 //! Where the channels of one token's vector lie.
 
-use fhe_ckks::{CircuitShape, MatrixShape, Packing};
+use fhe_ckks::{CircuitShape, MatrixShape, Packing, Rotation};
 
 use crate::error::{Result, refuse};
-use crate::sparse_map::SlotPlace;
+use crate::sparse_map::{SlotPlace, fewest_rotations};
 
 /// Where one channel lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,6 +97,37 @@ impl VectorLayout {
             rows: channels,
             ciphertexts: channels.div_ceil(self.shape.degree),
         })
+    }
+
+    /// A product of twice `pairs` rows, channel `c` and channel `pairs + c` a pair of places that is as far apart as every other: the rotation that
+    /// brings all second ones to the first. The first ones come in an order that has few rotations to `targets`.
+    ///
+    /// # Errors
+    /// If there are not as many targets as pairs; for parts of as many channels as the small ring has coefficients, whose products have one row each.
+    pub fn paired_product(&self, pairs: usize, targets: &[SlotPlace]) -> Result<(Self, Rotation)> {
+        const OPERATION: &str = "VectorLayout::paired_product";
+        let (small, by_polynomial) = (self.shape.small_degree, self.shape.small_degree / self.block);
+        if targets.len() != pairs || pairs == 0 {
+            return Err(refuse(OPERATION, "targets", targets.len(), pairs, "pass a place for every pair"));
+        }
+        if by_polynomial < 2 {
+            let required = format!("up to {}", small / 2);
+            return Err(refuse(OPERATION, "block", self.block, required, "use smaller parts"));
+        }
+        // Rows of one polynomial are neighbours `block` coefficients apart: a pair is an even one and the next.
+        let product = self.product((2 * pairs).next_multiple_of(by_polynomial))?;
+        let first_of_pair = |row: usize| {
+            let rows = small.min(product.rows - row / small * small);
+            let results = MatrixShape { rows, columns: 1 }.polynomials(small, self.block);
+            (row % small / results).is_multiple_of(2).then_some((row, row + results))
+        };
+        let all: Vec<(usize, usize)> = (0..product.rows).filter_map(first_of_pair).collect();
+        let places = product.slot_places();
+        let firsts: Vec<SlotPlace> = all.iter().map(|(first, _)| places[*first]).collect();
+        let order = fewest_rotations(self.shape.slots(Packing::Real), &firsts, targets)?;
+        let (firsts, seconds): (Vec<usize>, Vec<usize>) = order.into_iter().map(|index| all[index]).unzip();
+        let steps = places[seconds[0]].slot as i64 - places[firsts[0]].slot as i64;
+        Ok((product.selected(&[firsts, seconds].concat())?, Rotation(steps)))
     }
 
     /// The same places with their channels in another order: channel `c` where channel `order[c]` was. Weights are arranged

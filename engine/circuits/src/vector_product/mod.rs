@@ -163,6 +163,10 @@ impl WeightProduct for VectorProduct {
         self.integers.iter().map(|group| group.shape().words()).sum()
     }
 
+    fn filled(&self, weights: &[f32]) -> Result<Self> {
+        self.filled(weights)
+    }
+
     fn multiply<E: Evaluator>(&self, e: &E, input: &E::VectorParts) -> Result<Vec<E::Coefficients>> {
         self.multiply(e, input)
     }
