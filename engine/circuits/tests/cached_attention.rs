@@ -83,7 +83,7 @@ fn decode<E: Evaluator>(
     let mut cache = KeyValueCache::default();
     for (token, (keys, values)) in step.keys.iter().zip(&step.values).enumerate() {
         let keys = encrypt(&layout.pack_keys(keys).unwrap(), key_level);
-        let values = encrypt(&layout.pack_keys(values).unwrap(), value_level);
+        let values = encrypt(&layout.pack_values(values).unwrap(), value_level);
         layout.append(e, &mut cache, &keys, &values).unwrap();
         assert_eq!((cache.length(), cache.ciphertexts()), (token + 1, token / layout.tokens() + 1));
     }
@@ -213,7 +213,8 @@ fn an_encrypted_step_is_the_definition() {
     assert_eq!(planner.key_requests().iter().filter(|(id, _)| id.kind().contains("rotations")).count(), 8 + 6 + 1 + 6);
     // Eight rows are in use: for four members and two ciphertexts.
     let (members, ciphertexts, tokens, rows) = (4, 2, 4, 3);
-    let appended: u64 = (0..19_u64).map(|token| 2 * u64::from((token % 16).count_ones())).sum();
+    let distance = |token: usize, from: usize| u64::from((token % 16).abs_diff(from).count_ones());
+    let appended: u64 = (0..19).map(|token| distance(token, 4) + distance(token, 5)).sum();
     let scores = members * (tokens + ciphertexts * rows) + 1;
     let sums = 1 + 2 * tokens;
     let outputs = members * (ciphertexts * rows + tokens);

@@ -72,7 +72,7 @@ proptest! {
         let (keys, values) = others.split_at(key_value_heads * head_dim);
         close(&numbers(&placed[0]), &layout.pack_queries(&all_turned(queries, head_dim, position)).unwrap(), 1e-5);
         close(&numbers(&placed[1]), &layout.pack_keys(&all_turned(keys, head_dim, position)).unwrap(), 1e-5);
-        close(&numbers(&placed[2]), &layout.pack_keys(values).unwrap(), 1e-5);
+        close(&numbers(&placed[2]), &layout.pack_values(values).unwrap(), 1e-5);
     }
 
     #[test]
@@ -122,7 +122,7 @@ proptest! {
                     .collect()
             };
             let key = if position < prefix { own(0) } else { all_turned(&own(0), head_dim, position) };
-            let packed = [layout.pack_keys(&key).unwrap(), layout.pack_keys(&own(1)).unwrap()];
+            let packed = [layout.pack_keys(&key).unwrap(), layout.pack_values(&own(1)).unwrap()];
             let [key, value] = packed.map(|values| slots(&e, &values, 2));
             layout.append(&e, &mut grown, &key, &value).unwrap();
         }
@@ -177,8 +177,8 @@ fn softmax_over_a_cache_is_softmax() {
             .collect();
         let mut crossing = |sums: Vec<ClearSlots>, passage: fhe_circuits::Passage| passage.cross(&e, &sums);
         let probabilities = softmax.apply(&e, &scores, &distorted, &mut crossing).unwrap();
-        let left = shape.slots_to_coefficients_levels + CacheLayout::PROBABILITY_LEVELS + CacheLayout::PLACEMENT_LEVELS;
-        assert!(probabilities.iter().all(|x| e.level(x) == Level(left)));
+        let left = Level(shape.slots_to_coefficients_levels);
+        assert!(probabilities.iter().all(|x| e.level(x) == left));
         let mut expected = vec![vec![0.0; shape.degree]; probabilities.len()];
         for (head, scores) in exact.iter().enumerate() {
             let total: f64 = scores.iter().map(|score| score.exp()).sum();
@@ -211,5 +211,21 @@ fn rejects_projections_of_other_heads() {
     assert!(CacheFill::new(&layout, module, 0).is_err());
     assert!(CacheFill::new(&layout, module, 17).is_err());
     assert!(layout.cache::<u8>(vec![1], vec![], 3).is_err());
-    assert!(layout.output(&shape, 3).is_err(), "a block that is no power of two");
+    assert!(layout.output(&shape, 3, 1.0).is_err(), "a block that is no power of two");
+}
+
+/// At the size of SmolLM2: few rotations, since one product's places are as free as they can be.
+#[test]
+fn projections_reach_their_places_by_few_rotations() {
+    let shape = CircuitShape { degree: 1 << 16, small_degree: 1 << 12, ..shape(9) };
+    let layout = CacheLayout::new(&shape, 9, 3, 64).unwrap();
+    let input = VectorLayout::input(&shape, 576, 1).unwrap();
+    let projection = layout.projection(&input).unwrap();
+    let angles = RotaryAngles::new(BASE, 64, vec![5]);
+    let map = layout.placement(&projection, &angles, &ChannelFactors::Common(1.0)).unwrap();
+    // Sixteen for what arrives, sixteen for what it is turned with; one of them is none.
+    assert_eq!(map.rotations(), 31);
+    let module = RowModule::new(&shape, 128).unwrap();
+    let fill = CacheFill::new(&layout, module, 128).unwrap();
+    assert_eq!(fill.projection().ciphertexts(), 2);
 }

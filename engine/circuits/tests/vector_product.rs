@@ -61,7 +61,7 @@ proptest! {
         let shape = shape(9);
         let input = VectorLayout::input(&shape, channels, 1).unwrap();
         let targets: Vec<SlotPlace> = (0..pairs).map(|slot| SlotPlace { ciphertext: 0, slot: slot % shape.degree }).collect();
-        let paired = input.paired_product(pairs, &targets);
+        let paired = input.paired_product(&targets);
         if input.block() == shape.small_degree {
             prop_assert!(paired.is_err());
             return Ok(());
@@ -75,7 +75,9 @@ proptest! {
             prop_assert_eq!(first.ciphertext, second.ciphertext);
             prop_assert_eq!(first.slot as i64 + steps, second.slot as i64);
         }
-        prop_assert!(input.paired_product(pairs + 1, &targets).is_err());
+        prop_assert!(input.paired_product(&[]).is_err());
+        let towards = input.product_towards(&targets).unwrap();
+        prop_assert_eq!(towards.slot_places().into_iter().collect::<BTreeSet<_>>().len(), pairs);
     }
 
     /// Some places of a larger product, in any order: rows that no channel has are zero.

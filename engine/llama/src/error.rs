@@ -116,9 +116,6 @@ pub enum Error {
         /// Number of prompts.
         found: usize,
     },
-    /// A cache was asked of a model that keeps none.
-    #[error("no keys and values are kept: prepare the model with `keep_cache`")]
-    NoCache,
     /// Caches of another model than that of a step.
     #[error(
         "caches of {found} layers, required: one for each of the model's {required}; pass those that its prompt left"

@@ -107,9 +107,21 @@ impl CacheLayout {
         self.slot(channel, head / self.group(), head % self.group())
     }
 
-    /// Slots of a channel of a key and value head of a new token, as [`CacheLayout::append`] takes it.
+    /// Slots of a channel of a key head of a new token, as [`CacheLayout::append`] takes it: in the token behind those of the queries, so that one product's
+    /// places for both are different and the same distance away.
     pub fn key_slot(&self, key_value_head: usize, channel: usize) -> usize {
-        self.slot(channel, key_value_head, 0)
+        self.slot(channel, key_value_head, self.new_tokens()[0])
+    }
+
+    /// The same of a value head: in the next token.
+    pub fn value_slot(&self, key_value_head: usize, channel: usize) -> usize {
+        self.slot(channel, key_value_head, self.new_tokens()[1])
+    }
+
+    /// In which tokens a new token's keys and values come; the first, where there are no others.
+    pub(super) fn new_tokens(&self) -> [usize; 2] {
+        let group = self.group();
+        if self.tokens >= group + 2 { [group, group + 1] } else { [0, 0] }
     }
 
     /// Rows in use for the scores with so many tokens: they are repeated in all other rows.
@@ -140,12 +152,21 @@ impl CacheLayout {
         self.pack("CacheLayout::pack_queries", queries, self.heads, |head, channel| self.query_slot(head, channel))
     }
 
-    /// Slots of the keys or values of one token, given head by head; zero elsewhere.
+    /// Slots of the keys of one token, given head by head; zero elsewhere.
     ///
     /// # Errors
     /// If their number is another one.
     pub fn pack_keys(&self, keys: &[f64]) -> Result<Vec<f64>> {
         self.pack("CacheLayout::pack_keys", keys, self.key_value_heads, |head, channel| self.key_slot(head, channel))
+    }
+
+    /// The same of values.
+    ///
+    /// # Errors
+    /// If their number is another one.
+    pub fn pack_values(&self, values: &[f64]) -> Result<Vec<f64>> {
+        let slot = |head, channel| self.value_slot(head, channel);
+        self.pack("CacheLayout::pack_values", values, self.key_value_heads, slot)
     }
 
     /// Inverse of [`CacheLayout::pack_queries`].

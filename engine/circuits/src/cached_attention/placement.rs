@@ -3,7 +3,7 @@
 //! Both are sparse maps of slots, with rotary positions and the factors of the channels in their entries: a level, whatever these are. How
 //! few rotations they take is a matter of the order of rows of the weights.
 
-use fhe_ckks::Evaluator;
+use fhe_ckks::{CircuitShape, Evaluator};
 
 use super::{CacheLayout, KeyValueCache};
 use crate::attention::RotaryAngles;
@@ -45,12 +45,10 @@ impl CacheLayout {
     /// Such a product, of a vector in this layout, with its rows in an order that [`CacheLayout::placement`] has few rotations for.
     ///
     /// # Errors
-    /// Those of [`VectorLayout::product`].
+    /// Those of [`VectorLayout::product_towards`].
     pub fn projection(&self, input: &VectorLayout) -> Result<VectorLayout> {
-        let product = input.product(self.projected_channels())?;
         let targets = (0..self.projected_channels()).map(|channel| SlotPlace { ciphertext: 0, ..self.target(channel) });
-        let order = fewest_rotations(self.slots, &product.slot_places(), &targets.collect::<Vec<_>>())?;
-        product.reordered(&order)
+        input.product_towards(&targets.collect::<Vec<_>>())
     }
 
     /// The tensor, queries, keys or values, and the slot that a projected channel goes to.
@@ -60,7 +58,7 @@ impl CacheLayout {
         match head {
             head if head < keys => SlotPlace { ciphertext: 0, slot: self.query_slot(head, within) },
             head if head < values => SlotPlace { ciphertext: 1, slot: self.key_slot(head - keys, within) },
-            head => SlotPlace { ciphertext: 2, slot: self.key_slot(head - values, within) },
+            head => SlotPlace { ciphertext: 2, slot: self.value_slot(head - values, within) },
         }
     }
 
@@ -103,11 +101,11 @@ impl CacheLayout {
     }
 
     /// The vector that [`CacheLayout::weighted_values`] are multiplied as, in parts of so many channels, in an order that the map to it has few
-    /// rotations for; and that map.
+    /// rotations for; and that map, which multiplies by `factor`.
     ///
     /// # Errors
     /// Those of [`VectorLayout::in_blocks`] and [`SparseMap::new`].
-    pub fn output(&self, shape: &fhe_ckks::CircuitShape, block: usize) -> Result<(VectorLayout, SparseMap)> {
+    pub fn output(&self, shape: &CircuitShape, block: usize, factor: f64) -> Result<(VectorLayout, SparseMap)> {
         let channels = self.heads * self.head_dim;
         let from = |channel: usize| SlotPlace {
             ciphertext: channel / self.head_dim % self.group(),
@@ -118,7 +116,7 @@ impl CacheLayout {
             (0..channels).map(|channel| SlotPlace { ciphertext: 0, ..from(channel) }).collect();
         let input = input.reordered(&fewest_rotations(self.slots, &input.slot_places(), &sources)?)?;
         let places = input.slot_places();
-        let entries = (0..channels).map(|channel| SlotEntry { from: from(channel), to: places[channel], factor: 1.0 });
+        let entries = (0..channels).map(|channel| SlotEntry { from: from(channel), to: places[channel], factor });
         let map = SparseMap::new(self.slots, entries)?;
         Ok((input, map))
     }

@@ -8,6 +8,9 @@ use crate::error::Result;
 use crate::score_layout::{ScoreContract, ScoreLayout, SumCrossing};
 
 /// Scores of one token's queries with the tokens of a cache, which it attends to all of.
+///
+/// Probabilities end all levels: what is left of them after SoftMax in rounds would not carry [`CacheLayout::weighted_values`] beside sums of a wide
+/// window. They are few, so they cross once more.
 #[derive(Clone, Debug)]
 pub struct CachedScores {
     layout: CacheLayout,
@@ -24,12 +27,8 @@ impl CacheLayout {
 /// Denominators are those of the heads, common to all ciphertexts: these are one set. Sums over tokens, the lowest field of slots, take rotations
 /// and a mask; they stand wherever a score of their head may, cached or not.
 impl ScoreLayout for CachedScores {
-    const CONTRACT: ScoreContract = ScoreContract {
-        opening_levels: 0,
-        sum_levels: 1,
-        output_levels: CacheLayout::PROBABILITY_LEVELS + super::placement::LEVELS,
-        scores_of_all_pairs: false,
-    };
+    const CONTRACT: ScoreContract =
+        ScoreContract { opening_levels: 0, sum_levels: 1, output_levels: 0, scores_of_all_pairs: false };
 
     fn slots(&self) -> usize {
         self.layout.slots

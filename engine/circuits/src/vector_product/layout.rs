@@ -99,34 +99,42 @@ impl VectorLayout {
         })
     }
 
-    /// A product of twice `pairs` rows, channel `c` and channel `pairs + c` a pair of places that is as far apart as every other: the rotation that
-    /// brings all second ones to the first. The first ones come in an order that has few rotations to `targets`.
+    /// A product of so many rows, in an order that has few rotations to `targets`. It may use every place of as many groups as it needs, which leaves that
+    /// order the most freedom: rows of no channel are zero.
     ///
     /// # Errors
-    /// If there are not as many targets as pairs; for parts of as many channels as the small ring has coefficients, whose products have one row each.
-    pub fn paired_product(&self, pairs: usize, targets: &[SlotPlace]) -> Result<(Self, Rotation)> {
+    /// Those of [`VectorLayout::product`] and [`fewest_rotations`].
+    pub fn product_towards(&self, targets: &[SlotPlace]) -> Result<Self> {
+        let product = self.product(targets.len().next_multiple_of(self.shape.small_degree))?;
+        let slots = self.shape.slots(Packing::Real);
+        product.selected(&fewest_rotations(slots, &product.slot_places(), targets)?)
+    }
+
+    /// A product of twice as many rows as targets, channel `c` and channel `targets + c` a pair of places that is as far apart as every other: the
+    /// rotation that brings all second ones to the first. The first ones come in an order that has few rotations to `targets`.
+    ///
+    /// # Errors
+    /// For parts of as many channels as the small ring has coefficients, whose products have one row each.
+    pub fn paired_product(&self, targets: &[SlotPlace]) -> Result<(Self, Rotation)> {
         const OPERATION: &str = "VectorLayout::paired_product";
         let (small, by_polynomial) = (self.shape.small_degree, self.shape.small_degree / self.block);
-        if targets.len() != pairs || pairs == 0 {
-            return Err(refuse(OPERATION, "targets", targets.len(), pairs, "pass a place for every pair"));
-        }
         if by_polynomial < 2 {
             let required = format!("up to {}", small / 2);
             return Err(refuse(OPERATION, "block", self.block, required, "use smaller parts"));
         }
-        // Rows of one polynomial are neighbours `block` coefficients apart: a pair is an even one and the next.
-        let product = self.product((2 * pairs).next_multiple_of(by_polynomial))?;
-        let first_of_pair = |row: usize| {
-            let rows = small.min(product.rows - row / small * small);
-            let results = MatrixShape { rows, columns: 1 }.polynomials(small, self.block);
-            (row % small / results).is_multiple_of(2).then_some((row, row + results))
-        };
-        let all: Vec<(usize, usize)> = (0..product.rows).filter_map(first_of_pair).collect();
+        let product = self.product((2 * targets.len()).next_multiple_of(small))?;
+        // Of the rows of a polynomial, `block` coefficients apart, one of the first half and its counterpart in the second.
+        let counterpart = self.block * by_polynomial / 2;
+        let all: Vec<usize> = (0..product.rows).filter(|row| row % small < small / 2).collect();
         let places = product.slot_places();
-        let firsts: Vec<SlotPlace> = all.iter().map(|(first, _)| places[*first]).collect();
+        let firsts: Vec<SlotPlace> = all.iter().map(|&first| places[first]).collect();
         let order = fewest_rotations(self.shape.slots(Packing::Real), &firsts, targets)?;
-        let (firsts, seconds): (Vec<usize>, Vec<usize>) = order.into_iter().map(|index| all[index]).unzip();
-        let steps = places[seconds[0]].slot as i64 - places[firsts[0]].slot as i64;
+        let firsts: Vec<usize> = order.into_iter().map(|index| all[index]).collect();
+        let seconds: Vec<usize> = firsts.iter().map(|first| first + counterpart).collect();
+        let steps = match (firsts.first(), seconds.first()) {
+            (Some(&first), Some(&second)) => places[second].slot as i64 - places[first].slot as i64,
+            _ => return Err(refuse(OPERATION, "targets", "none", "at least one", "leave the product out")),
+        };
         Ok((product.selected(&[firsts, seconds].concat())?, Rotation(steps)))
     }
 

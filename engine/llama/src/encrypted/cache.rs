@@ -77,9 +77,9 @@ impl CacheTurn {
         rows: &E::Rows,
     ) -> Result<KeyValueCache<E::Slots>> {
         let at = |site: Site| site.in_layer(self.layer);
-        let mut projected = self.keys.run(run, rows)?;
+        let mut projected = self.keys.product(run, rows)?;
         let count = projected.len();
-        projected.extend(self.values.run(run, rows)?);
+        projected.extend(self.values.product(run, rows)?);
         let raised = run.climb_corrected(at(Site::Key), &projected, LEVELS)?;
         run.work(Phase::NonLinear, at(Site::RotatedKey), |e| {
             let tensors = [&raised[..count], &raised[count..]];

@@ -298,19 +298,19 @@ impl EncryptedModel {
         self.filled_layer(e, index, harness)?.run(e, residual, harness)
     }
 
-    /// As [`EncryptedModel::layer`], with the cache of the layer's keys and values for the tokens that follow.
+    /// As [`EncryptedModel::layer`], with the cache of the layer's keys and values for the tokens that follow, if the model was prepared with
+    /// [`CircuitOptions::keep_cache`].
     ///
     /// # Errors
-    /// [`Error::NoCache`] for a model prepared without [`CircuitOptions::keep_cache`]; as [`EncryptedModel::layer`].
-    pub fn caching_layer<E: LaneProducts, H: Harness<E> + ?Sized>(
+    /// As [`EncryptedModel::layer`].
+    pub fn layer_and_cache<E: LaneProducts, H: Harness<E> + ?Sized>(
         &self,
         e: &E,
         index: usize,
         residual: &[E::Coefficients],
         harness: &mut H,
-    ) -> Result<(Vec<E::Coefficients>, KeyValueCache<E::Slots>)> {
-        let (residual, cache) = self.filled_layer(e, index, harness)?.run_caching(e, residual, harness)?;
-        Ok((residual, cache.ok_or(Error::NoCache)?))
+    ) -> Result<(Vec<E::Coefficients>, Option<KeyValueCache<E::Slots>>)> {
+        self.filled_layer(e, index, harness)?.run_caching(e, residual, harness)
     }
 
     /// A decoder layer with its weights as integers, if the evaluator needs any: to run over several residuals.

@@ -215,15 +215,24 @@ impl<M: Legible> Projection<M> {
         run: &mut Execution<'_, E, H>,
         input: &M::Input<E>,
     ) -> Result<Vec<E::Coefficients>> {
-        let product = run.work(Phase::Linear, self.location, |e| {
+        let product = self.product(run, input)?;
+        run.observe(self.location, &product, self.reading());
+        Ok(product)
+    }
+
+    /// The same where the tensor of the site is shown elsewhere.
+    pub(super) fn product<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        input: &M::Input<E>,
+    ) -> Result<Vec<E::Coefficients>> {
+        run.work(Phase::Linear, self.location, |e| {
             let product = self.matrix.multiply(e, input)?;
             if self.magnification == 1 {
                 return Ok(product);
             }
             Ok(product.iter().map(|x| e.magnify(x, self.magnification)).collect::<std::result::Result<_, _>>()?)
-        })?;
-        run.observe(self.location, &product, self.reading());
-        Ok(product)
+        })
     }
 }
 

@@ -32,9 +32,9 @@ fn block(weights: &Weights, prefix: &[u32], tokens: &[u32], size: usize) -> Prom
 fn prefill(e: &Clear, model: &EncryptedModel) -> Vec<KeyValueCache<ClearSlots>> {
     let mut residual = model.embed::<Clear, _>(e).unwrap();
     let layer = |index| {
-        let (after, cache) = model.caching_layer(e, index, &residual, &mut Unattended).unwrap();
+        let (after, cache) = model.layer_and_cache(e, index, &residual, &mut Unattended).unwrap();
         residual = after;
-        cache
+        cache.expect("kept")
     };
     (0..model.layers()).map(layer).collect()
 }
@@ -52,7 +52,7 @@ fn check(weights: &Weights, prefix: &[u32], sequence: &[u32], prompt: usize, siz
     let (reference, logits, _) = reference_of(weights, &whole);
     let (shape, first) = (shape(1 << 12), block(weights, prefix, &sequence[..prompt], size));
     let model = EncryptedModel::prepare(weights, &ranges, &first, &shape, options).unwrap();
-    let steps = DecodingModel::prepare(weights, &ranges, &first, &shape, options).unwrap();
+    let steps = DecodingModel::prepare(weights, &ranges, &first, &shape, options, size).unwrap();
     let e = Clear::new(shape, (), NoiseModel::default(), 7).unwrap();
     let mut caches = prefill(&e, &model);
     for (index, &token) in sequence.iter().enumerate().skip(prompt) {
@@ -110,7 +110,7 @@ fn heads_that_are_no_power_of_two() {
 fn prepared(weights: &Weights, block: &PromptBlock) -> (Clear, ModelRanges, EncryptedModel, DecodingModel) {
     let (ranges, shape) = (ranges_of(weights, block, &margins_for(LANES)), shape(1 << 12));
     let model = EncryptedModel::prepare(weights, &ranges, block, &shape, rounds_per_row()).unwrap();
-    let steps = DecodingModel::prepare(weights, &ranges, block, &shape, rounds_per_row()).unwrap();
+    let steps = DecodingModel::prepare(weights, &ranges, block, &shape, rounds_per_row(), block.size()).unwrap();
     (Clear::new(shape, (), NoiseModel::default(), 7).unwrap(), ranges, model, steps)
 }
 
@@ -137,13 +137,13 @@ fn rejects_several_prompts_and_models_that_keep_nothing() {
     let several = [random_tokens(5, 3), random_tokens(4, 5)];
     let both = PromptBlock::new(&several, 16, weights.config()).unwrap();
     let (ranges, shape) = (ranges_of(&weights, &both, &margins_for(LANES)), shape(1 << 12));
-    let refused = DecodingModel::prepare(&weights, &ranges, &both, &shape, rounds_per_row()).unwrap_err();
+    let refused = DecodingModel::prepare(&weights, &ranges, &both, &shape, rounds_per_row(), 16).unwrap_err();
     assert!(matches!(refused, Error::SeveralPrompts { found: 2 }), "{refused}");
     assert!(EncryptedModel::prepare(&weights, &ranges, &both, &shape, rounds_per_row()).is_err());
     let forgets = CircuitOptions { keep_cache: false, ..rounds_per_row() };
     let model = EncryptedModel::prepare(&weights, &ranges, &both, &shape, forgets).unwrap();
     let e = Clear::new(shape, (), NoiseModel::default(), 7).unwrap();
     let residual = model.embed::<Clear, _>(&e).unwrap();
-    let refused = model.caching_layer(&e, 0, &residual, &mut Unattended).unwrap_err();
-    assert!(matches!(refused, Error::NoCache), "{refused}");
+    let (_, cache) = model.layer_and_cache(&e, 0, &residual, &mut Unattended).unwrap();
+    assert!(cache.is_none());
 }

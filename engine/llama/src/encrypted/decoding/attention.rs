@@ -1,12 +1,13 @@
 //! Attention of a step: the residual of one token and a cache, to the residual.
 
+use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{
     CacheLayout, ChannelFactors, KeyValueCache, Passage, RotaryAngles, Softmax, VectorProduct, split_vector,
 };
 use fhe_ckks::{Evaluator, Level};
 
 use super::StepPreparation;
-use super::layouts::StepLayouts;
+use super::layouts::{PROBABILITY_RANGE, StepLayouts};
 use super::norm::VectorNormTurn;
 use crate::calibration::LayerRanges;
 use crate::encrypted::Polynomial;
@@ -22,10 +23,12 @@ use crate::encrypted::residual_writer::ResidualWriter;
 use crate::encrypted::tensors::{LayerTensors, Tensor};
 use crate::error::Result;
 use crate::float::Site;
-use fhe_circuits::crossing::SINE_LEVELS;
 
 /// Levels of queries, keys and values after the correction of the sine.
 const OPERAND_LEVELS: usize = CacheLayout::PLACEMENT_LEVELS + CacheLayout::QUERY_LEVELS;
+
+/// Levels of probabilities after the correction of the sine.
+const VALUE_LEVELS: usize = CacheLayout::PROBABILITY_LEVELS + CacheLayout::PLACEMENT_LEVELS;
 
 /// The attention of one layer of a step, ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -75,6 +78,7 @@ impl AttentionStep {
         check_levels(shape, at(Site::Query), OPERAND_LEVELS + SINE_LEVELS)?;
         check_levels(shape, at(Site::Score), softmax.score_levels())?;
         check_levels(shape, at(Site::LogDenominator), softmax.crossing_levels())?;
+        check_levels(shape, at(Site::AttentionOutput), VALUE_LEVELS + SINE_LEVELS)?;
         let output = ResidualWriter::prepare_for_vectors(
             shape,
             at(Site::OProjection),
@@ -124,6 +128,9 @@ impl AttentionStep {
         let scores = run.cross(at(Site::Score), &scores, passage, None).at(at(Site::Score))?;
         let layout = heads.scores_of(cache.length());
         let probabilities = run.probabilities(at(Site::LogDenominator), (&self.softmax, &layout), &scores, None)?;
+        let unit = run.e.shape().full_scale / PROBABILITY_RANGE;
+        let probabilities = run.descend(at(Site::AttentionOutput), &probabilities, unit)?;
+        let probabilities = run.climb_corrected(at(Site::AttentionOutput), &probabilities, VALUE_LEVELS)?;
         let outputs = run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
             layouts.to_output.apply(e, &heads.weighted_values(e, &probabilities, cache)?)
         })?;

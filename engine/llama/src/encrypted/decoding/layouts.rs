@@ -1,12 +1,15 @@
 //! Where the vectors of a step lie, and what moves them.
 
-use fhe_circuits::{CacheLayout, SlotEntry, SlotPlace, SparseMap, VectorLayout, fewest_rotations};
+use fhe_circuits::{CacheLayout, SlotEntry, SlotPlace, SparseMap, VectorLayout};
 use fhe_ckks::{CircuitShape, Packing, Rotation};
 
 use crate::config::Config;
 use crate::encrypted::location::At;
 use crate::error::Result;
 use crate::float::Site;
+
+/// The probability that fills the range of a half bootstrap: a little more than there is, for the error of SoftMax.
+pub(super) const PROBABILITY_RANGE: f64 = 1.0 + 1.0 / 64.0;
 
 /// The vectors of a step, the same for all layers. Rows of weights come in orders that the moves between products have few rotations for.
 #[derive(Clone, Debug)]
@@ -21,7 +24,7 @@ pub(super) struct StepLayouts {
     pub(super) to_normalised: SparseMap,
     /// Queries, keys and values.
     pub(super) projection: VectorLayout,
-    /// Weighted values as O wants them, and the way there.
+    /// Weighted values as O wants them, and the way there from those by probabilities over [`PROBABILITY_RANGE`].
     pub(super) output: VectorLayout,
     pub(super) to_output: SparseMap,
     /// Gates, then ups, and the rotation from these to those.
@@ -43,12 +46,11 @@ impl StepLayouts {
         // What O and the down projection leave is added: they have parts of one size.
         let down = VectorLayout::input(shape, inner.max(hidden), 1).at(Site::GatedProduct.in_layer(0))?;
         let down = VectorLayout::in_blocks(shape, inner, down.block()).at(Site::GatedProduct.in_layer(0))?;
-        let (output, to_output) = cache.output(shape, down.block()).at(Site::AttentionOutput.in_layer(0))?;
-        let residual = down.product(hidden).at(Site::DownProjection.in_layer(0))?;
-        let order = fewest_rotations(slots, &residual.slot_places(), &normalised.slot_places()).at(at)?;
-        let residual = residual.reordered(&order).at(at)?;
+        let (output, to_output) =
+            cache.output(shape, down.block(), PROBABILITY_RANGE).at(Site::AttentionOutput.in_layer(0))?;
+        let residual = down.product_towards(&normalised.slot_places()).at(Site::DownProjection.in_layer(0))?;
         let to_normalised = moved(slots, &residual.slot_places(), &normalised.slot_places(), |_| 1.0).at(at)?;
-        let (gated, to_gates) = normalised.paired_product(inner, &down.slot_places()).at(Site::Gate.in_layer(0))?;
+        let (gated, to_gates) = normalised.paired_product(&down.slot_places()).at(Site::Gate.in_layer(0))?;
         Ok(Self {
             slots,
             cache,

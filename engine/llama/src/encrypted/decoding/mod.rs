@@ -7,14 +7,15 @@
 //! |---|---|---|
 //! | norm -> queries, keys and values; gate and up; logits | sine, square, map, inverse root, product, move | 1 each |
 //! | positions and the cache's places -> scores | sine, move, selection, product, mask | 1 |
-//! | SoftMax -> weighted values -> O | exponential, division; selection, product, move | 1 |
-//! | sums over cached tokens, inside the turn of SoftMax | inverse, down to where the exponentials wait | 1, or 1 a round |
+//! | SoftMax | exponential, division | 1 |
+//! | sums over cached tokens, inside it | inverse, down to where the exponentials wait | 1, or 1 a round |
+//! | probabilities -> weighted values -> O | sine, selection, product, move | 1 |
 //! | SiLU times up -> down | sine, SiLU, product, move | 1 |
 //!
 //! What a product with a vector leaves in slots is moved to where the next product wants it by a [`SparseMap`](fhe_circuits::SparseMap), whose
 //! entries carry rotary positions and what undoes scales per row.
 //!
-//! [`EncryptedModel::caching_layer`](super::EncryptedModel::caching_layer) fills the caches of the prompt; a step appends its own keys and values before
+//! [`EncryptedModel::layer_and_cache`](super::EncryptedModel::layer_and_cache) fills the caches of the prompt; a step appends its own keys and values before
 //! it attends. All keys of a cache are attended to: it is that of one sequence, public prefix included, whose keys and values are plaintexts
 //! that were added to it.
 
@@ -23,7 +24,7 @@ mod feed_forward;
 mod layouts;
 mod norm;
 
-use fhe_circuits::{KeyValueCache, VectorProduct};
+use fhe_circuits::{CacheLayout, KeyValueCache, VectorProduct};
 use fhe_ckks::{CircuitShape, Client, Evaluator};
 
 use super::execution::Execution;
@@ -50,9 +51,10 @@ use norm::VectorNormTurn;
 #[derive(Clone, Debug)]
 pub struct DecodingModel {
     source: ModelSource,
-    block: PromptBlock,
+    prompt_length: usize,
     layouts: StepLayouts,
     residual_unit: f64,
+    capacity: usize,
     layers: Vec<LayerStep>,
     final_norm: VectorNormTurn,
     head: Projection<VectorProduct>,
@@ -72,12 +74,13 @@ struct StepPreparation<'a> {
     layouts: &'a StepLayouts,
     residual_unit: f64,
     options: CircuitOptions,
-    /// Most tokens of a cache: those of the block that calibration saw.
+    /// Most tokens of a cache.
     capacity: usize,
 }
 
 impl DecodingModel {
-    /// Finds scales, polynomials, units and levels for tokens that follow the one prompt of a block, up to the block's size.
+    /// Finds scales, polynomials, units and levels for tokens that follow the one prompt of a block, up to so many tokens with it: those of a
+    /// block that calibration saw.
     ///
     /// # Errors
     /// [`Error::SeveralPrompts`]; otherwise as [`EncryptedModel::prepare`](super::EncryptedModel::prepare).
@@ -87,6 +90,7 @@ impl DecodingModel {
         block: &PromptBlock,
         shape: &CircuitShape,
         options: CircuitOptions,
+        capacity: usize,
     ) -> Result<Self> {
         let source = source.into();
         let config = source.config();
@@ -94,13 +98,12 @@ impl DecodingModel {
             return Err(Error::RangesOfOtherDepth { found: ranges.layers.len(), required: config.num_hidden_layers });
         }
         ranges.check_prefix(block)?;
-        sequence_length(block)?;
+        let prompt_length = sequence_length(block)?;
         let largest = ranges.layers.iter().fold(ranges.embedding, |largest, layer| {
             largest.max(layer.residual_after_attention).max(layer.residual_after_ffn)
         });
         let layouts = StepLayouts::new(config, shape)?;
         let residual_unit = filling_unit(shape, largest);
-        let capacity = block.size();
         let preparation = StepPreparation { config, shape, layouts: &layouts, residual_unit, options, capacity };
         let mut entering = ranges.embedding;
         let mut layers = Vec::with_capacity(ranges.layers.len());
@@ -113,7 +116,7 @@ impl DecodingModel {
             entering = of_layer.residual_after_ffn;
         }
         let (final_norm, head) = preparation.head(&Tensor::head(&source), ranges, entering)?;
-        Ok(Self { block: block.clone(), layouts, residual_unit, layers, final_norm, head, source })
+        Ok(Self { prompt_length, layouts, residual_unit, capacity, layers, final_norm, head, source })
     }
 
     /// The architecture.
@@ -121,14 +124,24 @@ impl DecodingModel {
         self.source.config()
     }
 
-    /// The block whose prompt is continued.
-    pub fn block(&self) -> &PromptBlock {
-        &self.block
-    }
-
     /// Number of decoder layers.
     pub fn layers(&self) -> usize {
         self.layers.len()
+    }
+
+    /// Where keys and values lie.
+    pub fn cache_layout(&self) -> &CacheLayout {
+        &self.layouts.cache
+    }
+
+    /// Tokens of the prompt that is continued, prefix included.
+    pub fn prompt_length(&self) -> usize {
+        self.prompt_length
+    }
+
+    /// Most tokens of a sequence, prefix and prompt included.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Every polynomial of a step, in the order of the computation.
@@ -168,8 +181,8 @@ impl DecodingModel {
     ) -> Result<Vec<E::Coefficients>> {
         let layers = self.layers.len();
         let layer = self.layers.get(index).ok_or(Error::LayerOutOfRange { found: index, layers })?;
-        if cache.length() >= self.block.size() {
-            return Err(Error::CacheFull { found: cache.length() + 1, required: self.block.size() });
+        if cache.length() >= self.capacity {
+            return Err(Error::CacheFull { found: cache.length() + 1, required: self.capacity });
         }
         let filled = if e.holds_data() {
             let LayerTensors { q, k, v, o, gate, up, down } =
