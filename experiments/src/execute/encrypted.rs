@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use fhe_circuits::KeyValueCache;
 use fhe_ckks::{Client, OperationCounts, SlotArithmetic};
 use fhe_model::Matrix;
 use fhe_ring::{Backend, Counts, Seed};
 
 use super::attendant::Attendant;
+use super::circuit::Circuit;
 use super::decoder::Decoder;
-use super::generation::{self, Continuation, Generator, Stage};
+use super::generation::{self, Continuation, Generation, Generator, Stage};
 use super::in_clear::WithoutNoise;
 use super::metered;
 use super::pace::Pace;
@@ -45,12 +45,30 @@ pub(super) fn run(
     record.predicted = Some(plan.prediction());
     record.extremes = Some(float.extremes);
 
-    let (parameters, seed) = (&prepared.circuit.parameters, Seed::from_bytes(folder.seed()?));
-    let (requests, server_bytes) = (&plan.requests, plan.server_bytes);
-    let setting = Setting { parameters, requests, server_bytes, seed, progress };
-    let spent = std::mem::take(&mut record.seconds);
-    let run = Run { prepared, folder, start, progress, plan: &plan, float, clear, record };
-    setting.run(prepared.engine.device, spent, run)
+    let seed = Seed::from_bytes(folder.seed()?);
+    let setting = |requests, server_bytes| Setting {
+        parameters: &prepared.circuit.parameters,
+        requests,
+        server_bytes,
+        seed: seed.clone(),
+        progress,
+    };
+    let device = prepared.engine.device;
+    let mut run = Run { prepared, folder, start, progress, plan: &plan, float, clear, record };
+    let generation = prepared.circuit.generation.as_ref();
+    let prompt_is_done = generation.is_some_and(|generation| Stage::exists(generation, folder));
+    if !prompt_is_done {
+        let spent = std::mem::take(&mut run.record.seconds);
+        setting(&plan.requests, plan.server_bytes).run(device, spent, PromptRun(&mut run))?;
+        // What the process has taken so far is the prompt's.
+        run.start = Instant::now();
+    }
+    if let (Some(generation), Some(steps)) = (generation, &plan.steps) {
+        let spent = std::mem::take(&mut run.record.seconds);
+        let steps_run = Steps { run, generation, resumed: prompt_is_done };
+        setting(&steps.requests, steps.server_bytes).run(device, spent, steps_run)?;
+    }
+    Ok(())
 }
 
 /// An encrypted run whose parties are yet to be made.
@@ -65,114 +83,116 @@ struct Run<'a> {
     record: &'a mut CellRecord,
 }
 
-/// What a prompt leaves: what was observed of this and earlier processes, its logits, and keys and values where they are kept.
-struct Prompt<E: SlotArithmetic> {
-    observations: Observations,
-    logits: Matrix,
-    caches: Vec<KeyValueCache<E::Slots>>,
-}
+/// Layers and head of the prompts, from where an earlier process left off.
+struct PromptRun<'a, 'b>(&'a mut Run<'b>);
 
-impl Program for Run<'_> {
+impl Program for PromptRun<'_, '_> {
     fn run<B: Compute, C: Client<Server<B>>>(
         self,
         Parties { client, server }: Parties<B, C>,
         spent: PhaseSeconds,
     ) -> Result<(), HarnessError> {
-        let account = Account::open(&server, self.start);
-        let Self { prepared, folder, .. } = self;
-        let generation = prepared.circuit.generation.as_ref();
-        let standing = generation.map(|generation| Stage::load(&server, generation, folder)).transpose()?.flatten();
-        let (mut stage, mut caches) = match standing {
-            Some((mut stage, caches)) => {
-                self.progress.message(format!("resuming after generated token {}", stage.generated.len()));
-                stage.observations.seconds += spent;
-                (stage, caches)
-            }
-            None => {
-                let Prompt { observations, logits, caches } = self.prompt((&server, &client), spent, &account)?;
-                let prompt = account.balance(&observations);
-                let generated = generation.iter().map(|generation| generation.first(&logits)).collect();
-                let stage = Stage { observations: prompt.clone(), prompt, logits, generated };
-                if generation.is_some() {
-                    stage.save(&server, &caches, folder)?;
-                }
-                (Stage { observations, ..stage }, caches)
-            }
-        };
-        if let Some(generation) = generation {
-            let generator = Generator { generation, evaluator: &server, client: &client, progress: self.progress };
-            let settle = || server.backend().inner().settle();
-            let generated = std::mem::take(&mut stage.generated);
-            stage.generated =
-                generator.go_on(generated, &mut caches, None, &settle, |generated, caches, seconds| {
-                    stage.observations.seconds += *seconds;
-                    let (prompt, logits) = (stage.prompt.clone(), stage.logits.clone());
-                    let observations = account.balance(&stage.observations);
-                    Stage { observations, prompt, logits, generated: generated.to_vec() }.save(&server, caches, folder)
-                })?;
-        }
-        let Self { plan, float, clear, record, .. } = self;
-        // The total runs on until the record is complete; only earlier processes' is final.
-        let earlier = stage.observations.seconds.total;
-        report(prepared, account.balance(&stage.observations), record);
-        record.footprint = Footprint {
-            peak_memory_bytes: record.footprint.peak_memory_bytes,
-            key_bytes: server.key_bytes() as u64,
-            device_memory_bytes: server.backend().inner().device_bytes()?,
-            ..plan.traffic(&prepared.circuit)?
-        };
-        record.seconds.total = earlier;
-        let logits = &stage.logits;
-        record.agreement.push(agreement(FLOAT, &prepared.circuit.block, &float.logits, logits)?);
-        record.agreement.push(agreement(CLEAR_CIRCUIT, &prepared.circuit.block, clear.logits(), logits)?);
-        record.prompts = prepared.outcomes(&float.logits, logits)?;
-        match generation {
-            None => Ok(()),
-            Some(generation) => {
-                let encrypted = Continuation { logits, generated: &stage.generated };
-                let (clear, seconds) = clear.continued(generation, &stage.generated)?;
-                record.seconds.comparison += seconds;
-                generation::describe(
-                    prepared,
-                    generation,
-                    &stage.prompt,
-                    &encrypted,
-                    Some(&clear.as_continuation()),
-                    record,
-                )
-            }
-        }
-    }
-}
-
-impl Run<'_> {
-    /// Layers and head of the prompt, from where an earlier process left off.
-    fn prompt<B: Compute, C: Client<Server<B>>>(
-        &self,
-        (server, client): (&Server<B>, &C),
-        spent: PhaseSeconds,
-        account: &Account<'_, B>,
-    ) -> Result<Prompt<Server<B>>, HarnessError> {
-        let Self { prepared, folder, progress, plan, float, clear, .. } = self;
-        let model = &prepared.circuit.model;
-        let state = State::load(server, &prepared.circuit, folder)?;
+        let Self(run) = self;
+        let Run { prepared, folder, progress, plan, float, clear, .. } = &*run;
+        let Circuit { model, generation, .. } = &prepared.circuit;
+        let state = State::load(&server, &prepared.circuit, folder)?;
         let mut observations = state.as_ref().map(|state| state.observations.clone()).unwrap_or_default();
         if let Some(state) = &state {
             progress.message(format!("resuming after layer {} of {}", state.layers, model.layers()));
         }
         observations.seconds += spent;
         let done = observations.counts.get("half_bootstraps").copied().unwrap_or_default();
-        let mut attendant = Attendant::new(client, observations)
+        let account = Account::open(&server, run.start);
+        let mut attendant = Attendant::new(&client, observations)
             .settling(|| server.backend().inner().settle())
             .comparing(FLOAT, float.tensors())
             .comparing(CLEAR_CIRCUIT, clear.tensors())
-            .reporting(Pace::new(server, plan.prompt_half_bootstraps.saturating_sub(done), *progress));
-        let decoder = Decoder { model, evaluator: server, client, progress: *progress };
+            .reporting(Pace::new(&server, plan.operations.half_bootstraps.saturating_sub(done), *progress));
+        let decoder = Decoder { model, evaluator: &server, client: &client, progress: *progress };
         let decoded = decoder.resume(&mut attendant, state, |layers, left, observations| {
-            state::save(server, folder, layers, left, &account.balance(observations))
+            state::save(&server, folder, layers, left, &account.balance(observations))
         })?;
+        let logits = decoded.logits.ok_or(HarnessError::NoData)?;
         let observations = std::mem::take(&mut attendant.observations);
-        Ok(Prompt { observations, logits: decoded.logits.ok_or(HarnessError::NoData)?, caches: decoded.caches })
+        drop(attendant);
+        match generation {
+            None => run.report(&server, &account, &observations, &logits),
+            Some(generation) => {
+                let prompt = account.balance(&observations);
+                let generated = vec![generation.first(&logits)];
+                Stage { observations: prompt.clone(), prompt, logits, generated }.save(&server, &decoded.caches, folder)
+            }
+        }
+    }
+}
+
+/// What is generated behind the prompt, from where an earlier process left off.
+struct Steps<'a> {
+    run: Run<'a>,
+    generation: &'a Generation,
+    /// Whether it was an earlier process that left off.
+    resumed: bool,
+}
+
+impl Program for Steps<'_> {
+    fn run<B: Compute, C: Client<Server<B>>>(
+        self,
+        Parties { client, server }: Parties<B, C>,
+        spent: PhaseSeconds,
+    ) -> Result<(), HarnessError> {
+        let Self { mut run, generation, resumed } = self;
+        let (folder, start, progress) = (run.folder, run.start, run.progress);
+        let (mut stage, mut caches) = Stage::load(&server, generation, folder)?.ok_or(HarnessError::NoData)?;
+        let account = Account::open(&server, start);
+        if resumed {
+            stage.observations.resumptions += 1;
+            progress.message(format!("resuming after generated token {}", stage.generated.len()));
+        }
+        stage.observations.seconds += spent;
+        let generator = Generator { generation, evaluator: &server, client: &client, progress };
+        generator.catch_up(&stage.generated)?;
+        let settle = || server.backend().inner().settle();
+        let generated = std::mem::take(&mut stage.generated);
+        let generated = generator.go_on(generated, &mut caches, None, &settle, |generated, caches, seconds| {
+            stage.observations.seconds += *seconds;
+            let observations = account.balance(&stage.observations);
+            Stage { observations, generated: generated.to_vec(), ..stage.clone() }.save(&server, caches, folder)
+        })?;
+        run.report(&server, &account, &stage.observations, &stage.logits)?;
+        let encrypted = Continuation { logits: &stage.logits, generated: &generated };
+        let (clear, seconds) = run.clear.continued(generation, &generated)?;
+        run.record.seconds.comparison += seconds;
+        let clear = clear.as_continuation();
+        generation::describe(run.prepared, generation, &stage.prompt, &encrypted, Some(&clear), run.record)
+    }
+}
+
+impl Run<'_> {
+    /// Writes down what was observed, and how the prompts' logits agree with others.
+    fn report<B: Compute>(
+        &mut self,
+        server: &Server<B>,
+        account: &Account<'_, B>,
+        observations: &Observations,
+        logits: &Matrix,
+    ) -> Result<(), HarnessError> {
+        let Self { prepared, plan, float, clear, record, .. } = self;
+        // The total runs on until the record is complete; only earlier processes' is final.
+        let earlier = observations.seconds.total;
+        report(prepared, account.balance(observations), record);
+        let traffic = plan.traffic(&prepared.circuit)?;
+        record.footprint = Footprint {
+            peak_memory_bytes: record.footprint.peak_memory_bytes,
+            key_bytes: traffic.key_bytes.max(server.key_bytes() as u64),
+            device_memory_bytes: server.backend().inner().device_bytes()?,
+            ..traffic
+        };
+        record.seconds.total = earlier;
+        let block = &prepared.circuit.block;
+        record.agreement.push(agreement(FLOAT, block, &float.logits, logits)?);
+        record.agreement.push(agreement(CLEAR_CIRCUIT, block, clear.logits(), logits)?);
+        record.prompts = prepared.outcomes(&float.logits, logits)?;
+        Ok(())
     }
 }
 

@@ -115,7 +115,7 @@ impl WithoutNoise {
 /// all the same, for its index maps and weights: then none, after a word about why.
 pub(super) fn half_bootstraps(prepared: &Prepared, progress: &dyn ProgressSink) -> Result<Option<u64>, HarnessError> {
     match (Plan::new(&prepared.circuit), prepared.engine.functions) {
-        (Ok(plan), _) => Ok(Some(plan.prompt_half_bootstraps)),
+        (Ok(plan), _) => Ok(Some(plan.operations.half_bootstraps)),
         (Err(reason), Functions::Exact) => {
             progress
                 .message(format!("the scheme would refuse this circuit, which runs with exact functions: {reason}"));

@@ -20,8 +20,9 @@ pub(super) fn run(circuit: &Circuit, progress: &dyn ProgressSink, record: &mut C
     let (plan, seconds) = progress.phase("plan", || Plan::new(circuit));
     let plan = plan?;
     record.seconds.plan = seconds;
-    record.counts = operations(plan.operations, plan.key_switches);
-    record.kernels = kernels(&plan.kernels);
+    let (counts, work, key_switches) = plan.total();
+    record.counts = operations(counts, key_switches);
+    record.kernels = kernels(&work);
     record.footprint = plan.traffic(circuit)?;
     record.predicted = Some(plan.prediction());
     Ok(())

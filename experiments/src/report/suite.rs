@@ -31,6 +31,7 @@ pub(super) fn section(suite: &Suite) -> Markup {
             (figures(&suite.name, &suite.figures))
             @for cell in &cells { (folded("Errors by layer", cell, table::layer_errors(cell.record), LAYERS_EXPLAINED)) }
             @for cell in &cells { (folded("Next tokens", cell, table::continuations(cell.record), "")) }
+            @for cell in &cells { (folded("Generated tokens", cell, table::generated_tokens(cell.record), "")) }
             h3 { "Commands and provenance" }
             @for cell in &cells { (cell::article(cell)) }
         }

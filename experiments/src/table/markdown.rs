@@ -33,6 +33,7 @@ pub(super) fn page(suite: &str, records: &[&CellRecord]) -> String {
     }
     for record in records {
         page += &prompts(record);
+        page += &generated(record);
     }
     page + &provenance(records)
 }
@@ -84,6 +85,11 @@ pub(crate) fn layer_errors(record: &CellRecord) -> Option<Grid> {
 
 fn prompts(record: &CellRecord) -> String {
     continuations(record).map_or_else(String::new, |grid| headed("Prompts", record, &grid.markdown()))
+}
+
+fn generated(record: &CellRecord) -> String {
+    let grid = super::generated_tokens(record);
+    grid.map_or_else(String::new, |grid| headed("Generated tokens", record, &grid.markdown()))
 }
 
 /// What follows each prompt, if the record holds any.

@@ -1,7 +1,7 @@
 //! What is said about cells: named numbers with their units, in sections.
 
 use super::names::{KERNELS, OPERATIONS, Unit};
-use super::{softmax, windows};
+use super::{generation, softmax, windows};
 use crate::format;
 use crate::record::{Agreement, CLEAR_CIRCUIT, CellRecord, Extremes, FLOAT, Prediction, Status};
 use crate::spec::Mode;
@@ -66,6 +66,7 @@ pub(crate) fn sections(records: &[&CellRecord]) -> Vec<Section> {
         degrees,
         agreement(records, FLOAT),
         agreement(records, CLEAR_CIRCUIT),
+        generation::section(records),
         softmax::section(records),
         polynomials(records),
         kernels(records),

@@ -14,6 +14,7 @@
 
 mod comparison;
 mod frame;
+mod generation;
 mod grid;
 mod heading;
 mod latex;
@@ -29,6 +30,7 @@ mod windows;
 pub(crate) use comparison::{
     LEGEND as COMPARISON_LEGEND, Origin, lines as comparison_lines, origin, targets as comparison_targets,
 };
+pub(crate) use generation::tokens as generated_tokens;
 pub(crate) use grid::{Grid, Line, Side};
 pub(crate) use heading::heading;
 pub(crate) use markdown::{LAYERS_EXPLAINED, continuations, layer_errors, summary as all_metrics};

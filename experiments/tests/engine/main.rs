@@ -2,6 +2,7 @@
 
 mod approximations;
 mod device;
+mod generation;
 mod model;
 mod modes;
 mod public_prefix;

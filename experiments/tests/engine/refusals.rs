@@ -22,7 +22,7 @@ pub(crate) fn refused(stage: &Stage, arguments: &[&str], parts: &[&str]) {
 }
 
 /// A stage whose model has ranges already, so that nothing is calibrated on the way to a refusal.
-fn calibrated() -> Stage {
+pub(crate) fn calibrated() -> Stage {
     let stage = Stage::new();
     store_ranges(&stage, &model::committed().join("calibration.txt"), Margins::default());
     stage

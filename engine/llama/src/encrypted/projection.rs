@@ -115,6 +115,10 @@ impl Projection<VectorProduct> {
         let matrix = weights.planned_for_vectors(output, input, bits, scales).at(location)?;
         Ok(Self::of(shape, location, matrix, weights, scales, range))
     }
+
+    pub(super) fn layout(&self) -> &VectorLayout {
+        self.matrix.output()
+    }
 }
 
 impl<M: Legible> Projection<M> {

@@ -35,6 +35,7 @@ pub(super) struct Generation {
 pub(super) struct Generated {
     pub(super) token: u32,
     /// What it was chosen from.
+    #[serde(with = "bits")]
     pub(super) logits: Vec<f32>,
     /// Of the step that gave these logits; nothing for the first, whose are the prompt's.
     pub(super) seconds: PhaseSeconds,
@@ -72,6 +73,20 @@ impl Generation {
 }
 
 impl<E: LaneProducts, C: Client<E>> Generator<'_, E, C> {
+    /// Encrypts again what earlier processes sent: a client numbers its encryptions, and a resumed run is to send the same as one that was not
+    /// interrupted.
+    ///
+    /// # Errors
+    /// Those of the client.
+    pub(super) fn catch_up(&self, generated: &[Generated]) -> Result<(), HarnessError> {
+        let fed = generated.split_last().map_or(&[][..], |(_, fed)| fed);
+        for token in fed {
+            let sent = self.generation.steps.embed::<E, C>(self.client, token.token);
+            sent.map_err(|error| HarnessError::execution("encrypt a token again", error))?;
+        }
+        Ok(())
+    }
+
     /// Goes on from the tokens so far, at least the first, until all are there, or as long as `forced` tells what was chosen. `after` is given the tokens, the caches and
     /// what the phases of the step took. A device's work is waited for by `settle`.
     ///
@@ -116,4 +131,17 @@ impl<E: LaneProducts, C: Client<E>> Generator<'_, E, C> {
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
     (work(), start.elapsed().as_secs_f64())
+}
+
+/// Numbers as the bits that they are: decimals need not come back the same.
+mod bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(numbers: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
+        numbers.iter().map(|number| number.to_bits()).collect::<Vec<u32>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
+        Ok(Vec::<u32>::deserialize(deserializer)?.into_iter().map(f32::from_bits).collect())
+    }
 }

@@ -25,6 +25,11 @@ pub(in crate::execute) struct Stage {
 }
 
 impl Stage {
+    /// Whether the prompt is done.
+    pub(in crate::execute) fn exists(generation: &Generation, folder: &RunFolder) -> bool {
+        (1..=generation.tokens).any(|tokens| folder.path().join(stage_name(tokens)).exists())
+    }
+
     /// The newest stage in a run folder with its caches, if the prompt is done.
     ///
     /// # Errors
@@ -39,7 +44,6 @@ impl Stage {
             let Some(bytes) = folder.load(&name)? else { continue };
             let damaged = |problem| HarnessError::CheckpointDamaged { path: folder.path().join(&name), problem };
             let mut stage: Self = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-            stage.observations.resumptions += 1;
             stage.logits = load_logits(generation, folder)?;
             let caches = (0..generation.steps.layers())
                 .map(|layer| load_cache(e, generation, folder, &cache_name(layer, tokens), tokens - 1));

@@ -20,7 +20,7 @@ use crate::encrypted::products::softmax_windows;
 use crate::encrypted::projection::{Fill, OutputRange, Projection, common_unit};
 use crate::encrypted::reading::Reading;
 use crate::encrypted::residual_writer::ResidualWriter;
-use crate::encrypted::tensors::{LayerTensors, Tensor};
+use crate::encrypted::tensors::{LayerTensors, Tensor, WeightBytes};
 use crate::error::Result;
 use crate::float::Site;
 
@@ -95,6 +95,11 @@ impl AttentionStep {
     pub(super) fn filled(&self, parts: [&Tensor; 3], output: Tensor) -> Result<Self> {
         let projection = self.projection.filled(Tensor::stacked(parts))?;
         Ok(Self { projection, output: self.output.filled(output)?, ..self.clone() })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        [self.projection.weight_bytes(), self.output.weight_bytes()].into_iter().sum()
     }
 
     pub(super) fn polynomials(&self) -> Vec<Polynomial> {

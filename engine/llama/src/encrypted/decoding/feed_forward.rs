@@ -16,7 +16,7 @@ use crate::encrypted::preparation::check_levels;
 use crate::encrypted::projection::{Fill, OutputRange, Projection, common_unit};
 use crate::encrypted::reading::Reading;
 use crate::encrypted::residual_writer::ResidualWriter;
-use crate::encrypted::tensors::{LayerTensors, Tensor};
+use crate::encrypted::tensors::{LayerTensors, Tensor, WeightBytes};
 use crate::error::Result;
 use crate::float::Site;
 
@@ -96,6 +96,11 @@ impl FeedForwardStep {
         }
         let projection = self.projection.filled(Tensor::stacked(parts))?;
         Ok(Self { projection, down: self.down.filled(down)?, ..self.clone() })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        [self.projection.weight_bytes(), self.down.weight_bytes()].into_iter().sum()
     }
 
     pub(super) fn polynomials(&self) -> Vec<Polynomial> {

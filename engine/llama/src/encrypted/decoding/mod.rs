@@ -31,7 +31,7 @@ use super::execution::Execution;
 use super::harness::Harness;
 use super::location::At;
 use super::projection::{Fill, OutputRange, Projection, common_unit, filling_unit};
-use super::tensors::{LayerTensors, Tensor};
+use super::tensors::{LayerTensors, Tensor, WeightBytes};
 use super::{CircuitOptions, Polynomial};
 use crate::calibration::ModelRanges;
 use crate::config::Config;
@@ -132,6 +132,31 @@ impl DecodingModel {
     /// Where keys and values lie.
     pub fn cache_layout(&self) -> &CacheLayout {
         &self.layouts.cache
+    }
+
+    /// Ciphertexts that the client sends for a step.
+    pub fn input_ciphertexts(&self) -> usize {
+        self.layouts.residual.ciphertexts()
+    }
+
+    /// Ciphertexts that the client gets back.
+    pub fn output_ciphertexts(&self) -> usize {
+        self.head.layout().ciphertexts()
+    }
+
+    /// Bytes of a layer's weights while the layer runs.
+    ///
+    /// # Errors
+    /// [`Error::LayerOutOfRange`].
+    pub fn layer_weight_bytes(&self, index: usize) -> Result<WeightBytes> {
+        let layers = self.layers.len();
+        let layer = self.layers.get(index).ok_or(Error::LayerOutOfRange { found: index, layers })?;
+        Ok([layer.attention.weight_bytes(), layer.feed_forward.weight_bytes()].into_iter().sum())
+    }
+
+    /// Bytes of the LM head's weights while it runs.
+    pub fn head_weight_bytes(&self) -> WeightBytes {
+        self.head.weight_bytes()
     }
 
     /// Tokens of the prompt that is continued, prefix included.

@@ -1,4 +1,6 @@
-//! What layers and head will execute, found out by running them on a backend without data.
+//! What layers and head will execute, and the steps behind them, found out by running them on a backend without data.
+
+mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,22 +14,22 @@ use fhe_rlwe::wire::{CiphertextForm, ciphertext_wire_bytes};
 
 use super::circuit::Circuit;
 use crate::error::HarnessError;
-use crate::record::{Footprint, PredictedSeconds, Prediction, StepPrediction};
+use crate::record::{Footprint, PredictedSeconds, Prediction};
+use steps::StepsPlan;
 
 pub(super) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> HarnessError {
     HarnessError::execution("meter the circuit", error)
 }
 
 type Server = CkksServer<Meter>;
+type Client = CkksClient<Meter>;
 
-/// Counts, keys and memory of a run.
+/// Counts, keys and memory of a run: of its prompts, and of the steps behind them, if there are any.
 pub(super) struct Plan {
     pub(super) requests: KeyRequests,
     pub(super) operations: OperationCounts,
-    /// Of the prompt alone, where tokens are generated behind it.
-    pub(super) prompt_half_bootstraps: u64,
-    pub(super) kernels: Counts,
-    pub(super) key_switches: u64,
+    kernels: Counts,
+    key_switches: u64,
     key_bytes: u64,
     /// Most bytes of keys, tables and ciphertexts at once.
     pub(super) server_bytes: u64,
@@ -36,15 +38,8 @@ pub(super) struct Plan {
     half_bootstraps_by_layer: Vec<u64>,
     /// Of the layer with the most.
     half_bootstraps_by_site: BTreeMap<String, u64>,
-    /// The last generated token, whose cache is the longest.
-    step: Option<StepPlan>,
-}
-
-/// What a step executes.
-struct StepPlan {
-    half_bootstraps: u64,
-    key_switches: u64,
-    kernels: Counts,
+    /// Their keys are others than those of the prompts, and come when these are gone: both at once are more than a machine may hold.
+    pub(super) steps: Option<StepsPlan>,
 }
 
 impl Plan {
@@ -55,22 +50,11 @@ impl Plan {
         // The server's tables are made once, not by the circuit.
         let tables = server.backend().counts();
         let mut census = Census::new(&server);
-        let (mut layers, mut prompt, mut step) = (Vec::new(), 0, None);
-        let mut before = (server.counts(), server.key_switches(), server.backend().counts());
+        let mut layers = Vec::new();
         walk(circuit, &server, &client, &mut census, |part, census| {
-            let after = (server.counts(), server.key_switches(), server.backend().counts());
-            match part {
-                Part::Layer(_) => layers.push(census.take()),
-                Part::Head => prompt = after.0.half_bootstraps,
-                Part::Step => {
-                    step = Some(StepPlan {
-                        half_bootstraps: (after.0 - before.0).half_bootstraps,
-                        key_switches: after.1 - before.1,
-                        kernels: after.2 - before.2,
-                    });
-                }
+            if let Part::Layer(_) = part {
+                layers.push(census.take());
             }
-            before = after;
             Ok(())
         })?;
         let half_bootstraps_by_layer: Vec<u64> = layers.iter().map(|sites| sites.values().sum()).collect();
@@ -78,7 +62,6 @@ impl Plan {
         let plan = Self {
             requests: server.key_requests(),
             operations: server.counts(),
-            prompt_half_bootstraps: prompt,
             kernels: server.backend().counts() - tables,
             key_switches: server.key_switches(),
             key_bytes: server.key_bytes() as u64,
@@ -86,56 +69,71 @@ impl Plan {
             peak_bytes: 0,
             half_bootstraps_by_layer,
             half_bootstraps_by_site: largest.unwrap_or_default(),
-            step,
+            steps: None,
         };
         let [server_bytes, peak_bytes] = memory(circuit, &server, &client)?;
-        Ok(Self { server_bytes, peak_bytes, ..plan })
+        drop((server, client));
+        let steps = circuit.generation.as_ref().map(|generation| StepsPlan::new(generation, &circuit.parameters));
+        Ok(Self { server_bytes, peak_bytes, steps: steps.transpose()?, ..plan })
     }
 
-    /// Keys and traffic of the run, in the project's wire format; nothing is sent here, client and server share a process.
+    /// Everything that is executed.
+    pub(super) fn total(&self) -> (OperationCounts, Counts, u64) {
+        let prompt = (self.operations, self.kernels, self.key_switches);
+        self.steps.iter().fold(prompt, |(operations, kernels, switches), steps| {
+            (operations + steps.operations, kernels + steps.kernels, switches + steps.key_switches)
+        })
+    }
+
+    /// Keys and traffic of the run, in the project's wire format; nothing is sent here, client and server share a process. Of the keys of prompts
+    /// and steps both are sent, and the larger ones are what is held.
     pub(super) fn traffic(&self, circuit: &Circuit) -> Result<Footprint, HarnessError> {
         let rlwe = circuit.parameters.rlwe();
         let lowest = Shape::evaluation(rlwe.ring(), Basis::prefix(1));
         let ciphertext = |form| ciphertext_wire_bytes(lowest, form, rlwe).map_err(failed);
+        let sets = [Some(&self.requests), self.steps.as_ref().map(|steps| &steps.requests)];
+        let key_wire_bytes = sets.into_iter().flatten().map(|requests| requests.wire_bytes(rlwe).map_err(failed));
+        let [mut sent, mut returned] = [circuit.model.input_ciphertexts(), circuit.model.output_ciphertexts()];
+        if let Some(generation) = &circuit.generation {
+            sent += (generation.tokens - 1) * generation.steps.input_ciphertexts();
+            returned += (generation.tokens - 1) * generation.steps.output_ciphertexts();
+        }
         Ok(Footprint {
             peak_memory_bytes: 0,
-            key_bytes: self.key_bytes,
-            key_wire_bytes: self.requests.wire_bytes(rlwe).map_err(failed)?,
-            client_to_server_bytes: circuit.model.input_ciphertexts() as u64 * ciphertext(CiphertextForm::Seeded)?,
+            key_bytes: self.key_bytes.max(self.steps.as_ref().map_or(0, |steps| steps.key_bytes)),
+            key_wire_bytes: key_wire_bytes.sum::<Result<_, _>>()?,
+            client_to_server_bytes: sent as u64 * ciphertext(CiphertextForm::Seeded)?,
             device_memory_bytes: 0,
-            server_to_client_bytes: circuit.model.output_ciphertexts() as u64 * ciphertext(CiphertextForm::BothHalves)?,
+            server_to_client_bytes: returned as u64 * ciphertext(CiphertextForm::BothHalves)?,
         })
     }
 
     /// What an encrypted run is expected to take.
     pub(super) fn prediction(&self) -> Prediction {
-        let seconds = |kernels: &Counts| {
-            let of = |profile: DeviceProfile| PredictedSeconds {
-                device: profile.name.into(),
-                seconds: profile.predict(kernels),
-            };
-            DeviceProfile::ALL.map(of).into()
-        };
+        let (_, kernels, _) = self.total();
+        let of_steps = |bytes: fn(&StepsPlan) -> u64| self.steps.as_ref().map_or(0, bytes);
         Prediction {
-            seconds: seconds(&self.kernels),
-            step: self.step.as_ref().map(|step| StepPrediction {
-                half_bootstraps: step.half_bootstraps,
-                key_switches: step.key_switches,
-                moved_bytes: step.kernels.moved_bytes(),
-                seconds: seconds(&step.kernels),
-            }),
-            server_memory_bytes: self.server_bytes,
-            peak_memory_bytes: self.peak_bytes,
-            moved_bytes: self.kernels.moved_bytes(),
+            seconds: seconds(&kernels),
+            step: self.steps.as_ref().map(StepsPlan::prediction),
+            server_memory_bytes: self.server_bytes.max(of_steps(|steps| steps.server_bytes)),
+            peak_memory_bytes: self.peak_bytes.max(of_steps(|steps| steps.peak_bytes)),
+            moved_bytes: kernels.moved_bytes(),
             half_bootstraps_by_layer: self.half_bootstraps_by_layer.clone(),
             half_bootstraps_by_site: self.half_bootstraps_by_site.clone(),
         }
     }
 }
 
+/// What kernels are expected to take on every device.
+fn seconds(kernels: &Counts) -> Vec<PredictedSeconds> {
+    let of =
+        |profile: DeviceProfile| PredictedSeconds { device: profile.name.into(), seconds: profile.predict(kernels) };
+    DeviceProfile::ALL.map(of).into()
+}
+
 /// Most bytes alive at once on a server that has all its keys: without weights, and with those of the part under way. Before a part runs its
 /// weights are converted, which takes them as 32-bit floats beside their integers.
-fn memory(circuit: &Circuit, server: &Server, client: &CkksClient<Meter>) -> Result<[u64; 2], HarnessError> {
+fn memory(circuit: &Circuit, server: &Server, client: &Client) -> Result<[u64; 2], HarnessError> {
     let (model, backend) = (&circuit.model, server.backend());
     let mut peaks = [0; 2];
     let mut before = backend.live_bytes();
@@ -144,8 +142,6 @@ fn memory(circuit: &Circuit, server: &Server, client: &CkksClient<Meter>) -> Res
         let WeightBytes { floats, integers } = match part {
             Part::Layer(layer) => model.layer_weight_bytes(layer).map_err(failed)?,
             Part::Head => model.head_weight_bytes(),
-            // Layer by layer, as before: no larger.
-            Part::Step => WeightBytes::default(),
         };
         let peak = backend.peak_bytes();
         peaks[0] = peaks[0].max(peak);
@@ -162,38 +158,25 @@ fn memory(circuit: &Circuit, server: &Server, client: &CkksClient<Meter>) -> Res
 enum Part {
     Layer(usize),
     Head,
-    /// A generated token but for the first.
-    Step,
 }
 
-/// Layers, head and steps, with a call after each.
+/// Layers and head, with a call after each.
 fn walk<'a>(
     circuit: &Circuit,
     server: &'a Server,
-    client: &CkksClient<Meter>,
+    client: &Client,
     census: &mut Census<'a>,
     mut after: impl FnMut(Part, &mut Census<'a>) -> Result<(), HarnessError>,
 ) -> Result<(), HarnessError> {
     let model = &circuit.model;
     let mut residual: Vec<CoefficientCiphertext<Meter>> = model.embed::<Server, _>(client).map_err(failed)?;
-    let mut caches = Vec::new();
     for layer in 0..model.layers() {
-        let (left, cache) = model.layer_and_cache(server, layer, &residual, census).map_err(failed)?;
-        residual = left;
-        caches.extend(cache);
+        residual = model.layer(server, layer, &residual, census).map_err(failed)?;
         after(Part::Layer(layer), census)?;
     }
     let logits = model.head(server, &residual, census).map_err(failed)?;
     after(Part::Head, census)?;
     model.logits::<Server, _>(client, &logits).map_err(failed)?;
-    if let Some(generation) = &circuit.generation {
-        for _ in 1..generation.tokens {
-            let token = generation.steps.embed::<Server, _>(client, 0).map_err(failed)?;
-            let logits = generation.steps.step(server, &mut caches, token, census).map_err(failed)?;
-            generation.steps.logits::<Server, _>(client, &logits).map_err(failed)?;
-            after(Part::Step, census)?;
-        }
-    }
     Ok(())
 }
 
@@ -234,7 +217,7 @@ impl Harness<Server> for Census<'_> {
     }
 }
 
-type MeteredPair = (Server, CkksClient<Meter>);
+type MeteredPair = (Server, Client);
 
 /// Server and client on a meter each, so that the client's work is not the server's.
 pub(super) fn metered_pair(parameters: &Parameters) -> Result<MeteredPair, HarnessError> {
