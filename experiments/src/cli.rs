@@ -7,8 +7,8 @@ use crate::executor::CellExecutor;
 use crate::runner::{self, Reporter, RunRequest};
 use crate::spec::{self, MitigationSection, Mode, Override, Suite};
 use crate::workspace::Workspace;
-use crate::{approximations, comparison, figure, params, report, table};
-use clap::{Parser, Subcommand, ValueEnum};
+use crate::{approximations, check, comparison, figure, params, report, table};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -116,6 +116,21 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         output: Option<PathBuf>,
     },
+    /// Look whether records, claims and named baselines hold; fails with 1 if something does not.
+    ///
+    /// Every record under results/: its layout, where it comes from, its hashes, how it ended, its raw samples. Every claim of README.md: its
+    /// command, its links, the numbers it quotes. With --against, what is recorded now beside results that were made a baseline.
+    Check {
+        /// A baseline to hold records against, such as experiments/baselines/regression/whole-models.toml. May be repeated.
+        #[arg(long, value_name = "FILE")]
+        against: Vec<PathBuf>,
+        /// Make what is recorded of the named suites the baseline NAME, if everything else holds.
+        #[arg(long, value_name = "NAME", requires = "suites")]
+        record: Option<String>,
+        /// The suites of that baseline.
+        #[arg(requires = "record")]
+        suites: Vec<String>,
+    },
     /// Execute the cell whose run folder is given: what `run` starts for every cell.
     #[command(hide = true)]
     Cell {
@@ -141,7 +156,12 @@ impl From<ModeArgument> for Mode {
     }
 }
 
-/// Runs the program with an executor: 0 if all went well, 1 if a cell failed, 2 if the request could not be carried out.
+/// Whether the program has a command of this name.
+pub(crate) fn is_command(name: &str) -> bool {
+    Cli::command().find_subcommand(name).is_some()
+}
+
+/// Runs the program with an executor: 0 if all went well, 1 if a cell failed or a check did, 2 if the request could not be carried out.
 pub fn main_with(executor: &dyn CellExecutor) -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(EnvFilter::from_default_env()).init();
     match Cli::parse().command {
@@ -155,7 +175,7 @@ pub fn main_with(executor: &dyn CellExecutor) -> ExitCode {
             Err(error) => {
                 eprintln!("error: {error}");
                 match error {
-                    HarnessError::CellsFailed { .. } => ExitCode::FAILURE,
+                    HarnessError::CellsFailed { .. } | HarnessError::ChecksFailed { .. } => ExitCode::FAILURE,
                     _ => ExitCode::from(2),
                 }
             }
@@ -215,6 +235,7 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
             println!("wrote {}", written.strip_prefix(workspace.root()).unwrap_or(&written).display());
             Ok(())
         }
+        Command::Check { against, record, suites } => check(&workspace, &against, record.as_deref(), &suites),
         // Handled before: a child prints no errors of its own.
         Command::Cell { .. } => Ok(()),
     }
@@ -227,6 +248,25 @@ fn run(workspace: &Workspace, executor: &dyn CellExecutor, request: &RunRequest)
     derive_all(workspace, suites.clone(), table::derive)?;
     derive_all(workspace, suites, figure::derive)?;
     summary.verdict()
+}
+
+fn check(
+    workspace: &Workspace,
+    against: &[PathBuf],
+    record: Option<&str>,
+    suites: &[String],
+) -> Result<(), HarnessError> {
+    let outcome = check::check(workspace, against)?;
+    print!("{}", table::regressions(&outcome.regressions));
+    outcome.findings.iter().for_each(|finding| println!("{finding}"));
+    outcome.remarks.iter().for_each(|remark| println!("{remark}"));
+    outcome.looked_at.iter().for_each(|line| println!("{line}"));
+    outcome.verdict()?;
+    if let Some(name) = record {
+        let (written, cells) = check::store(workspace, name, suites)?;
+        println!("wrote {cells} cells to {}", written.strip_prefix(workspace.root()).unwrap_or(&written).display());
+    }
+    Ok(())
 }
 
 fn compare(workspace: &Workspace, spec: &Path) -> Result<(), HarnessError> {

@@ -285,6 +285,12 @@ pub enum HarnessError {
         /// Cells asked for.
         total: usize,
     },
+    /// Something that was checked does not hold; every finding was printed.
+    #[error("{found} {} not hold; each stands above with its place and a remedy", if *found == 1 { "thing does" } else { "things do" })]
+    ChecksFailed {
+        /// How many.
+        found: usize,
+    },
     /// A name that no parameter set, or no device profile, has.
     #[error("`{name}` is no {kind}; {}", suggestion(nearest.as_deref(), known))]
     UnknownName {

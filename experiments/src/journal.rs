@@ -14,6 +14,15 @@ pub struct Journal {
     lock: PathBuf,
 }
 
+/// The lines of a journal, each read by itself.
+#[derive(Debug, Default)]
+pub struct JournalLines {
+    /// What every whole line holds, or what is wrong with it.
+    pub whole: Vec<Result<CellRecord, HarnessError>>,
+    /// A last line that some other program left without its end.
+    pub torn: Option<String>,
+}
+
 /// What a journal holds.
 #[derive(Clone, Debug, Default)]
 pub struct JournalContents {
@@ -39,14 +48,22 @@ impl Journal {
     /// # Errors
     /// [`HarnessError::RecordDamaged`] or [`HarnessError::RecordSchema`] with the line; a torn last line is no error.
     pub fn read(&self) -> Result<JournalContents, HarnessError> {
+        let JournalLines { whole, torn } = self.lines()?;
+        Ok(JournalContents { records: whole.into_iter().collect::<Result<_, _>>()?, torn })
+    }
+
+    /// All lines, the damaged ones among them.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when the file is there and cannot be read.
+    pub fn lines(&self) -> Result<JournalLines, HarnessError> {
         let bytes = self.bytes()?;
         let (whole, torn) = bytes.split_at(end_of_whole_lines(&bytes));
-        let mut contents = JournalContents::default();
-        for (index, line) in whole.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            contents.records.push(self.parse(line, index + 1)?);
-        }
-        contents.torn = (!torn.is_empty()).then(|| String::from_utf8_lossy(torn).into_owned());
-        Ok(contents)
+        let lines = whole.split_inclusive(|byte| *byte == b'\n').enumerate();
+        Ok(JournalLines {
+            whole: lines.map(|(index, line)| self.parse(line, index + 1)).collect(),
+            torn: (!torn.is_empty()).then(|| String::from_utf8_lossy(torn).into_owned()),
+        })
     }
 
     /// Appends a record: afterwards the file holds it whole, or an error is returned and the file is as before. A torn

@@ -9,6 +9,7 @@
 //!                  '--comparison--table--> .parquet .csv .md .tex    '--figure--> figures/SUITE.{svg,png}
 //!
 //! all of results/ --report--> report.html
+//! all of results/, README.md, baselines/regression/*.toml --check--> what does not hold
 //! ```
 //!
 //! What a reader may rely on:
@@ -27,6 +28,7 @@
 pub mod approximations;
 pub mod atomic;
 pub mod calibrate;
+pub mod check;
 pub mod checkpoint;
 pub mod cli;
 pub mod comparison;

@@ -23,7 +23,7 @@ use crate::identity::{Identity, ResolvedCell};
 use crate::machine;
 use crate::spec::{Mode, Must};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -274,6 +274,23 @@ pub(crate) fn flattened(value: &Value) -> BTreeMap<String, Value> {
     let mut flat = BTreeMap::new();
     walk("", value, &mut flat);
     flat
+}
+
+/// What [`flattened`] was made of, but for tables without a key.
+pub(crate) fn nested(flat: &BTreeMap<String, Value>) -> Map<String, Value> {
+    let mut root = Map::new();
+    for (key, value) in flat {
+        let mut names: Vec<&str> = key.split('.').collect();
+        let last = names.pop().unwrap_or_default();
+        let inner = names.into_iter().try_fold(&mut root, |table, name| {
+            table.entry(name).or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+        });
+        // A key below a plain value has no place; whoever hashes what comes out finds it missing.
+        if let Some(table) = inner {
+            table.insert(last.into(), value.clone());
+        }
+    }
+    root
 }
 
 /// JSON has no NaN: it is written as `null`, and must not make the row unreadable.

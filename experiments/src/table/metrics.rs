@@ -263,7 +263,7 @@ fn agreement(records: &[&CellRecord], reference: &str) -> Section {
 }
 
 /// A reference as a reader knows it.
-pub(super) fn named(reference: &str) -> &str {
+pub(crate) fn named(reference: &str) -> &str {
     if reference == FLOAT { "float model" } else { reference }
 }
 
