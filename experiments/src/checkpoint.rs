@@ -8,6 +8,7 @@
 use crate::atomic::{Access, Disk, OsDisk, replace};
 use crate::error::HarnessError;
 use crate::identity::{Identity, ResolvedCell};
+use crate::randomness::seed_of;
 use crate::workspace::Workspace;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
@@ -49,8 +50,7 @@ impl RunFolder {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let spec_seed = cell.cell.config.engine.seed.map(|seed| derived_seed(seed, cell.cell.repetition));
-        Ok(Self { folder, spec_seed, _lock: lock })
+        Ok(Self { folder, spec_seed: seed_of(&cell.cell), _lock: lock })
     }
 
     /// Deletes what an earlier attempt at a cell left behind.
@@ -66,7 +66,7 @@ impl RunFolder {
         &self.folder
     }
 
-    /// The secret from which all keys and encryptions of this cell derive: the spec's seed where it states one, else
+    /// The secret from which all keys and encryptions of this cell derive: derived from the spec's seed where it states one, else
     /// 32 bytes of the operating system's randomness, drawn once and kept for a resumed run.
     ///
     /// # Errors
@@ -158,13 +158,6 @@ fn checksum(name: &str, bytes: &[u8]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(bytes);
     hasher.finalize()
-}
-
-/// Repetitions of a seeded cell use different, equally reproducible secrets.
-fn derived_seed(seed: u64, repetition: u32) -> [u8; 32] {
-    let mut material = seed.to_le_bytes().to_vec();
-    material.extend_from_slice(&repetition.to_le_bytes());
-    blake3::derive_key("fhe-llama 2026 seed of a cell from its spec", &material)
 }
 
 /// The lock lies beside the folder, so that deleting the folder cannot let two processes lock different files.

@@ -183,8 +183,13 @@ pub enum HarnessError {
         /// What is wrong with it.
         message: String,
     },
-    /// A record written by another version of the harness.
-    #[error("{}:{line}: record schema {found}, this version reads schema {supported}", path.display())]
+    /// A record written by a version of the harness that this one does not know.
+    #[error(
+        "{}:{line}: a record of schema {found}, this version reads {}: {}; the file is as it was",
+        path.display(),
+        if oldest == newest { newest.to_string() } else { format!("{oldest} to {newest}") },
+        if found > newest { "a newer one wrote it, so update this program" } else { "no version is known to have written it" }
+    )]
     RecordSchema {
         /// The journal.
         path: PathBuf,
@@ -192,8 +197,10 @@ pub enum HarnessError {
         line: usize,
         /// The schema number found.
         found: u64,
-        /// The schema number this version writes and reads.
-        supported: u64,
+        /// The oldest schema that this version reads.
+        oldest: u64,
+        /// The schema that it writes.
+        newest: u64,
     },
     /// A suite without records was asked for its tables or figures.
     #[error("no records of suite `{suite}` at `{}`; make them with `{writer}`", path.display())]

@@ -2,7 +2,7 @@
 
 use crate::atomic::{Access, Disk, replace, sweep};
 use crate::error::HarnessError;
-use crate::record::{CellRecord, SCHEMA};
+use crate::record::{self, CellRecord, OLDEST_SCHEMA, SCHEMA, Unreadable};
 use crate::workspace::Workspace;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ pub struct Journal {
 pub struct JournalLines {
     /// What every whole line holds, or what is wrong with it.
     pub whole: Vec<Result<CellRecord, HarnessError>>,
+    /// How many of them have an older schema, and were brought up to date in memory.
+    pub migrated: usize,
     /// A last line that some other program left without its end.
     pub torn: Option<String>,
 }
@@ -48,7 +50,7 @@ impl Journal {
     /// # Errors
     /// [`HarnessError::RecordDamaged`] or [`HarnessError::RecordSchema`] with the line; a torn last line is no error.
     pub fn read(&self) -> Result<JournalContents, HarnessError> {
-        let JournalLines { whole, torn } = self.lines()?;
+        let JournalLines { whole, torn, .. } = self.lines()?;
         Ok(JournalContents { records: whole.into_iter().collect::<Result<_, _>>()?, torn })
     }
 
@@ -59,11 +61,14 @@ impl Journal {
     pub fn lines(&self) -> Result<JournalLines, HarnessError> {
         let bytes = self.bytes()?;
         let (whole, torn) = bytes.split_at(end_of_whole_lines(&bytes));
-        let lines = whole.split_inclusive(|byte| *byte == b'\n').enumerate();
-        Ok(JournalLines {
-            whole: lines.map(|(index, line)| self.parse(line, index + 1)).collect(),
-            torn: (!torn.is_empty()).then(|| String::from_utf8_lossy(torn).into_owned()),
-        })
+        let torn = (!torn.is_empty()).then(|| String::from_utf8_lossy(torn).into_owned());
+        let mut lines = JournalLines { torn, ..JournalLines::default() };
+        for (index, line) in whole.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let read = record::read(line).map_err(|unreadable| self.error(unreadable, index + 1));
+            lines.migrated += usize::from(read.as_ref().is_ok_and(|(_, schema)| *schema != SCHEMA));
+            lines.whole.push(read.map(|(record, _)| record));
+        }
+        Ok(lines)
     }
 
     /// Appends a record: afterwards the file holds it whole, or an error is returned and the file is as before. A torn
@@ -94,15 +99,13 @@ impl Journal {
         }
     }
 
-    fn parse(&self, line: &[u8], number: usize) -> Result<CellRecord, HarnessError> {
-        let damaged = |message: String| HarnessError::RecordDamaged { path: self.path.clone(), line: number, message };
-        let value: serde_json::Value = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
-        match value.get("schema").and_then(serde_json::Value::as_u64) {
-            Some(SCHEMA) => serde_json::from_value(value).map_err(|error| damaged(error.to_string())),
-            Some(found) => {
-                Err(HarnessError::RecordSchema { path: self.path.clone(), line: number, found, supported: SCHEMA })
+    fn error(&self, unreadable: Unreadable, line: usize) -> HarnessError {
+        let path = self.path.clone();
+        match unreadable {
+            Unreadable::Damaged(message) => HarnessError::RecordDamaged { path, line, message },
+            Unreadable::Schema(found) => {
+                HarnessError::RecordSchema { path, line, found, oldest: OLDEST_SCHEMA, newest: SCHEMA }
             }
-            None => Err(damaged("no `schema` number".into())),
         }
     }
 }

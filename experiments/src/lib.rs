@@ -44,6 +44,7 @@ pub mod machine;
 pub mod params;
 pub mod provenance;
 pub mod public_prefix;
+pub mod randomness;
 pub mod record;
 pub mod report;
 pub mod runner;

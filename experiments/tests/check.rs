@@ -168,7 +168,7 @@ fn rejects_lines_that_are_no_records_and_reads_the_others() {
     let stage = Stage::new();
     let path = Journal::of(&stage.workspace, "sample").path().to_path_buf();
     let line = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, format!("{line}{{\"schema\":1}}\n{line}nonsense\n{{\"half a rec")).unwrap();
+    std::fs::write(&path, format!("{line}{{\"schema\":2}}\n{line}nonsense\n{{\"half a rec")).unwrap();
     let found = stage.findings();
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found[0].contains("sample.jsonl:2: not a record: missing field"), "{}", found[0]);

@@ -89,7 +89,6 @@ fn origin(from: &Provenance, problems: &mut Problems) {
     problems.require_text("provenance.data.model", &from.data.model);
     problems.require_text("provenance.data.prompts", &from.data.prompts);
     problems.require_text("provenance.parameters", &from.parameters);
-    problems.require_text("provenance.seed", &from.seed);
     problems.require_positive("provenance.threads", from.threads as u64);
     problems.require_time_stamp("provenance.started_at", &from.started_at);
 }

@@ -4,7 +4,8 @@ use super::{Finding, Outcome, measurement, record};
 use crate::approximations::{self, StoredPolynomial};
 use crate::comparison;
 use crate::error::HarnessError;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalLines};
+use crate::record::SCHEMA;
 use crate::report;
 use crate::workspace::Workspace;
 use std::path::Path;
@@ -25,13 +26,15 @@ pub(super) fn check(workspace: &Workspace, outcome: &mut Outcome) -> Result<(), 
             outcome.findings.push(Finding::new(shown(workspace, &path), problem, remedy));
         }
     }
-    let mut rows = 0;
+    let (mut rows, mut migrated) = (0, 0);
     for suite in &suites {
-        rows += if comparison::is_suite(workspace, suite) {
-            measurements(workspace, suite, outcome)?
+        if comparison::is_suite(workspace, suite) {
+            rows += measurements(workspace, suite, outcome)?;
         } else {
-            records(workspace, suite, outcome)?
-        };
+            let lines = records(workspace, suite, outcome)?;
+            rows += lines.whole.len();
+            migrated += lines.migrated;
+        }
         polynomials(workspace, suite, outcome)?;
     }
     let devices = workspace.gpu_records()?;
@@ -39,11 +42,18 @@ pub(super) fn check(workspace: &Workspace, outcome: &mut Outcome) -> Result<(), 
         outcome.findings.extend(report::problem_of_device(path).as_ref().map(Finding::of_error));
     }
     outcome.looked_at.push(format!("results: {rows} records in {} suites, {} of GPUs", suites.len(), devices.len()));
+    if migrated > 0 {
+        let line = format!(
+            "results: {migrated} records have an older schema and are read as schema {SCHEMA}; no file is changed"
+        );
+        outcome.looked_at.push(line);
+    }
+
     Ok(())
 }
 
-/// The journal of an experiment; returns how many lines it has.
-fn records(workspace: &Workspace, suite: &str, outcome: &mut Outcome) -> Result<usize, HarnessError> {
+/// The journal of an experiment; returns its lines.
+fn records(workspace: &Workspace, suite: &str, outcome: &mut Outcome) -> Result<JournalLines, HarnessError> {
     let journal = Journal::of(workspace, suite);
     let lines = journal.lines()?;
     for (number, line) in (1..).zip(&lines.whole) {
@@ -66,7 +76,7 @@ fn records(workspace: &Workspace, suite: &str, outcome: &mut Outcome) -> Result<
         let problem = "the last line has no end: its writer was interrupted, and it counts as never written";
         outcome.findings.push(Finding::new(place, problem, "run the suite again, which drops the line"));
     }
-    Ok(lines.whole.len())
+    Ok(lines)
 }
 
 /// The rows of a comparison; returns how many there are.

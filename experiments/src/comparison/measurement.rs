@@ -152,7 +152,9 @@ fn parse(line: &str, path: &Path, number: usize) -> Result<Measurement, HarnessE
     let value: serde_json::Value = serde_json::from_str(line).map_err(|error| damaged(error.to_string()))?;
     match value.get("schema").and_then(serde_json::Value::as_u64) {
         Some(SCHEMA) => serde_json::from_value(value).map_err(|error| damaged(error.to_string())),
-        Some(found) => Err(HarnessError::RecordSchema { path: path.into(), line: number, found, supported: SCHEMA }),
+        Some(found) => {
+            Err(HarnessError::RecordSchema { path: path.into(), line: number, found, oldest: SCHEMA, newest: SCHEMA })
+        }
         None => Err(damaged("no `schema` number".into())),
     }
 }

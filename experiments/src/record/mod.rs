@@ -7,6 +7,7 @@ mod accuracy;
 mod circuit;
 mod circumstances;
 mod extremes;
+mod schema;
 mod setting;
 mod softmax;
 mod windows;
@@ -15,20 +16,20 @@ pub use accuracy::{Agreement, CLEAR_CIRCUIT, FLOAT, LayerError, PositionAgreemen
 pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction, common_device};
 pub use circumstances::{Footprint, InputSummary, ModelSummary, Party, PhaseSeconds, Provenance};
 pub use extremes::Extremes;
+pub use schema::{OLDEST_SCHEMA, SCHEMA};
+pub(crate) use schema::{Unreadable, read};
 pub use setting::{Choice, Setting, repetitions, short_names, varied};
 pub use softmax::{HeadOutcome, SoftmaxOfHeads};
 pub use windows::{Excursions, NeededDegree, SiteRange, WindowsSummary};
 
 use crate::identity::{Identity, ResolvedCell};
 use crate::machine;
+use crate::randomness::Randomness;
 use crate::spec::{Mode, Must};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// The layout of [`CellRecord`]; raised whenever a field changes its meaning.
-pub const SCHEMA: u64 = 1;
 
 /// How a cell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +75,7 @@ impl fmt::Display for Status {
 /// One cell's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellRecord {
-    /// [`SCHEMA`] when it was written.
+    /// [`SCHEMA`]: an older record is brought up to date when it is read.
     pub schema: u64,
     /// Hash over configuration, code, data and machine class.
     pub identity: Identity,
@@ -157,8 +158,7 @@ impl CellRecord {
             machine: resolved.machine.clone(),
             data: resolved.data.clone(),
             threads: config.threads(),
-            seed: config.engine.seed.map_or("os".into(), |seed| seed.to_string()),
-            keys_private: config.engine.seed.is_none(),
+            randomness: Randomness::of(cell),
             started_at: machine::utc_now(),
             parameters: config.engine.parameters.clone(),
             insecure: config.engine.insecure,
