@@ -4,6 +4,7 @@ use crate::calibrate::{CalibrationRequest, calibrate};
 use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
+use crate::lock::{self, Lock};
 use crate::runner::{self, Reporter, RunRequest};
 use crate::spec::{self, MitigationSection, Mode, Override, Suite};
 use crate::workspace::Workspace;
@@ -38,6 +39,9 @@ enum Command {
         /// How to run the circuit, in place of the experiment's own mode.
         #[arg(long, value_enum)]
         mode: Option<ModeArgument>,
+        /// Run this cell of the suite alone, counted from 0. May be repeated.
+        #[arg(long = "cell", value_name = "N")]
+        cells: Vec<usize>,
         /// Run cells that have a record, too, and from their beginning.
         #[arg(long)]
         force: bool,
@@ -186,10 +190,10 @@ pub fn main_with(executor: &dyn CellExecutor) -> ExitCode {
 fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), HarnessError> {
     let workspace = Workspace::current()?;
     match command {
-        Command::Run { specs, overrides, mode, force, dry_run } => {
+        Command::Run { specs, overrides, mode, cells, force, dry_run } => {
             let mut changes = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>()?;
             changes.extend(mode.map(|mode| Override::mode(mode.into())));
-            let request = RunRequest { specs, overrides: changes, force };
+            let request = RunRequest { specs, overrides: changes, cells, force };
             if dry_run {
                 print!("{}", table::plan(&runner::plan(&workspace, &request)?));
                 return Ok(());
@@ -290,6 +294,7 @@ fn derive_all(
         }
     }
     for suite in suites {
+        let _lock = Lock::wait(workspace, &lock::of_derived(&suite))?;
         name_files(workspace, &derive(workspace, &suite)?);
     }
     Ok(())

@@ -292,6 +292,18 @@ pub enum HarnessError {
         /// Cells asked for.
         total: usize,
     },
+    /// A cell that a suite does not have.
+    #[error(
+        "--cell {cell}: suite `{suite}` has {cells} cells, counted from 0; `fhe-llama run --dry-run SPEC` lists them"
+    )]
+    NoSuchCell {
+        /// The position asked for.
+        cell: usize,
+        /// The suite.
+        suite: String,
+        /// How many cells it has.
+        cells: usize,
+    },
     /// Something that was checked does not hold; every finding was printed.
     #[error("{found} {} not hold; each stands above with its place and a remedy", if *found == 1 { "thing does" } else { "things do" })]
     ChecksFailed {

@@ -2,16 +2,17 @@
 
 use crate::atomic::{Access, Disk, replace, sweep};
 use crate::error::HarnessError;
+use crate::lock::{self, Lock};
 use crate::record::{self, CellRecord, OLDEST_SCHEMA, SCHEMA, Unreadable};
 use crate::workspace::Workspace;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// A suite's records on disk.
 #[derive(Clone, Debug)]
 pub struct Journal {
     path: PathBuf,
-    lock: PathBuf,
+    workspace: Workspace,
+    lock: String,
 }
 
 /// The lines of a journal, each read by itself.
@@ -37,7 +38,7 @@ pub struct JournalContents {
 impl Journal {
     /// The journal of a suite; it need not exist yet.
     pub fn of(workspace: &Workspace, suite: &str) -> Self {
-        Self { path: workspace.result(suite, ".jsonl"), lock: workspace.runs().join(format!("journal-{suite}.lock")) }
+        Self { path: workspace.result(suite, ".jsonl"), workspace: workspace.clone(), lock: lock::of_journal(suite) }
     }
 
     /// The file.
@@ -79,11 +80,7 @@ impl Journal {
     pub fn append(&self, record: &CellRecord, disk: &dyn Disk) -> Result<(), HarnessError> {
         let line =
             serde_json::to_string(record).map_err(|source| HarnessError::execution("encode the record", source))?;
-        let runs = self.lock.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(runs).map_err(|source| HarnessError::io("create", runs, source))?;
-        let locked = File::options().create(true).truncate(false).write(true).open(&self.lock);
-        let lock = locked.map_err(|source| HarnessError::io("open", &self.lock, source))?;
-        lock.lock().map_err(|source| HarnessError::io("lock", &self.lock, source))?;
+        let _lock = Lock::wait(&self.workspace, &self.lock)?;
         sweep(&self.path)?;
         let mut bytes = self.bytes()?;
         bytes.truncate(end_of_whole_lines(&bytes));

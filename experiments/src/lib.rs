@@ -20,6 +20,7 @@
 //! - **A failed cell is a row.** Each cell runs in a process of its own; however that ends, its row says so.
 //! - **Nothing is half-written.** Journals, checkpoints and derived files are replaced whole ([`atomic`]); a run that was
 //!   killed resumes from its run folder ([`checkpoint`]).
+//! - **Processes may share a workspace.** Each cell is run by one of them at a time ([`lock`]); the others use its record.
 //! - **Tables and figures are functions of the journal.** They regenerate from `results/` alone, byte for byte.
 //!
 //! The harness reads clocks, environment and files; the engine below it does not. What is measured stands behind
@@ -40,6 +41,7 @@ pub mod figure;
 pub mod format;
 pub mod identity;
 pub mod journal;
+pub mod lock;
 pub mod machine;
 pub mod params;
 pub mod provenance;

@@ -7,6 +7,7 @@ use experiments::checkpoint::RunFolder;
 use experiments::error::HarnessError;
 use experiments::identity::ResolvedCell;
 use experiments::journal::Journal;
+use experiments::lock::{self, Lock};
 use experiments::randomness::{Randomness, noise_seed, seed_of};
 use experiments::record::CellRecord;
 use experiments::spec::ComputeDevice;
@@ -228,6 +229,17 @@ fn rejects_names_that_leave_the_folder() {
     for name in ["", "..", "../x", "a/b", ".hidden", "Layer"] {
         assert!(matches!(run.save(name, b""), Err(HarnessError::CheckpointName { .. })), "{name}");
     }
+}
+
+#[test]
+fn rejects_a_second_claim_until_the_first_is_given_up() {
+    let (folder, workspace) = fixture::workspace();
+    let name = lock::of_claim(&fixture::resolved(fixture::SPEC, folder.path()).identity);
+    let held = Lock::try_take(&workspace, &name).unwrap().unwrap();
+    assert!(Lock::try_take(&workspace, &name).unwrap().is_none());
+    assert!(Lock::try_take(&workspace, &lock::of_journal("sample")).unwrap().is_some(), "another lock is free");
+    drop(held);
+    assert!(Lock::wait(&workspace, &name).is_ok());
 }
 
 #[test]

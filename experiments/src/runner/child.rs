@@ -24,6 +24,8 @@ const RECORD: &str = "record.json";
 /// Signals that a program dies of: abort (a failed allocation aborts) and kill (so does the kernel when out of memory).
 const ABORT: i32 = 6;
 const KILL: i32 = 9;
+/// Between two looks whether an orphan has ended.
+const ORPHAN_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs a cell in a child process to whatever end it comes to.
 pub(super) fn run_in_child(
@@ -33,7 +35,7 @@ pub(super) fn run_in_child(
 ) -> Result<CellRecord, HarnessError> {
     let folder = {
         // Held only while preparing: the lock is the child's for as long as it runs.
-        let folder = RunFolder::open(workspace, cell)?;
+        let folder = open_when_free(workspace, cell, reporter)?;
         if let Some(bytes) = folder.load(RECORD)? {
             reporter.note("picking up the record that an interrupted run had finished");
             return decode_record(cell, &bytes);
@@ -63,6 +65,27 @@ pub(super) fn run_in_child(
     let killed_for_memory = machine::out_of_memory_kills() > kills_before;
     let (status, reason) = explain(&watched, status, &complaint, limit, killed_for_memory);
     Ok(CellRecord::unsuccessful(cell, status, reason))
+}
+
+/// Opens the run folder of a cell that this process, or its parent, has the claim of. Whoever still holds the folder is the child of a
+/// parent that is gone, and about to notice.
+pub(super) fn open_when_free(
+    workspace: &Workspace,
+    cell: &ResolvedCell,
+    progress: &dyn ProgressSink,
+) -> Result<RunFolder, HarnessError> {
+    let mut said = false;
+    loop {
+        match RunFolder::open(workspace, cell) {
+            Err(HarnessError::CellBusy { .. }) => {
+                if !std::mem::replace(&mut said, true) {
+                    progress.message("waiting for what an interrupted run left of this cell to end".into());
+                }
+                std::thread::sleep(ORPHAN_PAUSE);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// What the parent saw.
@@ -190,7 +213,7 @@ pub fn execute_cell(executor: &dyn CellExecutor, folder: &Path) -> Result<(), Ha
 fn execute_in(executor: &dyn CellExecutor, path: &Path) -> Result<PathBuf, HarnessError> {
     let workspace = Workspace::at(path.parent().and_then(Path::parent).unwrap_or(Path::new(".")));
     let cell = read_cell(path)?;
-    let folder = RunFolder::open(&workspace, &cell)?;
+    let folder = open_when_free(&workspace, &cell, &JsonLines)?;
     let record = executor.execute(&cell, &folder, &JsonLines)?;
     let bytes = serde_json::to_vec(&record).map_err(|source| HarnessError::execution("encode the record", source))?;
     folder.save(RECORD, &bytes)?;

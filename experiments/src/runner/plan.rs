@@ -51,7 +51,7 @@ pub fn plan(workspace: &Workspace, request: &RunRequest) -> Result<Vec<PlannedCe
     for spec in &request.specs {
         let suite = Suite::load(spec, &request.overrides, workspace.root())?;
         let records = Journal::of(workspace, &suite.name).read()?.records;
-        for cell in suite.cells {
+        for cell in request.of(suite)? {
             let cell = ResolvedCell::identify(cell, workspace.root())?;
             let recorded = records.iter().any(|record| stands_for(record, &cell));
             let intent = match recorded && !request.force {
