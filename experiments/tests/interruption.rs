@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 fn trials() -> Vec<Trial> {
     type Test = fn() -> Result<(), Failed>;
-    let tests: [(&str, Test); 12] = [
+    let tests: [(&str, Test); 14] = [
         ("a_cell_runs_once", a_cell_runs_once),
         ("force_starts_from_the_beginning", force_starts_from_the_beginning),
         ("a_failed_cell_is_a_row_and_the_others_run", a_failed_cell_is_a_row_and_the_others_run),
@@ -45,6 +45,8 @@ fn trials() -> Vec<Trial> {
         ("a_result_that_cannot_be_recorded_is_kept", a_result_that_cannot_be_recorded_is_kept),
         ("two_processes_share_the_cells_of_a_suite", two_processes_share_the_cells_of_a_suite),
         ("one_cell_runs_alone", one_cell_runs_alone),
+        ("a_cell_that_holds_too_much_is_stopped", a_cell_that_holds_too_much_is_stopped),
+        ("a_cell_that_is_refused_memory_is_a_row", a_cell_that_is_refused_memory_is_a_row),
     ];
     let on_a_small_disk = Trial::test("a_full_disk_loses_nothing", a_full_disk_loses_nothing);
     let tests = tests.into_iter().map(|(name, test)| Trial::test(name, test));
@@ -103,6 +105,17 @@ fn act(script: &str, model: &Path) -> Result<(), HarnessError> {
         "panic" => panic!("index 7 of 5"),
         "wait" => {
             wait_for("the file that lets cells go on", || model.join("go").exists());
+            Ok(())
+        }
+        "hoard" => {
+            let hoard = vec![1_u8; 300 << 20];
+            std::thread::sleep(Duration::from_secs(60));
+            drop(std::hint::black_box(hoard));
+            Ok(())
+        }
+        "demand" => {
+            // More than any address space has.
+            drop(std::hint::black_box(vec![1_u8; 1 << 60]));
             Ok(())
         }
         "sleep" => {
@@ -261,6 +274,26 @@ fn a_slow_cell_times_out() -> Result<(), Failed> {
     let output = stage.run(&["--set", "limits.seconds=0.5"]);
     assert_eq!((output.status.code(), stage.statuses()), (Some(1), vec![Status::Timeout]));
     assert!(stage.records()[0].reason.as_ref().unwrap().contains("limits.seconds"));
+    Ok(())
+}
+
+fn a_cell_that_holds_too_much_is_stopped() -> Result<(), Failed> {
+    let stage = Stage::new("hoard");
+    let output = stage.run(&["--set", "limits.memory_gib=0.25"]);
+    assert_eq!((output.status.code(), stage.statuses()), (Some(1), vec![Status::OutOfMemory]));
+    let reason = stage.records()[0].reason.clone().unwrap();
+    assert!(reason.starts_with("stopped when it held ") && reason.ends_with("256 MiB (limits.memory_gib)"), "{reason}");
+    // With more room the same cell, another configuration, runs.
+    stage.script("");
+    assert!(stage.run(&["--set", "limits.memory_gib=4"]).status.success());
+    assert_eq!(stage.statuses(), [Status::OutOfMemory, Status::Ok]);
+    Ok(())
+}
+
+fn a_cell_that_is_refused_memory_is_a_row() -> Result<(), Failed> {
+    let stage = Stage::new("demand");
+    assert_eq!((stage.run(&[]).status.code(), stage.statuses()), (Some(1), vec![Status::OutOfMemory]));
+    assert!(stage.records()[0].reason.as_ref().unwrap().contains("memory allocation of"));
     Ok(())
 }
 

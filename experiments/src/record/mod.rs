@@ -43,7 +43,7 @@ pub enum Status {
     Invalid,
     /// It stopped with an error.
     Failed,
-    /// The system refused it memory, or killed it for using too much.
+    /// It passed the spec's limit of memory, or the system refused it memory, or killed it for using too much.
     OutOfMemory,
     /// It passed the spec's limit of seconds.
     Timeout,
