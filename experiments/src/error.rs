@@ -304,6 +304,14 @@ pub enum HarnessError {
         /// How many cells it has.
         cells: usize,
     },
+    /// Slurm did not take a job.
+    #[error(
+        "cannot submit with `sbatch`: {problem}; `fhe-llama submit --slurm --dry-run` prints the script, to be submitted in another way"
+    )]
+    NotSubmitted {
+        /// What kept it from being submitted.
+        problem: String,
+    },
     /// Something that was checked does not hold; every finding was printed.
     #[error("{found} {} not hold; each stands above with its place and a remedy", if *found == 1 { "thing does" } else { "things do" })]
     ChecksFailed {

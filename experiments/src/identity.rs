@@ -79,6 +79,14 @@ impl ResolvedCell {
     /// [`HarnessError::Io`] when a named file cannot be read; [`HarnessError::Gpu`] when the cell asks for a GPU that is not there.
     pub fn identify(cell: Cell, root: &Path) -> Result<Self, HarnessError> {
         let machine = Machine::detect().computing_on(cell.config.engine.device)?;
+        Self::identify_on(machine, cell, root)
+    }
+
+    /// The same on a given machine.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when a named file cannot be read.
+    pub fn identify_on(machine: Machine, cell: Cell, root: &Path) -> Result<Self, HarnessError> {
         let data = DataHashes::of(&cell, root)?;
         Ok(Self::with(cell, data, CodeVersion::of_this_binary(), machine, root.into()))
     }

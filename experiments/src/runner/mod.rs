@@ -11,7 +11,7 @@ mod plan;
 mod progress;
 
 pub use child::execute_cell;
-pub use plan::{Intent, PlannedCell, plan};
+pub use plan::{Intent, PlannedCell, plan, plan_elsewhere};
 pub use progress::Reporter;
 
 use crate::atomic::{Disk, OsDisk};
@@ -80,16 +80,16 @@ impl RunSummary {
     }
 }
 
-/// The cells of a request, checked by the engine and identified, and whether their suites have others.
+/// The cells of a request, checked by the engine, and whether their suites have others.
 ///
 /// # Errors
 /// What is wrong with a spec or its inputs.
-pub fn prepare(
+pub fn checked(
     workspace: &Workspace,
     executor: &dyn CellExecutor,
     request: &RunRequest,
     reporter: &Reporter,
-) -> Result<(Vec<ResolvedCell>, bool), HarnessError> {
+) -> Result<(Vec<Cell>, bool), HarnessError> {
     let (mut asked, mut of_suites) = (Vec::new(), 0);
     for spec in &request.specs {
         let suite = Suite::load(spec, &request.overrides, workspace.root())?;
@@ -97,18 +97,16 @@ pub fn prepare(
         asked.extend(request.of(suite)?);
     }
     let has_others = of_suites > asked.len();
-    let mut cells = Vec::with_capacity(asked.len());
-    for cell in asked {
-        match executor.preflight(&cell, workspace.root(), reporter) {
+    for cell in &asked {
+        match executor.preflight(cell, workspace.root(), reporter) {
             // Among others it is a result, to be recorded as such.
             Err(refusal) if refusal.is_refusal() && of_suites > 1 => {
                 reporter.note(&format!("cell {}: {refusal}", cell.index));
             }
             other => other?,
         }
-        cells.push(ResolvedCell::identify(cell, workspace.root())?);
     }
-    Ok((cells, has_others))
+    Ok((asked, has_others))
 }
 
 /// Runs what is missing.
@@ -122,7 +120,9 @@ pub fn run(
     request: &RunRequest,
     reporter: &Reporter,
 ) -> Result<RunSummary, HarnessError> {
-    let (cells, has_others) = prepare(workspace, executor, request, reporter)?;
+    let (cells, has_others) = checked(workspace, executor, request, reporter)?;
+    let identified = cells.into_iter().map(|cell| ResolvedCell::identify(cell, workspace.root()));
+    let cells: Vec<ResolvedCell> = identified.collect::<Result<_, _>>()?;
     let mut records = vec![None; cells.len()];
     let (mut order, mut busy): (Vec<usize>, Vec<usize>) = ((0..cells.len()).collect(), Vec::new());
     for is_first_round in [true, false] {
