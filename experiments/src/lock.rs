@@ -6,7 +6,8 @@
 use crate::error::HarnessError;
 use crate::identity::Identity;
 use crate::workspace::Workspace;
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// A lock, held until it is dropped.
@@ -43,7 +44,9 @@ impl Lock {
 fn open(workspace: &Workspace, name: &str) -> Result<(PathBuf, File), HarnessError> {
     let path = workspace.runs().join(format!("{name}.lock"));
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|source| HarnessError::io("create", folder, source))?;
+    // Seeds will lie beside it.
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    created.map_err(|source| HarnessError::io("create", folder, source))?;
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|source| HarnessError::io("open", &path, source))?;
     Ok((path, file))

@@ -101,6 +101,12 @@ fn renamed(mut record: CellRecord) -> CellRecord {
 }
 
 #[test]
+fn records_and_claims_of_this_repository_hold() {
+    let outcome = check(&Workspace::at(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")), &[]).unwrap();
+    assert_eq!(sentences(&outcome), [""; 0]);
+}
+
+#[test]
 fn what_holds_is_said_to_hold() {
     let stage = Stage::new();
     let outcome = check(&stage.workspace, &[]).unwrap();

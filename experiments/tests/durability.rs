@@ -140,7 +140,7 @@ fn only_the_owner_can_read_a_run_folder() {
     let run = RunFolder::open(&workspace, &fixture::resolved(fixture::SPEC, folder.path())).unwrap();
     run.seed().unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(run.path()), 0o700);
+    assert_eq!((mode(run.path()), mode(&workspace.runs())), (0o700, 0o700));
     assert_eq!(mode(&run.path().join("seed")), 0o600);
 }
 

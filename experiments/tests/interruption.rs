@@ -12,6 +12,7 @@ use experiments::executor::CellExecutor;
 use experiments::identity::ResolvedCell;
 use experiments::journal::Journal;
 use experiments::record::{CellRecord, Status};
+use experiments::runner::{Intent, RunRequest, plan};
 use experiments::spec::Cell;
 use experiments::workspace::Workspace;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -398,6 +399,10 @@ fn two_processes_share_the_cells_of_a_suite() -> Result<(), Failed> {
     let second = stage.command(&[]).spawn().unwrap();
     // The second one leaves the first cell to the first one and is in the second cell now.
     stage.wait_for_eventful(2);
+    let request = RunRequest { specs: vec!["sample.toml".into()], ..RunRequest::default() };
+    let planned = plan(&Workspace::at(stage.folder.path()), &request).unwrap();
+    let intents: Vec<Intent> = planned.iter().map(|planned| planned.intent).collect();
+    assert_eq!(intents, [Intent::Wait, Intent::Wait, Intent::Run]);
     std::fs::write(stage.folder.path().join("model/go"), "").unwrap();
     let outputs = [first, second].map(|process| process.wait_with_output().unwrap());
     assert!(outputs.iter().all(|output| output.status.success()), "{}", outputs.each_ref().map(stderr).concat());

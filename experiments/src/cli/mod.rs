@@ -125,7 +125,7 @@ fn submit(
         return Ok(());
     }
     if arrays.is_empty() {
-        println!("every cell has a record; --force runs them again");
+        println!("every cell has a record or is being run; --force runs recorded ones again");
         return Ok(());
     }
     // Once here, so that what is wrong is said before anything is queued, and ranges are calibrated once for all tasks.

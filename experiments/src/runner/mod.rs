@@ -124,26 +124,22 @@ pub fn run(
     let identified = cells.into_iter().map(|cell| ResolvedCell::identify(cell, workspace.root()));
     let cells: Vec<ResolvedCell> = identified.collect::<Result<_, _>>()?;
     let mut records = vec![None; cells.len()];
-    let (mut order, mut busy): (Vec<usize>, Vec<usize>) = ((0..cells.len()).collect(), Vec::new());
-    for is_first_round in [true, false] {
-        for position in order {
-            let cell = &cells[position];
-            reporter.cell(position + 1, cells.len(), cell);
-            let name = lock::of_claim(&cell.identity);
-            let claim =
-                if is_first_round { Lock::try_take(workspace, &name)? } else { Some(Lock::wait(workspace, &name)?) };
-            match claim {
-                Some(claim) => {
-                    records[position] = Some(run_missing(workspace, cell, request.force, reporter, &OsDisk)?);
-                    drop(claim);
-                }
-                None => {
-                    reporter.note("another process is running it; its record is waited for when all others are done");
-                    busy.push(position);
-                }
+    let mut busy = Vec::new();
+    for (position, cell) in cells.iter().enumerate() {
+        reporter.cell(position + 1, cells.len(), cell);
+        match Lock::try_take(workspace, &lock::of_claim(&cell.identity))? {
+            Some(_claim) => records[position] = Some(run_missing(workspace, cell, request.force, reporter, &OsDisk)?),
+            None => {
+                reporter.note("another process is running it; its record is waited for when all others are done");
+                busy.push(position);
             }
         }
-        order = std::mem::take(&mut busy);
+    }
+    for position in busy {
+        let cell = &cells[position];
+        reporter.cell(position + 1, cells.len(), cell);
+        let _claim = Lock::wait(workspace, &lock::of_claim(&cell.identity))?;
+        records[position] = Some(run_missing(workspace, cell, request.force, reporter, &OsDisk)?);
     }
     let suites = cells.iter().map(|cell| cell.cell.suite.clone()).collect();
     Ok(RunSummary { suites, records: records.into_iter().flatten().collect(), has_others })

@@ -4,6 +4,7 @@ use super::{RunRequest, stands_for};
 use crate::error::HarnessError;
 use crate::identity::ResolvedCell;
 use crate::journal::Journal;
+use crate::lock::{self, Lock};
 use crate::machine::Machine;
 use crate::record::{CellRecord, Prediction};
 use crate::spec::{ComputeDevice, Mode, Suite};
@@ -19,6 +20,8 @@ pub enum Intent {
     Run,
     /// Go on where an interrupted run stopped.
     Resume,
+    /// Wait for its record: another process is running it.
+    Wait,
 }
 
 impl fmt::Display for Intent {
@@ -27,6 +30,7 @@ impl fmt::Display for Intent {
             Self::Recorded => "recorded",
             Self::Run => "to run",
             Self::Resume => "to resume",
+            Self::Wait => "being run",
         })
     }
 }
@@ -75,11 +79,17 @@ fn plan_on(
         for cell in request.of(suite)? {
             let cell = ResolvedCell::identify_on(machine(cell.config.engine.device)?, cell, workspace.root())?;
             let recorded = records.iter().any(|record| stands_for(record, &cell));
-            let intent = match recorded && !request.force {
-                true => Intent::Recorded,
+            let intent = if recorded && !request.force {
+                Intent::Recorded
+            } else if !workspace.run_folder(&cell.identity).is_dir() {
+                Intent::Run
+            } else if Lock::try_take(workspace, &lock::of_claim(&cell.identity))?.is_none() {
+                Intent::Wait
+            } else if request.force {
                 // A run that is forced starts from the beginning.
-                false if !request.force && workspace.run_folder(&cell.identity).is_dir() => Intent::Resume,
-                false => Intent::Run,
+                Intent::Run
+            } else {
+                Intent::Resume
             };
             let last = records.iter().rev().find(|record| record.config_hash == cell.config_hash).cloned();
             let predicted = predicted(&CellRecord::begin(&cell), &records);

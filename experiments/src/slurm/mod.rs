@@ -1,4 +1,4 @@
-//! `fhe-llama submit --slurm`: the missing cells of suites as Slurm job arrays, one task a cell.
+//! `fhe-llama submit --slurm`: suites as Slurm job arrays, one task for each cell that is neither recorded nor being run.
 //!
 //! Slurm decides when and where a task runs; what it runs is `fhe-llama run SPEC --cell N` in the workspace, which all nodes must see under
 //! the same path. Everything else is as on one machine: a task claims its cell, a killed one is queued again and resumes after its last
@@ -31,7 +31,7 @@ pub fn arrays(workspace: &Workspace, request: &RunRequest, options: &[String]) -
     for spec in &request.specs {
         let planned = plan_elsewhere(workspace, &RunRequest { specs: vec![spec.clone()], ..request.clone() })?;
         let mut alike: BTreeMap<Resources, Vec<_>> = BTreeMap::new();
-        for cell in planned.iter().filter(|cell| cell.intent != Intent::Recorded) {
+        for cell in planned.iter().filter(|cell| matches!(cell.intent, Intent::Run | Intent::Resume)) {
             alike.entry(Resources::of(cell)).or_default().push(&cell.cell);
         }
         let threads = |cell: &PlannedCell| cell.cell.cell.config.threads();

@@ -32,7 +32,10 @@ pub(super) fn plan(planned: &[PlannedCell]) -> String {
     }
     let mut text = grid.text();
     let count = |intent: Intent| planned.iter().filter(|planned| planned.intent == intent).count();
-    let counted = [Intent::Recorded, Intent::Resume, Intent::Run].map(|intent| format!("{} {intent}", count(intent)));
+    // What other processes do is news only where there are some.
+    let shown = [Intent::Recorded, Intent::Resume, Intent::Run, Intent::Wait];
+    let shown = shown.into_iter().filter(|intent| *intent != Intent::Wait || count(*intent) > 0);
+    let counted: Vec<String> = shown.map(|intent| format!("{} {intent}", count(intent))).collect();
     let _ = writeln!(text, "{} cells: {}", planned.len(), counted.join(", "));
     text
 }
