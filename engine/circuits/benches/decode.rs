@@ -71,7 +71,8 @@ fn cached<B: Backend>(server: &CkksServer<B>, client: &CkksClient<B>, tokens: us
     let encrypt = |slots: &[f64], levels| client.encrypt_slots(slots, Level(floor + levels)).expect("slots");
     let mut cache = KeyValueCache::default();
     let keys = layout.pack_keys(&uniform(8 * 128, 5)).expect("heads");
-    let (keys, values) = (encrypt(&keys, CacheLayout::KEY_LEVELS), encrypt(&keys, CacheLayout::VALUE_LEVELS));
+    let values = layout.pack_values(&uniform(8 * 128, 7)).expect("heads");
+    let (keys, values) = (encrypt(&keys, CacheLayout::KEY_LEVELS), encrypt(&values, CacheLayout::VALUE_LEVELS));
     for _ in 0..tokens {
         layout.append(server, &mut cache, &keys, &values).expect("append");
     }
@@ -95,7 +96,7 @@ impl<B: Backend> Cached<B> {
         self.layout.scores(server, &self.queries, &self.cache, &map).expect("scores")
     }
 
-    fn weighted_values(&self, server: &CkksServer<B>) -> SlotCiphertext<B> {
+    fn weighted_values(&self, server: &CkksServer<B>) -> Vec<SlotCiphertext<B>> {
         self.layout.weighted_values(server, &self.probabilities, &self.cache).expect("weighted values")
     }
 }

@@ -1,12 +1,13 @@
 //! What SoftMax has to know about the place of scores.
 
+use std::collections::BTreeMap;
+
 use fhe_ckks::{Copies, Evaluator};
 
 use crate::attention::{LivePair, ScoreBlock, SlotAttention};
 use crate::crossing::SINE_LEVELS;
 use crate::error::Result;
 use crate::lane_attention::LaneAttention;
-use crate::layout::RowModule;
 
 /// How scores come to SoftMax, and what becomes of the probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +39,24 @@ impl ScoreContract {
     };
 }
 
+/// How sums over the keys of a query leave the slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SumCrossing {
+    /// Keys lie in so many slots of each half that differ by multiples of `slots / (2 copies)`: a sparse SlotsToCoeffs averages over them, without a
+    /// rotation, and the half bootstrap returns the average to all of them.
+    Copies(Copies),
+    /// Keys lie otherwise: their sum is made by [`ScoreLayout::sum_over_keys`] and crosses in all of its places.
+    Rotations,
+}
+
 /// Where the scores of all heads lie. Ciphertexts of scores are numbered; those that share their denominators, a **set**, follow one
 /// another.
 pub trait ScoreLayout {
     /// What SoftMax must be prepared for.
     const CONTRACT: ScoreContract;
 
-    /// The row-module geometry.
-    fn module(&self) -> RowModule;
-    /// Query heads.
-    fn heads(&self) -> usize;
+    /// Slots of a ciphertext.
+    fn slots(&self) -> usize;
     /// Number of ciphertexts of each set.
     fn set_lengths(&self) -> Vec<usize>;
     /// Every live pair of a ciphertext of scores with its slot.
@@ -61,15 +70,14 @@ pub trait ScoreLayout {
     /// A plaintext over the slots of the sums of one set: `value` where sums of a head's keys arrive, zero elsewhere.
     fn sum_plain(&self, set: usize, value: f64) -> Vec<f64>;
 
-    /// In how many slots of each half the keys of one query may lie in a ciphertext of scores: those that differ by multiples of `slots / (2
-    /// copies)`. They are the copies over which a sparse SlotsToCoeffs averages.
-    fn key_copies(&self) -> Copies;
+    /// How sums over keys cross.
+    fn sum_crossing(&self) -> SumCrossing;
 
-    /// For each slot, 1 if it is one of the copies in which the keys of a query lie in some ciphertext of a set, and 0 otherwise: where averages over
-    /// the copies are those of a query.
+    /// For each slot, 1 where sums over the keys of a query cross, and 0 otherwise.
     fn arrivals(&self, set: usize) -> Vec<f64> {
-        let (slots, lengths) = (self.module().slots(), self.set_lengths());
-        let (half, period) = (slots / 2, slots / 2 / self.key_copies().0);
+        let SumCrossing::Copies(copies) = self.sum_crossing() else { return self.sum_plain(set, 1.0) };
+        let (slots, lengths) = (self.slots(), self.set_lengths());
+        let (half, period) = (slots / 2, slots / 2 / copies.0);
         let first = lengths.iter().take(set).sum::<usize>();
         let mut used = vec![false; 2 * period];
         let residue = |slot: usize| slot / half * period + slot % period;
@@ -79,27 +87,27 @@ pub trait ScoreLayout {
         (0..slots).map(|slot| if used[residue(slot)] { 1.0 } else { 0.0 }).collect()
     }
 
-    /// The first of the copies, numbered through each half, in which no key lies from there on.
-    fn blocks_in_use(&self) -> usize {
-        let half = self.module().slots() / 2;
-        let period = half / self.key_copies().0;
+    /// The first of so many copies, numbered through each half, in which no key lies from there on.
+    fn blocks_in_use(&self, copies: Copies) -> usize {
+        let half = self.slots() / 2;
+        let period = half / copies.0;
         let last = |ciphertext| self.live_pairs(ciphertext).into_iter().map(|(slot, _)| slot % half / period + 1).max();
         (0..self.ciphertexts()).filter_map(last).max().unwrap_or(1)
     }
 
     /// The largest number of keys that a query attends to.
     fn most_keys(&self) -> usize {
-        let tokens = self.module().tokens();
-        let mut keys = vec![0; self.heads() * tokens];
+        let mut keys: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for ciphertext in 0..self.ciphertexts() {
-            self.live_pairs(ciphertext).into_iter().for_each(|(_, pair)| keys[pair.head * tokens + pair.query] += 1);
+            let pairs = self.live_pairs(ciphertext);
+            pairs.into_iter().for_each(|(_, pair)| *keys.entry((pair.head, pair.query)).or_default() += 1);
         }
-        keys.into_iter().max().unwrap_or(1)
+        keys.into_values().max().unwrap_or(1)
     }
 
     /// A plaintext over the slots of a ciphertext of scores: `value` at live pairs, zero elsewhere.
     fn live_plain(&self, ciphertext: usize, value: impl Fn(LivePair) -> f64) -> Vec<f64> {
-        let mut plain = vec![0.0; self.module().slots()];
+        let mut plain = vec![0.0; self.slots()];
         self.live_pairs(ciphertext).into_iter().for_each(|(slot, pair)| plain[slot] = value(pair));
         plain
     }
@@ -113,12 +121,8 @@ pub trait ScoreLayout {
 impl ScoreLayout for SlotAttention {
     const CONTRACT: ScoreContract = ScoreContract::SLOTS;
 
-    fn module(&self) -> RowModule {
-        self.heads().module()
-    }
-
-    fn heads(&self) -> usize {
-        self.heads().heads()
+    fn slots(&self) -> usize {
+        self.heads().module().slots()
     }
 
     fn set_lengths(&self) -> Vec<usize> {
@@ -139,7 +143,8 @@ impl ScoreLayout for SlotAttention {
         self.sum_plain(set, value)
     }
 
-    fn key_copies(&self) -> Copies {
-        Copies(self.module().rows() / self.heads().heads_per_ciphertext())
+    fn sum_crossing(&self) -> SumCrossing {
+        let heads = self.heads();
+        SumCrossing::Copies(Copies(heads.module().rows() / heads.heads_per_ciphertext()))
     }
 }

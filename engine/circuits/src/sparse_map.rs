@@ -139,11 +139,11 @@ pub fn fewest_rotations(slots: usize, from: &[SlotPlace], to: &[SlotPlace]) -> R
             (served, std::cmp::Reverse((ciphertext, steps)))
         });
         let Some((ciphertext, steps)) = best else { break };
-        let served: Vec<(usize, usize)> =
-            open.into_iter().filter_map(|target| Some((target, source(target, ciphertext, steps)?))).collect();
-        for (target, index) in served {
-            chosen[target] = Some(index);
-            free[from[index].ciphertext * slots + from[index].slot % slots] = None;
+        for target in open {
+            // Targets in one slot of different tensors compete for a source.
+            if let Some(index) = free[ciphertext * slots + (to[target].slot + steps) % slots].take() {
+                chosen[target] = Some(index);
+            }
         }
     }
     Ok(chosen.into_iter().flatten().collect())

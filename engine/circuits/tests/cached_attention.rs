@@ -75,7 +75,7 @@ fn decode<E: Evaluator>(
     heads: Heads,
     step: &Step,
     encrypt: impl Fn(&[f64], Level) -> E::Slots,
-) -> (Vec<E::Slots>, E::Slots, E::Slots) {
+) -> (Vec<E::Slots>, E::Slots, Vec<E::Slots>) {
     let floor = e.shape().slots_to_coefficients_levels;
     let levels = CacheLayout::QUERY_LEVELS + CacheLayout::PROBABILITY_LEVELS;
     let key_level = Level(floor + levels - 1);
@@ -83,7 +83,7 @@ fn decode<E: Evaluator>(
     let mut cache = KeyValueCache::default();
     for (token, (keys, values)) in step.keys.iter().zip(&step.values).enumerate() {
         let keys = encrypt(&layout.pack_keys(keys).unwrap(), key_level);
-        let values = encrypt(&layout.pack_keys(values).unwrap(), value_level);
+        let values = encrypt(&layout.pack_values(values).unwrap(), value_level);
         layout.append(e, &mut cache, &keys, &values).unwrap();
         assert_eq!((cache.length(), cache.ciphertexts()), (token + 1, token / layout.tokens() + 1));
     }
@@ -92,12 +92,14 @@ fn decode<E: Evaluator>(
     assert!(scores.iter().all(|x| e.level(x) == Level(floor + CacheLayout::PROBABILITY_LEVELS)));
     let sums = layout.sum_over_keys(e, &scores, step.keys.len()).unwrap();
     let outputs = layout.weighted_values(e, &scores, &cache).unwrap();
-    assert_eq!(e.level(&outputs), Level(floor));
+    assert_eq!(outputs.len(), layout.group());
+    assert!(outputs.iter().all(|x| e.level(x) == Level(floor)));
     (scores, sums, outputs)
 }
 
-/// Compares all slots, those that should be zero too.
+/// Compares all slots of scores, those that should be zero too, sums and outputs.
 fn check(layout: &CacheLayout, heads: Heads, step: &Step, [scores, sums, outputs]: [&[Vec<f64>]; 3], tolerance: f64) {
+    assert_eq!(layout.heads(), heads.heads);
     let length = step.keys.len();
     assert_eq!(scores.len(), layout.score_ciphertexts(length));
     let mut expected = vec![vec![0.0; scores[0].len()]; scores.len()];
@@ -113,8 +115,11 @@ fn check(layout: &CacheLayout, heads: Heads, step: &Step, [scores, sums, outputs
     for (found, expected) in scores.iter().zip(&expected) {
         close(found, expected, tolerance);
     }
-    close(&layout.unpack_queries(&outputs[0]).unwrap(), &step.outputs, tolerance * length as f64);
-    close(&outputs[0], &layout.pack_queries(&step.outputs).unwrap(), tolerance * length as f64);
+    // Of the output of each member of a group only the places of its queries mean anything.
+    let channels = (0..heads.heads).flat_map(|head| (0..heads.head_dim).map(move |channel| (head, channel)));
+    let found: Vec<f64> =
+        channels.map(|(head, channel)| outputs[head % layout.group()][layout.query_slot(head, channel)]).collect();
+    close(&found, &step.outputs, tolerance * length as f64);
 }
 
 /// Real slots of the clear evaluator at a level.
@@ -149,7 +154,8 @@ proptest! {
         let step = Step::new(heads, length, seed);
         let (scores, sums, outputs) = decode(&e, &layout, heads, &step, |values, level| slots(&e, values, level));
         let scores: Vec<_> = scores.iter().map(numbers).collect();
-        check(&layout, heads, &step, [&scores, &[numbers(&sums)], &[numbers(&outputs)]], 1e-5);
+        let outputs: Vec<_> = outputs.iter().map(numbers).collect();
+        check(&layout, heads, &step, [&scores, &[numbers(&sums)], &outputs], 1e-5);
     }
 
     #[test]
@@ -189,7 +195,8 @@ fn an_encrypted_step_is_the_definition() {
     let (scores, sums, outputs) = decode(&server, &layout, heads, &step, encrypt);
     let decrypt = |x: &_| instance.client.decrypt_slots(x).unwrap().expect("data");
     let scores: Vec<_> = scores.iter().map(decrypt).collect();
-    check(&layout, heads, &step, [&scores, &[decrypt(&sums)], &[decrypt(&outputs)]], 2_f64.powi(-20));
+    let outputs: Vec<_> = outputs.iter().map(decrypt).collect();
+    check(&layout, heads, &step, [&scores, &[decrypt(&sums)], &outputs], 2_f64.powi(-20));
 
     let e = Clear::new(shape, (), NoiseModel::default(), 0).unwrap();
     // Whatever brings the slots up is not counted.
@@ -201,11 +208,13 @@ fn an_encrypted_step_is_the_definition() {
     counts.rescalings -= lowered;
     counts.constant_products -= lowered;
     assert_eq!((server.counts(), planner.counts()), (counts, counts));
-    // The keys of four bits of tokens and three of rows both ways, and of the highest bit of rows.
-    assert_eq!(planner.key_requests().iter().filter(|(id, _)| id.kind().contains("rotations")).count(), 8 + 6 + 1);
+    // The keys of four bits of tokens and three of rows both ways, and of the highest bit of rows; and smaller keys of the six that also sum
+    // tokens at the lowest level.
+    assert_eq!(planner.key_requests().iter().filter(|(id, _)| id.kind().contains("rotations")).count(), 8 + 6 + 1 + 6);
     // Eight rows are in use: for four members and two ciphertexts.
     let (members, ciphertexts, tokens, rows) = (4, 2, 4, 3);
-    let appended: u64 = (0..19_u64).map(|token| 2 * u64::from((token % 16).count_ones())).sum();
+    let distance = |token: usize, from: usize| u64::from((token % 16).abs_diff(from).count_ones());
+    let appended: u64 = (0..19).map(|token| distance(token, 4) + distance(token, 5)).sum();
     let scores = members * (tokens + ciphertexts * rows) + 1;
     let sums = 1 + 2 * tokens;
     let outputs = members * (ciphertexts * rows + tokens);

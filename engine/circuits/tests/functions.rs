@@ -4,7 +4,7 @@ mod support;
 
 use fhe_circuits::approximation::{Approximation, Criterion, Target};
 use fhe_circuits::crossing::{climb, climb_corrected, descend};
-use fhe_circuits::{CircuitError, Distortion, GatedSilu, Interval, Layout, RmsNorm, RowModule};
+use fhe_circuits::{CircuitError, Distortion, GatedSilu, Interval, Layout, RmsNorm, RowModule, VectorNorm};
 use fhe_ckks::{Clear, ClearSlots, Client, Level, SlotArithmetic};
 use support::{Random, clear, close, shape};
 
@@ -53,6 +53,35 @@ fn rms_norm_divides_every_token_by_its_root_mean_square() {
             tensor.iter().enumerate().map(|(entry, x)| x / (squares[entry % tokens] + epsilon).sqrt()).collect();
         close(&decrypt(&e, &layout, &y), &expected, 3e-6);
     }
+}
+
+/// Over a vector whose channels lie anywhere, with zeros between them.
+#[test]
+fn a_vector_is_divided_by_its_root_mean_square() {
+    let (shape, epsilon, range) = (shape(8), 1e-3, 4.0);
+    let e = clear(&shape);
+    let window = Interval::new(0.05, 8.0);
+    let norm = VectorNorm::new(50, range, window, epsilon, TOLERANCE, LEVELS).unwrap();
+    assert_eq!(norm.levels(), norm.fitted().levels + 3);
+    for size in [0.5, 1.0, 3.0] {
+        let vector: Vec<f64> = Random::new(6).vector(50).into_iter().map(|x| size * x).collect();
+        let mut coefficients = vec![0.0; shape.degree];
+        (0..50).for_each(|channel| coefficients[channel * 5 % 256] = vector[channel] / range);
+        let encrypted = e.encrypt(&coefficients, shape.full_scale).unwrap();
+        let slots = fhe_circuits::crossing::climb_corrected(&e, &[encrypted], norm.levels()).unwrap();
+        let normalised = norm.apply(&e, &slots[0]).unwrap();
+        assert_eq!(e.level(&normalised).0, shape.slots_to_coefficients_levels);
+        let mean_square = vector.iter().map(|x| x * x).sum::<f64>() / 50.0;
+        for (channel, x) in vector.iter().enumerate() {
+            let found = normalised.values()[shape.slot_of_coefficient(channel * 5 % 256)].re;
+            assert!((found - x / (mean_square + epsilon).sqrt()).abs() < 1e-3, "channel {channel}: {found}");
+        }
+        let zeros = (250..256).map(|index| normalised.values()[shape.slot_of_coefficient(index * 5 % 256)].re);
+        assert!(zeros.into_iter().all(|x| x.abs() < 1e-6));
+    }
+    assert!(VectorNorm::new(0, range, window, epsilon, TOLERANCE, LEVELS).is_err());
+    assert!(VectorNorm::new(50, 0.0, window, epsilon, TOLERANCE, LEVELS).is_err());
+    assert!(VectorNorm::new(50, range, Interval::new(-1.0, 1.0), epsilon, TOLERANCE, LEVELS).is_err());
 }
 
 #[test]

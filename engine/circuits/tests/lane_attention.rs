@@ -514,7 +514,7 @@ fn rejects_scores_that_no_layout_has() {
         denominator: Interval::new(0.1, 16.0),
         first_sum: None,
     };
-    let in_slots = SlotAttention::new(scores.module(), 4, 16, |query, key| key <= query).unwrap();
+    let in_slots = SlotAttention::new(scores.attention().layout().module(), 4, 16, |query, key| key <= query).unwrap();
     let variant = SoftmaxVariant::ExpInverse;
     let of_slots = Softmax::new(variant, &windows, 16, &shape, 1e-6, &in_slots).unwrap();
     let of_lanes = Softmax::new(variant, &windows, 16, &shape, 1e-6, &scores).unwrap();

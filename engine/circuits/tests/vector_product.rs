@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use common::Instance;
 use fhe_circuits::crossing::{climb_corrected, descend};
-use fhe_circuits::{VectorLayout, VectorPlace, VectorProduct, split_vector};
-use fhe_ckks::{Clear, Client, Evaluator, Level, NoiseModel, SlotArithmetic};
+use fhe_circuits::{SlotPlace, VectorLayout, VectorPlace, VectorProduct, WeightProduct, WeightScales, split_vector};
+use fhe_ckks::{Clear, Client, Evaluator, Level, NoiseModel, Rotation, SlotArithmetic};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
 
@@ -54,6 +54,58 @@ proptest! {
             prop_assert!(place.coefficient / group < input.block());
             prop_assert_eq!(channel, part * input.block() + place.coefficient / group);
         }
+    }
+
+    #[test]
+    fn the_second_of_every_pair_is_one_rotation_away(pairs in 1_usize..700, channels in 1_usize..300) {
+        let shape = shape(9);
+        let input = VectorLayout::input(&shape, channels, 1).unwrap();
+        let targets: Vec<SlotPlace> = (0..pairs).map(|slot| SlotPlace { ciphertext: 0, slot: slot % shape.degree }).collect();
+        let paired = input.paired_product(&targets);
+        if input.block() == shape.small_degree {
+            prop_assert!(paired.is_err());
+            return Ok(());
+        }
+        let (product, Rotation(steps)) = paired.unwrap();
+        prop_assert_eq!(product.channels(), 2 * pairs);
+        let places = product.slot_places();
+        let places_apart: BTreeSet<SlotPlace> = places.iter().copied().collect();
+        prop_assert_eq!(places_apart.len(), 2 * pairs);
+        for (first, second) in places[..pairs].iter().zip(&places[pairs..]) {
+            prop_assert_eq!(first.ciphertext, second.ciphertext);
+            prop_assert_eq!(first.slot as i64 + steps, second.slot as i64);
+        }
+        prop_assert!(input.paired_product(&[]).is_err());
+        let towards = input.product_towards(&targets).unwrap();
+        prop_assert_eq!(towards.slot_places().into_iter().collect::<BTreeSet<_>>().len(), pairs);
+    }
+
+    /// Some places of a larger product, in any order: rows that no channel has are zero.
+    #[test]
+    fn a_selection_is_a_product_of_its_own(inputs in 1_usize..100, outputs in 1_usize..60, seed in any::<u64>()) {
+        let shape = shape(8);
+        let e = clear(&shape);
+        let mut random = Random::new(seed);
+        let (weights, vector) = (random_weights(&mut random, inputs * outputs), random.vector(inputs));
+        let input = VectorLayout::in_blocks(&shape, inputs, 16).unwrap();
+        let chosen: Vec<usize> = (0..outputs).map(|row| 2 * row + 1).rev().collect();
+        let output = input.product(2 * outputs).unwrap().selected(&chosen).unwrap();
+        let planned = VectorProduct::planned(&weights, &output, &input, BITS, WeightScales::PerRow).unwrap();
+        let matrix = planned.filled(&weights).unwrap();
+        prop_assert_eq!(matrix.integers(), planned.integers());
+        let unit = shape.full_scale / matrix.scale() / inputs as f64;
+        let encrypted: Vec<_> = input.pack(&vector).unwrap().iter().map(|x| e.encrypt(x, unit).unwrap()).collect();
+        let result = matrix.multiply(&e, &split_vector(&e, &input, &encrypted).unwrap()).unwrap();
+        let decrypted: Vec<Vec<f64>> = result.iter().map(|x| e.decrypt(x).unwrap().unwrap()).collect();
+        let magnifications = matrix.quantisation().magnifications();
+        let found: Vec<f64> =
+            output.unpack(&decrypted).unwrap().iter().zip(magnifications).map(|(x, factor)| x / factor).collect();
+        let bound = inputs as f64 * (0.5 / matrix.scale() + 0.5 / unit) * 1.0001;
+        close(&found, &product(&weights, &vector), bound);
+        let others = decrypted.iter().flatten().filter(|x| **x != 0.0).count();
+        prop_assert!(others <= outputs);
+        let assumed = VectorProduct::assumed(1.0, &output, &input, BITS).unwrap();
+        prop_assert_eq!(assumed.integers(), planned.integers());
     }
 
     #[test]

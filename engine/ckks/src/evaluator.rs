@@ -149,6 +149,10 @@ pub trait Evaluator: SlotArithmetic {
         inputs: &[&Self::Slots],
         matrix: &PeriodicMatrix<'_>,
     ) -> Result<Vec<Self::Slots>, CkksError>;
+    /// Bytes from which [`Evaluator::restore_slots`] makes the same ciphertext again.
+    fn save_slots(&self, a: &Self::Slots) -> Result<Vec<u8>, CkksError>;
+    /// Inverse of [`Evaluator::save_slots`].
+    fn restore_slots(&self, bytes: &[u8]) -> Result<Self::Slots, CkksError>;
     /// One rotation: one key switch, none for the identity.
     fn rotate(&self, a: &Self::Slots, rotation: Rotation) -> Result<Self::Slots, CkksError>;
     /// Several rotations of one ciphertext sharing its decomposition (hoisting).

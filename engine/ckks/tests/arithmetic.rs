@@ -122,6 +122,37 @@ fn coefficients_add_magnify_save_and_restore() {
     assert!(worst < 60.0 / unit, "error {worst:e}");
 }
 
+/// At every level, in both packings; the same words come back.
+#[test]
+fn slots_are_saved_and_restored() {
+    let instance = Instance::new("n11-toy", 6);
+    let shape = instance.parameters.shape().clone();
+    let (planner, _) = instance.planner();
+    let server = instance.server(&planner);
+    let x = uniform(shape.degree, 4);
+    for level in [0, 3, shape.top_level()].map(Level) {
+        let slots = instance.client.encrypt_slots(&x, level).unwrap();
+        let bytes = server.save_slots(&slots).unwrap();
+        let restored = server.restore_slots(&bytes).unwrap();
+        assert_eq!((server.level(&restored), server.packing(&restored)), (level, server.packing(&slots)));
+        assert_eq!(server.save_slots(&restored).unwrap(), bytes);
+        let found = instance.client.decrypt_slots(&restored).unwrap().expect("data");
+        assert_eq!(found, instance.client.decrypt_slots(&slots).unwrap().expect("data"));
+    }
+    let complex = vec![Complex64::new(0.5, -0.25); shape.degree / 2];
+    let slots = instance.client.encrypt_complex_slots(&complex, Level(4)).unwrap();
+    let bytes = server.save_slots(&slots).unwrap();
+    assert_eq!(server.packing(&server.restore_slots(&bytes).unwrap()), server.packing(&slots));
+    // A level that the primes are not those of, a message that is cut short, one with something behind it.
+    let mut other = bytes.clone();
+    other[0] = 5;
+    let mut longer = bytes.clone();
+    longer.push(0);
+    for bad in [&other[..], &longer, &bytes[..bytes.len() - 1], &bytes[..7], &[255; 40]] {
+        assert!(server.restore_slots(bad).is_err());
+    }
+}
+
 fn refusal<T>(result: Result<T, CkksError>) -> String {
     result.err().expect("must be refused").to_string()
 }

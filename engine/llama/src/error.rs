@@ -110,6 +110,32 @@ pub enum Error {
     /// A beginning-of-sequence token was asked for, and the configuration names none.
     #[error("a beginning-of-sequence token was asked for, but config.json has no `bos_token_id`; encode without it")]
     NoBeginningToken,
+    /// A block of several prompts was to be continued.
+    #[error("{found} prompts in the block, required: one to continue; give each a block of its own")]
+    SeveralPrompts {
+        /// Number of prompts.
+        found: usize,
+    },
+    /// Caches of another model than that of a step.
+    #[error(
+        "caches of {found} layers, required: one for each of the model's {required}; pass those that its prompt left"
+    )]
+    CachesOfOtherDepth {
+        /// Number of caches.
+        found: usize,
+        /// Layers of the model.
+        required: usize,
+    },
+    /// A sequence would get longer than what the circuit was calibrated for.
+    #[error(
+        "token {found} of a sequence, required: at most {required}, the tokens of a calibrated block; calibrate a larger one, or stop here"
+    )]
+    CacheFull {
+        /// Tokens with the new one.
+        found: usize,
+        /// Most tokens.
+        required: usize,
+    },
     /// A prompt has no token, or there is no prompt at all.
     #[error("prompt {prompt} is empty: at least one token is required")]
     EmptyPrompt {

@@ -165,7 +165,9 @@ fn measured(record: &CellRecord, problems: &mut Problems) {
             format!("has nothing against the {reference}, which a cell of this mode is compared with"),
         );
     }
-    if record.mode == Mode::Encrypted {
+    // Where every head was refused, there was nothing to make keys for.
+    let encrypted = record.softmax.as_ref().is_none_or(|softmax| softmax.ran > 0);
+    if record.mode == Mode::Encrypted && encrypted {
         problems.require_positive("footprint.key_bytes", record.footprint.key_bytes);
     }
     if record.mode == Mode::Metered && record.predicted.is_none() {

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use fhe_ckks::Parameters;
 use fhe_model::calibration::{AssumedRanges, ModelRanges, Ranges};
-use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Polynomial};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, DecodingModel, EncryptedModel, Polynomial};
 use fhe_model::{Config, ModelSource, Prefix, PromptBlock, Tokenizer, Weights};
 use fhe_rlwe::security;
 
+use super::generation::{Generation, Sampler};
 use super::inputs::Inputs;
 use crate::calibrate;
 use crate::error::HarnessError;
@@ -24,6 +25,8 @@ pub(super) struct Circuit {
     pub(super) block: PromptBlock,
     pub(super) ranges: ModelRanges,
     pub(super) model: EncryptedModel,
+    /// What generates behind the block's prompt, where that is asked for.
+    pub(super) generation: Option<Generation>,
     /// What the ranges are taken from, if nobody measured them.
     pub(super) assumed: Option<String>,
 }
@@ -106,12 +109,25 @@ impl Circuit {
             products: config.attention.products,
             functions: config.engine.functions,
             slim_norms: config.engine.slim_norms,
+            keep_cache: config.generation.is_some(),
             ..CircuitOptions::default()
         };
         let Subject { source, ranges, assumed } = subject;
-        let model = EncryptedModel::prepare(source, &ranges, &block, parameters.shape(), options)
-            .map_err(|error| HarnessError::refused("prepare the circuit", error))?;
-        Ok(Self { parameters, block, ranges, model, assumed })
+        let refused = |error| HarnessError::refused("prepare the circuit", error);
+        let shape = parameters.shape();
+        let generation = config.generation.as_ref().map(|section| {
+            // Ranges that nobody measured hold for no number of tokens in particular.
+            let more = if assumed.is_some() { section.tokens } else { 0 };
+            let capacity = block.size() + more;
+            let steps = DecodingModel::prepare(source.clone(), &ranges, &block, shape, options, capacity);
+            Ok(Generation { steps: steps.map_err(refused)?, tokens: section.tokens, sampler: Sampler::new(section) })
+        });
+        let generation = generation.transpose()?;
+        if let Some(generation) = &generation {
+            generation.check_room()?;
+        }
+        let model = EncryptedModel::prepare(source, &ranges, &block, shape, options).map_err(refused)?;
+        Ok(Self { parameters, block, ranges, model, generation, assumed })
     }
 
     /// What the record says about parameters, model and input.

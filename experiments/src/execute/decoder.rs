@@ -1,6 +1,7 @@
 //! The decoder from embedding to logits over any evaluator, layer by layer.
 
-use fhe_ckks::{Client, LaneProducts};
+use fhe_circuits::KeyValueCache;
+use fhe_ckks::{Client, Evaluator, LaneProducts, SlotArithmetic};
 use fhe_model::Matrix;
 use fhe_model::encrypted::EncryptedModel;
 
@@ -9,6 +10,16 @@ use super::pace;
 use super::state::{Observations, State};
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
+
+/// What a decoder leaves: the logits, if the execution holds data, and keys and values of its layers, if they are kept.
+pub(super) struct Decoded<E: Evaluator> {
+    pub(super) logits: Option<Matrix>,
+    pub(super) caches: Vec<KeyValueCache<E::Slots>>,
+}
+
+/// What a layer leaves: the residual, and its keys and values if they are kept.
+pub(super) type Left<'a, E> =
+    (&'a [<E as Evaluator>::Coefficients], Option<&'a KeyValueCache<<E as SlotArithmetic>::Slots>>);
 
 /// A model, who computes it and who owns the data.
 pub(super) struct Decoder<'a, E, C> {
@@ -19,15 +30,7 @@ pub(super) struct Decoder<'a, E, C> {
 }
 
 impl<E: LaneProducts, C: Client<E>> Decoder<'_, E, C> {
-    /// Runs what is missing and decrypts the logits; `None` without data.
-    ///
-    /// # Errors
-    /// Those of the engine, naming layer and site.
-    pub(super) fn run(&self, attendant: &mut Attendant<'_, C>) -> Result<Option<Matrix>, HarnessError> {
-        self.resume(attendant, None, |_, _, _| Ok(()))
-    }
-
-    /// As [`Decoder::run`], from a state where there is one. `after_layer` is given the layers done, the residual and
+    /// Runs what is missing and decrypts the logits, from a state where there is one. `after_layer` is given the layers done, what the last one left and
     /// what was observed, and may stop the run.
     ///
     /// # Errors
@@ -36,24 +39,26 @@ impl<E: LaneProducts, C: Client<E>> Decoder<'_, E, C> {
         &self,
         attendant: &mut Attendant<'_, C>,
         state: Option<State<E>>,
-        mut after_layer: impl FnMut(usize, &[E::Coefficients], &Observations) -> Result<(), HarnessError>,
-    ) -> Result<Option<Matrix>, HarnessError> {
+        mut after_layer: impl FnMut(usize, Left<'_, E>, &Observations) -> Result<(), HarnessError>,
+    ) -> Result<Decoded<E>, HarnessError> {
         let Self { model, evaluator, client, progress } = self;
         let failed = |error| HarnessError::execution("run the decoder", error);
-        let (first, mut residual) = match state {
-            Some(state) => (state.layers, state.residual),
+        let (first, mut residual, mut caches) = match state {
+            Some(state) => (state.layers, state.residual, state.caches),
             None => {
                 let (embedded, seconds) = progress.phase("encrypt", || model.embed::<E, C>(client));
                 attendant.observations.seconds.encrypt += seconds;
                 attendant.observations.seconds.client += seconds;
-                (0, embedded.map_err(failed)?)
+                (0, embedded.map_err(failed)?, Vec::new())
             }
         };
         let (logits, _) = progress.phase(pace::PHASE, || {
             for layer in first..model.layers() {
-                residual = model.layer(*evaluator, layer, &residual, attendant).map_err(failed)?;
+                let (after, cache) = model.layer_and_cache(*evaluator, layer, &residual, attendant).map_err(failed)?;
+                residual = after;
                 attendant.check()?;
-                after_layer(layer + 1, &residual, &attendant.observations)?;
+                after_layer(layer + 1, (&residual, cache.as_ref()), &attendant.observations)?;
+                caches.extend(cache);
             }
             let logits = model.head(*evaluator, &residual, attendant).map_err(failed)?;
             attendant.check()?;
@@ -63,7 +68,7 @@ impl<E: LaneProducts, C: Client<E>> Decoder<'_, E, C> {
         let (decrypted, seconds) = progress.phase("decrypt", || model.logits::<E, C>(client, &logits));
         attendant.observations.seconds.decrypt += seconds;
         attendant.observations.seconds.client += seconds;
-        decrypted.map_err(failed)
+        Ok(Decoded { logits: decrypted.map_err(failed)?, caches })
     }
 }
 
@@ -132,7 +137,7 @@ mod tests {
                 Ok(())
             }
         });
-        let message = stopped.unwrap_err().to_string();
+        let message = stopped.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(message.starts_with("cannot decrypt an intermediate tensor: layer 0, "), "{message}");
         assert_eq!(layers, 0, "a layer that was not looked at is not done");
     }

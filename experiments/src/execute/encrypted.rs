@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use fhe_circuits::KeyValueCache;
 use fhe_ckks::{Client, OperationCounts, SlotArithmetic};
 use fhe_model::Matrix;
 use fhe_ring::{Backend, Counts, Seed};
 
 use super::attendant::Attendant;
 use super::decoder::Decoder;
-use super::in_clear;
+use super::generation::{self, Continuation, Generator, Stage};
+use super::in_clear::WithoutNoise;
 use super::metered;
 use super::pace::Pace;
 use super::parties::{Compute, Parties, Program, Server, Setting};
 use super::plan::Plan;
 use super::prepared::Prepared;
-use super::reference::{Reference, Tensors, agreement};
+use super::reference::{Reference, agreement};
 use super::state::{self, Observations, State};
 use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
@@ -33,9 +35,9 @@ pub(super) fn run(
     record: &mut CellRecord,
 ) -> Result<(), HarnessError> {
     let (references, seconds) = progress.phase("float and clear references", || {
-        Ok::<_, HarnessError>((prepared.reference()?, in_clear::tensors(prepared)?))
+        Ok::<_, HarnessError>((prepared.reference()?, WithoutNoise::run(prepared)?))
     });
-    let (float, (clear_tensors, clear_logits)) = references?;
+    let (float, clear) = references?;
     record.seconds.comparison = seconds;
     let (plan, seconds) = progress.phase("plan", || Plan::new(&prepared.circuit));
     let plan = plan?;
@@ -47,7 +49,7 @@ pub(super) fn run(
     let (requests, server_bytes) = (&plan.requests, plan.server_bytes);
     let setting = Setting { parameters, requests, server_bytes, seed, progress };
     let spent = std::mem::take(&mut record.seconds);
-    let run = Run { prepared, folder, start, progress, plan: &plan, float, clear_tensors, clear_logits, record };
+    let run = Run { prepared, folder, start, progress, plan: &plan, float, clear, record };
     setting.run(prepared.engine.device, spent, run)
 }
 
@@ -59,9 +61,15 @@ struct Run<'a> {
     progress: &'a dyn ProgressSink,
     plan: &'a Plan,
     float: Reference,
-    clear_tensors: Tensors,
-    clear_logits: Matrix,
+    clear: WithoutNoise,
     record: &'a mut CellRecord,
+}
+
+/// What a prompt leaves: what was observed of this and earlier processes, its logits, and keys and values where they are kept.
+struct Prompt<E: SlotArithmetic> {
+    observations: Observations,
+    logits: Matrix,
+    caches: Vec<KeyValueCache<E::Slots>>,
 }
 
 impl Program for Run<'_> {
@@ -70,30 +78,43 @@ impl Program for Run<'_> {
         Parties { client, server }: Parties<B, C>,
         spent: PhaseSeconds,
     ) -> Result<(), HarnessError> {
-        let Self { prepared, folder, start, progress, plan, float, clear_tensors, clear_logits, record } = self;
-        let model = &prepared.circuit.model;
-        let state = State::load(&server, model, folder)?;
-        let mut observations = state.as_ref().map(|state| state.observations.clone()).unwrap_or_default();
-        if let Some(state) = &state {
-            progress.message(format!("resuming after layer {} of {}", state.layers, model.layers()));
+        let account = Account::open(&server, self.start);
+        let Self { prepared, folder, .. } = self;
+        let generation = prepared.circuit.generation.as_ref();
+        let standing = generation.map(|generation| Stage::load(&server, generation, folder)).transpose()?.flatten();
+        let (mut stage, mut caches) = match standing {
+            Some((mut stage, caches)) => {
+                self.progress.message(format!("resuming after generated token {}", stage.generated.len()));
+                stage.observations.seconds += spent;
+                (stage, caches)
+            }
+            None => {
+                let Prompt { observations, logits, caches } = self.prompt((&server, &client), spent, &account)?;
+                let prompt = account.balance(&observations);
+                let generated = generation.iter().map(|generation| generation.first(&logits)).collect();
+                let stage = Stage { observations: prompt.clone(), prompt, logits, generated };
+                if generation.is_some() {
+                    stage.save(&server, &caches, folder)?;
+                }
+                (Stage { observations, ..stage }, caches)
+            }
+        };
+        if let Some(generation) = generation {
+            let generator = Generator { generation, evaluator: &server, client: &client, progress: self.progress };
+            let settle = || server.backend().inner().settle();
+            let generated = std::mem::take(&mut stage.generated);
+            stage.generated =
+                generator.go_on(generated, &mut caches, None, &settle, |generated, caches, seconds| {
+                    stage.observations.seconds += *seconds;
+                    let (prompt, logits) = (stage.prompt.clone(), stage.logits.clone());
+                    let observations = account.balance(&stage.observations);
+                    Stage { observations, prompt, logits, generated: generated.to_vec() }.save(&server, caches, folder)
+                })?;
         }
-        observations.seconds += spent;
-        let done = observations.counts.get("half_bootstraps").copied().unwrap_or_default();
-        let account = Account::open(&server, start);
-        let mut attendant = Attendant::new(&client, observations)
-            .settling(|| server.backend().inner().settle())
-            .comparing(FLOAT, float.tensors())
-            .comparing(CLEAR_CIRCUIT, &clear_tensors)
-            .reporting(Pace::new(&server, plan.operations.half_bootstraps.saturating_sub(done), progress));
-        let decoder = Decoder { model, evaluator: &server, client: &client, progress };
-        let logits = decoder.resume(&mut attendant, state, |layers, residual, observations| {
-            state::save(&server, folder, layers, residual, &account.balance(observations))
-        });
-        let logits = logits?.ok_or(HarnessError::NoData)?;
-
+        let Self { plan, float, clear, record, .. } = self;
         // The total runs on until the record is complete; only earlier processes' is final.
-        let earlier = attendant.observations.seconds.total;
-        report(prepared, account.balance(&attendant.observations), record);
+        let earlier = stage.observations.seconds.total;
+        report(prepared, account.balance(&stage.observations), record);
         record.footprint = Footprint {
             peak_memory_bytes: record.footprint.peak_memory_bytes,
             key_bytes: server.key_bytes() as u64,
@@ -101,10 +122,57 @@ impl Program for Run<'_> {
             ..plan.traffic(&prepared.circuit)?
         };
         record.seconds.total = earlier;
-        record.agreement.push(agreement(FLOAT, &prepared.circuit.block, &float.logits, &logits)?);
-        record.agreement.push(agreement(CLEAR_CIRCUIT, &prepared.circuit.block, &clear_logits, &logits)?);
-        record.prompts = prepared.outcomes(&float.logits, &logits)?;
-        Ok(())
+        let logits = &stage.logits;
+        record.agreement.push(agreement(FLOAT, &prepared.circuit.block, &float.logits, logits)?);
+        record.agreement.push(agreement(CLEAR_CIRCUIT, &prepared.circuit.block, clear.logits(), logits)?);
+        record.prompts = prepared.outcomes(&float.logits, logits)?;
+        match generation {
+            None => Ok(()),
+            Some(generation) => {
+                let encrypted = Continuation { logits, generated: &stage.generated };
+                let (clear, seconds) = clear.continued(generation, &stage.generated)?;
+                record.seconds.comparison += seconds;
+                generation::describe(
+                    prepared,
+                    generation,
+                    &stage.prompt,
+                    &encrypted,
+                    Some(&clear.as_continuation()),
+                    record,
+                )
+            }
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Layers and head of the prompt, from where an earlier process left off.
+    fn prompt<B: Compute, C: Client<Server<B>>>(
+        &self,
+        (server, client): (&Server<B>, &C),
+        spent: PhaseSeconds,
+        account: &Account<'_, B>,
+    ) -> Result<Prompt<Server<B>>, HarnessError> {
+        let Self { prepared, folder, progress, plan, float, clear, .. } = self;
+        let model = &prepared.circuit.model;
+        let state = State::load(server, &prepared.circuit, folder)?;
+        let mut observations = state.as_ref().map(|state| state.observations.clone()).unwrap_or_default();
+        if let Some(state) = &state {
+            progress.message(format!("resuming after layer {} of {}", state.layers, model.layers()));
+        }
+        observations.seconds += spent;
+        let done = observations.counts.get("half_bootstraps").copied().unwrap_or_default();
+        let mut attendant = Attendant::new(client, observations)
+            .settling(|| server.backend().inner().settle())
+            .comparing(FLOAT, float.tensors())
+            .comparing(CLEAR_CIRCUIT, clear.tensors())
+            .reporting(Pace::new(server, plan.prompt_half_bootstraps.saturating_sub(done), *progress));
+        let decoder = Decoder { model, evaluator: server, client, progress: *progress };
+        let decoded = decoder.resume(&mut attendant, state, |layers, left, observations| {
+            state::save(server, folder, layers, left, &account.balance(observations))
+        })?;
+        let observations = std::mem::take(&mut attendant.observations);
+        Ok(Prompt { observations, logits: decoded.logits.ok_or(HarnessError::NoData)?, caches: decoded.caches })
     }
 }
 

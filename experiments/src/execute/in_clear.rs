@@ -1,12 +1,15 @@
 //! The same circuit without cryptography.
 
-use fhe_circuits::Functions;
-use fhe_ckks::{BootstrapCost, Clear, NoiseModel, Parameters, SlotArithmetic};
+use std::time::Instant;
+
+use fhe_circuits::{Functions, KeyValueCache};
+use fhe_ckks::{BootstrapCost, Clear, ClearSlots, NoiseModel, Parameters, SlotArithmetic};
 use fhe_model::Matrix;
 
 use super::attendant::Attendant;
 use super::circuit::Circuit;
 use super::decoder::Decoder;
+use super::generation::{self, Continuation, Generated, Generation, Generator};
 use super::metered::BootstrapOperations;
 use super::pace::Pace;
 use super::plan::Plan;
@@ -52,20 +55,67 @@ pub(super) fn evaluator_of(
     })
 }
 
-/// Tensors and logits of the clear circuit without noise.
-pub(super) fn tensors(prepared: &Prepared) -> Result<(Tensors, Matrix), HarnessError> {
-    let clear = evaluator(prepared, Noise::None)?;
-    let mut kept = Tensors::empty(&prepared.circuit.block);
-    let decoder = Decoder { model: &prepared.circuit.model, evaluator: &clear, client: &clear, progress: &Quiet };
-    let logits = decoder.run(&mut Attendant::new(&clear, Observations::default()).keeping(&mut kept))?;
-    Ok((kept, logits.ok_or(HarnessError::NoData)?))
+/// The clear circuit without noise on a cell's prompts: what encryption alone is told from.
+pub(super) struct WithoutNoise {
+    clear: Clear,
+    tensors: Tensors,
+    logits: Matrix,
+    caches: Vec<KeyValueCache<ClearSlots>>,
+}
+
+/// What it generates behind them.
+pub(super) struct Continued {
+    logits: Matrix,
+    generated: Vec<Generated>,
+}
+
+impl Continued {
+    pub(super) fn as_continuation(&self) -> Continuation<'_> {
+        Continuation { logits: &self.logits, generated: &self.generated }
+    }
+}
+
+impl WithoutNoise {
+    pub(super) fn run(prepared: &Prepared) -> Result<Self, HarnessError> {
+        let clear = evaluator(prepared, Noise::None)?;
+        let mut tensors = Tensors::empty(&prepared.circuit.block);
+        let decoder = Decoder { model: &prepared.circuit.model, evaluator: &clear, client: &clear, progress: &Quiet };
+        let mut attendant = Attendant::new(&clear, Observations::default()).keeping(&mut tensors);
+        let decoded = decoder.resume(&mut attendant, None, |_, _, _| Ok(()))?;
+        drop(attendant);
+        let logits = decoded.logits.ok_or(HarnessError::NoData)?;
+        Ok(Self { clear, tensors, logits, caches: decoded.caches })
+    }
+
+    pub(super) fn tensors(&self) -> &Tensors {
+        &self.tensors
+    }
+
+    pub(super) fn logits(&self) -> &Matrix {
+        &self.logits
+    }
+
+    /// Its logits after the tokens that another run chose, and the seconds that took.
+    pub(super) fn continued(
+        self,
+        generation: &Generation,
+        chosen: &[Generated],
+    ) -> Result<(Continued, f64), HarnessError> {
+        let start = Instant::now();
+        let Self { clear, logits, mut caches, .. } = self;
+        let forced: Vec<u32> = chosen.iter().map(|token| token.token).collect();
+        let generator = Generator { generation, evaluator: &clear, client: &clear, progress: &Quiet };
+        let first = vec![generation.first(&logits)];
+        let generated = generator.go_on(first, &mut caches, Some(&forced), &|| Ok(()), |_, _, _| Ok(()))?;
+        Ok((Continued { logits, generated }, start.elapsed().as_secs_f64()))
+    }
 }
 
 /// How many half bootstraps a run takes, to tell how far it has come. With exact functions a circuit that the scheme would refuse runs
 /// all the same, for its index maps and weights: then none, after a word about why.
 pub(super) fn half_bootstraps(prepared: &Prepared, progress: &dyn ProgressSink) -> Result<Option<u64>, HarnessError> {
     match (Plan::new(&prepared.circuit), prepared.engine.functions) {
-        (Ok(plan), _) => Ok(Some(plan.operations.half_bootstraps)),
+        (Ok(plan), _) => Ok(Some(plan.prompt_half_bootstraps)),
         (Err(reason), Functions::Exact) => {
             progress
                 .message(format!("the scheme would refuse this circuit, which runs with exact functions: {reason}"));
@@ -94,28 +144,47 @@ pub(super) fn run(
     let without_noise = match prepared.engine.noise {
         Noise::None => None,
         Noise::Modelled => {
-            let (without_noise, seconds) = progress.phase("the circuit without noise", || tensors(prepared));
+            let (without_noise, seconds) = progress.phase("the circuit without noise", || WithoutNoise::run(prepared));
             record.seconds.comparison += seconds;
             Some(without_noise?)
         }
     };
     let before = clear.counts();
     let mut attendant = Attendant::new(&clear, Observations::default()).comparing(FLOAT, reference.tensors());
-    if let Some((tensors, _)) = &without_noise {
-        attendant = attendant.comparing(CLEAR_CIRCUIT, tensors);
+    if let Some(without_noise) = &without_noise {
+        attendant = attendant.comparing(CLEAR_CIRCUIT, without_noise.tensors());
     }
     if let Some(total) = half_bootstraps {
         attendant = attendant.reporting(Pace::new(&clear, total, progress));
     }
     let decoder = Decoder { model: &prepared.circuit.model, evaluator: &clear, client: &clear, progress };
-    let logits = decoder.run(&mut attendant)?.ok_or(HarnessError::NoData)?;
-    record.seconds += attendant.observations.seconds;
-    record.layer_errors = attendant.observations.layer_errors;
-    record.counts = (clear.counts() - before).entries().map(|(name, value)| (name.to_owned(), value)).collect();
+    let decoded = decoder.resume(&mut attendant, None, |_, _, _| Ok(()))?;
+    let logits = decoded.logits.ok_or(HarnessError::NoData)?;
+    let mut prompt = std::mem::take(&mut attendant.observations);
+    drop(attendant);
+    prompt.counts.insert("half_bootstraps".into(), (clear.counts() - before).half_bootstraps);
+    record.seconds += prompt.seconds;
+    record.layer_errors = std::mem::take(&mut prompt.layer_errors);
     record.agreement.push(agreement(FLOAT, &prepared.circuit.block, &reference.logits, &logits)?);
-    if let Some((_, expected)) = &without_noise {
+    if let Some(without_noise) = &without_noise {
+        let expected = without_noise.logits();
         record.agreement.push(agreement(CLEAR_CIRCUIT, &prepared.circuit.block, expected, &logits)?);
     }
     record.prompts = prepared.outcomes(&reference.logits, &logits)?;
+    if let Some(generation) = &prepared.circuit.generation {
+        let generator = Generator { generation, evaluator: &clear, client: &clear, progress };
+        let (first, mut caches) = (vec![generation.first(&logits)], decoded.caches);
+        let generated = generator.go_on(first, &mut caches, None, &|| Ok(()), |_, _, seconds| {
+            record.seconds += *seconds;
+            Ok(())
+        })?;
+        let without_noise = without_noise.map(|without_noise| without_noise.continued(generation, &generated));
+        let (without_noise, seconds) = without_noise.transpose()?.unzip();
+        record.seconds.comparison += seconds.unwrap_or(0.0);
+        let beside = without_noise.as_ref().map(Continued::as_continuation);
+        let found = Continuation { logits: &logits, generated: &generated };
+        generation::describe(prepared, generation, &prompt, &found, beside.as_ref(), record)?;
+    }
+    record.counts = (clear.counts() - before).entries().map(|(name, value)| (name.to_owned(), value)).collect();
     Ok(())
 }

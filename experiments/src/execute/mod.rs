@@ -4,7 +4,7 @@
 //! without data, which is all that [`metered`] does; [`encrypted`], whose [`parties`] may compute on a GPU, and [`in_clear`] run the [`decoder`] over their evaluators, attended by
 //! [`attendant`], which times phases and compares what passes by with a [`reference`]. Of a text, many [`windows`] walk through the clear
 //! circuit together, and its [`ranges`] are described. After every layer an encrypted run stores its
-//! [`state`]. Where a cell asks for SoftMax alone, [`softmax`] runs that head by head instead.
+//! [`state`]. Behind a prompt, [`generation`] goes on token by token. Where a cell asks for SoftMax alone, [`softmax`] runs that head by head instead.
 
 mod attendant;
 mod blocks;
@@ -12,6 +12,7 @@ mod circuit;
 mod decoder;
 mod encrypted;
 mod extremes;
+mod generation;
 mod in_clear;
 mod inputs;
 mod metered;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use fhe_ckks::{CkksClient, CkksServer, CoefficientCiphertext, OperationCounts, Parameters, SlotArithmetic};
 use fhe_model::Location;
-use fhe_model::encrypted::{EncryptedModel, Harness, WeightBytes};
+use fhe_model::encrypted::{Harness, WeightBytes};
 use fhe_ring::{Basis, Counts, DeviceProfile, Meter, Seed, Shape};
 use fhe_rlwe::KeyRequests;
 use fhe_rlwe::wire::{CiphertextForm, ciphertext_wire_bytes};
 
 use super::circuit::Circuit;
 use crate::error::HarnessError;
-use crate::record::{Footprint, PredictedSeconds, Prediction};
+use crate::record::{Footprint, PredictedSeconds, Prediction, StepPrediction};
 
 pub(super) fn failed(error: impl std::error::Error + Send + Sync + 'static) -> HarnessError {
     HarnessError::execution("meter the circuit", error)
@@ -24,6 +24,8 @@ type Server = CkksServer<Meter>;
 pub(super) struct Plan {
     pub(super) requests: KeyRequests,
     pub(super) operations: OperationCounts,
+    /// Of the prompt alone, where tokens are generated behind it.
+    pub(super) prompt_half_bootstraps: u64,
     pub(super) kernels: Counts,
     pub(super) key_switches: u64,
     key_bytes: u64,
@@ -34,6 +36,15 @@ pub(super) struct Plan {
     half_bootstraps_by_layer: Vec<u64>,
     /// Of the layer with the most.
     half_bootstraps_by_site: BTreeMap<String, u64>,
+    /// The last generated token, whose cache is the longest.
+    step: Option<StepPlan>,
+}
+
+/// What a step executes.
+struct StepPlan {
+    half_bootstraps: u64,
+    key_switches: u64,
+    kernels: Counts,
 }
 
 impl Plan {
@@ -44,11 +55,22 @@ impl Plan {
         // The server's tables are made once, not by the circuit.
         let tables = server.backend().counts();
         let mut census = Census::new(&server);
-        let mut layers = Vec::new();
-        walk(&circuit.model, &server, &client, &mut census, |part, census| {
-            if let Part::Layer(_) = part {
-                layers.push(census.take());
+        let (mut layers, mut prompt, mut step) = (Vec::new(), 0, None);
+        let mut before = (server.counts(), server.key_switches(), server.backend().counts());
+        walk(circuit, &server, &client, &mut census, |part, census| {
+            let after = (server.counts(), server.key_switches(), server.backend().counts());
+            match part {
+                Part::Layer(_) => layers.push(census.take()),
+                Part::Head => prompt = after.0.half_bootstraps,
+                Part::Step => {
+                    step = Some(StepPlan {
+                        half_bootstraps: (after.0 - before.0).half_bootstraps,
+                        key_switches: after.1 - before.1,
+                        kernels: after.2 - before.2,
+                    });
+                }
             }
+            before = after;
             Ok(())
         })?;
         let half_bootstraps_by_layer: Vec<u64> = layers.iter().map(|sites| sites.values().sum()).collect();
@@ -56,6 +78,7 @@ impl Plan {
         let plan = Self {
             requests: server.key_requests(),
             operations: server.counts(),
+            prompt_half_bootstraps: prompt,
             kernels: server.backend().counts() - tables,
             key_switches: server.key_switches(),
             key_bytes: server.key_bytes() as u64,
@@ -63,8 +86,9 @@ impl Plan {
             peak_bytes: 0,
             half_bootstraps_by_layer,
             half_bootstraps_by_site: largest.unwrap_or_default(),
+            step,
         };
-        let [server_bytes, peak_bytes] = memory(&circuit.model, &server, &client)?;
+        let [server_bytes, peak_bytes] = memory(circuit, &server, &client)?;
         Ok(Self { server_bytes, peak_bytes, ..plan })
     }
 
@@ -85,12 +109,21 @@ impl Plan {
 
     /// What an encrypted run is expected to take.
     pub(super) fn prediction(&self) -> Prediction {
-        let seconds = |profile: DeviceProfile| PredictedSeconds {
-            device: profile.name.into(),
-            seconds: profile.predict(&self.kernels),
+        let seconds = |kernels: &Counts| {
+            let of = |profile: DeviceProfile| PredictedSeconds {
+                device: profile.name.into(),
+                seconds: profile.predict(kernels),
+            };
+            DeviceProfile::ALL.map(of).into()
         };
         Prediction {
-            seconds: DeviceProfile::ALL.map(seconds).into(),
+            seconds: seconds(&self.kernels),
+            step: self.step.as_ref().map(|step| StepPrediction {
+                half_bootstraps: step.half_bootstraps,
+                key_switches: step.key_switches,
+                moved_bytes: step.kernels.moved_bytes(),
+                seconds: seconds(&step.kernels),
+            }),
             server_memory_bytes: self.server_bytes,
             peak_memory_bytes: self.peak_bytes,
             moved_bytes: self.kernels.moved_bytes(),
@@ -102,15 +135,17 @@ impl Plan {
 
 /// Most bytes alive at once on a server that has all its keys: without weights, and with those of the part under way. Before a part runs its
 /// weights are converted, which takes them as 32-bit floats beside their integers.
-fn memory(model: &EncryptedModel, server: &Server, client: &CkksClient<Meter>) -> Result<[u64; 2], HarnessError> {
-    let backend = server.backend();
+fn memory(circuit: &Circuit, server: &Server, client: &CkksClient<Meter>) -> Result<[u64; 2], HarnessError> {
+    let (model, backend) = (&circuit.model, server.backend());
     let mut peaks = [0; 2];
     let mut before = backend.live_bytes();
     backend.restart_peak();
-    walk(model, server, client, &mut Census::new(server), |part, _| {
+    walk(circuit, server, client, &mut Census::new(server), |part, _| {
         let WeightBytes { floats, integers } = match part {
             Part::Layer(layer) => model.layer_weight_bytes(layer).map_err(failed)?,
             Part::Head => model.head_weight_bytes(),
+            // Layer by layer, as before: no larger.
+            Part::Step => WeightBytes::default(),
         };
         let peak = backend.peak_bytes();
         peaks[0] = peaks[0].max(peak);
@@ -127,24 +162,38 @@ fn memory(model: &EncryptedModel, server: &Server, client: &CkksClient<Meter>) -
 enum Part {
     Layer(usize),
     Head,
+    /// A generated token but for the first.
+    Step,
 }
 
-/// Layers and head, with a call after each.
+/// Layers, head and steps, with a call after each.
 fn walk<'a>(
-    model: &EncryptedModel,
+    circuit: &Circuit,
     server: &'a Server,
     client: &CkksClient<Meter>,
     census: &mut Census<'a>,
     mut after: impl FnMut(Part, &mut Census<'a>) -> Result<(), HarnessError>,
 ) -> Result<(), HarnessError> {
+    let model = &circuit.model;
     let mut residual: Vec<CoefficientCiphertext<Meter>> = model.embed::<Server, _>(client).map_err(failed)?;
+    let mut caches = Vec::new();
     for layer in 0..model.layers() {
-        residual = model.layer(server, layer, &residual, census).map_err(failed)?;
+        let (left, cache) = model.layer_and_cache(server, layer, &residual, census).map_err(failed)?;
+        residual = left;
+        caches.extend(cache);
         after(Part::Layer(layer), census)?;
     }
     let logits = model.head(server, &residual, census).map_err(failed)?;
     after(Part::Head, census)?;
     model.logits::<Server, _>(client, &logits).map_err(failed)?;
+    if let Some(generation) = &circuit.generation {
+        for _ in 1..generation.tokens {
+            let token = generation.steps.embed::<Server, _>(client, 0).map_err(failed)?;
+            let logits = generation.steps.step(server, &mut caches, token, census).map_err(failed)?;
+            generation.steps.logits::<Server, _>(client, &logits).map_err(failed)?;
+            after(Part::Step, census)?;
+        }
+    }
     Ok(())
 }
 
@@ -201,7 +250,7 @@ mod tests {
     use std::path::Path;
 
     use fhe_model::calibration::Ranges;
-    use fhe_model::encrypted::{AttentionProducts, CircuitOptions, Unattended};
+    use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Unattended};
     use fhe_model::{LargestWeights, ModelShape, ModelSource, PromptBlock, Weights};
     use fhe_ring::{Counting, Cpu};
 
@@ -228,7 +277,7 @@ mod tests {
         let block = PromptBlock::new(&[vec![5; 8]], 8, weights.config()).unwrap();
         let options = CircuitOptions { products, ..CircuitOptions::default() };
         let model = EncryptedModel::prepare(source, &ranges, &block, parameters.shape(), options).unwrap();
-        Circuit { parameters, block, ranges, model, assumed: None }
+        Circuit { parameters, block, ranges, model, generation: None, assumed: None }
     }
 
     /// Sizes, ranges and the largest weights are all that a plan needs: with every weight it comes out the same.

@@ -81,15 +81,18 @@ impl Prepared {
         alone.find(|(_, error)| out_of_range(error))
     }
 
+    /// Tokens as text.
+    pub(super) fn decode(&self, tokens: &[u32]) -> Result<String, HarnessError> {
+        let failed = |error| HarnessError::execution("decode tokens", error);
+        self.inputs.tokenizer.decode(tokens).map_err(failed)
+    }
+
     /// The most likely next token of every prompt, in float and by `logits`.
     pub(super) fn outcomes(&self, float: &Matrix, logits: &Matrix) -> Result<Vec<PromptOutcome>, HarnessError> {
         let next = |matrix: &Matrix, position: usize| {
             let column = matrix.column(position);
             let best = (0..column.len()).max_by(|&a, &b| column[a].total_cmp(&column[b])).unwrap_or_default();
-            self.inputs
-                .tokenizer
-                .decode(&[best as u32])
-                .map_err(|error| HarnessError::execution("decode the next token", error))
+            self.decode(&[best as u32])
         };
         self.prompts
             .iter()

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use fhe_circuits::KeyValueCache;
 use fhe_ckks::Evaluator;
-use fhe_model::encrypted::EncryptedModel;
 use serde::{Deserialize, Serialize};
+
+use super::circuit::Circuit;
+use super::generation::{load_cache, save_cache};
 
 use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
@@ -29,6 +32,8 @@ pub(super) struct State<E: Evaluator> {
     pub(super) layers: usize,
     pub(super) observations: Observations,
     pub(super) residual: Vec<E::Coefficients>,
+    /// Of these layers, where a generation follows.
+    pub(super) caches: Vec<KeyValueCache<E::Slots>>,
 }
 
 impl<E: Evaluator> State<E> {
@@ -36,7 +41,8 @@ impl<E: Evaluator> State<E> {
     ///
     /// # Errors
     /// [`HarnessError::CheckpointDamaged`] for a file that was altered or is missing.
-    pub(super) fn load(e: &E, model: &EncryptedModel, folder: &RunFolder) -> Result<Option<Self>, HarnessError> {
+    pub(super) fn load(e: &E, circuit: &Circuit, folder: &RunFolder) -> Result<Option<Self>, HarnessError> {
+        let model = &circuit.model;
         let damaged =
             |name: &str, problem: String| HarnessError::CheckpointDamaged { path: file(folder, name), problem };
         for layers in (1..=model.layers()).rev() {
@@ -50,7 +56,11 @@ impl<E: Evaluator> State<E> {
                 let bytes = folder.load(&name)?.ok_or_else(|| damaged(&name, "it is missing".into()))?;
                 e.restore(&bytes).map_err(|error| damaged(&name, error.to_string()))
             });
-            return Ok(Some(Self { layers, observations, residual: residual.collect::<Result<_, _>>()? }));
+            let residual = residual.collect::<Result<_, _>>()?;
+            let caches = circuit.generation.iter().flat_map(|generation| {
+                (0..layers).map(|layer| load_cache(e, generation, folder, &cache_name(layer), 0))
+            });
+            return Ok(Some(Self { layers, observations, residual, caches: caches.collect::<Result<_, _>>()? }));
         }
         Ok(None)
     }
@@ -64,12 +74,15 @@ pub(super) fn save<E: Evaluator>(
     e: &E,
     folder: &RunFolder,
     layers: usize,
-    residual: &[E::Coefficients],
+    (residual, cache): (&[E::Coefficients], Option<&KeyValueCache<E::Slots>>),
     observations: &Observations,
 ) -> Result<(), HarnessError> {
     let failed = |error| HarnessError::execution(format!("save the residual after layer {}", layers - 1), error);
     for (index, ciphertext) in residual.iter().enumerate() {
         folder.save(&residual_name(layers, index), &e.save(ciphertext).map_err(failed)?)?;
+    }
+    if let Some(cache) = cache {
+        save_cache(e, folder, &cache_name(layers - 1), cache)?;
     }
     let bytes =
         serde_json::to_vec(observations).map_err(|error| HarnessError::execution("encode what was observed", error))?;
@@ -78,6 +91,10 @@ pub(super) fn save<E: Evaluator>(
 
 fn observations_name(layers: usize) -> String {
     format!("observations-{layers}")
+}
+
+fn cache_name(layer: usize) -> String {
+    format!("cache-{layer}")
 }
 
 fn residual_name(layers: usize, ciphertext: usize) -> String {

@@ -39,6 +39,22 @@ pub struct Prediction {
     /// climb.
     #[serde(default)]
     pub half_bootstraps_by_site: BTreeMap<String, u64>,
+    /// Of the last generated token, where some are generated; the seconds above are those of prompt and tokens together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepPrediction>,
+}
+
+/// What one generated token takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepPrediction {
+    /// Half bootstraps.
+    pub half_bootstraps: u64,
+    /// Key switches.
+    pub key_switches: u64,
+    /// Bytes that kernels read from memory and write to it.
+    pub moved_bytes: u64,
+    /// Layers and head on named devices.
+    pub seconds: Vec<PredictedSeconds>,
 }
 
 impl Prediction {

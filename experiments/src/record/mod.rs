@@ -7,15 +7,17 @@ mod accuracy;
 mod circuit;
 mod circumstances;
 mod extremes;
+mod generation;
 mod schema;
 mod setting;
 mod softmax;
 mod windows;
 
 pub use accuracy::{Agreement, CLEAR_CIRCUIT, FLOAT, LayerError, PositionAgreement, PromptOutcome};
-pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction, common_device};
+pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction, StepPrediction, common_device};
 pub use circumstances::{Footprint, InputSummary, ModelSummary, Party, PhaseSeconds, Provenance};
 pub use extremes::Extremes;
+pub use generation::{GeneratedToken, GenerationOutcome, StepEffort};
 pub use schema::{OLDEST_SCHEMA, SCHEMA};
 pub(crate) use schema::{Unreadable, read};
 pub use setting::{Choice, Setting, repetitions, short_names, varied};
@@ -129,6 +131,9 @@ pub struct CellRecord {
     /// What became of single heads, where SoftMax alone was computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub softmax: Option<SoftmaxOfHeads>,
+    /// What was generated behind the prompt, where a cell asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationOutcome>,
     /// The circuit's polynomials, in the order of the computation.
     #[serde(default)]
     pub polynomials: Vec<PolynomialSummary>,
@@ -193,6 +198,7 @@ impl CellRecord {
             ranges: Vec::new(),
             needed_degrees: Vec::new(),
             softmax: None,
+            generation: None,
             polynomials: Vec::new(),
             predicted: None,
             footprint: Footprint::default(),

@@ -4,7 +4,8 @@
 
 use super::load::SpecFile;
 use super::{
-    AttentionSection, EngineSection, InputSection, LimitsSection, MitigationSection, ModelSection, Must, SoftmaxSection,
+    AttentionSection, EngineSection, GenerationSection, InputSection, LimitsSection, MitigationSection, ModelSection,
+    Must, SoftmaxSection,
 };
 use crate::error::HarnessError;
 use serde::de::value::Error as CapturedError;
@@ -13,13 +14,14 @@ use serde::forward_to_deserialize_any;
 use toml::{Table, Value};
 
 /// The tables of a spec and the keys each may hold.
-fn sections() -> [(&'static str, &'static [&'static str]); 9] {
+fn sections() -> [(&'static str, &'static [&'static str]); 10] {
     [
         ("model", names_of::<ModelSection>()),
         ("input", names_of::<InputSection>()),
         ("mitigation", names_of::<MitigationSection>()),
         ("softmax", names_of::<SoftmaxSection>()),
         ("attention", names_of::<AttentionSection>()),
+        ("generation", names_of::<GenerationSection>()),
         ("engine", names_of::<EngineSection>()),
         ("limits", names_of::<LimitsSection>()),
         ("must", names_of::<Must>()),

@@ -1,8 +1,9 @@
 //! From a file and the command line's overrides to the checked cells of a suite.
 
 use super::{
-    AttentionSection, Cell, CellConfig, CircuitKind, ComputeDevice, EngineSection, InputSection, LimitsSection,
-    MitigationSection, Mode, ModelSection, Must, Noise, SoftmaxSection, keys, preset, prompts, schema, sweep,
+    AttentionSection, Cell, CellConfig, CircuitKind, ComputeDevice, EngineSection, GenerationSection, InputSection,
+    LimitsSection, MitigationSection, Mode, ModelSection, Must, Noise, SoftmaxSection, keys, preset, prompts, schema,
+    sweep,
 };
 use crate::error::HarnessError;
 use fhe_circuits::Functions;
@@ -40,6 +41,9 @@ pub(super) struct SpecFile {
     /// The attention circuit.
     #[serde(default)]
     attention: AttentionSection,
+    /// Tokens to generate after the prompt; left out, none are.
+    #[serde(default)]
+    generation: Option<GenerationSection>,
     /// The cryptographic engine.
     engine: EngineSection,
     /// Bounds on one cell.
@@ -69,6 +73,7 @@ impl SpecFile {
             mitigation: self.mitigation,
             softmax: self.softmax,
             attention: self.attention,
+            generation: self.generation,
             engine: self.engine,
             limits: self.limits,
         }
@@ -289,6 +294,9 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     if let Some((key, problem)) = softmax.problem(circuit, mode, engine.functions, attention.products) {
         return Err(refuse(key, problem));
     }
+    if let Some((key, problem)) = spec.generation.as_ref().and_then(|section| section.problem(circuit, &spec.input)) {
+        return Err(refuse(key, problem));
+    }
     for (key, limit) in [("limits.seconds", spec.limits.seconds), ("limits.memory_gib", spec.limits.memory_gib)] {
         if let Some(limit) = limit.filter(|limit| !limit.is_finite() || *limit <= 0.0) {
             return Err(refuse(key, format!("is {limit}, a positive number is required")));
@@ -327,6 +335,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         mitigation,
         softmax: spec.softmax,
         attention: spec.attention,
+        generation: spec.generation,
         engine: EngineSection { threads: Some(threads), ..spec.engine },
         limits: spec.limits,
     })

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod device;
+mod generation;
 mod keys;
 mod load;
 mod preset;
@@ -15,6 +16,7 @@ mod sweep;
 
 pub(crate) use arguments::arguments;
 pub use device::ComputeDevice;
+pub use generation::GenerationSection;
 pub(crate) use keys::check_fields;
 pub use keys::{nearest, settable_keys};
 pub use load::{Override, Suite};
@@ -260,6 +262,9 @@ pub struct CellConfig {
     /// Products of attention. A choice that was the only one before is left out, so that records keep their identity.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attention: AttentionSection,
+    /// Tokens that follow the prompt; none where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationSection>,
     /// Parameters, threads, randomness.
     pub engine: EngineSection,
     /// Bounds on the run.

@@ -25,6 +25,16 @@ impl<S> KeyValueCache<S> {
         self.length
     }
 
+    /// Ciphertexts of keys.
+    pub fn keys(&self) -> &[S] {
+        &self.keys
+    }
+
+    /// Ciphertexts of values.
+    pub fn values(&self) -> &[S] {
+        &self.values
+    }
+
     /// Number of ciphertexts of keys, and of values.
     pub fn ciphertexts(&self) -> usize {
         self.keys.len()
@@ -32,8 +42,21 @@ impl<S> KeyValueCache<S> {
 }
 
 impl CacheLayout {
-    /// Adds a token to the cache: its keys and values in token 0, zero elsewhere. No level; a rotation of each for every bit of the token's
-    /// place.
+    /// The cache of tokens that are there already: token `i` in token `i mod tokens` of ciphertext `i div tokens`, zero elsewhere.
+    ///
+    /// # Errors
+    /// Unless there are as many ciphertexts of keys and of values as so many tokens take.
+    pub fn cache<S>(&self, keys: Vec<S>, values: Vec<S>, length: usize) -> Result<KeyValueCache<S>> {
+        let required = length.div_ceil(self.tokens);
+        if keys.len() != required || values.len() != required {
+            let found = format!("{} of keys and {} of values", keys.len(), values.len());
+            return Err(refuse("CacheLayout::cache", "ciphertexts", found, required, "fill them by this layout"));
+        }
+        Ok(KeyValueCache { keys, values, length })
+    }
+
+    /// Adds a token to the cache: its keys and values in the places of [`CacheLayout::key_slot`] and [`CacheLayout::value_slot`], zero elsewhere. No level; a
+    /// rotation of each for every bit of the distance to the token's place.
     ///
     /// # Errors
     /// If keys or values are at a lower level than those before; those of the evaluator.
@@ -45,9 +68,10 @@ impl CacheLayout {
         values: &E::Slots,
     ) -> Result<()> {
         let token = cache.length % self.tokens;
+        let [key_token, value_token] = self.new_tokens();
         let moved = [
-            self.appended(e, "keys", cache.keys.last(), keys, token)?,
-            self.appended(e, "values", cache.values.last(), values, token)?,
+            self.appended(e, "keys", cache.keys.last(), (keys, key_token), token)?,
+            self.appended(e, "values", cache.values.last(), (values, value_token), token)?,
         ];
         for (known, new) in [&mut cache.keys, &mut cache.values].into_iter().zip(moved) {
             match known.last_mut() {
@@ -66,12 +90,13 @@ impl CacheLayout {
         e: &E,
         operand: &'static str,
         last: Option<&E::Slots>,
-        new: &E::Slots,
+        (new, from): (&E::Slots, usize),
         token: usize,
     ) -> Result<E::Slots> {
         let mut moved = new.clone();
-        for bit in (0..self.tokens.trailing_zeros()).filter(|bit| token >> bit & 1 == 1) {
-            moved = e.rotate(&moved, Rotation(-(1 << bit)))?;
+        let (distance, towards) = (token.abs_diff(from), if token > from { -1 } else { 1 });
+        for bit in (0..self.tokens.trailing_zeros()).filter(|bit| distance >> bit & 1 == 1) {
+            moved = e.rotate(&moved, Rotation(towards << bit))?;
         }
         let Some(last) = last else { return Ok(moved) };
         let (Level(found), Level(required)) = (e.level(&moved), e.level(last));

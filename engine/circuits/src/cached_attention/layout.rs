@@ -9,10 +9,10 @@ use crate::error::{Result, refuse};
 pub struct CacheLayout {
     pub(super) slots: usize,
     pub(super) heads: usize,
-    key_value_heads: usize,
-    head_dim: usize,
+    pub(super) key_value_heads: usize,
+    pub(super) head_dim: usize,
     pub(super) channel_rows: usize,
-    head_rows: usize,
+    pub(super) head_rows: usize,
     pub(super) tokens: usize,
 }
 
@@ -30,10 +30,14 @@ impl CacheLayout {
     pub const QUERY_LEVELS: usize = 3;
     /// Levels that the keys need: the product and the mask.
     pub const KEY_LEVELS: usize = 2;
-    /// Levels that the probabilities need for [`CacheLayout::weighted_values`]: selection, product, mask.
-    pub const PROBABILITY_LEVELS: usize = 3;
-    /// Levels that the values need: the product and the mask.
-    pub const VALUE_LEVELS: usize = 2;
+    /// Levels that the probabilities need for [`CacheLayout::weighted_values`]: selection and product.
+    pub const PROBABILITY_LEVELS: usize = 2;
+    /// Levels that the values need: the product.
+    pub const VALUE_LEVELS: usize = 1;
+
+    /// Levels at which keys and values wait in a cache: one below the queries, and one below the probabilities, whose weighted values are to be
+    /// moved.
+    pub const KEPT_LEVELS: usize = Self::KEY_LEVELS;
 
     /// The layout of `heads` query heads that share `key_value_heads` heads of keys and values, with `head_dim` channels each.
     ///
@@ -74,6 +78,11 @@ impl CacheLayout {
         self.tokens
     }
 
+    /// Query heads.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// Query heads that share a key and value head.
     pub fn group(&self) -> usize {
         self.heads / self.key_value_heads
@@ -88,7 +97,8 @@ impl CacheLayout {
         self.head_rows * self.tokens
     }
 
-    fn slot(&self, channel_row: usize, key_value_head: usize, token: usize) -> usize {
+    /// The slot of a channel of a key and value head of a token of a cache ciphertext.
+    pub(super) fn slot(&self, channel_row: usize, key_value_head: usize, token: usize) -> usize {
         channel_row * self.row() + key_value_head * self.tokens + token
     }
 
@@ -97,9 +107,21 @@ impl CacheLayout {
         self.slot(channel, head / self.group(), head % self.group())
     }
 
-    /// Slots of a channel of a key and value head of a new token, as [`CacheLayout::append`] takes it.
+    /// Slots of a channel of a key head of a new token, as [`CacheLayout::append`] takes it: in the token behind those of the queries, so that one product's
+    /// places for both are different and the same distance away.
     pub fn key_slot(&self, key_value_head: usize, channel: usize) -> usize {
-        self.slot(channel, key_value_head, 0)
+        self.slot(channel, key_value_head, self.new_tokens()[0])
+    }
+
+    /// The same of a value head: in the next token.
+    pub fn value_slot(&self, key_value_head: usize, channel: usize) -> usize {
+        self.slot(channel, key_value_head, self.new_tokens()[1])
+    }
+
+    /// In which tokens a new token's keys and values come; the first, where there are no others.
+    pub(super) fn new_tokens(&self) -> [usize; 2] {
+        let group = self.group();
+        if self.tokens >= group + 2 { [group, group + 1] } else { [0, 0] }
     }
 
     /// Rows in use for the scores with so many tokens: they are repeated in all other rows.
@@ -130,12 +152,21 @@ impl CacheLayout {
         self.pack("CacheLayout::pack_queries", queries, self.heads, |head, channel| self.query_slot(head, channel))
     }
 
-    /// Slots of the keys or values of one token, given head by head; zero elsewhere.
+    /// Slots of the keys of one token, given head by head; zero elsewhere.
     ///
     /// # Errors
     /// If their number is another one.
     pub fn pack_keys(&self, keys: &[f64]) -> Result<Vec<f64>> {
         self.pack("CacheLayout::pack_keys", keys, self.key_value_heads, |head, channel| self.key_slot(head, channel))
+    }
+
+    /// The same of values.
+    ///
+    /// # Errors
+    /// If their number is another one.
+    pub fn pack_values(&self, values: &[f64]) -> Result<Vec<f64>> {
+        let slot = |head, channel| self.value_slot(head, channel);
+        self.pack("CacheLayout::pack_values", values, self.key_value_heads, slot)
     }
 
     /// Inverse of [`CacheLayout::pack_queries`].

@@ -19,7 +19,11 @@
 mod cache;
 mod field;
 mod layout;
+mod placement;
 mod products;
+mod scores;
 
 pub use cache::KeyValueCache;
 pub use layout::{CacheLayout, ScorePlace};
+pub use placement::CacheFill;
+pub use scores::CachedScores;

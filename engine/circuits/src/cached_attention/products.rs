@@ -73,9 +73,9 @@ impl CacheLayout {
         self.token_field().spread(e, e.plain_combination(&[(&sum, &self.token_mask(0))])?, 0)
     }
 
-    /// The sum over cached tokens of probability times value, in the places of the queries; zero elsewhere. Probabilities lie in the places of
-    /// the scores and are zero elsewhere. Consumes [`CacheLayout::PROBABILITY_LEVELS`] levels of the probabilities, whose values
-    /// are best one level below.
+    /// The sum over cached tokens of probability times value: a ciphertext for every member of a group, with its output in the places of its queries
+    /// and numbers of no meaning elsewhere. Probabilities lie in the places of the scores and are zero elsewhere. Consumes
+    /// [`CacheLayout::PROBABILITY_LEVELS`] levels of the probabilities, whose values are best one level below.
     ///
     /// For every member of a group and ciphertext of values one selection, one product and `log2` rotations of the rows in use; for every member
     /// `log2 tokens` rotations.
@@ -87,7 +87,7 @@ impl CacheLayout {
         e: &E,
         probabilities: &[E::Slots],
         cache: &KeyValueCache<E::Slots>,
-    ) -> Result<E::Slots> {
+    ) -> Result<Vec<E::Slots>> {
         const OPERATION: &str = "weighted_values";
         let required = self.score_ciphertexts(cache.length);
         if probabilities.len() != required || required == 0 {
@@ -97,8 +97,7 @@ impl CacheLayout {
         }
         let used = self.used_rows(cache.length);
         let ones = vec![1.0; self.slots];
-        let mut outputs = Vec::with_capacity(self.group());
-        for member in 0..self.group() {
+        let output = |member: usize| {
             let mut sum: Option<E::Slots> = None;
             for (number, values) in cache.values.iter().enumerate() {
                 let row = number * self.group_rows() + member;
@@ -111,10 +110,9 @@ impl CacheLayout {
                 });
             }
             let sum = sum.ok_or_else(|| refuse(OPERATION, "the cache", "empty", "one token or more", "append one"))?;
-            outputs.push((self.token_field().sum(e, sum, member)?, self.token_mask(member)));
-        }
-        let terms: Vec<_> = outputs.iter().map(|(x, mask)| (x, mask.as_slice())).collect();
-        Ok(e.plain_combination(&terms)?)
+            self.token_field().sum(e, sum, member)
+        };
+        (0..self.group()).map(output).collect()
     }
 
     /// The sum over every `step`-th row, up to `period` rows, in every row of what repeats after `period` rows; all rows are a period.

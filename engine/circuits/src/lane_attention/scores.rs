@@ -8,7 +8,7 @@ use super::LaneAttention;
 use crate::attention::LivePair;
 use crate::error::{Result, refuse};
 use crate::layout::RowModule;
-use crate::score_layout::{ScoreContract, ScoreLayout};
+use crate::score_layout::{ScoreContract, ScoreLayout, SumCrossing};
 use crate::window::Window;
 
 /// Scores of [`LaneAttention`] under a block mask.
@@ -56,6 +56,10 @@ impl LaneScores {
         (ciphertext / length, ciphertext % length)
     }
 
+    fn module(&self) -> RowModule {
+        self.attention.layout().module()
+    }
+
     /// Slots of one field of keys.
     fn field_slots(&self) -> usize {
         self.module().half_tokens() * self.attention.layout().lanes()
@@ -70,12 +74,8 @@ impl LaneScores {
 impl ScoreLayout for LaneScores {
     const CONTRACT: ScoreContract = ScoreContract::LANES;
 
-    fn module(&self) -> RowModule {
-        self.attention.layout().module()
-    }
-
-    fn heads(&self) -> usize {
-        self.attention.layout().heads()
+    fn slots(&self) -> usize {
+        self.module().slots()
     }
 
     fn set_lengths(&self) -> Vec<usize> {
@@ -117,7 +117,7 @@ impl ScoreLayout for LaneScores {
         (0..self.module().slots()).map(|slot| if used[slot % used.len()] { value } else { 0.0 }).collect()
     }
 
-    fn key_copies(&self) -> Copies {
-        Copies(self.fields())
+    fn sum_crossing(&self) -> SumCrossing {
+        SumCrossing::Copies(Copies(self.fields()))
     }
 }

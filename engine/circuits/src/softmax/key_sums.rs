@@ -1,7 +1,8 @@
 //! Sums over the keys of a query, through a half bootstrap of their own in the copies in which the keys lie.
 //!
-//! No rotation sums over keys. The keys of a query lie in slots that a sparse SlotsToCoeffs takes for copies of one value, so their average passes,
-//! and the half bootstrap returns it to all of them, where a function of few values is evaluated once for all ([`crate::slim`]).
+//! Where the keys of a query lie in slots that a sparse SlotsToCoeffs takes for copies of one value, no rotation sums over them: their average passes,
+//! and the half bootstrap returns it to all of them, where a function of few values is evaluated once for all ([`crate::slim`]). Elsewhere
+//! rotations make the sum, and it crosses as it is ([`SumCrossing`]).
 
 use fhe_ckks::{CircuitShape, Copies, Evaluator};
 
@@ -9,23 +10,25 @@ use super::{Crossing, OPERATION, by_sets, crossed};
 use crate::crossing::Passage;
 use crate::error::{Result, refuse};
 use crate::interval::Interval;
-use crate::score_layout::ScoreLayout;
+use crate::score_layout::{ScoreLayout, SumCrossing};
 use crate::slim::Blocks;
 
-/// In how many slots of each half keys lie, and the blocks that these make.
+/// How the sums of a layout cross, and where blocks lie in which they can be worked on slimly.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyCopies {
-    copies: Copies,
-    pub(super) blocks: Blocks,
+    crossing: SumCrossing,
+    pub(super) blocks: Option<Blocks>,
 }
 
 impl KeyCopies {
     /// Those of a layout; refused if a sparse bootstrap of the ring has no such copies.
     pub(super) fn of<L: ScoreLayout>(layout: &L, shape: &CircuitShape) -> Result<Self> {
-        let copies = layout.key_copies();
+        let crossing = layout.sum_crossing();
+        let SumCrossing::Copies(copies) = crossing else { return Ok(Self { crossing, blocks: None }) };
         shape.check_copies(OPERATION, copies)?;
         let half = shape.degree / 2;
-        Ok(Self { copies, blocks: Blocks::new(half, half / copies.0, layout.blocks_in_use())? })
+        let blocks = Blocks::new(half, half / copies.0, layout.blocks_in_use(copies))?;
+        Ok(Self { crossing, blocks: Some(blocks) })
     }
 }
 
@@ -37,6 +40,7 @@ pub(super) fn arrivals<L: ScoreLayout>(layout: &L) -> Vec<Vec<f64>> {
 /// How the sums of a window cross: as their difference from its centre, over its half width.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeySums {
+    crossing: SumCrossing,
     centre: f64,
     passage: Passage,
 }
@@ -44,8 +48,9 @@ pub(super) struct KeySums {
 impl KeySums {
     /// Sums of which `range` around a centre may return, as [-1, 1], with so many levels.
     pub(super) fn new(keys: KeyCopies, centre: f64, range: f64, levels: usize) -> Self {
-        let KeyCopies { copies, .. } = keys;
-        Self { centre, passage: Passage { copies, range: range / copies.0 as f64, levels } }
+        let KeyCopies { crossing, .. } = keys;
+        let copies = if let SumCrossing::Copies(copies) = crossing { copies } else { Copies::ONE };
+        Self { crossing, centre, passage: Passage { copies, range: range / copies.0 as f64, levels } }
     }
 
     /// Sums of a window, which fill the range.
@@ -67,7 +72,7 @@ impl KeySums {
         factor: impl Fn(&E::Slots) -> Result<E::Slots>,
     ) -> Result<Vec<E::Slots>> {
         let sets = by_sets(layout, terms);
-        let sums = sets.iter().zip(arrivals).map(|(set, arrivals)| self.centred(e, set, arrivals));
+        let sums = sets.iter().zip(arrivals).map(|(set, arrivals)| self.centred(e, layout, set, arrivals));
         let returned = crossed(crossing, sums.collect::<Result<_>>()?, self.passage)?;
         let mut products = Vec::with_capacity(terms.len());
         for (set, sum) in sets.into_iter().zip(&returned) {
@@ -79,16 +84,24 @@ impl KeySums {
         Ok(products)
     }
 
-    /// The sum over the ciphertexts of a set, less its part of the window's centre where sums arrive.
-    fn centred<E: Evaluator>(&self, e: &E, terms: &[E::Slots], arrivals: &[f64]) -> Result<E::Slots> {
-        let Some((first, others)) = terms.split_first() else {
-            let remedy = "let every query attend to itself";
-            return Err(refuse("Softmax::apply", "ciphertexts of a set", "none", "at least one", remedy));
+    /// What crosses of the sum over a set, less its part of the window's centre where sums arrive.
+    fn centred<E: Evaluator, L: ScoreLayout>(
+        &self,
+        e: &E,
+        layout: &L,
+        terms: &[E::Slots],
+        arrivals: &[f64],
+    ) -> Result<E::Slots> {
+        let sum = match self.crossing {
+            SumCrossing::Rotations => layout.sum_over_keys(e, terms)?,
+            SumCrossing::Copies(_) => {
+                let Some((first, others)) = terms.split_first() else {
+                    let remedy = "let every query attend to itself";
+                    return Err(refuse("Softmax::apply", "ciphertexts of a set", "none", "at least one", remedy));
+                };
+                others.iter().try_fold(first.clone(), |sum, other| e.add(&sum, other))?
+            }
         };
-        let mut sum = first.clone();
-        for other in others {
-            sum = e.add(&sum, other)?;
-        }
         let centre = self.centre / self.passage.copies.0 as f64;
         Ok(e.add_plain(&sum, &arrivals.iter().map(|arrives| -centre * arrives).collect::<Vec<_>>())?)
     }

@@ -90,7 +90,7 @@ fn fit(
     name: &'static str,
     window: Interval,
     target: Target,
-    blocks: Blocks,
+    blocks: Option<Blocks>,
     shape: &CircuitShape,
     waiting: usize,
 ) -> Result<FewValues> {
@@ -101,7 +101,7 @@ fn fit(
     let place = window.to_string();
     let slim = [most, most.saturating_sub(1)].into_iter().find_map(|levels| {
         // The higher degree may leave no level to join its sides.
-        let fit = SlimApproximation::fit(name, &place, target, blocks, levels, reciprocal).ok()?;
+        let fit = SlimApproximation::fit(name, &place, target, blocks?, levels, reciprocal).ok()?;
         (fit.joined_levels() <= most).then_some(fit)
     });
     if let Some(slim) = slim.as_ref().filter(|slim| slim.error() <= target.tolerance) {

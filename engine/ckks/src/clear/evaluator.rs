@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, ClearVector, UNIT_TOLERANCE, refuse};
 use crate::transforms::slot_transform::SlotTransform;
-use crate::{CkksError, Copies, Evaluator, Packing, PeriodicMatrix, Rotation, SlotArithmetic};
+use crate::{CkksError, Copies, Evaluator, Level, Packing, PeriodicMatrix, Rotation, SlotArithmetic};
 
 impl Clear {
     fn rotated(&self, a: &ClearSlots, rotation: Rotation) -> ClearSlots {
@@ -162,6 +162,33 @@ impl Evaluator for Clear {
         let factor = factor as f64;
         let integers = a.integers.iter().map(|integer| integer * factor).collect();
         self.coefficients("magnify", integers, a.unit * factor)
+    }
+
+    /// Level, packing, and the two numbers of every slot.
+    fn save_slots(&self, a: &ClearSlots) -> Result<Vec<u8>, CkksError> {
+        let packing = u64::from(a.packing == Packing::Complex);
+        let head = [a.level.0 as u64, packing].into_iter().flat_map(u64::to_le_bytes);
+        let numbers = a.values.iter().flat_map(|value| [value.re, value.im]).flat_map(f64::to_le_bytes);
+        Ok(head.chain(numbers).collect())
+    }
+
+    fn restore_slots(&self, bytes: &[u8]) -> Result<ClearSlots, CkksError> {
+        const OPERATION: &str = "restore_slots";
+        let remedy = "restore bytes that the same evaluator has saved";
+        let (words, rest) = bytes.as_chunks::<8>();
+        let (Some([level, packing]), true) = (words.first_chunk::<2>(), rest.is_empty()) else {
+            return Err(refuse(OPERATION, "bytes", bytes.len(), "a level and slots", remedy));
+        };
+        let level = Level(u64::from_le_bytes(*level) as usize);
+        let packing = if u64::from_le_bytes(*packing) == 0 { Packing::Real } else { Packing::Complex };
+        let (pairs, rest) = words[2..].as_chunks::<2>();
+        if pairs.len() != self.shape.slots(packing) || !rest.is_empty() || level.0 > self.shape.top_level() {
+            let found = format!("{} slots at level {}", pairs.len(), level.0);
+            let required = format!("{} up to level {}", self.shape.slots(packing), self.shape.top_level());
+            return Err(refuse(OPERATION, "ciphertext", found, required, remedy));
+        }
+        let number = |[re, im]: &[[u8; 8]; 2]| Complex64::new(f64::from_le_bytes(*re), f64::from_le_bytes(*im));
+        Ok(ClearSlots { values: pairs.iter().map(number).collect(), packing, level })
     }
 
     fn save(&self, a: &ClearCoefficients) -> Result<Vec<u8>, CkksError> {

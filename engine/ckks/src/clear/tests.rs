@@ -276,6 +276,19 @@ proptest! {
     }
 
     #[test]
+    fn saved_slots_are_restored(values in prop::collection::vec(-1.0..1.0, DEGREE)) {
+        let e = clear();
+        let x = e.encrypt(&values, e.shape().full_scale).unwrap();
+        let real = e.half_bootstrap(&[&x], 5).unwrap().remove(0);
+        for slots in [e.to_complex(&real).unwrap(), real] {
+            let bytes = e.save_slots(&slots).unwrap();
+            prop_assert_eq!(e.restore_slots(&bytes).unwrap(), slots);
+            prop_assert!(e.restore_slots(&bytes[..bytes.len() - 8]).is_err());
+            prop_assert!(e.restore_slots(&bytes[..9]).is_err());
+        }
+    }
+
+    #[test]
     fn saved_is_restored(values in prop::collection::vec(-100.0..100.0, DEGREE), unit in 1.0..1e6) {
         let e = clear();
         let x = e.encrypt(&values, unit).unwrap();

@@ -152,6 +152,14 @@ impl<B: Backend> Evaluator for CkksServer<B> {
         self.magnify_lowest(a, factor)
     }
 
+    fn save_slots(&self, a: &Self::Slots) -> Result<Vec<u8>, CkksError> {
+        self.save_in_region(a)
+    }
+
+    fn restore_slots(&self, bytes: &[u8]) -> Result<Self::Slots, CkksError> {
+        self.restore_in_region(bytes)
+    }
+
     fn save(&self, a: &Self::Coefficients) -> Result<Vec<u8>, CkksError> {
         Ok(self.save_lowest(a))
     }

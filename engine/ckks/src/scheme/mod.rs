@@ -16,6 +16,7 @@ mod reference;
 mod remote_client;
 mod server;
 mod slots;
+mod storage;
 mod together;
 mod vectors;
 

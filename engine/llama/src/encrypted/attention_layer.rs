@@ -1,13 +1,16 @@
 //! Attention of one decoder layer: from residual to residual.
 
-use fhe_circuits::{ChannelFactors, Layout, SoftmaxArgument};
+use fhe_circuits::{ChannelFactors, KeyValueCache, Layout, Softmax, SoftmaxArgument};
 use fhe_ckks::LaneProducts;
 
+use super::cache::CacheTurn;
 use super::execution::Execution;
 use super::harness::Harness;
 use super::norm::NormTurn;
 use super::products::{Operands, Products};
-use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit};
+use super::projection::{Fill, OutputRange, Projection, common_unit};
+use super::reading::Reading;
+use super::residual_writer::ResidualWriter;
 use super::tensors::{LayerTensors, Tensor, WeightBytes};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
@@ -26,6 +29,8 @@ pub(super) struct AttentionLayer {
     ranges: [ChannelFactors; 3],
     products: Products,
     output: ResidualWriter,
+    /// Keeps keys and values for the tokens that follow.
+    cache: Option<CacheTurn>,
 }
 
 impl AttentionLayer {
@@ -72,31 +77,31 @@ impl AttentionLayer {
         let [to, from] = [at(Site::OProjection), at(Site::AttentionOutput)];
         // Replicas hold partial sums over keys: each is bounded by the values.
         let output = ResidualWriter::prepare(preparation, to, from, &weights.o, query_layout, ranges.value)?;
+        let cache = if preparation.options.keep_cache {
+            Some(CacheTurn::prepare(preparation, layer, weights, ranges, norm.output_unit())?)
+        } else {
+            None
+        };
         let ranges = [&queries, &keys, &values].map(|projection| projection.channel_factors(shape));
-        Ok(Self { layer, norm, queries, keys, values, ranges, products, output })
+        Ok(Self { layer, norm, queries, keys, values, ranges, products, output, cache })
     }
 
     /// The same with the integers of its matrices.
     pub(super) fn filled(&self, [q, k, v, o]: [Tensor; 4]) -> Result<Self> {
+        let cache = self.cache.as_ref().map(|cache| cache.filled(k.clone(), v.clone())).transpose()?;
         let (queries, keys, values) = (self.queries.filled(q)?, self.keys.filled(k)?, self.values.filled(v)?);
-        Ok(Self { queries, keys, values, output: self.output.filled(o)?, ..self.clone() })
+        Ok(Self { queries, keys, values, output: self.output.filled(o)?, cache, ..self.clone() })
     }
 
     /// Bytes of the weights while it runs.
     pub(super) fn weight_bytes(&self) -> WeightBytes {
         let projections = [&self.queries, &self.keys, &self.values].map(Projection::weight_bytes);
-        projections.into_iter().chain([self.output.weight_bytes()]).sum()
+        let cache = self.cache.as_ref().map(CacheTurn::weight_bytes);
+        projections.into_iter().chain([self.output.weight_bytes()]).chain(cache).sum()
     }
 
     pub(super) fn polynomials(&self) -> Vec<Polynomial> {
-        let of_softmax = self.products.softmax().polynomials().into_iter().map(|polynomial| {
-            let site = match polynomial.argument {
-                SoftmaxArgument::Score => Site::Score,
-                SoftmaxArgument::Denominator | SoftmaxArgument::SumOfSquares { .. } => Site::LogDenominator,
-            };
-            Polynomial { location: site.in_layer(self.layer), fitted: polynomial.fitted }
-        });
-        [self.norm.polynomial()].into_iter().chain(of_softmax).collect()
+        [self.norm.polynomial()].into_iter().chain(softmax_polynomials(self.products.softmax(), self.layer)).collect()
     }
 
     pub(super) fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
@@ -104,9 +109,10 @@ impl AttentionLayer {
         run: &mut Execution<'_, E, H>,
         residual_layout: &Layout,
         residual: &[E::Coefficients],
-    ) -> Result<Vec<E::Coefficients>> {
+    ) -> Result<(Vec<E::Coefficients>, Option<KeyValueCache<E::Slots>>)> {
         let at = |site: Site| site.in_layer(self.layer);
         let rows = self.norm.run(run, residual_layout, residual)?;
+        let cache = self.cache.as_ref().map(|cache| cache.run(run, &rows)).transpose()?;
         let queries = self.queries.run(run, &rows)?;
         let keys = self.keys.run(run, &rows)?;
         let values = self.values.run(run, &rows)?;
@@ -115,6 +121,19 @@ impl AttentionLayer {
         let output = self.products.run(run, self.layer, operands, &self.ranges)?;
         let output = run.descend(at(Site::AttentionOutput), &output, self.output.input_unit())?;
         run.observe(at(Site::AttentionOutput), &output, self.products.output_reading());
-        self.output.run(run, &output, residual, at(Site::ResidualAfterAttention))
+        let rows = run.split_rows(self.output.location(), residual_layout.module(), &output)?;
+        let sum = (at(Site::ResidualAfterAttention), Reading::Dense(residual_layout));
+        Ok((self.output.run(run, &rows, residual, sum)?, cache))
     }
+}
+
+/// The polynomials of a SoftMax of a layer.
+pub(super) fn softmax_polynomials(softmax: &Softmax, layer: usize) -> impl Iterator<Item = Polynomial> {
+    softmax.polynomials().into_iter().map(move |polynomial| {
+        let site = match polynomial.argument {
+            SoftmaxArgument::Score => Site::Score,
+            SoftmaxArgument::Denominator | SoftmaxArgument::SumOfSquares { .. } => Site::LogDenominator,
+        };
+        Polynomial { location: site.in_layer(layer), fitted: polynomial.fitted }
+    })
 }

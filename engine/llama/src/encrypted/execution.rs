@@ -1,10 +1,11 @@
 //! The operations of a turn with their phase and their place in the model.
 
-use fhe_circuits::{CircuitError, Passage, ScoreLayout, Softmax, crossing};
+use fhe_circuits::{CircuitError, Passage, RowModule, ScoreLayout, Softmax, crossing, split_rows};
 use fhe_ckks::Evaluator;
 
-use super::harness::{Harness, Phase, Reading, Sight};
+use super::harness::{Harness, Phase, Sight};
 use super::location::At;
+use super::reading::Reading;
 use crate::error::Result;
 use crate::float::Location;
 
@@ -98,18 +99,28 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         location: Location,
         (softmax, layout): (&Softmax, &L),
         scores: &[E::Slots],
-        denominators: Reading<'_>,
+        denominators: Option<Reading<'_>>,
     ) -> Result<Vec<E::Slots>> {
         self.harness.place(location);
         self.harness.phase(Phase::NonLinear);
         let e = self.e;
-        let denominators = softmax.exp_inverse().map(|_| denominators);
+        let denominators = denominators.filter(|_| softmax.exp_inverse().is_some());
         let mut crossing = |sums: Vec<E::Slots>, passage: Passage| {
             let crossed = self.cross(location, &sums, passage, denominators);
             self.harness.phase(Phase::NonLinear);
             crossed
         };
         softmax.apply(e, layout, scores, &mut crossing).at(location)
+    }
+
+    /// Rows of a tensor, for products with weights.
+    pub(super) fn split_rows(
+        &mut self,
+        location: Location,
+        module: RowModule,
+        tensor: &[E::Coefficients],
+    ) -> Result<E::Rows> {
+        self.work(Phase::Linear, location, |e| split_rows(e, module, tensor))
     }
 
     pub(super) fn observe(&mut self, location: Location, tensor: &[E::Coefficients], reading: Reading<'_>) {

@@ -5,10 +5,12 @@ use fhe_circuits::{Distortion, GatedSilu, Layout, WeightScales};
 use fhe_ckks::Evaluator;
 
 use super::execution::Execution;
-use super::harness::{Harness, Phase, Reading};
+use super::harness::{Harness, Phase};
 use super::location::At;
 use super::norm::NormTurn;
-use super::projection::{Fill, OutputRange, Projection, ResidualWriter, common_unit};
+use super::projection::{Fill, OutputRange, Projection, common_unit};
+use super::reading::Reading;
+use super::residual_writer::ResidualWriter;
 use super::tensors::{LayerTensors, Tensor, WeightBytes};
 use super::{Polynomial, Preparation};
 use crate::calibration::LayerRanges;
@@ -151,6 +153,8 @@ impl FeedForwardLayer {
             Some(rows) => Reading::Shares(&self.down_layout, &rows.shares),
         };
         run.observe(product_site, &gated, reading);
-        self.down.run(run, &gated, residual, Site::ResidualAfterFfn.in_layer(self.layer))
+        let rows = run.split_rows(self.down.location(), residual_layout.module(), &gated)?;
+        let sum = (Site::ResidualAfterFfn.in_layer(self.layer), Reading::Dense(residual_layout));
+        self.down.run(run, &rows, residual, sum)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use fhe_circuits::Layout;
+use fhe_circuits::{KeyValueCache, Layout};
 use fhe_ckks::{Evaluator, LaneProducts};
 
 use super::attention_layer::AttentionLayer;
@@ -39,9 +39,9 @@ impl Layer {
         run: &mut Execution<'_, E, H>,
         layout: &Layout,
         residual: &[E::Coefficients],
-    ) -> Result<Vec<E::Coefficients>> {
-        let residual = self.attention.run(run, layout, residual)?;
-        self.feed_forward.run(run, layout, &residual)
+    ) -> Result<(Vec<E::Coefficients>, Option<KeyValueCache<E::Slots>>)> {
+        let (residual, cache) = self.attention.run(run, layout, residual)?;
+        Ok((self.feed_forward.run(run, layout, &residual)?, cache))
     }
 }
 
@@ -63,6 +63,16 @@ impl FilledLayer<'_> {
         residual: &[E::Coefficients],
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
+        Ok(self.run_caching(e, residual, harness)?.0)
+    }
+
+    /// The same with the cache of keys and values, if it is one to keep.
+    pub(super) fn run_caching<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        e: &E,
+        residual: &[E::Coefficients],
+        harness: &mut H,
+    ) -> Result<(Vec<E::Coefficients>, Option<KeyValueCache<E::Slots>>)> {
         self.layer.run(&mut Execution::new(e, harness), self.residual, residual)
     }
 }

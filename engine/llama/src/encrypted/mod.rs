@@ -35,7 +35,9 @@
 //! follows from the degrees of the polynomials; none is written down.
 
 mod attention_layer;
+mod cache;
 mod client;
+mod decoding;
 mod execution;
 mod feed_forward;
 mod harness;
@@ -46,13 +48,17 @@ mod prefix;
 mod preparation;
 mod products;
 mod projection;
+mod reading;
+mod residual_writer;
 mod tensors;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use fhe_circuits::approximation::FittedPolynomial;
-use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RowModule, SoftmaxVariant, WeightScales};
+use fhe_circuits::{
+    Accuracy, Functions, KeyValueCache, LaneAttention, Layout, RowModule, SoftmaxVariant, WeightScales,
+};
 use fhe_ckks::{CircuitShape, Evaluator, LaneProducts, OperationCounts};
 use rayon::prelude::*;
 
@@ -64,6 +70,7 @@ use crate::matrix::Matrix;
 use crate::prompt::PromptBlock;
 use crate::weights::ModelSource;
 
+pub use decoding::DecodingModel;
 pub use harness::{Harness, Phase, Sight, Unattended};
 pub use layer::{FilledHead, FilledLayer};
 pub use products::{AttentionProducts, softmax_windows};
@@ -97,6 +104,8 @@ pub struct CircuitOptions {
     pub functions: Functions,
     /// Whether the inverse roots of norms are evaluated slimly where that saves products and the levels allow it.
     pub slim_norms: bool,
+    /// Whether keys and values are kept for a [`DecodingModel`], which takes one prompt in the block.
+    pub keep_cache: bool,
 }
 
 impl Default for CircuitOptions {
@@ -109,6 +118,7 @@ impl Default for CircuitOptions {
             products: AttentionProducts::default(),
             functions: Functions::default(),
             slim_norms: false,
+            keep_cache: false,
         }
     }
 }
@@ -286,6 +296,21 @@ impl EncryptedModel {
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
         self.filled_layer(e, index, harness)?.run(e, residual, harness)
+    }
+
+    /// As [`EncryptedModel::layer`], with the cache of the layer's keys and values for the tokens that follow, if the model was prepared with
+    /// [`CircuitOptions::keep_cache`].
+    ///
+    /// # Errors
+    /// As [`EncryptedModel::layer`].
+    pub fn layer_and_cache<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        e: &E,
+        index: usize,
+        residual: &[E::Coefficients],
+        harness: &mut H,
+    ) -> Result<(Vec<E::Coefficients>, Option<KeyValueCache<E::Slots>>)> {
+        self.filled_layer(e, index, harness)?.run_caching(e, residual, harness)
     }
 
     /// A decoder layer with its weights as integers, if the evaluator needs any: to run over several residuals.

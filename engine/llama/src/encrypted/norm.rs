@@ -1,13 +1,14 @@
 //! The turn of a norm: from the residual to rows of its normalised copy.
 
 use fhe_circuits::crossing::SINE_LEVELS;
-use fhe_circuits::{Interval, Layout, RmsNorm, split_rows};
+use fhe_circuits::{Interval, Layout, RmsNorm};
 use fhe_ckks::Evaluator;
 
 use super::execution::Execution;
-use super::harness::{Harness, Phase, Reading};
+use super::harness::{Harness, Phase};
 use super::location::At;
 use super::projection::{check_headroom, filling_unit};
+use super::reading::Reading;
 use super::{Polynomial, Preparation};
 use crate::calibration;
 use crate::error::Result;
@@ -75,6 +76,6 @@ impl NormTurn {
         let slots = run.work(Phase::NonLinear, normalised, |e| self.norm.apply(e, &slots))?;
         let coefficients = run.descend(normalised, &slots, self.output_unit)?;
         run.observe(normalised, &coefficients, Reading::Dense(layout));
-        run.work(Phase::Linear, normalised, |e| split_rows(e, layout.module(), &coefficients))
+        run.split_rows(normalised, layout.module(), &coefficients)
     }
 }

@@ -77,9 +77,14 @@ impl Preparation<'_> {
         Ok((norm, head))
     }
 
-    /// Refuses a turn that needs more levels than a half bootstrap leaves.
+    /// See [`check_levels`].
     pub(super) fn check_levels(&self, location: Location, found: usize) -> Result<()> {
-        let CircuitShape { compute_levels: required, .. } = *self.shape;
-        if found <= required { Ok(()) } else { Err(Error::Levels { location, found, required }) }
+        check_levels(self.shape, location, found)
     }
+}
+
+/// Refuses a turn that needs more levels than a half bootstrap leaves.
+pub(super) fn check_levels(shape: &CircuitShape, location: Location, found: usize) -> Result<()> {
+    let CircuitShape { compute_levels: required, .. } = *shape;
+    if found <= required { Ok(()) } else { Err(Error::Levels { location, found, required }) }
 }

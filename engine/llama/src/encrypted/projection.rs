@@ -1,7 +1,7 @@
 //! Products with weights, and the units on both sides of them.
 //!
 //! **Scales per row.** With one integer for the weight 1 in each row, the product of channel `i` comes out magnified by `m_i >= 1`
-//! ([`QuantisedMatrix::magnifications`]), and its coefficients are `unit * m_i * y_i`. What must hold is that none of them leaves the range of
+//! ([`Quantisation::magnifications`](fhe_circuits::Quantisation::magnifications)), and its coefficients are `unit * m_i * y_i`. What must hold is that none of them leaves the range of
 //! a half bootstrap,
 //!
 //! ```text
@@ -19,14 +19,17 @@
 //! share `s_j <= 1` of channel `j` to weights divided by it ([`Tensor::share_columns`]). With `s_j` the largest weight of a column over the largest of all,
 //! every column fills the integers, the scale stays, and the error of a column's weights meets a share of its channel instead of all of it.
 
-use fhe_circuits::{ChannelFactors, CircuitError, Layout, QuantisedMatrix, WeightScales};
+use fhe_circuits::{
+    ChannelFactors, CircuitError, Layout, Quantisation, QuantisedMatrix, VectorLayout, VectorProduct, WeightScales,
+};
 use fhe_ckks::{CircuitShape, Client, Evaluator};
 
+use super::Preparation;
 use super::execution::Execution;
-use super::harness::{Harness, Phase, Reading, reveal_product};
+use super::harness::{Harness, Phase};
 use super::location::At;
+use super::reading::{Legible, Reading, decrypt};
 use super::tensors::{Tensor, WeightBytes};
-use super::{Preparation, Residual};
 use crate::error::{Error, Result};
 use crate::float::Location;
 use crate::matrix::Matrix;
@@ -60,9 +63,9 @@ impl OutputRange {
 
 /// A linear layer of the model: integer weights, which come when they are needed, and what its output means.
 #[derive(Clone, Debug)]
-pub(super) struct Projection {
+pub(super) struct Projection<M = QuantisedMatrix> {
     location: Location,
-    matrix: QuantisedMatrix,
+    matrix: M,
     /// The bound of the output before any magnification.
     bound: f64,
     /// The unit at which the magnified bound fills the range.
@@ -88,17 +91,49 @@ impl Projection {
         output: &Layout,
         input: &Layout,
         scales: WeightScales,
-        OutputRange { bound, reach }: OutputRange,
+        range: OutputRange,
     ) -> Result<Self> {
         let matrix = weights.planned(output, input, preparation.options.weight_bits, scales).at(location)?;
+        Ok(Self::of(preparation.shape, location, matrix, weights, scales, range))
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        self.matrix.output()
+    }
+}
+
+impl Projection<VectorProduct> {
+    /// A product with the vector of one token.
+    pub(super) fn prepare_for_vectors(
+        shape: &CircuitShape,
+        location: Location,
+        weights: &Tensor,
+        [output, input]: [&VectorLayout; 2],
+        (bits, scales): (u32, WeightScales),
+        range: OutputRange,
+    ) -> Result<Self> {
+        let matrix = weights.planned_for_vectors(output, input, bits, scales).at(location)?;
+        Ok(Self::of(shape, location, matrix, weights, scales, range))
+    }
+}
+
+impl<M: Legible> Projection<M> {
+    fn of(
+        shape: &CircuitShape,
+        location: Location,
+        matrix: M,
+        weights: &Tensor,
+        scales: WeightScales,
+        OutputRange { bound, reach }: OutputRange,
+    ) -> Self {
         // A tensor that calibration saw vanish gets the unit of a bound of 1.
         let bound = if bound > 0.0 { bound } else { 1.0 };
         let magnified = match scales {
             WeightScales::PerTensor => bound,
-            WeightScales::PerRow => magnified_bound(&matrix, weights, bound, reach),
+            WeightScales::PerRow => magnified_bound(matrix.quantisation(), weights, bound, reach),
         };
-        let largest_unit = filling_unit(preparation.shape, magnified);
-        Ok(Self { location, matrix, bound, largest_unit, unit: largest_unit, magnification: 1 })
+        let largest_unit = filling_unit(shape, magnified);
+        Self { location, matrix, bound, largest_unit, unit: largest_unit, magnification: 1 }
     }
 
     /// The same with its integers, from the weights that it was prepared with.
@@ -108,12 +143,12 @@ impl Projection {
 
     /// Bytes of the weights while it runs.
     pub(super) fn weight_bytes(&self) -> WeightBytes {
-        WeightBytes::of(&self.matrix, self.matrix.output().channels() * self.matrix.input().channels())
+        WeightBytes::of(&self.matrix)
     }
 
     /// Fixes the unit of the output for an input at `input_unit`.
     pub(super) fn scale_output(&mut self, input_unit: f64, fill: Fill) {
-        let unit = input_unit * self.matrix.scale();
+        let unit = input_unit * self.scale();
         self.magnification = match fill {
             Fill::Range => (self.largest_unit / unit).floor().max(1.0) as u64,
             Fill::Nothing => 1,
@@ -128,12 +163,13 @@ impl Projection {
 
     /// The value that a normalised slot value of 1 stands for in every channel.
     pub(super) fn channel_ranges(&self, shape: &CircuitShape) -> Vec<f64> {
-        self.matrix.magnifications().iter().map(|magnification| self.range(shape) / magnification).collect()
+        let magnifications = self.matrix.quantisation().magnifications().iter();
+        magnifications.map(|magnification| self.range(shape) / magnification).collect()
     }
 
     /// The same as what a circuit multiplies channels by.
     pub(super) fn channel_factors(&self, shape: &CircuitShape) -> ChannelFactors {
-        if self.matrix.magnifications().iter().all(|&magnification| magnification == 1.0) {
+        if self.matrix.quantisation().magnifications().iter().all(|&magnification| magnification == 1.0) {
             return ChannelFactors::Common(self.range(shape));
         }
         ChannelFactors::Each(self.channel_ranges(shape))
@@ -141,20 +177,26 @@ impl Projection {
 
     /// The bound of the output, with the room that fills leave for noise.
     pub(super) fn window(&self) -> f64 {
-        self.bound / FILL
+        Self::window_of(self.bound)
     }
 
-    pub(super) fn layout(&self) -> &Layout {
-        self.matrix.output()
+    /// The same of any bound.
+    pub(super) fn window_of(bound: f64) -> f64 {
+        bound / FILL
     }
 
     /// How coefficients of the output are read.
     pub(super) fn reading(&self) -> Reading<'_> {
-        Reading::Product(&self.matrix)
+        self.matrix.reading()
     }
 
     pub(super) fn location(&self) -> Location {
         self.location
+    }
+
+    /// The integer that stands for the weight 1.
+    pub(super) fn scale(&self) -> f64 {
+        self.matrix.quantisation().scale()
     }
 
     /// The product in the clear, for its client.
@@ -163,29 +205,39 @@ impl Projection {
         client: &C,
         product: &[E::Coefficients],
     ) -> Result<Option<Matrix>, CircuitError> {
-        reveal_product::<E, C>(client, product, &self.matrix)
+        let read = |vectors: Vec<Vec<f64>>| self.matrix.reading().tensor(&vectors);
+        decrypt::<E, C>(client, product)?.map(read).transpose()
     }
 
     /// The product, magnified, shown as the tensor of its site.
     pub(super) fn run<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
-        rows: &E::Rows,
+        input: &M::Input<E>,
     ) -> Result<Vec<E::Coefficients>> {
-        let product = run.work(Phase::Linear, self.location, |e| {
-            let product = self.matrix.multiply(e, rows)?;
+        let product = self.product(run, input)?;
+        run.observe(self.location, &product, self.reading());
+        Ok(product)
+    }
+
+    /// The same where the tensor of the site is shown elsewhere.
+    pub(super) fn product<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        input: &M::Input<E>,
+    ) -> Result<Vec<E::Coefficients>> {
+        run.work(Phase::Linear, self.location, |e| {
+            let product = self.matrix.multiply(e, input)?;
             if self.magnification == 1 {
                 return Ok(product);
             }
             Ok(product.iter().map(|x| e.magnify(x, self.magnification)).collect::<std::result::Result<_, _>>()?)
-        })?;
-        run.observe(self.location, &product, self.reading());
-        Ok(product)
+        })
     }
 }
 
 /// The largest `m_i b_i` of any row of weights that read a normalised residual: see the head of this file. Unknown weights magnify nothing.
-fn magnified_bound(matrix: &QuantisedMatrix, weights: &Tensor, bound: f64, reach: f64) -> f64 {
+fn magnified_bound(matrix: &Quantisation, weights: &Tensor, bound: f64, reach: f64) -> f64 {
     let Tensor::Numbers(weights) = weights else { return bound };
     let length = NORM_SLACK * (weights.cols() as f64).sqrt();
     let rows = weights.data().chunks_exact(weights.cols()).zip(matrix.magnifications());
@@ -200,74 +252,12 @@ fn magnified_bound(matrix: &QuantisedMatrix, weights: &Tensor, bound: f64, reach
 }
 
 /// The input unit at which no output of projections that share the input leaves the range.
-pub(super) fn common_unit<'p>(shape: &CircuitShape, projections: impl IntoIterator<Item = &'p Projection>) -> f64 {
-    let own = projections.into_iter().map(|projection| projection.largest_unit / projection.matrix.scale());
+pub(super) fn common_unit<'p, M: Legible + 'p>(
+    shape: &CircuitShape,
+    projections: impl IntoIterator<Item = &'p Projection<M>>,
+) -> f64 {
+    let own = projections.into_iter().map(|projection| projection.largest_unit / projection.scale());
     own.fold(shape.full_scale, f64::min)
-}
-
-/// A linear layer that writes to the residual: its input arrives at the unit that makes its output land on the
-/// residual's.
-#[derive(Clone, Debug)]
-pub(super) struct ResidualWriter {
-    projection: Projection,
-    input_unit: f64,
-}
-
-impl ResidualWriter {
-    /// `input_bound` is the calibrated bound of what is multiplied.
-    pub(super) fn prepare(
-        preparation: &Preparation<'_>,
-        location: Location,
-        input_location: Location,
-        weights: &Tensor,
-        input: &Layout,
-        input_bound: f64,
-    ) -> Result<Self> {
-        let Residual { layout, unit } = preparation.residual;
-        // The residual has one unit, and so has what is added to it.
-        let scales = WeightScales::PerTensor;
-        let mut projection =
-            Projection::prepare(preparation, location, weights, layout, input, scales, OutputRange::of(1.0))?;
-        let input_unit = unit / projection.matrix.scale();
-        projection.scale_output(input_unit, Fill::Nothing);
-        check_headroom(preparation.shape, input_location, input_bound, input_unit)?;
-        Ok(Self { projection, input_unit })
-    }
-
-    /// The same with its integers, from the weights that it was prepared with.
-    pub(super) fn filled(&self, weights: Tensor) -> Result<Self> {
-        Ok(Self { projection: self.projection.filled(weights)?, ..*self })
-    }
-
-    /// Bytes of the weights while it runs.
-    pub(super) fn weight_bytes(&self) -> WeightBytes {
-        self.projection.weight_bytes()
-    }
-
-    /// The unit of the SlotsToCoeffs before it.
-    pub(super) fn input_unit(&self) -> f64 {
-        self.input_unit
-    }
-
-    /// The residual plus the product.
-    pub(super) fn run<E: Evaluator, H: Harness<E> + ?Sized>(
-        &self,
-        run: &mut Execution<'_, E, H>,
-        input: &[E::Coefficients],
-        residual: &[E::Coefficients],
-        sum_location: Location,
-    ) -> Result<Vec<E::Coefficients>> {
-        let layout = self.projection.layout();
-        let location = self.projection.location;
-        let rows = run.work(Phase::Linear, location, |e| fhe_circuits::split_rows(e, layout.module(), input))?;
-        let update = self.projection.run(run, &rows)?;
-        let sum = run.work(Phase::Linear, sum_location, |e| {
-            let pairs = residual.iter().zip(&update);
-            Ok(pairs.map(|(a, b)| e.add_coefficients(a, b)).collect::<std::result::Result<Vec<_>, _>>()?)
-        })?;
-        run.observe(sum_location, &sum, Reading::Dense(layout));
-        Ok(sum)
-    }
 }
 
 /// Refuses a unit at which calibrated values come near `q_0 / 2`.

@@ -2,7 +2,7 @@
 
 use std::iter::Sum;
 
-use fhe_circuits::{CircuitError, Layout, QuantisedMatrix, WeightScales};
+use fhe_circuits::{CircuitError, Layout, QuantisedMatrix, VectorLayout, VectorProduct, WeightProduct, WeightScales};
 
 use crate::error::Result;
 use crate::matrix::Matrix;
@@ -27,9 +27,10 @@ pub struct WeightBytes {
 
 impl WeightBytes {
     /// Of one matrix.
-    pub(super) fn of(matrix: &QuantisedMatrix, weights: usize) -> Self {
-        let integers = matrix.shape().words() * size_of::<i16>();
-        Self { floats: (weights * size_of::<f32>()) as u64, integers: integers as u64 }
+    pub(super) fn of(matrix: &impl WeightProduct) -> Self {
+        let [outputs, inputs] = matrix.sizes();
+        let integers = matrix.integers() * size_of::<i16>();
+        Self { floats: (outputs * inputs * size_of::<f32>()) as u64, integers: integers as u64 }
     }
 }
 
@@ -69,8 +70,37 @@ impl Tensor {
         }
     }
 
+    /// The same for products with the vector of one token.
+    pub(super) fn planned_for_vectors(
+        &self,
+        output: &VectorLayout,
+        input: &VectorLayout,
+        bits: u32,
+        scales: WeightScales,
+    ) -> Result<VectorProduct, CircuitError> {
+        match self {
+            Self::Numbers(matrix) => VectorProduct::planned(matrix.data(), output, input, bits, scales),
+            Self::AtMost(largest) => VectorProduct::assumed(*largest, output, input, bits),
+        }
+    }
+
+    /// The rows of several matrices one after another.
+    pub(super) fn stacked<const PARTS: usize>(parts: [&Self; PARTS]) -> Self {
+        let largest = |part: &Self| if let Self::AtMost(largest) = part { *largest } else { 0.0 };
+        let numbers =
+            parts.iter().filter_map(|part| if let Self::Numbers(matrix) = part { Some(matrix) } else { None });
+        let numbers: Vec<&Matrix> = numbers.collect();
+        if numbers.len() < PARTS {
+            return Self::AtMost(parts.iter().map(|part| largest(part)).fold(0.0, f64::max));
+        }
+        let mut stacked = Matrix::zeros(numbers.iter().map(|part| part.rows()).sum(), numbers[0].cols());
+        let all = numbers.iter().flat_map(|part| part.data());
+        stacked.data_mut().iter_mut().zip(all).for_each(|(to, from)| *to = *from);
+        Self::Numbers(stacked)
+    }
+
     /// The integers of a planned matrix; none for unknown weights.
-    pub(super) fn fill(&self, planned: &QuantisedMatrix) -> Result<QuantisedMatrix, CircuitError> {
+    pub(super) fn fill<M: WeightProduct>(&self, planned: &M) -> Result<M, CircuitError> {
         match self {
             Self::Numbers(matrix) => planned.filled(matrix.data()),
             Self::AtMost(_) => Ok(planned.clone()),

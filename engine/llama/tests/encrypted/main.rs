@@ -6,6 +6,7 @@ mod fixture;
 
 mod agreement;
 mod counts;
+mod decoding;
 mod fetched;
 mod per_row;
 mod prefix;

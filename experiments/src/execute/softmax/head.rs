@@ -84,7 +84,7 @@ impl Place {
         if levels > self.shape.compute_levels {
             return Err(Refusal("levels".into()));
         }
-        let (map, module) = (softmax.score_map(), self.layout.module());
+        let (map, module) = (softmax.score_map(), self.layout.attention().layout().module());
         // Products of queries and keys are scores times the root of the head's width.
         let scale = map.scale * (self.head_dim as f64).sqrt();
         let normalised = |query: usize, key: usize| scale * head.score(self.computed(query), key) - map.centres[0];

@@ -17,9 +17,10 @@ use super::{Operands, prepare_softmax};
 use crate::calibration::LayerRanges;
 use crate::encrypted::Preparation;
 use crate::encrypted::execution::Execution;
-use crate::encrypted::harness::{Harness, Phase, Reading};
+use crate::encrypted::harness::{Harness, Phase};
 use crate::encrypted::location::At;
 use crate::encrypted::projection::filling_unit;
+use crate::encrypted::reading::Reading;
 use crate::error::Result;
 use crate::float::Site;
 
@@ -145,7 +146,7 @@ impl ProductsOverLanes {
             centred.collect::<Result<Vec<_>, _>>()
         })?;
         let reading = Reading::LaneDenominators(&self.scores, &self.softmax);
-        run.probabilities(at(Site::LogDenominator), (&self.softmax, &self.scores), &scores, reading)
+        run.probabilities(at(Site::LogDenominator), (&self.softmax, &self.scores), &scores, Some(reading))
     }
 }
 

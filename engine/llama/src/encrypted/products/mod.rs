@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Preparation;
 use super::execution::Execution;
-use super::harness::{Harness, Reading};
+use super::harness::Harness;
 use super::location::At;
+use super::reading::Reading;
 use crate::calibration::LayerRanges;
 use crate::error::Result;
 use crate::float::Site;

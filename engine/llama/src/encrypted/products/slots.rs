@@ -7,8 +7,9 @@ use super::{Operands, prepare_softmax};
 use crate::calibration::LayerRanges;
 use crate::encrypted::Preparation;
 use crate::encrypted::execution::Execution;
-use crate::encrypted::harness::{Harness, Phase, Reading};
+use crate::encrypted::harness::{Harness, Phase};
 use crate::encrypted::location::At;
+use crate::encrypted::reading::Reading;
 use crate::error::Result;
 use crate::float::Site;
 
@@ -90,7 +91,7 @@ impl ProductsInSlots {
             at(Site::LogDenominator),
             (&self.softmax, &self.attention),
             &scores,
-            Reading::Denominators(&self.attention, &self.softmax),
+            Some(Reading::Denominators(&self.attention, &self.softmax)),
         )?;
         run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
             self.attention.weighted_values(e, &probabilities, &values)

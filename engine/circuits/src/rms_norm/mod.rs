@@ -10,20 +10,23 @@
 //! than by Paterson and Stockmeyer. Its values come from two sides; the masks that join them are taken on the tensor, where they cost no level but a product
 //! for each ciphertext. [`RmsNorm::slim`] says whether that saves products.
 
+mod mean_square;
+mod vector;
+
 use fhe_ckks::Evaluator;
 
-use crate::approximation::{Accuracy, Criterion, FittedPolynomial, Functions, Target};
+use crate::approximation::{Accuracy, FittedPolynomial, Functions};
 use crate::error::{Result, refuse};
 use crate::interval::Interval;
 use crate::layout::{Layout, RowModule};
 use crate::slim::{Blocks, FewValues, SlimApproximation};
 use crate::window::Window;
 
-/// Relative error beyond which a fit is refused: a norm this far off is another model.
-const LIMIT: f64 = 1.0 / 64.0;
+use mean_square::MeanSquare;
+pub use vector::VectorNorm;
+
 /// Levels beside the polynomial: square, map to the window, product.
 const AROUND: usize = 3;
-const NAME: &str = "inverse square root of a mean square";
 
 /// One RMSNorm, ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -41,10 +44,7 @@ pub struct RmsNorm {
 struct Preparation {
     module: RowModule,
     stride: usize,
-    range: f64,
-    window: Interval,
-    epsilon: f64,
-    slope: f64,
+    mean_square: MeanSquare,
 }
 
 impl RmsNorm {
@@ -63,8 +63,7 @@ impl RmsNorm {
     ) -> Result<Self> {
         let accuracy = accuracy.into();
         let preparation = Preparation::new(layout, range, mean_square, epsilon)?;
-        let (window, levels) = (preparation.window.to_string(), most_levels.saturating_sub(AROUND));
-        let inverse_root = accuracy.approximate(NAME, &window, target(accuracy), levels, preparation.inverse_root())?;
+        let inverse_root = preparation.mean_square.inverse_root_by(accuracy, most_levels.saturating_sub(AROUND))?;
         Ok(preparation.with(FewValues::PatersonStockmeyer(inverse_root)))
     }
 
@@ -92,8 +91,7 @@ impl RmsNorm {
         let length = preparation.stride * preparation.module.half_tokens();
         let blocks = Blocks::new(preparation.module.slots() / 2, length, rows)?;
         let levels = most_levels.saturating_sub(AROUND);
-        let window = preparation.window.to_string();
-        let slim = SlimApproximation::fit(NAME, &window, target(accuracy), blocks, levels, preparation.inverse_root());
+        let slim = preparation.mean_square.inverse_root_slimly(accuracy, blocks, levels);
         // As accurate as the other, or as was asked for.
         let enough = by_usual.error().max(accuracy.tolerance);
         let saves = |slim: &SlimApproximation| {
@@ -181,37 +179,17 @@ impl RmsNorm {
 }
 
 impl Preparation {
-    fn new(layout: &Layout, range: f64, mean_square: Interval, epsilon: f64) -> Result<Self> {
-        let window = mean_square.widened_to_relative(1e-3);
-        if !(window.low + epsilon > 0.0 && window.high > window.low && window.high.is_finite()) {
-            let remedy = "calibrate the model";
-            return Err(refuse("RmsNorm::new", "mean square", mean_square, "a positive window", remedy));
-        }
+    fn new(layout: &Layout, range: f64, window: Interval, epsilon: f64) -> Result<Self> {
         let channels = layout.channels();
-        if channels == 0 || !(range.is_finite() && range > 0.0) {
-            let found = format!("{channels} channels of range {range}");
-            return Err(refuse("RmsNorm::new", "input", found, "channels of a positive range", "calibrate the model"));
-        }
-        let slope = range * range / (channels as f64 * window.half_width());
+        let mean_square = MeanSquare::new(channels, range, window, epsilon)?;
         let module = layout.module();
         let places = (0..channels).flat_map(|channel| layout.places(channel));
         let stride = 1 << places.fold(module.rows(), |rows, place| rows | place.slot_row).trailing_zeros();
-        Ok(Self { module, stride, range, window, epsilon, slope })
-    }
-
-    /// The inverse root of the mean square that a number in [-1, 1] stands for, of what slots hold.
-    fn inverse_root(&self) -> impl Fn(f64) -> f64 + Send + Sync + Clone + 'static {
-        let (range, epsilon) = (self.range, self.epsilon);
-        let (centre, half_width) = (self.window.centre(), self.window.half_width());
-        move |y| range / (centre + half_width * y + epsilon).sqrt()
+        Ok(Self { module, stride, mean_square })
     }
 
     fn with(self, inverse_root: FewValues) -> RmsNorm {
-        let Self { module, stride, window, slope, .. } = self;
-        RmsNorm { module, stride, inverse_root, slope, offset: -window.centre() / window.half_width() }
+        let Self { module, stride, mean_square } = self;
+        RmsNorm { module, stride, inverse_root, slope: mean_square.slope(), offset: mean_square.offset() }
     }
-}
-
-fn target(accuracy: Accuracy) -> Target {
-    Target { criterion: Criterion::Relative, tolerance: accuracy.tolerance, limit: LIMIT }
 }

@@ -1,37 +1,9 @@
-//! Products of public weights with the vector of one token.
-//!
-//! Decoding meets every matrix with a single token. In row-module layout it would fill one coefficient of each row and pay for
-//! all of them; here the vector lies in parts with zeros behind, and one product with a weight polynomial gives several rows at once
-//! ([`fhe_ring::Backend::weight_products`]). With `N` the degree, `n` that of the small ring and `g = N / n`:
-//!
-//! ```text
-//! input    channel  block J + c            coefficient  J mod g + g c             of ciphertext J div g      c < block
-//! output   channel  n K + o + h i          coefficient  K mod g + g (stride o + block i)   of ciphertext K div g      o < h, i < n / block
-//! ```
-//!
-//! where `h` is the number of rows of the `K`-th group, `n` but for the last, over `n / block`, rounded up, and `stride` the largest power
-//! of two with `h stride <= block`: for `n` rows the output is in natural order, `K mod g + g (channel mod n)`. Everywhere else are zeros, on
-//! both sides.
-//!
-//! SlotsToCoeffs and half bootstrapping reverse the bits of a coefficient below the highest one
-//! ([`CircuitShape::slot_of_coefficient`]). At `N = 2^16`, `n = 2^12` and 4096 channels a vector in parts of 256 has its channels in the lower
-//! half, `[c: 8 bits reversed | 3 zero bits]` in each of sixteen stretches of 2048 slots, `J` reversed; a product has its channels in the first
-//! 2048 slots of each half, the highest bit of the channel being the half and the others reversed.
-//!
-//! What comes from one side to the other is a [`SparseMap`](crate::SparseMap), at a level; channels can be in any order, which decides how many
-//! rotations it takes.
-//!
-//! The noise of the input's ring switch lies in every coefficient of a part, also behind its block, and all of it meets weights:
-//! a product has the noise of `n` entries for each part, as though rows were `n / block` times as long.
-//!
-//! A larger block takes fewer input ciphertexts and more key switches, one for almost every entry of a block; the number of weight
-//! polynomials, which is most of the work, stays the same.
+//! Where the channels of one token's vector lie.
 
-use fhe_ckks::{CircuitShape, Evaluator, IntegerMatrix, MatrixShape, Packing};
+use fhe_ckks::{CircuitShape, MatrixShape, Packing, Rotation};
 
 use crate::error::{Result, refuse};
-use crate::matrix_product::integer_scale;
-use crate::sparse_map::SlotPlace;
+use crate::sparse_map::{SlotPlace, fewest_rotations};
 
 /// Where one channel lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,11 +19,13 @@ pub struct VectorPlace {
 /// Where the channels of a vector lie, which is zero everywhere else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorLayout {
-    shape: CircuitShape,
-    block: usize,
+    pub(super) shape: CircuitShape,
+    pub(super) block: usize,
     places: Vec<VectorPlace>,
     /// The row of weights, or the column, of each channel.
-    order: Vec<usize>,
+    pub(super) order: Vec<usize>,
+    /// Rows, or columns, of weights; those of no channel are zero.
+    pub(super) rows: usize,
     ciphertexts: usize,
 }
 
@@ -67,7 +41,23 @@ impl VectorLayout {
             let required = format!("1 to {most}");
             return Err(refuse("VectorLayout::input", "channels", channels, required, "allow further ciphertexts"));
         }
-        let block = channels.div_ceil(ciphertexts * group).next_power_of_two();
+        Self::in_blocks(shape, channels, channels.div_ceil(ciphertexts * group).next_power_of_two())
+    }
+
+    /// A vector that is to be multiplied, in parts of so many channels: products that are to be added need the same.
+    ///
+    /// # Errors
+    /// If there is no channel, or `block` is not a power of two up to the small ring's degree.
+    pub fn in_blocks(shape: &CircuitShape, channels: usize, block: usize) -> Result<Self> {
+        const OPERATION: &str = "VectorLayout::in_blocks";
+        if channels == 0 {
+            return Err(refuse(OPERATION, "channels", 0, "at least one", "leave the product out"));
+        }
+        if !block.is_power_of_two() || block > shape.small_degree {
+            let required = format!("a power of two up to {}", shape.small_degree);
+            return Err(refuse(OPERATION, "block", block, required, "use a smaller block"));
+        }
+        let group = shape.degree / shape.small_degree;
         let place = |channel: usize| {
             let (part, entry) = (channel / block, channel % block);
             Self::place_in(shape, part / group, part % group + group * entry)
@@ -77,6 +67,7 @@ impl VectorLayout {
             block,
             places: (0..channels).map(place).collect(),
             order: (0..channels).collect(),
+            rows: channels,
             ciphertexts: channels.div_ceil(block * group),
         })
     }
@@ -103,8 +94,48 @@ impl VectorLayout {
             block: self.block,
             places: (0..channels).map(place).collect(),
             order: (0..channels).collect(),
+            rows: channels,
             ciphertexts: channels.div_ceil(self.shape.degree),
         })
+    }
+
+    /// A product of so many rows, in an order that has few rotations to `targets`. It may use every place of as many groups as it needs, which leaves that
+    /// order the most freedom: rows of no channel are zero.
+    ///
+    /// # Errors
+    /// Those of [`VectorLayout::product`] and [`fewest_rotations`].
+    pub fn product_towards(&self, targets: &[SlotPlace]) -> Result<Self> {
+        let product = self.product(targets.len().next_multiple_of(self.shape.small_degree))?;
+        let slots = self.shape.slots(Packing::Real);
+        product.selected(&fewest_rotations(slots, &product.slot_places(), targets)?)
+    }
+
+    /// A product of twice as many rows as targets, channel `c` and channel `targets + c` a pair of places that is as far apart as every other: the
+    /// rotation that brings all second ones to the first. The first ones come in an order that has few rotations to `targets`.
+    ///
+    /// # Errors
+    /// For parts of as many channels as the small ring has coefficients, whose products have one row each.
+    pub fn paired_product(&self, targets: &[SlotPlace]) -> Result<(Self, Rotation)> {
+        const OPERATION: &str = "VectorLayout::paired_product";
+        let (small, by_polynomial) = (self.shape.small_degree, self.shape.small_degree / self.block);
+        if by_polynomial < 2 {
+            let required = format!("up to {}", small / 2);
+            return Err(refuse(OPERATION, "block", self.block, required, "use smaller parts"));
+        }
+        let product = self.product((2 * targets.len()).next_multiple_of(small))?;
+        // Of the rows of a polynomial, `block` coefficients apart, one of the first half and its counterpart in the second.
+        let counterpart = self.block * by_polynomial / 2;
+        let all: Vec<usize> = (0..product.rows).filter(|row| row % small < small / 2).collect();
+        let places = product.slot_places();
+        let firsts: Vec<SlotPlace> = all.iter().map(|&first| places[first]).collect();
+        let order = fewest_rotations(self.shape.slots(Packing::Real), &firsts, targets)?;
+        let firsts: Vec<usize> = order.into_iter().map(|index| all[index]).collect();
+        let seconds: Vec<usize> = firsts.iter().map(|first| first + counterpart).collect();
+        let steps = match (firsts.first(), seconds.first()) {
+            (Some(&first), Some(&second)) => places[second].slot as i64 - places[first].slot as i64,
+            _ => return Err(refuse(OPERATION, "targets", "none", "at least one", "leave the product out")),
+        };
+        Ok((product.selected(&[firsts, seconds].concat())?, Rotation(steps)))
     }
 
     /// The same places with their channels in another order: channel `c` where channel `order[c]` was. Weights are arranged
@@ -113,12 +144,25 @@ impl VectorLayout {
     /// # Errors
     /// Unless every channel occurs once.
     pub fn reordered(&self, order: &[usize]) -> Result<Self> {
+        if order.len() != self.channels() {
+            let (found, required) = (format!("{} channels", order.len()), format!("each of {} once", self.channels()));
+            return Err(refuse("VectorLayout::reordered", "order", found, required, "pass a permutation"));
+        }
+        self.selected(order)
+    }
+
+    /// Some of the places, in any order: channel `c` where channel `order[c]` was, and zeros where others were.
+    ///
+    /// # Errors
+    /// If there is no channel, or one occurs twice or is none of this layout.
+    pub fn selected(&self, order: &[usize]) -> Result<Self> {
         let mut seen = vec![false; self.channels()];
         let known =
             order.iter().all(|&channel| seen.get_mut(channel).is_some_and(|seen| !std::mem::replace(seen, true)));
-        if !known || order.len() != self.channels() {
-            let (found, required) = (format!("{} channels", order.len()), format!("each of {} once", self.channels()));
-            return Err(refuse("VectorLayout::reordered", "order", found, required, "pass a permutation"));
+        if !known || order.is_empty() {
+            let found = format!("{} channels", order.len());
+            let required = format!("different ones of {}", self.channels());
+            return Err(refuse("VectorLayout::selected", "order", found, required, "pass each channel at most once"));
         }
         Ok(Self {
             places: order.iter().map(|&channel| self.places[channel]).collect(),
@@ -220,86 +264,4 @@ impl VectorLayout {
         }
         Ok(self.places.iter().map(|place| packed[place.ciphertext][index(place)]).collect())
     }
-}
-
-/// Weights as integers, for vectors of one layout.
-#[derive(Clone, Debug)]
-pub struct VectorProduct {
-    /// Groups of as many rows as the small ring has coefficients.
-    integers: Vec<IntegerMatrix>,
-    scale: f64,
-    rms_error: f64,
-    output: VectorLayout,
-}
-
-impl VectorProduct {
-    /// Rounds a matrix, given row by row (output channel x input channel), to integers of `bits` bits, sign included; the
-    /// largest weight becomes the largest integer `2^(bits-1) - 1`.
-    ///
-    /// # Errors
-    /// If the output is no [`VectorLayout::product`] of the input, the number of weights is another one, a weight is not finite, or `bits` is not
-    /// in 2..=15.
-    pub fn quantise(weights: &[f32], output: &VectorLayout, input: &VectorLayout, bits: u32) -> Result<Self> {
-        const OPERATION: &str = "VectorProduct::quantise";
-        let (outputs, inputs) = (output.channels(), input.channels());
-        if weights.len() != outputs * inputs {
-            let required = format!("{outputs} rows of {inputs}");
-            return Err(refuse(OPERATION, "entries", weights.len(), required, "use the layouts of both vectors"));
-        }
-        if output.block != input.block || output.shape != input.shape {
-            let (found, required) = (format!("of blocks of {}", output.block), format!("of blocks of {}", input.block));
-            return Err(refuse(OPERATION, "output", found, required, "take the product of the input's layout"));
-        }
-        let scale = integer_scale(OPERATION, weights, bits)?;
-        let mut squares = 0.0;
-        let mut entries = vec![0_i16; weights.len()];
-        for (row, &to) in weights.chunks_exact(inputs).zip(&output.order) {
-            for (&weight, &from) in row.iter().zip(&input.order) {
-                let integer = (f64::from(weight) * scale).round();
-                squares += (f64::from(weight) - integer / scale).powi(2);
-                entries[to * inputs + from] = integer as i16;
-            }
-        }
-        let integers = (entries.chunks(inputs * input.shape.small_degree))
-            .map(|rows| {
-                let shape = MatrixShape { rows: rows.len() / inputs, columns: inputs };
-                IntegerMatrix::new(shape, rows.to_vec())
-                    .ok_or_else(|| refuse(OPERATION, "entries", "another number", "rows x columns", "report this"))
-            })
-            .collect::<Result<_>>()?;
-        let rms_error = (squares / weights.len() as f64).sqrt();
-        Ok(Self { integers, scale, rms_error, output: output.clone() })
-    }
-
-    /// The integer that stands for the weight 1; a product multiplies the unit by it.
-    pub fn scale(&self) -> f64 {
-        self.scale
-    }
-
-    /// Root mean square of the rounding errors of the weights.
-    pub fn rms_error(&self) -> f64 {
-        self.rms_error
-    }
-
-    /// The layout of the product.
-    pub fn output(&self) -> &VectorLayout {
-        &self.output
-    }
-
-    /// The product with a vector that was split before, so that several matrices can share it. No level.
-    ///
-    /// # Errors
-    /// If the vector comes from another layout than that of the input.
-    pub fn multiply<E: Evaluator>(&self, e: &E, vector: &E::VectorParts) -> Result<Vec<E::Coefficients>> {
-        Ok(e.vector_products(&self.integers, self.scale, vector)?)
-    }
-}
-
-/// Splits the ciphertexts of a vector, the operand of [`VectorProduct::multiply`].
-///
-/// # Errors
-/// Those of [`Evaluator::split_vector`].
-pub fn split_vector<E: Evaluator>(e: &E, layout: &VectorLayout, vector: &[E::Coefficients]) -> Result<E::VectorParts> {
-    let parts = layout.channels().div_ceil(layout.block());
-    Ok(e.split_vector(&vector.iter().collect::<Vec<_>>(), layout.block(), parts)?)
 }

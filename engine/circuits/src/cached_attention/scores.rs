@@ -1,0 +1,71 @@
+//! Scores with a cache as SoftMax sees them.
+
+use fhe_ckks::Evaluator;
+
+use super::CacheLayout;
+use crate::attention::LivePair;
+use crate::error::Result;
+use crate::score_layout::{ScoreContract, ScoreLayout, SumCrossing};
+
+/// Scores of one token's queries with the tokens of a cache, which it attends to all of.
+///
+/// Probabilities end all levels: what is left of them after SoftMax in rounds would not carry [`CacheLayout::weighted_values`] beside sums of a wide
+/// window. They are few, so they cross once more.
+#[derive(Clone, Debug)]
+pub struct CachedScores {
+    layout: CacheLayout,
+    length: usize,
+}
+
+impl CacheLayout {
+    /// The scores with so many cached tokens.
+    pub fn scores_of(&self, length: usize) -> CachedScores {
+        CachedScores { layout: self.clone(), length }
+    }
+}
+
+/// Denominators are those of the heads, common to all ciphertexts: these are one set. Sums over tokens, the lowest field of slots, take rotations
+/// and a mask; they stand wherever a score of their head may, cached or not.
+impl ScoreLayout for CachedScores {
+    const CONTRACT: ScoreContract =
+        ScoreContract { opening_levels: 0, sum_levels: 1, output_levels: 0, scores_of_all_pairs: false };
+
+    fn slots(&self) -> usize {
+        self.layout.slots
+    }
+
+    fn set_lengths(&self) -> Vec<usize> {
+        vec![self.layout.score_ciphertexts(self.length)]
+    }
+
+    /// The query is that of position 0.
+    fn live_pairs(&self, ciphertext: usize) -> Vec<(usize, LivePair)> {
+        let pairs = (0..self.layout.heads).flat_map(|head| (0..self.length).map(move |key| (head, key)));
+        let places = pairs.flat_map(|(head, key)| {
+            let pair = LivePair { head, query: 0, key };
+            self.layout.score_places(self.length, head, key).map(move |place| (place, pair))
+        });
+        places.filter(|(place, _)| place.ciphertext == ciphertext).map(|(place, pair)| (place.slot, pair)).collect()
+    }
+
+    fn sum_over_keys<E: Evaluator>(&self, e: &E, scores: &[E::Slots]) -> Result<E::Slots> {
+        self.layout.sum_over_keys(e, scores, self.length)
+    }
+
+    fn sum_plain(&self, _set: usize, value: f64) -> Vec<f64> {
+        let CacheLayout { slots, key_value_heads, head_rows, tokens, .. } = self.layout;
+        let has_sum = |slot: usize| {
+            let (row, head) = (slot / self.layout.row(), slot / tokens % head_rows);
+            row % self.layout.group_rows() < self.layout.group() && head < key_value_heads
+        };
+        (0..slots).map(|slot| if has_sum(slot) { value } else { 0.0 }).collect()
+    }
+
+    fn sum_crossing(&self) -> SumCrossing {
+        SumCrossing::Rotations
+    }
+
+    fn most_keys(&self) -> usize {
+        self.length
+    }
+}

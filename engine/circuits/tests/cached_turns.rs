@@ -1,0 +1,231 @@
+//! What leads to a cache and away from it: projections of one token, of a block, SoftMax over cached tokens; against plain arithmetic.
+
+mod support;
+
+use fhe_circuits::crossing::climb_corrected;
+use fhe_circuits::{
+    Accuracy, CacheFill, CacheLayout, ChannelFactors, Functions, Interval, PrefixRows, RotaryAngles, RowModule,
+    Softmax, SoftmaxVariant, SoftmaxWindows, VectorLayout,
+};
+use fhe_ckks::{CircuitShape, Clear, ClearSlots, Client, Level, SlotArithmetic};
+use proptest::prelude::*;
+use support::{Random, clear, close, shape};
+
+const BASE: f64 = 10_000.0;
+
+/// Slots with these numbers, at so many compute levels.
+fn slots(e: &Clear, values: &[f64], levels: usize) -> ClearSlots {
+    let shape = e.shape().clone();
+    let coefficients: Vec<f64> = (0..shape.degree).map(|p| values[shape.slot_of_coefficient(p)]).collect();
+    let encrypted = e.encrypt(&coefficients, shape.full_scale).unwrap();
+    climb_corrected(e, &[encrypted], levels).unwrap().remove(0)
+}
+
+fn numbers(x: &ClearSlots) -> Vec<f64> {
+    x.values().iter().map(|value| value.re).collect()
+}
+
+/// A head turned to its position, by the definition: complex numbers of channels `j` and `j + head_dim / 2`.
+fn turned(head: &[f64], position: usize) -> Vec<f64> {
+    let half = head.len() / 2;
+    let angle = |pair: usize| position as f64 * BASE.powf(-2.0 * pair as f64 / head.len() as f64);
+    let channel = |channel: usize| {
+        let (pair, (sine, cosine)) = (channel % half, angle(channel % half).sin_cos());
+        if channel < half {
+            head[pair] * cosine - head[pair + half] * sine
+        } else {
+            head[pair] * sine + head[pair + half] * cosine
+        }
+    };
+    (0..head.len()).map(channel).collect()
+}
+
+fn all_turned(heads: &[f64], head_dim: usize, position: usize) -> Vec<f64> {
+    heads.chunks(head_dim).flat_map(|head| turned(head, position)).collect()
+}
+
+fn layout(shape: &CircuitShape, key_value_heads: usize, group: usize, head_dim: usize) -> Option<CacheLayout> {
+    CacheLayout::new(shape, key_value_heads * group, key_value_heads, head_dim).ok()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_projected_token_arrives_in_its_places(
+        key_value_heads in 1_usize..4, group in 1_usize..4, log_head_dim in 1_u32..4, position in 0_usize..100, seed in any::<u64>()
+    ) {
+        let shape = shape(9);
+        let head_dim = 1 << log_head_dim;
+        let Some(layout) = layout(&shape, key_value_heads, group, head_dim) else { return Ok(()) };
+        let e = clear(&shape);
+        let input = VectorLayout::input(&shape, 40, 1).unwrap();
+        let projection = layout.projection(&input).unwrap();
+        let mut random = Random::new(seed);
+        let (projected, factors) = (random.vector(layout.projected_channels()), random.vector(layout.projected_channels()));
+        let angles = RotaryAngles::new(BASE, head_dim, vec![position]);
+        let map = layout.placement(&projection, &angles, &ChannelFactors::Each(factors.clone())).unwrap();
+        let tensor: Vec<_> = projection.pack_slots(&projected).unwrap().iter().map(|values| slots(&e, values, 1)).collect();
+        let placed = map.apply(&e, &tensor).unwrap();
+        prop_assert!(placed.iter().all(|x| e.level(x) == Level(shape.slots_to_coefficients_levels)));
+        let scaled: Vec<f64> = projected.iter().zip(&factors).map(|(x, factor)| x * factor).collect();
+        let (queries, others) = scaled.split_at(layout.heads() * head_dim);
+        let (keys, values) = others.split_at(key_value_heads * head_dim);
+        close(&numbers(&placed[0]), &layout.pack_queries(&all_turned(queries, head_dim, position)).unwrap(), 1e-5);
+        close(&numbers(&placed[1]), &layout.pack_keys(&all_turned(keys, head_dim, position)).unwrap(), 1e-5);
+        close(&numbers(&placed[2]), &layout.pack_values(values).unwrap(), 1e-5);
+    }
+
+    #[test]
+    fn a_block_becomes_the_cache_that_its_tokens_would_grow(
+        key_value_heads in 1_usize..4, log_head_dim in 1_u32..4, log_tokens in 2_u32..6, prefix in 0_usize..3, seed in any::<u64>()
+    ) {
+        let (shape, head_dim, tokens) = (shape(9), 1 << log_head_dim, 1 << log_tokens);
+        let Some(layout) = layout(&shape, key_value_heads, 1, head_dim) else { return Ok(()) };
+        let e = clear(&shape);
+        let module = RowModule::new(&shape, tokens).unwrap();
+        let mut random = Random::new(seed);
+        let length = prefix + 1 + (seed % (tokens - prefix) as u64) as usize;
+        let fill = CacheFill::new(&layout, module, length).unwrap();
+        let channels = key_value_heads * head_dim;
+        // Channels x block positions, of keys and of values, and what stands in the rows of the prefix.
+        // Half as large as they may be, so that turned ones are too.
+        let mut halves = |count: usize| random.vector(count).into_iter().map(|x| 0.5 * x).collect::<Vec<_>>();
+        let tensors = [(); 2].map(|()| halves(channels * tokens));
+        let rows = [(); 2].map(|()| halves(channels * prefix));
+        let factors = [(); 2].map(|()| random.vector(channels));
+        let angles = RotaryAngles::new(BASE, head_dim, (0..tokens).collect());
+        let climbed = |tensor: &[f64]| -> Vec<ClearSlots> {
+            let packed = fill.projection().pack(tensor).unwrap();
+            let encrypted: Vec<_> = packed.iter().map(|vector| e.encrypt(vector, shape.full_scale).unwrap()).collect();
+            climb_corrected(&e, &encrypted, 3).unwrap()
+        };
+        let [keys, values] = tensors.each_ref().map(|tensor| climbed(tensor));
+        let prefix_rows = rows.each_ref().map(|rows| match prefix {
+            0 => PrefixRows::none(),
+            _ => PrefixRows::new(prefix, rows.clone()).unwrap(),
+        });
+        let factor = factors.each_ref().map(|factors| ChannelFactors::Each(factors.clone()));
+        let cache = fill
+            .fill(&e, [&keys, &values], &angles, factor.each_ref(), prefix_rows.each_ref())
+            .unwrap();
+        prop_assert_eq!(cache.length(), length);
+
+        // The same cache, token by token.
+        let mut grown = fhe_circuits::KeyValueCache::default();
+        for position in 0..length {
+            let own = |tensor: usize| -> Vec<f64> {
+                (0..channels)
+                    .map(|channel| match position {
+                        position if position < prefix => rows[tensor][channel * prefix + position],
+                        position => tensors[tensor][channel * tokens + position] * factors[tensor][channel],
+                    })
+                    .collect()
+            };
+            let key = if position < prefix { own(0) } else { all_turned(&own(0), head_dim, position) };
+            let packed = [layout.pack_keys(&key).unwrap(), layout.pack_values(&own(1)).unwrap()];
+            let [key, value] = packed.map(|values| slots(&e, &values, 2));
+            layout.append(&e, &mut grown, &key, &value).unwrap();
+        }
+        prop_assert_eq!(cache.ciphertexts(), grown.ciphertexts());
+        for (found, expected) in cache.keys().iter().chain(cache.values()).zip(grown.keys().iter().chain(grown.values())) {
+            prop_assert_eq!(e.level(found), e.level(expected));
+            close(&numbers(found), &numbers(expected), 1e-5);
+        }
+    }
+}
+
+/// SoftMax in three rounds over a cache of two ciphertexts, by sums that rotations make.
+#[test]
+fn softmax_over_a_cache_is_softmax() {
+    let shape = shape(9);
+    let layout = CacheLayout::new(&shape, 6, 2, 8).unwrap();
+    let length = layout.tokens() + 5;
+    let (e, scores) = (clear(&shape), layout.scores_of(length));
+    let (half_width, mut random) = (6.0, Random::new(11));
+    let centres: Vec<f64> = (0..6).map(|head| 0.5 * head as f64).collect();
+    let windows = SoftmaxWindows {
+        centres: centres.clone(),
+        half_width,
+        denominator: Interval::new(length as f64 * (-2.0 * half_width).exp(), length as f64),
+        first_sum: None,
+    };
+    for variant in [SoftmaxVariant::NormalizeAndSquare { rounds: 3 }, SoftmaxVariant::NormalizeAndSquare { rounds: 2 }]
+    {
+        let accuracy = Accuracy { tolerance: 1e-6, functions: Functions::Polynomial };
+        let softmax = Softmax::new(variant, &windows, 8, &shape, accuracy, &scores).unwrap();
+        assert!(softmax.score_levels() <= shape.compute_levels, "{}", softmax.score_levels());
+        let exact: Vec<Vec<f64>> = centres
+            .iter()
+            .map(|centre| random.vector(length).into_iter().map(|score| centre + half_width * score).collect())
+            .collect();
+        let mut packed = vec![vec![0.0; shape.degree]; layout.score_ciphertexts(length)];
+        for (head, scores) in exact.iter().enumerate() {
+            for (position, score) in scores.iter().enumerate() {
+                for place in layout.score_places(length, head, position) {
+                    let map = softmax.score_map();
+                    packed[place.ciphertext][place.slot] = score * map.scale * 8_f64.sqrt() - map.centres[head];
+                }
+            }
+        }
+        let distorted: Vec<ClearSlots> = packed
+            .iter()
+            .map(|values| {
+                let coefficients: Vec<f64> = (0..shape.degree).map(|p| values[shape.slot_of_coefficient(p)]).collect();
+                let encrypted = e.encrypt(&coefficients, shape.full_scale).unwrap();
+                fhe_circuits::crossing::climb(&e, &[encrypted], softmax.score_levels()).unwrap().remove(0)
+            })
+            .collect();
+        let mut crossing = |sums: Vec<ClearSlots>, passage: fhe_circuits::Passage| passage.cross(&e, &sums);
+        let probabilities = softmax.apply(&e, &scores, &distorted, &mut crossing).unwrap();
+        let left = Level(shape.slots_to_coefficients_levels);
+        assert!(probabilities.iter().all(|x| e.level(x) == left));
+        let mut expected = vec![vec![0.0; shape.degree]; probabilities.len()];
+        for (head, scores) in exact.iter().enumerate() {
+            let total: f64 = scores.iter().map(|score| score.exp()).sum();
+            for (position, score) in scores.iter().enumerate() {
+                for place in layout.score_places(length, head, position) {
+                    expected[place.ciphertext][place.slot] = score.exp() / total;
+                }
+            }
+        }
+        for (found, expected) in probabilities.iter().zip(&expected) {
+            close(&numbers(found), expected, 2e-3);
+        }
+    }
+}
+
+#[test]
+fn rejects_projections_of_other_heads() {
+    let shape = shape(9);
+    let layout = CacheLayout::new(&shape, 4, 2, 8).unwrap();
+    let input = VectorLayout::input(&shape, 40, 1).unwrap();
+    let projection = layout.projection(&input).unwrap();
+    let angles = |head_dim, positions| RotaryAngles::new(BASE, head_dim, positions);
+    let one = ChannelFactors::Common(1.0);
+    assert!(layout.placement(&projection, &angles(8, vec![3]), &one).is_ok());
+    assert!(layout.placement(&projection, &angles(4, vec![3]), &one).is_err());
+    assert!(layout.placement(&projection, &angles(8, vec![3, 4]), &one).is_err());
+    assert!(layout.placement(&projection, &angles(8, vec![3]), &ChannelFactors::Each(vec![1.0; 3])).is_err());
+    assert!(layout.placement(&input.product(9).unwrap(), &angles(8, vec![3]), &one).is_err());
+    let module = RowModule::new(&shape, 16).unwrap();
+    assert!(CacheFill::new(&layout, module, 0).is_err());
+    assert!(CacheFill::new(&layout, module, 17).is_err());
+    assert!(layout.cache::<u8>(vec![1], vec![], 3).is_err());
+    assert!(layout.output(&shape, 3, 1.0).is_err(), "a block that is no power of two");
+}
+
+/// At the size of SmolLM2: few rotations, since one product's places are as free as they can be.
+#[test]
+fn projections_reach_their_places_by_few_rotations() {
+    let shape = CircuitShape { degree: 1 << 16, small_degree: 1 << 12, ..shape(9) };
+    let layout = CacheLayout::new(&shape, 9, 3, 64).unwrap();
+    let input = VectorLayout::input(&shape, 576, 1).unwrap();
+    let projection = layout.projection(&input).unwrap();
+    let angles = RotaryAngles::new(BASE, 64, vec![5]);
+    let map = layout.placement(&projection, &angles, &ChannelFactors::Common(1.0)).unwrap();
+    // Sixteen for what arrives, sixteen for what it is turned with; one of them is none.
+    assert_eq!(map.rotations(), 31);
+    let module = RowModule::new(&shape, 128).unwrap();
+    let fill = CacheFill::new(&layout, module, 128).unwrap();
+    assert_eq!(fill.projection().ciphertexts(), 2);
+}

@@ -1,0 +1,89 @@
+//! The cache that a block of tokens leaves for the steps that follow it.
+
+use fhe_circuits::{CacheFill, CacheLayout, ChannelFactors, KeyValueCache, PrefixRows, RotaryAngles};
+use fhe_ckks::Evaluator;
+
+use super::Preparation;
+use super::decoding::sequence_length;
+use super::execution::Execution;
+use super::harness::{Harness, Phase};
+use super::location::At;
+use super::projection::{Fill, OutputRange, Projection};
+use super::tensors::{LayerTensors, Tensor, WeightBytes};
+use crate::calibration::LayerRanges;
+use crate::error::Result;
+use crate::float::Site;
+
+/// Levels of keys and values after the correction of the sine.
+const LEVELS: usize = CacheLayout::PLACEMENT_LEVELS + CacheLayout::KEPT_LEVELS;
+
+/// Keys and values of one layer once more, in the order of a cache.
+#[derive(Clone, Debug)]
+pub(super) struct CacheTurn {
+    layer: usize,
+    fill: CacheFill,
+    keys: Projection,
+    values: Projection,
+    factors: [ChannelFactors; 2],
+    angles: RotaryAngles,
+    prefix: [PrefixRows; 2],
+}
+
+impl CacheTurn {
+    /// For normalised inputs at `input_unit`.
+    pub(super) fn prepare(
+        preparation: &Preparation<'_>,
+        layer: usize,
+        weights: &LayerTensors,
+        ranges: &LayerRanges,
+        input_unit: f64,
+    ) -> Result<Self> {
+        let Preparation { config, block, shape, module, residual, options, .. } = *preparation;
+        let at = |site: Site| site.in_layer(layer);
+        let cache = CacheLayout::new(shape, config.num_attention_heads, config.num_key_value_heads, config.head_dim)
+            .at(at(Site::Key))?;
+        let fill = CacheFill::new(&cache, module, sequence_length(block)?).at(at(Site::Key))?;
+        let project = |site, matrix: &Tensor, range| {
+            let (output, scales) = (fill.projection(), options.weight_scales);
+            let mut projection =
+                Projection::prepare(preparation, at(site), matrix, output, &residual.layout, scales, range)?;
+            projection.scale_output(input_unit, Fill::Range);
+            Ok::<_, crate::Error>(projection)
+        };
+        let keys = project(Site::Key, &weights.k, OutputRange { bound: ranges.key, reach: ranges.key_reach })?;
+        let values = project(Site::Value, &weights.v, OutputRange { bound: ranges.value, reach: ranges.value_reach })?;
+        let factors = [&keys, &values].map(|projection| projection.channel_factors(shape));
+        let prefix = [
+            preparation.prefix.rows(at(Site::RotatedKey), 1.0, ranges.rotated_key)?,
+            preparation.prefix.rows(at(Site::Value), 1.0, ranges.value)?,
+        ];
+        Ok(Self { layer, fill, keys, values, factors, angles: preparation.angles(), prefix })
+    }
+
+    /// The same with the integers of its matrices.
+    pub(super) fn filled(&self, keys: Tensor, values: Tensor) -> Result<Self> {
+        Ok(Self { keys: self.keys.filled(keys)?, values: self.values.filled(values)?, ..self.clone() })
+    }
+
+    /// Bytes of the weights while it runs.
+    pub(super) fn weight_bytes(&self) -> WeightBytes {
+        [self.keys.weight_bytes(), self.values.weight_bytes()].into_iter().sum()
+    }
+
+    /// The cache of the tokens of rows of a normalised residual.
+    pub(super) fn run<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        rows: &E::Rows,
+    ) -> Result<KeyValueCache<E::Slots>> {
+        let at = |site: Site| site.in_layer(self.layer);
+        let mut projected = self.keys.product(run, rows)?;
+        let count = projected.len();
+        projected.extend(self.values.product(run, rows)?);
+        let raised = run.climb_corrected(at(Site::Key), &projected, LEVELS)?;
+        run.work(Phase::NonLinear, at(Site::RotatedKey), |e| {
+            let tensors = [&raised[..count], &raised[count..]];
+            self.fill.fill(e, tensors, &self.angles, self.factors.each_ref(), self.prefix.each_ref())
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! Where the vectors of a step lie, and what moves them.
+
+use fhe_circuits::{CacheLayout, SlotEntry, SlotPlace, SparseMap, VectorLayout};
+use fhe_ckks::{CircuitShape, Packing, Rotation};
+
+use crate::config::Config;
+use crate::encrypted::location::At;
+use crate::error::Result;
+use crate::float::Site;
+
+/// The probability that fills the range of a half bootstrap: a little more than there is, for the error of SoftMax.
+pub(super) const PROBABILITY_RANGE: f64 = 1.0 + 1.0 / 64.0;
+
+/// The vectors of a step, the same for all layers. Rows of weights come in orders that the moves between products have few rotations for.
+#[derive(Clone, Debug)]
+pub(super) struct StepLayouts {
+    slots: usize,
+    pub(super) cache: CacheLayout,
+    /// The residual, as both of its writers leave it.
+    pub(super) residual: VectorLayout,
+    /// The normalised residual, as its readers want it.
+    pub(super) normalised: VectorLayout,
+    /// From the one to the other.
+    pub(super) to_normalised: SparseMap,
+    /// Queries, keys and values.
+    pub(super) projection: VectorLayout,
+    /// Weighted values as O wants them, and the way there from those by probabilities over [`PROBABILITY_RANGE`].
+    pub(super) output: VectorLayout,
+    pub(super) to_output: SparseMap,
+    /// Gates, then ups, and the rotation from these to those.
+    pub(super) gated: VectorLayout,
+    pub(super) to_gates: Rotation,
+    /// Products of gate and up as the down projection wants them.
+    pub(super) down: VectorLayout,
+}
+
+impl StepLayouts {
+    pub(super) fn new(config: &Config, shape: &CircuitShape) -> Result<Self> {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let slots = shape.slots(Packing::Real);
+        let at = Site::Query.in_layer(0);
+        let cache =
+            CacheLayout::new(shape, config.num_attention_heads, config.num_key_value_heads, config.head_dim).at(at)?;
+        let normalised = VectorLayout::input(shape, hidden, 1).at(at)?;
+        let projection = cache.projection(&normalised).at(at)?;
+        // What O and the down projection leave is added: they have parts of one size.
+        let down = VectorLayout::input(shape, inner.max(hidden), 1).at(Site::GatedProduct.in_layer(0))?;
+        let down = VectorLayout::in_blocks(shape, inner, down.block()).at(Site::GatedProduct.in_layer(0))?;
+        let (output, to_output) =
+            cache.output(shape, down.block(), PROBABILITY_RANGE).at(Site::AttentionOutput.in_layer(0))?;
+        let residual = down.product_towards(&normalised.slot_places()).at(Site::DownProjection.in_layer(0))?;
+        let to_normalised = moved(slots, &residual.slot_places(), &normalised.slot_places(), |_| 1.0).at(at)?;
+        let (gated, to_gates) = normalised.paired_product(&down.slot_places()).at(Site::Gate.in_layer(0))?;
+        Ok(Self {
+            slots,
+            cache,
+            residual,
+            normalised,
+            to_normalised,
+            projection,
+            output,
+            to_output,
+            gated,
+            to_gates,
+            down,
+        })
+    }
+
+    /// From products of gate and up, in the places of the gates, to the down projection, each times its share.
+    pub(super) fn to_down(&self, shares: &[f64]) -> fhe_circuits::Result<SparseMap> {
+        let gates = &self.gated.slot_places()[..self.down.channels()];
+        moved(self.slots, gates, &self.down.slot_places(), |channel| shares.get(channel).copied().unwrap_or(1.0))
+    }
+}
+
+/// Every channel from one place to another, times a factor.
+fn moved(
+    slots: usize,
+    from: &[SlotPlace],
+    to: &[SlotPlace],
+    factor: impl Fn(usize) -> f64,
+) -> fhe_circuits::Result<SparseMap> {
+    let entry =
+        |(channel, (&from, &to)): (usize, (&SlotPlace, &SlotPlace))| SlotEntry { from, to, factor: factor(channel) };
+    SparseMap::new(slots, from.iter().zip(to).enumerate().map(entry))
+}
