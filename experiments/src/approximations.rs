@@ -16,6 +16,8 @@ use crate::execute;
 use crate::spec::Suite;
 use crate::workspace::Workspace;
 
+/// What a suite's file of polynomials ends with.
+pub(crate) const SUFFIX: &str = "-approximations.jsonl";
 /// Numbers that differ by less, relative to the largest coefficient, are the same: libraries of elementary functions differ in their last bits.
 const TOLERANCE: f64 = 1e-9;
 
@@ -121,10 +123,10 @@ fn name(polynomial: &StoredPolynomial) -> String {
 }
 
 fn file(workspace: &Workspace, suite: &Suite) -> PathBuf {
-    workspace.result(&suite.name, "-approximations.jsonl")
+    workspace.result(&suite.name, SUFFIX)
 }
 
-fn read(path: &Path) -> Result<Vec<StoredPolynomial>, HarnessError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<StoredPolynomial>, HarnessError> {
     let text = std::fs::read_to_string(path).map_err(|source| HarnessError::io("read", path, source))?;
     let parse = |(number, line): (usize, &str)| {
         serde_json::from_str(line)

@@ -8,10 +8,12 @@
 use crate::atomic::{Access, Disk, OsDisk, replace};
 use crate::error::HarnessError;
 use crate::identity::{Identity, ResolvedCell};
+use crate::lock::{self, Lock};
+use crate::randomness::seed_of;
 use crate::workspace::Workspace;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +26,7 @@ const SEED: &str = "seed";
 pub struct RunFolder {
     folder: PathBuf,
     spec_seed: Option<[u8; 32]>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl RunFolder {
@@ -36,21 +38,10 @@ impl RunFolder {
         let folder = workspace.run_folder(&cell.identity);
         let failed = |source| HarnessError::io("open the run folder", &folder, source);
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(lock_path(workspace, &cell.identity))
-            .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(HarnessError::CellBusy { identity: cell.identity.to_string(), folder });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        match Lock::try_take(workspace, &lock::of_run_folder(&cell.identity))? {
+            Some(lock) => Ok(Self { folder, spec_seed: seed_of(&cell.cell), _lock: lock }),
+            None => Err(HarnessError::CellBusy { identity: cell.identity.to_string(), folder }),
         }
-        let spec_seed = cell.cell.config.engine.seed.map(|seed| derived_seed(seed, cell.cell.repetition));
-        Ok(Self { folder, spec_seed, _lock: lock })
     }
 
     /// Deletes what an earlier attempt at a cell left behind.
@@ -66,7 +57,7 @@ impl RunFolder {
         &self.folder
     }
 
-    /// The secret from which all keys and encryptions of this cell derive: the spec's seed where it states one, else
+    /// The secret from which all keys and encryptions of this cell derive: derived from the spec's seed where it states one, else
     /// 32 bytes of the operating system's randomness, drawn once and kept for a resumed run.
     ///
     /// # Errors
@@ -158,18 +149,6 @@ fn checksum(name: &str, bytes: &[u8]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(bytes);
     hasher.finalize()
-}
-
-/// Repetitions of a seeded cell use different, equally reproducible secrets.
-fn derived_seed(seed: u64, repetition: u32) -> [u8; 32] {
-    let mut material = seed.to_le_bytes().to_vec();
-    material.extend_from_slice(&repetition.to_le_bytes());
-    blake3::derive_key("fhe-llama 2026 seed of a cell from its spec", &material)
-}
-
-/// The lock lies beside the folder, so that deleting the folder cannot let two processes lock different files.
-fn lock_path(workspace: &Workspace, identity: &Identity) -> PathBuf {
-    workspace.runs().join(format!("{identity}.lock"))
 }
 
 fn remove(folder: &Path) -> Result<(), HarnessError> {

@@ -183,8 +183,13 @@ pub enum HarnessError {
         /// What is wrong with it.
         message: String,
     },
-    /// A record written by another version of the harness.
-    #[error("{}:{line}: record schema {found}, this version reads schema {supported}", path.display())]
+    /// A record written by a version of the harness that this one does not know.
+    #[error(
+        "{}:{line}: a record of schema {found}, this version reads {}: {}; the file is as it was",
+        path.display(),
+        if oldest == newest { newest.to_string() } else { format!("{oldest} to {newest}") },
+        if found > newest { "a newer one wrote it, so update this program" } else { "no version is known to have written it" }
+    )]
     RecordSchema {
         /// The journal.
         path: PathBuf,
@@ -192,8 +197,10 @@ pub enum HarnessError {
         line: usize,
         /// The schema number found.
         found: u64,
-        /// The schema number this version writes and reads.
-        supported: u64,
+        /// The oldest schema that this version reads.
+        oldest: u64,
+        /// The schema that it writes.
+        newest: u64,
     },
     /// A suite without records was asked for its tables or figures.
     #[error("no records of suite `{suite}` at `{}`; make them with `{writer}`", path.display())]
@@ -284,6 +291,32 @@ pub enum HarnessError {
         failed: usize,
         /// Cells asked for.
         total: usize,
+    },
+    /// A cell that a suite does not have.
+    #[error(
+        "--cell {cell}: suite `{suite}` has {cells} cells, counted from 0; `fhe-llama run --dry-run SPEC` lists them"
+    )]
+    NoSuchCell {
+        /// The position asked for.
+        cell: usize,
+        /// The suite.
+        suite: String,
+        /// How many cells it has.
+        cells: usize,
+    },
+    /// Slurm did not take a job.
+    #[error(
+        "cannot submit with `sbatch`: {problem}; `fhe-llama submit --slurm --dry-run` prints the script, to be submitted in another way"
+    )]
+    NotSubmitted {
+        /// What kept it from being submitted.
+        problem: String,
+    },
+    /// Something that was checked does not hold; every finding was printed.
+    #[error("{found} {} not hold; each stands above with its place and a remedy", if *found == 1 { "thing does" } else { "things do" })]
+    ChecksFailed {
+        /// How many.
+        found: usize,
     },
     /// A name that no parameter set, or no device profile, has.
     #[error("`{name}` is no {kind}; {}", suggestion(nearest.as_deref(), known))]

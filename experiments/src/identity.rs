@@ -1,12 +1,13 @@
 //! When two runs are the same run: a hash over everything that can change the answer.
 //!
-//! Configuration, code, data and machine class go in; the spec's name, question and limits do not. The hash is over
+//! Configuration, code, data and machine class go in; the spec's name, its question and what the answer `must` keep do not. The hash is over
 //! canonical JSON (keys sorted, no spaces), so it depends neither on the order of keys nor on how a spec is laid out.
 
 use crate::calibrate::stored_ranges;
 use crate::error::HarnessError;
 use crate::machine::Machine;
 use crate::provenance::CodeVersion;
+use crate::record::{CellRecord, Provenance, nested};
 use crate::spec::{Cell, ModelSection};
 use fhe_model::Weights;
 use serde::{Deserialize, Serialize};
@@ -78,23 +79,51 @@ impl ResolvedCell {
     /// [`HarnessError::Io`] when a named file cannot be read; [`HarnessError::Gpu`] when the cell asks for a GPU that is not there.
     pub fn identify(cell: Cell, root: &Path) -> Result<Self, HarnessError> {
         let machine = Machine::detect().computing_on(cell.config.engine.device)?;
+        Self::identify_on(machine, cell, root)
+    }
+
+    /// The same on a given machine.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when a named file cannot be read.
+    pub fn identify_on(machine: Machine, cell: Cell, root: &Path) -> Result<Self, HarnessError> {
         let data = DataHashes::of(&cell, root)?;
         Ok(Self::with(cell, data, CodeVersion::of_this_binary(), machine, root.into()))
     }
 
     /// Identifies a cell from parts that are already known.
     pub fn with(cell: Cell, data: DataHashes, code: CodeVersion, machine: Machine, root: PathBuf) -> Self {
-        let config = json!({ "config": cell.config, "repetition": cell.repetition });
-        let everything = json!({
-            "config": config,
-            "code": code_identity(&code),
-            "data": data,
-            "machine": machine.class(),
-        });
-        let identity = Identity(short_hash(canonical_json(&everything).as_bytes()));
-        let config_hash = short_hash(canonical_json(&config).as_bytes());
+        let (config_hash, identity) = hashes(&json!(cell.config), cell.repetition, &code, &data, &machine);
         Self { cell, identity, config_hash, data, code, machine, root }
     }
+}
+
+/// What a record's own contents hash to: its configuration, and all of it.
+pub fn hashes_of(record: &CellRecord) -> (String, Identity) {
+    let mut config = nested(&record.config);
+    // A section without a single setting leaves nothing behind in dotted keys.
+    config.entry("limits").or_insert_with(|| json!({}));
+    let Provenance { code, data, machine, .. } = &record.provenance;
+    hashes(&Value::Object(config), record.repetition, code, data, machine)
+}
+
+/// The hash of a configuration and its repetition, and that of everything that can change the answer.
+fn hashes(
+    config: &Value,
+    repetition: u32,
+    code: &CodeVersion,
+    data: &DataHashes,
+    machine: &Machine,
+) -> (String, Identity) {
+    let config = json!({ "config": config, "repetition": repetition });
+    let everything = json!({
+        "config": config,
+        "code": code_identity(code),
+        "data": data,
+        "machine": machine.class(),
+    });
+    let identity = Identity(short_hash(canonical_json(&everything).as_bytes()));
+    (short_hash(canonical_json(&config).as_bytes()), identity)
 }
 
 /// A clean tree is its commit; anything else is its sources. The lock file fixes the dependencies in both cases.

@@ -2,16 +2,28 @@
 
 use crate::atomic::{Access, Disk, replace, sweep};
 use crate::error::HarnessError;
-use crate::record::{CellRecord, SCHEMA};
+use crate::lock::{self, Lock};
+use crate::record::{self, CellRecord, OLDEST_SCHEMA, SCHEMA, Unreadable};
 use crate::workspace::Workspace;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// A suite's records on disk.
 #[derive(Clone, Debug)]
 pub struct Journal {
     path: PathBuf,
-    lock: PathBuf,
+    workspace: Workspace,
+    lock: String,
+}
+
+/// The lines of a journal, each read by itself.
+#[derive(Debug, Default)]
+pub struct JournalLines {
+    /// What every whole line holds, or what is wrong with it.
+    pub whole: Vec<Result<CellRecord, HarnessError>>,
+    /// How many of them have an older schema, and were brought up to date in memory.
+    pub migrated: usize,
+    /// A last line that some other program left without its end.
+    pub torn: Option<String>,
 }
 
 /// What a journal holds.
@@ -26,7 +38,7 @@ pub struct JournalContents {
 impl Journal {
     /// The journal of a suite; it need not exist yet.
     pub fn of(workspace: &Workspace, suite: &str) -> Self {
-        Self { path: workspace.result(suite, ".jsonl"), lock: workspace.runs().join(format!("journal-{suite}.lock")) }
+        Self { path: workspace.result(suite, ".jsonl"), workspace: workspace.clone(), lock: lock::of_journal(suite) }
     }
 
     /// The file.
@@ -39,14 +51,25 @@ impl Journal {
     /// # Errors
     /// [`HarnessError::RecordDamaged`] or [`HarnessError::RecordSchema`] with the line; a torn last line is no error.
     pub fn read(&self) -> Result<JournalContents, HarnessError> {
+        let JournalLines { whole, torn, .. } = self.lines()?;
+        Ok(JournalContents { records: whole.into_iter().collect::<Result<_, _>>()?, torn })
+    }
+
+    /// All lines, the damaged ones among them.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when the file is there and cannot be read.
+    pub fn lines(&self) -> Result<JournalLines, HarnessError> {
         let bytes = self.bytes()?;
         let (whole, torn) = bytes.split_at(end_of_whole_lines(&bytes));
-        let mut contents = JournalContents::default();
+        let torn = (!torn.is_empty()).then(|| String::from_utf8_lossy(torn).into_owned());
+        let mut lines = JournalLines { torn, ..JournalLines::default() };
         for (index, line) in whole.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            contents.records.push(self.parse(line, index + 1)?);
+            let read = record::read(line).map_err(|unreadable| self.error(unreadable, index + 1));
+            lines.migrated += usize::from(read.as_ref().is_ok_and(|(_, schema)| *schema != SCHEMA));
+            lines.whole.push(read.map(|(record, _)| record));
         }
-        contents.torn = (!torn.is_empty()).then(|| String::from_utf8_lossy(torn).into_owned());
-        Ok(contents)
+        Ok(lines)
     }
 
     /// Appends a record: afterwards the file holds it whole, or an error is returned and the file is as before. A torn
@@ -57,11 +80,7 @@ impl Journal {
     pub fn append(&self, record: &CellRecord, disk: &dyn Disk) -> Result<(), HarnessError> {
         let line =
             serde_json::to_string(record).map_err(|source| HarnessError::execution("encode the record", source))?;
-        let runs = self.lock.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(runs).map_err(|source| HarnessError::io("create", runs, source))?;
-        let locked = File::options().create(true).truncate(false).write(true).open(&self.lock);
-        let lock = locked.map_err(|source| HarnessError::io("open", &self.lock, source))?;
-        lock.lock().map_err(|source| HarnessError::io("lock", &self.lock, source))?;
+        let _lock = Lock::wait(&self.workspace, &self.lock)?;
         sweep(&self.path)?;
         let mut bytes = self.bytes()?;
         bytes.truncate(end_of_whole_lines(&bytes));
@@ -77,15 +96,13 @@ impl Journal {
         }
     }
 
-    fn parse(&self, line: &[u8], number: usize) -> Result<CellRecord, HarnessError> {
-        let damaged = |message: String| HarnessError::RecordDamaged { path: self.path.clone(), line: number, message };
-        let value: serde_json::Value = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
-        match value.get("schema").and_then(serde_json::Value::as_u64) {
-            Some(SCHEMA) => serde_json::from_value(value).map_err(|error| damaged(error.to_string())),
-            Some(found) => {
-                Err(HarnessError::RecordSchema { path: self.path.clone(), line: number, found, supported: SCHEMA })
+    fn error(&self, unreadable: Unreadable, line: usize) -> HarnessError {
+        let path = self.path.clone();
+        match unreadable {
+            Unreadable::Damaged(message) => HarnessError::RecordDamaged { path, line, message },
+            Unreadable::Schema(found) => {
+                HarnessError::RecordSchema { path, line, found, oldest: OLDEST_SCHEMA, newest: SCHEMA }
             }
-            None => Err(damaged("no `schema` number".into())),
         }
     }
 }

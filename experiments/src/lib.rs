@@ -9,6 +9,7 @@
 //!                  '--comparison--table--> .parquet .csv .md .tex    '--figure--> figures/SUITE.{svg,png}
 //!
 //! all of results/ --report--> report.html
+//! all of results/, README.md, baselines/regression/*.toml --check--> what does not hold
 //! ```
 //!
 //! What a reader may rely on:
@@ -19,6 +20,7 @@
 //! - **A failed cell is a row.** Each cell runs in a process of its own; however that ends, its row says so.
 //! - **Nothing is half-written.** Journals, checkpoints and derived files are replaced whole ([`atomic`]); a run that was
 //!   killed resumes from its run folder ([`checkpoint`]).
+//! - **Processes may share a workspace.** Each cell is run by one of them at a time ([`lock`]); the others use its record.
 //! - **Tables and figures are functions of the journal.** They regenerate from `results/` alone, byte for byte.
 //!
 //! The harness reads clocks, environment and files; the engine below it does not. What is measured stands behind
@@ -27,8 +29,10 @@
 pub mod approximations;
 pub mod atomic;
 pub mod calibrate;
+pub mod check;
 pub mod checkpoint;
 pub mod cli;
+mod command_line;
 pub mod comparison;
 pub mod error;
 pub mod event;
@@ -38,13 +42,16 @@ pub mod figure;
 pub mod format;
 pub mod identity;
 pub mod journal;
+pub mod lock;
 pub mod machine;
 pub mod params;
 pub mod provenance;
 pub mod public_prefix;
+pub mod randomness;
 pub mod record;
 pub mod report;
 pub mod runner;
+pub mod slurm;
 pub mod spec;
 pub mod table;
 pub mod workspace;

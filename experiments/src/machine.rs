@@ -70,6 +70,11 @@ pub fn peak_memory_bytes() -> u64 {
     kibibytes("/proc/self/status", "VmHWM:")
 }
 
+/// The same of another process.
+pub(crate) fn peak_memory_bytes_of(process: u32) -> u64 {
+    kibibytes(&format!("/proc/{process}/status"), "VmHWM:")
+}
+
 /// Now, as an RFC 3339 time stamp in UTC.
 pub fn utc_now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()

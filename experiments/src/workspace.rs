@@ -41,13 +41,22 @@ impl Workspace {
     /// # Errors
     /// [`HarnessError::Io`] when the results cannot be listed.
     pub fn suites(&self) -> Result<Vec<String>, HarnessError> {
+        let mut suites = self.result_folders()?;
+        suites.retain(|suite| self.result(suite, ".jsonl").is_file());
+        Ok(suites)
+    }
+
+    /// The folders under `results/`, by name.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when the results cannot be listed.
+    pub fn result_folders(&self) -> Result<Vec<String>, HarnessError> {
         let results = self.results();
         let entries = std::fs::read_dir(&results).map_err(|source| HarnessError::io("list", &results, source))?;
-        let mut suites: Vec<String> =
-            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        suites.retain(|suite| self.result(suite, ".jsonl").is_file());
-        suites.sort();
-        Ok(suites)
+        let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+        let mut names: Vec<String> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        Ok(names)
     }
 
     /// What `scripts/gpu-check` has recorded, one file a device, by name.
@@ -74,6 +83,11 @@ impl Workspace {
     /// The committed spec of a suite, `experiments/suites/SUITE.toml`; a suite may have been run from elsewhere.
     pub fn suite_spec(&self, suite: &str) -> PathBuf {
         self.root.join("experiments").join("suites").join(format!("{suite}.toml"))
+    }
+
+    /// A named set of results that later ones are held against.
+    pub fn regression_baseline(&self, name: &str) -> PathBuf {
+        self.root.join("experiments").join("baselines").join("regression").join(format!("{name}.toml"))
     }
 
     /// A figure, `figures/NAME.EXTENSION`.

@@ -7,6 +7,10 @@ use experiments::checkpoint::RunFolder;
 use experiments::error::HarnessError;
 use experiments::identity::ResolvedCell;
 use experiments::journal::Journal;
+use experiments::lock::{self, Lock};
+use experiments::randomness::{Randomness, noise_seed, seed_of};
+use experiments::record::CellRecord;
+use experiments::spec::ComputeDevice;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -55,9 +59,13 @@ fn rejects_a_damaged_line_by_number_and_another_schema() {
     let record = fixture::record(fixture::SPEC, folder.path());
     journal.append(&record, &OsDisk).unwrap();
     let line = std::fs::read_to_string(journal.path()).unwrap();
-    std::fs::write(journal.path(), format!("{line}{{\"schema\":1}}\n{line}")).unwrap();
-    assert!(matches!(journal.read(), Err(HarnessError::RecordDamaged { line: 2, .. })));
-    std::fs::write(journal.path(), line.replace("{\"schema\":1", "{\"schema\":99")).unwrap();
+    for damage in ["{\"schema\":2}", "{\"schema\":1}", "{}", "half a rec"] {
+        std::fs::write(journal.path(), format!("{line}{damage}\n{line}")).unwrap();
+        let error = journal.read().unwrap_err();
+        assert!(matches!(error, HarnessError::RecordDamaged { line: 2, .. }), "{damage}: {error}");
+        assert!(error.to_string().contains("sample.jsonl:2: not a record: "), "{error}");
+    }
+    std::fs::write(journal.path(), line.replace("{\"schema\":2", "{\"schema\":99")).unwrap();
     assert!(matches!(journal.read(), Err(HarnessError::RecordSchema { line: 1, found: 99, .. })));
 }
 
@@ -132,7 +140,7 @@ fn only_the_owner_can_read_a_run_folder() {
     let run = RunFolder::open(&workspace, &fixture::resolved(fixture::SPEC, folder.path())).unwrap();
     run.seed().unwrap();
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(run.path()), 0o700);
+    assert_eq!((mode(run.path()), mode(&workspace.runs())), (0o700, 0o700));
     assert_eq!(mode(&run.path().join("seed")), 0o600);
 }
 
@@ -152,6 +160,38 @@ fn a_seed_is_random_once_or_the_specs_for_ever() {
     assert_eq!(random(&seeded), stated);
     seeded.cell.repetition = 1;
     assert_ne!(random(&seeded), stated);
+}
+
+#[test]
+fn cells_of_a_sweep_make_secrets_of_their_own_from_one_seed() {
+    let (folder, _) = fixture::workspace();
+    let sweep = "\n[sweep.product]\n\"input.block_tokens\" = [16, 32]\n";
+    let cells = fixture::resolved_cells(&format!("{}seed = 7\n{sweep}", fixture::SPEC), folder.path());
+    let seeds: Vec<_> = cells.iter().map(|cell| seed_of(&cell.cell).unwrap()).collect();
+    assert_ne!(seeds[0], seeds[1]);
+    let mut elsewhere = cells[0].cell.clone();
+    elsewhere.config.engine.device = ComputeDevice::Cuda(1);
+    elsewhere.config.engine.threads = Some(64);
+    elsewhere.config.limits.seconds = Some(1.0);
+    assert_eq!(seed_of(&elsewhere).unwrap(), seeds[0], "who computes, and how fast, is not what is asked");
+    for (cell, seed) in cells.iter().zip(&seeds) {
+        let of_cell = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+        let recorded = CellRecord::begin(cell).provenance.randomness;
+        assert_eq!(recorded, Randomness::Seed { stated: 7, of_cell });
+    }
+    let unseeded = fixture::resolved(fixture::SPEC, folder.path());
+    assert_eq!(seed_of(&unseeded.cell), None);
+    assert_eq!(CellRecord::begin(&unseeded).provenance.randomness, Randomness::OperatingSystem);
+}
+
+#[test]
+fn noise_that_a_spec_states_no_seed_for_has_one_that_is_recorded() {
+    let (folder, _) = fixture::workspace();
+    let noisy = fixture::SPEC.replace("mode = \"encrypted\"", "mode = \"clear\"") + "noise = \"modelled\"\n";
+    let cell = fixture::resolved(&noisy, folder.path());
+    let Randomness::Seed { stated: 0, of_cell } = CellRecord::begin(&cell).provenance.randomness else { panic!() };
+    let first: String = noise_seed(&cell.cell).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(of_cell.starts_with(&first));
 }
 
 #[test]
@@ -189,6 +229,17 @@ fn rejects_names_that_leave_the_folder() {
     for name in ["", "..", "../x", "a/b", ".hidden", "Layer"] {
         assert!(matches!(run.save(name, b""), Err(HarnessError::CheckpointName { .. })), "{name}");
     }
+}
+
+#[test]
+fn rejects_a_second_claim_until_the_first_is_given_up() {
+    let (folder, workspace) = fixture::workspace();
+    let name = lock::of_claim(&fixture::resolved(fixture::SPEC, folder.path()).identity);
+    let held = Lock::try_take(&workspace, &name).unwrap().unwrap();
+    assert!(Lock::try_take(&workspace, &name).unwrap().is_none());
+    assert!(Lock::try_take(&workspace, &lock::of_journal("sample")).unwrap().is_some(), "another lock is free");
+    drop(held);
+    assert!(Lock::wait(&workspace, &name).is_ok());
 }
 
 #[test]

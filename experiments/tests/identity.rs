@@ -43,6 +43,7 @@ fn every_setting_matters() {
         "engine.seed=1",
         "engine.insecure=true",
         "limits.seconds=5",
+        "limits.memory_gib=5",
     ];
     let mut seen = vec![identity_of(fixture::SPEC, &[], folder.path())];
     for change in changes {

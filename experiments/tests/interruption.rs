@@ -12,6 +12,7 @@ use experiments::executor::CellExecutor;
 use experiments::identity::ResolvedCell;
 use experiments::journal::Journal;
 use experiments::record::{CellRecord, Status};
+use experiments::runner::{Intent, RunRequest, plan};
 use experiments::spec::Cell;
 use experiments::workspace::Workspace;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
 
 fn trials() -> Vec<Trial> {
     type Test = fn() -> Result<(), Failed>;
-    let tests: [(&str, Test); 10] = [
+    let tests: [(&str, Test); 14] = [
         ("a_cell_runs_once", a_cell_runs_once),
         ("force_starts_from_the_beginning", force_starts_from_the_beginning),
         ("a_failed_cell_is_a_row_and_the_others_run", a_failed_cell_is_a_row_and_the_others_run),
@@ -43,8 +44,14 @@ fn trials() -> Vec<Trial> {
         ("a_bad_spec_stops_everything_beforehand", a_bad_spec_stops_everything_beforehand),
         ("a_finished_record_is_picked_up", a_finished_record_is_picked_up),
         ("a_result_that_cannot_be_recorded_is_kept", a_result_that_cannot_be_recorded_is_kept),
+        ("two_processes_share_the_cells_of_a_suite", two_processes_share_the_cells_of_a_suite),
+        ("one_cell_runs_alone", one_cell_runs_alone),
+        ("a_cell_that_holds_too_much_is_stopped", a_cell_that_holds_too_much_is_stopped),
+        ("a_cell_that_is_refused_memory_is_a_row", a_cell_that_is_refused_memory_is_a_row),
     ];
-    tests.into_iter().map(|(name, test)| Trial::test(name, test)).collect()
+    let on_a_small_disk = Trial::test("a_full_disk_loses_nothing", a_full_disk_loses_nothing);
+    let tests = tests.into_iter().map(|(name, test)| Trial::test(name, test));
+    tests.chain([on_a_small_disk.with_ignored_flag(!can_mount())]).collect()
 }
 
 /// Runs five layers. `model/script` says what happens at the third one; every computed layer leaves a line in
@@ -81,7 +88,7 @@ impl CellExecutor for Scripted {
                 continue;
             }
             if layer == EVENTFUL {
-                act(script.trim())?;
+                act(script.trim(), &model)?;
             }
             let mut trace = OpenOptions::new().create(true).append(true).open(model.join("trace")).unwrap();
             writeln!(trace, "{} {layer}", cell.cell.config.input.block_tokens).unwrap();
@@ -93,10 +100,25 @@ impl CellExecutor for Scripted {
     }
 }
 
-fn act(script: &str) -> Result<(), HarnessError> {
+fn act(script: &str, model: &Path) -> Result<(), HarnessError> {
     match script {
         "fail" => Err(HarnessError::execution("compute layer 3", std::io::Error::other("the numbers ran out"))),
         "panic" => panic!("index 7 of 5"),
+        "wait" => {
+            wait_for("the file that lets cells go on", || model.join("go").exists());
+            Ok(())
+        }
+        "hoard" => {
+            let hoard = vec![1_u8; 300 << 20];
+            std::thread::sleep(Duration::from_secs(60));
+            drop(std::hint::black_box(hoard));
+            Ok(())
+        }
+        "demand" => {
+            // More than any address space has.
+            drop(std::hint::black_box(vec![1_u8; 1 << 60]));
+            Ok(())
+        }
         "sleep" => {
             std::thread::sleep(Duration::from_secs(60));
             Ok(())
@@ -159,12 +181,29 @@ impl Stage {
     /// Starts a run and waits until its cell is about to sleep, two layers done and stored.
     fn start_and_wait(&self) -> Child {
         let parent = self.command(&[]).spawn().unwrap();
-        let patience = Instant::now();
-        while !self.runs().iter().any(|run| run.join("layer-2").is_file()) {
-            assert!(patience.elapsed() < Duration::from_secs(30), "the cell never came to its third layer");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        self.wait_for_eventful(1);
         parent
+    }
+
+    /// Waits until so many cells are about to do what the script says.
+    fn wait_for_eventful(&self, cells: usize) {
+        let arrived = || self.runs().iter().filter(|run| run.join("layer-2").is_file()).count();
+        wait_for("cells at their third layer", || arrived() == cells);
+    }
+
+    /// Makes the suite a sweep of three cells.
+    fn sweep(&self) {
+        let spec = format!("{}\n[sweep.product]\n\"input.block_tokens\" = [16, 32, 64]\n", fixture::SPEC);
+        std::fs::write(self.folder.path().join("sample.toml"), spec).unwrap();
+    }
+}
+
+/// Waits for something that another process does.
+fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+    let patience = Instant::now();
+    while !is_there() {
+        assert!(patience.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -236,6 +275,26 @@ fn a_slow_cell_times_out() -> Result<(), Failed> {
     let output = stage.run(&["--set", "limits.seconds=0.5"]);
     assert_eq!((output.status.code(), stage.statuses()), (Some(1), vec![Status::Timeout]));
     assert!(stage.records()[0].reason.as_ref().unwrap().contains("limits.seconds"));
+    Ok(())
+}
+
+fn a_cell_that_holds_too_much_is_stopped() -> Result<(), Failed> {
+    let stage = Stage::new("hoard");
+    let output = stage.run(&["--set", "limits.memory_gib=0.25"]);
+    assert_eq!((output.status.code(), stage.statuses()), (Some(1), vec![Status::OutOfMemory]));
+    let reason = stage.records()[0].reason.clone().unwrap();
+    assert!(reason.starts_with("stopped when it held ") && reason.ends_with("256 MiB (limits.memory_gib)"), "{reason}");
+    // With more room the same cell, another configuration, runs.
+    stage.script("");
+    assert!(stage.run(&["--set", "limits.memory_gib=4"]).status.success());
+    assert_eq!(stage.statuses(), [Status::OutOfMemory, Status::Ok]);
+    Ok(())
+}
+
+fn a_cell_that_is_refused_memory_is_a_row() -> Result<(), Failed> {
+    let stage = Stage::new("demand");
+    assert_eq!((stage.run(&[]).status.code(), stage.statuses()), (Some(1), vec![Status::OutOfMemory]));
+    assert!(stage.records()[0].reason.as_ref().unwrap().contains("memory allocation of"));
     Ok(())
 }
 
@@ -329,5 +388,84 @@ fn a_result_that_cannot_be_recorded_is_kept() -> Result<(), Failed> {
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).contains("picking up the record"));
     assert_eq!((stage.statuses(), stage.trace(), stage.run_folders()), (vec![Status::Ok], whole_trace(), 0));
+    Ok(())
+}
+
+fn two_processes_share_the_cells_of_a_suite() -> Result<(), Failed> {
+    let stage = Stage::new("wait");
+    stage.sweep();
+    let first = stage.command(&[]).spawn().unwrap();
+    stage.wait_for_eventful(1);
+    let second = stage.command(&[]).spawn().unwrap();
+    // The second one leaves the first cell to the first one and is in the second cell now.
+    stage.wait_for_eventful(2);
+    let request = RunRequest { specs: vec!["sample.toml".into()], ..RunRequest::default() };
+    let planned = plan(&Workspace::at(stage.folder.path()), &request).unwrap();
+    let intents: Vec<Intent> = planned.iter().map(|planned| planned.intent).collect();
+    assert_eq!(intents, [Intent::Wait, Intent::Wait, Intent::Run]);
+    std::fs::write(stage.folder.path().join("model/go"), "").unwrap();
+    let outputs = [first, second].map(|process| process.wait_with_output().unwrap());
+    assert!(outputs.iter().all(|output| output.status.success()), "{}", outputs.each_ref().map(stderr).concat());
+    assert!(stderr(&outputs[1]).contains("another process is running it"), "{}", stderr(&outputs[1]));
+    let mut cells: Vec<(usize, Status)> = stage.records().iter().map(|record| (record.cell, record.status)).collect();
+    cells.sort_by_key(|(cell, _)| *cell);
+    assert_eq!(cells, [(0, Status::Ok), (1, Status::Ok), (2, Status::Ok)], "nothing lost, nothing run twice");
+    let mut trace = stage.trace();
+    trace.sort();
+    trace.dedup();
+    assert_eq!((trace.len(), stage.trace().len()), (15, 15));
+    // Whoever derived last has seen all records.
+    let csv = std::fs::read_to_string(stage.folder.path().join("results/sample/sample.csv")).unwrap();
+    assert_eq!((csv.lines().count(), stage.run_folders()), (4, 0));
+    Ok(())
+}
+
+fn one_cell_runs_alone() -> Result<(), Failed> {
+    let stage = Stage::new("");
+    stage.sweep();
+    assert!(stage.run(&["--cell", "1"]).status.success());
+    assert_eq!(stage.records().iter().map(|record| record.cell).collect::<Vec<_>>(), [1]);
+    let output = stage.run(&["--cell", "3"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--cell 3: suite `sample` has 3 cells, counted from 0"), "{}", stderr(&output));
+    assert!(stage.run(&[]).status.success());
+    assert_eq!(stage.records().iter().map(|record| record.cell).collect::<Vec<_>>(), [1, 0, 2]);
+    Ok(())
+}
+
+/// How a test gets a disk of its own that is small: a mount that no other process sees.
+fn in_own_mounts(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(std::env::current_exe().unwrap());
+    command.stdin(Stdio::null());
+    command
+}
+
+fn can_mount() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tried = in_own_mounts("mount -t tmpfs tmpfs .");
+    tried.current_dir(folder.path()).stderr(Stdio::null());
+    tried.status().is_ok_and(|status| status.success())
+}
+
+/// A disk that is really full: the command says so and fails, and once there is room the next one records without running again.
+fn a_full_disk_loses_nothing() -> Result<(), Failed> {
+    let stage = Stage::new("");
+    std::fs::create_dir(stage.folder.path().join("results")).unwrap();
+    let script = "set -e; mount -t tmpfs -o size=1m tmpfs results; \
+                  head -c 2m /dev/zero > results/filler 2> /dev/null || true; \
+                  code=0; \"$0\" run sample.toml || code=$?; echo first $code; \
+                  rm results/filler; \
+                  code=0; \"$0\" run sample.toml || code=$?; echo second $code; \
+                  cp results/sample/sample.jsonl kept.jsonl";
+    let output = in_own_mounts(script).current_dir(stage.folder.path()).output().unwrap();
+    let (out, message) = (String::from_utf8_lossy(&output.stdout), stderr(&output));
+    assert!(out.contains("first 2\n") && out.contains("second 0\n"), "{out}{message}");
+    assert!(
+        message.contains("no space left while writing `") && message.contains("picking up the record"),
+        "{message}"
+    );
+    let kept = std::fs::read_to_string(stage.folder.path().join("kept.jsonl")).unwrap();
+    assert_eq!((kept.lines().count(), kept.ends_with('\n'), stage.trace()), (1, true, whole_trace()));
     Ok(())
 }

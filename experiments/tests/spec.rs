@@ -93,7 +93,8 @@ fn rejects_values_that_do_not_fit() {
         ("", vec!["engine.weight_bits=16"], "`engine.weight_bits` is 16, 2 to 15"),
         ("", vec!["engine.weight_scales=per-column"], "per-row"),
         ("", vec!["repetitions=0"], "`repetitions` is 0"),
-        ("", vec!["limits.seconds=-1"], "a positive number is required"),
+        ("", vec!["limits.seconds=-1"], "`limits.seconds` is -1, a positive number is required"),
+        ("", vec!["limits.memory_gib=nan"], "`limits.memory_gib` is NaN, a positive number is required"),
         ("", vec!["model.path=nowhere"], "`model.path` names `nowhere`, which does not exist"),
         (
             "",

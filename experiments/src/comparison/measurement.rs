@@ -127,31 +127,36 @@ impl Measurement {
     }
 }
 
+/// Reads all rows of a record file, each by itself.
+///
+/// # Errors
+/// [`HarnessError::Io`] when the file cannot be read; what is wrong with a line stands in its place.
+pub(crate) fn lines(path: &Path) -> Result<Vec<Result<Measurement, HarnessError>>, HarnessError> {
+    let text = std::fs::read_to_string(path).map_err(|source| HarnessError::io("read", path, source))?;
+    Ok(text.split_inclusive('\n').enumerate().map(|(index, line)| parse(line, path, index + 1)).collect())
+}
+
 /// Reads all rows of a record file.
 ///
 /// # Errors
 /// [`HarnessError::RecordDamaged`] or [`HarnessError::RecordSchema`] with the line.
 pub(super) fn read(path: &Path) -> Result<Vec<Measurement>, HarnessError> {
-    let text = std::fs::read_to_string(path).map_err(|source| HarnessError::io("read", path, source))?;
-    let damaged = |line: usize, message: String| HarnessError::RecordDamaged { path: path.into(), line, message };
-    let mut rows = Vec::new();
-    for (index, line) in text.split_inclusive('\n').enumerate() {
-        let number = index + 1;
-        if !line.ends_with('\n') {
-            return Err(damaged(number, "the line has no end, its writer was interrupted".into()));
-        }
-        let value: serde_json::Value =
-            serde_json::from_str(line).map_err(|error| damaged(number, error.to_string()))?;
-        match value.get("schema").and_then(serde_json::Value::as_u64) {
-            Some(SCHEMA) => {}
-            Some(found) => {
-                return Err(HarnessError::RecordSchema { path: path.into(), line: number, found, supported: SCHEMA });
-            }
-            None => return Err(damaged(number, "no `schema` number".into())),
-        }
-        rows.push(serde_json::from_value(value).map_err(|error| damaged(number, error.to_string()))?);
+    lines(path)?.into_iter().collect()
+}
+
+fn parse(line: &str, path: &Path, number: usize) -> Result<Measurement, HarnessError> {
+    let damaged = |message: String| HarnessError::RecordDamaged { path: path.into(), line: number, message };
+    if !line.ends_with('\n') {
+        return Err(damaged("the line has no end, its writer was interrupted".into()));
     }
-    Ok(rows)
+    let value: serde_json::Value = serde_json::from_str(line).map_err(|error| damaged(error.to_string()))?;
+    match value.get("schema").and_then(serde_json::Value::as_u64) {
+        Some(SCHEMA) => serde_json::from_value(value).map_err(|error| damaged(error.to_string())),
+        Some(found) => {
+            Err(HarnessError::RecordSchema { path: path.into(), line: number, found, oldest: SCHEMA, newest: SCHEMA })
+        }
+        None => Err(damaged("no `schema` number".into())),
+    }
 }
 
 /// The rows that stand, in the order of the file: of each subject the last that succeeded, else the last.

@@ -9,6 +9,7 @@ mod prediction;
 mod reported;
 mod spec;
 
+pub(crate) use measurement::lines;
 pub use measurement::{Basis, Measurement, Precision, SCHEMA, Spread};
 pub use prediction::predict;
 pub use reported::{Confidence, Reported};
@@ -94,6 +95,11 @@ pub struct Verdict<'a> {
     pub measured: Option<f64>,
 }
 
+/// Whether the committed suite of this name is a comparison.
+pub(crate) fn is_suite(workspace: &Workspace, suite: &str) -> bool {
+    spec::states_a_comparison(&std::fs::read_to_string(workspace.suite_spec(suite)).unwrap_or_default())
+}
+
 impl Comparison {
     /// Reads a spec, its records and its baselines; the spec's path is relative to the workspace.
     ///
@@ -122,9 +128,11 @@ impl Comparison {
     /// # Errors
     /// As [`Comparison::load`].
     pub fn of_suite(workspace: &Workspace, suite: &str) -> Result<Option<Self>, HarnessError> {
-        let path = workspace.suite_spec(suite);
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        if spec::states_a_comparison(&text) { Self::load(workspace, &path).map(Some) } else { Ok(None) }
+        if is_suite(workspace, suite) {
+            Self::load(workspace, &workspace.suite_spec(suite)).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Puts rows and published figures together.

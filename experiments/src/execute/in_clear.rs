@@ -35,7 +35,7 @@ pub(super) fn noise_model(engine: &EngineSection, noise: Noise, parameters: &Par
 /// The evaluator of a whole run.
 fn evaluator(prepared: &Prepared, noise: Noise) -> Result<Clear, HarnessError> {
     let cost = BootstrapOperations::new(&prepared.circuit)?;
-    evaluator_of(prepared, noise, cost, prepared.engine.seed.unwrap_or(0))
+    evaluator_of(prepared, noise, cost, prepared.noise_seed)
 }
 
 /// An evaluator; without noise its errors are those of integer weights and, unless functions are exact, polynomials alone.

@@ -7,6 +7,7 @@ use super::circuit::Circuit;
 use super::inputs::Inputs;
 use super::reference::Reference;
 use crate::error::HarnessError;
+use crate::randomness::noise_seed;
 use crate::record::PromptOutcome;
 use crate::spec::{Cell, EngineSection};
 
@@ -14,6 +15,8 @@ use crate::spec::{Cell, EngineSection};
 pub(super) struct Prepared {
     pub(super) circuit: Circuit,
     pub(super) engine: EngineSection,
+    /// Of modelled noise.
+    pub(super) noise_seed: u64,
     inputs: Inputs,
     prompts: Vec<String>,
     /// Where each prompt stands in spec or file.
@@ -27,7 +30,7 @@ impl Prepared {
         let circuit = Circuit::of_inputs(cell, &inputs)?;
         let prompts = cell.prompts.clone();
         let places = (0..prompts.len()).map(|prompt| cell.config.input.place(prompt)).collect();
-        Ok(Self { circuit, engine: cell.config.engine.clone(), inputs, prompts, places })
+        Ok(Self { circuit, engine: cell.config.engine.clone(), noise_seed: noise_seed(cell), inputs, prompts, places })
     }
 
     /// The weights of the circuit.

@@ -174,7 +174,7 @@ impl<'a> Window<'a> {
         cost: Arc<BootstrapOperations>,
     ) -> Result<Self, HarnessError> {
         // Windows draw other noise from one seed.
-        let seed = prepared.engine.seed.unwrap_or(0).wrapping_add((number as u64) << 32);
+        let seed = prepared.noise_seed.wrapping_add((number as u64) << 32);
         let clear = evaluator_of(prepared, prepared.engine.noise, cost, seed)?;
         let residual = prepared.circuit.model.embed_block::<Clear, Clear>(&clear, block);
         let residual = residual.map_err(|error| HarnessError::execution("embed a window of the text", error))?;

@@ -4,6 +4,7 @@ use super::nan_if_null;
 use crate::identity::DataHashes;
 use crate::machine::Machine;
 use crate::provenance::CodeVersion;
+use crate::randomness::Randomness;
 use crate::spec::is_default;
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
@@ -19,10 +20,8 @@ pub struct Provenance {
     pub data: DataHashes,
     /// Worker threads.
     pub threads: usize,
-    /// The spec's seed, or `os` for the operating system's randomness.
-    pub seed: String,
-    /// Whether the keys are known to nobody: false for a seeded run.
-    pub keys_private: bool,
+    /// Where keys, encryptions and modelled noise come from.
+    pub randomness: Randomness,
     /// Start, RFC 3339 in UTC.
     pub started_at: String,
     /// Name of the parameter set.

@@ -8,6 +8,7 @@ mod circuit;
 mod circumstances;
 mod extremes;
 mod generation;
+mod schema;
 mod setting;
 mod softmax;
 mod windows;
@@ -17,20 +18,20 @@ pub use circuit::{PolynomialSummary, PredictedSeconds, Prediction, StepPredictio
 pub use circumstances::{Footprint, InputSummary, ModelSummary, Party, PhaseSeconds, Provenance};
 pub use extremes::Extremes;
 pub use generation::{GeneratedToken, GenerationOutcome, StepEffort};
+pub use schema::{OLDEST_SCHEMA, SCHEMA};
+pub(crate) use schema::{Unreadable, read};
 pub use setting::{Choice, Setting, repetitions, short_names, varied};
 pub use softmax::{HeadOutcome, SoftmaxOfHeads};
 pub use windows::{Excursions, NeededDegree, SiteRange, WindowsSummary};
 
 use crate::identity::{Identity, ResolvedCell};
 use crate::machine;
+use crate::randomness::Randomness;
 use crate::spec::{Mode, Must};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// The layout of [`CellRecord`]; raised whenever a field changes its meaning.
-pub const SCHEMA: u64 = 1;
 
 /// How a cell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ pub enum Status {
     Invalid,
     /// It stopped with an error.
     Failed,
-    /// The system refused it memory, or killed it for using too much.
+    /// It passed the spec's limit of memory, or the system refused it memory, or killed it for using too much.
     OutOfMemory,
     /// It passed the spec's limit of seconds.
     Timeout,
@@ -76,7 +77,7 @@ impl fmt::Display for Status {
 /// One cell's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CellRecord {
-    /// [`SCHEMA`] when it was written.
+    /// [`SCHEMA`]: an older record is brought up to date when it is read.
     pub schema: u64,
     /// Hash over configuration, code, data and machine class.
     pub identity: Identity,
@@ -162,8 +163,7 @@ impl CellRecord {
             machine: resolved.machine.clone(),
             data: resolved.data.clone(),
             threads: config.threads(),
-            seed: config.engine.seed.map_or("os".into(), |seed| seed.to_string()),
-            keys_private: config.engine.seed.is_none(),
+            randomness: Randomness::of(cell),
             started_at: machine::utc_now(),
             parameters: config.engine.parameters.clone(),
             insecure: config.engine.insecure,
@@ -280,6 +280,23 @@ pub(crate) fn flattened(value: &Value) -> BTreeMap<String, Value> {
     let mut flat = BTreeMap::new();
     walk("", value, &mut flat);
     flat
+}
+
+/// What [`flattened`] was made of, but for tables without a key.
+pub(crate) fn nested(flat: &BTreeMap<String, Value>) -> Map<String, Value> {
+    let mut root = Map::new();
+    for (key, value) in flat {
+        let mut names: Vec<&str> = key.split('.').collect();
+        let last = names.pop().unwrap_or_default();
+        let inner = names.into_iter().try_fold(&mut root, |table, name| {
+            table.entry(name).or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+        });
+        // A key below a plain value has no place; whoever hashes what comes out finds it missing.
+        if let Some(table) = inner {
+            table.insert(last.into(), value.clone());
+        }
+    }
+    root
 }
 
 /// JSON has no NaN: it is written as `null`, and must not make the row unreadable.

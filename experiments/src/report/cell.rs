@@ -3,6 +3,7 @@
 use super::contents::Cell;
 use super::page::shell;
 use crate::format;
+use crate::randomness::Randomness;
 use crate::record::CellRecord;
 use maud::{Markup, html};
 
@@ -48,11 +49,11 @@ fn security(record: &CellRecord) -> String {
 }
 
 fn randomness(record: &CellRecord) -> String {
-    let from = &record.provenance;
-    match (from.seed.as_str(), from.keys_private) {
-        ("os", _) => "of the operating system".into(),
-        (seed, true) => format!("seed {seed}"),
-        (seed, false) => format!("seed {seed}, so that no key is private"),
+    match &record.provenance.randomness {
+        Randomness::OperatingSystem => "of the operating system".into(),
+        Randomness::Seed { stated, of_cell } => {
+            format!("seed {stated}, of which this cell made {of_cell}, so that no key is private")
+        }
     }
 }
 

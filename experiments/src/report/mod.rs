@@ -30,6 +30,11 @@ use crate::workspace::Workspace;
 use contents::Contents;
 use std::path::{Path, PathBuf};
 
+/// What is wrong with a file of `results/gpu/`, if something is.
+pub(crate) fn problem_of_device(path: &Path) -> Option<HarnessError> {
+    gpu::read(path).err()
+}
+
 /// Writes the page and returns its path: `output` relative to the workspace, or `report.html` there.
 ///
 /// # Errors

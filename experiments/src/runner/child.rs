@@ -5,9 +5,11 @@ use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
 use crate::event::{Event, JsonLines, ProgressSink};
 use crate::executor::CellExecutor;
+use crate::format;
 use crate::identity::ResolvedCell;
 use crate::machine;
 use crate::record::{CellRecord, Status};
+use crate::spec::LimitsSection;
 use crate::workspace::Workspace;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -24,6 +26,12 @@ const RECORD: &str = "record.json";
 /// Signals that a program dies of: abort (a failed allocation aborts) and kill (so does the kernel when out of memory).
 const ABORT: i32 = 6;
 const KILL: i32 = 9;
+/// Between two looks whether an orphan has ended.
+const ORPHAN_PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks at the memory of a child that has a limit of it.
+const MEMORY_PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks at a child that has no limit at all.
+const IDLE_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Runs a cell in a child process to whatever end it comes to.
 pub(super) fn run_in_child(
@@ -33,7 +41,7 @@ pub(super) fn run_in_child(
 ) -> Result<CellRecord, HarnessError> {
     let folder = {
         // Held only while preparing: the lock is the child's for as long as it runs.
-        let folder = RunFolder::open(workspace, cell)?;
+        let folder = open_when_free(workspace, cell, reporter)?;
         if let Some(bytes) = folder.load(RECORD)? {
             reporter.note("picking up the record that an interrupted run had finished");
             return decode_record(cell, &bytes);
@@ -45,8 +53,7 @@ pub(super) fn run_in_child(
     let kills_before = machine::out_of_memory_kills();
     let mut child = spawn(&folder)?;
     let (events, stderr) = (events_of(child.stdout.take()), stderr_of(child.stderr.take()));
-    let limit = cell.cell.config.limits.seconds.map(Duration::from_secs_f64);
-    let watched = watch(&mut child, &events, limit, reporter);
+    let watched = watch(&mut child, &events, &cell.cell.config.limits, reporter);
     let status = child.wait().map_err(|source| HarnessError::io("wait for", &folder, source))?;
     let complaint = stderr.join().unwrap_or_default();
     reporter.close();
@@ -61,8 +68,29 @@ pub(super) fn run_in_child(
         return decode_record(cell, &bytes);
     }
     let killed_for_memory = machine::out_of_memory_kills() > kills_before;
-    let (status, reason) = explain(&watched, status, &complaint, limit, killed_for_memory);
+    let (status, reason) = explain(watched, status, &complaint, killed_for_memory);
     Ok(CellRecord::unsuccessful(cell, status, reason))
+}
+
+/// Opens the run folder of a cell that this process, or its parent, has the claim of. Whoever still holds the folder is the child of a
+/// parent that is gone, and about to notice.
+pub(super) fn open_when_free(
+    workspace: &Workspace,
+    cell: &ResolvedCell,
+    progress: &dyn ProgressSink,
+) -> Result<RunFolder, HarnessError> {
+    let mut said = false;
+    loop {
+        match RunFolder::open(workspace, cell) {
+            Err(HarnessError::CellBusy { .. }) => {
+                if !std::mem::replace(&mut said, true) {
+                    progress.message("waiting for what an interrupted run left of this cell to end".into());
+                }
+                std::thread::sleep(ORPHAN_PAUSE);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// What the parent saw.
@@ -70,7 +98,8 @@ pub(super) fn run_in_child(
 struct Watched {
     recorded: bool,
     failure: Option<String>,
-    timed_out: bool,
+    /// The limit that the child was stopped at, and how to say so.
+    stopped: Option<(Status, String)>,
 }
 
 fn spawn(folder: &Path) -> Result<Child, HarnessError> {
@@ -111,53 +140,64 @@ fn stderr_of(stderr: Option<ChildStderr>) -> std::thread::JoinHandle<String> {
     })
 }
 
-/// Follows the child until its output ends, or kills it at the limit.
-fn watch(child: &mut Child, events: &Receiver<Event>, limit: Option<Duration>, reporter: &Reporter) -> Watched {
+/// Follows the child until its output ends, or kills it at a limit.
+fn watch(child: &mut Child, events: &Receiver<Event>, limits: &LimitsSection, reporter: &Reporter) -> Watched {
     let start = Instant::now();
     let mut watched = Watched::default();
+    let looks = if limits.memory_gib.is_some() { MEMORY_PAUSE } else { IDLE_PAUSE };
+    let left = || limits.seconds.map(|limit| Duration::from_secs_f64(limit).saturating_sub(start.elapsed()));
     loop {
-        let patience = limit.map_or(Duration::from_secs(3600), |limit| limit.saturating_sub(start.elapsed()));
+        // What has been recorded is an answer, whatever it took.
+        let patience = if watched.recorded { IDLE_PAUSE } else { left().map_or(looks, |left| left.min(looks)) };
         match events.recv_timeout(patience) {
             Ok(Event::Recorded { .. }) => watched.recorded = true,
             Ok(Event::Failed { reason }) => watched.failure = Some(reason),
             Ok(event) => reporter.emit(event),
             Err(RecvTimeoutError::Disconnected) => return watched,
-            Err(RecvTimeoutError::Timeout) => {
-                if limit.is_some_and(|limit| start.elapsed() >= limit) && !watched.timed_out {
-                    watched.timed_out = true;
-                    let _ = child.kill();
-                    return watched;
-                }
-            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        watched.stopped = passed(limits, start.elapsed(), child.id()).filter(|_| !watched.recorded);
+        if watched.stopped.is_some() {
+            let _ = child.kill();
+            return watched;
         }
     }
 }
 
+/// The limit that a child has passed, if any.
+fn passed(limits: &LimitsSection, elapsed: Duration, process: u32) -> Option<(Status, String)> {
+    if let Some(limit) = limits.seconds.filter(|limit| elapsed.as_secs_f64() >= *limit) {
+        return Some((Status::Timeout, format!("stopped at its limit of {limit} s (limits.seconds)")));
+    }
+    let allowed = limits.memory_bytes()?;
+    let held = machine::peak_memory_bytes_of(process);
+    let reason = || {
+        let (held, allowed) = (format::bytes(held), format::bytes(allowed));
+        format!("stopped when it held {held}, with a limit of {allowed} (limits.memory_gib)")
+    };
+    (held > allowed).then(|| (Status::OutOfMemory, reason()))
+}
+
 /// Names the end of a child that did not hand in a record.
-fn explain(
-    watched: &Watched,
-    exit: ExitStatus,
-    complaint: &str,
-    limit: Option<Duration>,
-    killed_for_memory: bool,
-) -> (Status, String) {
-    if watched.timed_out {
-        let seconds = limit.unwrap_or_default().as_secs_f64();
-        return (Status::Timeout, format!("stopped at its limit of {seconds} s (limits.seconds)"));
+fn explain(watched: Watched, exit: ExitStatus, complaint: &str, killed_for_memory: bool) -> (Status, String) {
+    if let Some(stopped) = watched.stopped {
+        return stopped;
     }
-    if let Some(reason) = &watched.failure {
-        return (Status::Failed, reason.clone());
+    if let Some(reason) = watched.failure {
+        return (Status::Failed, reason);
     }
-    let last_line = complaint.trim().lines().last().unwrap_or("it said nothing").to_string();
-    match exit.signal() {
-        Some(KILL) if killed_for_memory => {
+    let last_line = complaint.trim().lines().last().unwrap_or("it said nothing");
+    // A backtrace may follow it.
+    let refused = complaint.lines().find(|line| line.contains("memory allocation of"));
+    match (exit.signal(), refused) {
+        (Some(KILL), _) if killed_for_memory => {
             (Status::OutOfMemory, "killed by the kernel because the machine ran out of memory".into())
         }
-        Some(ABORT) if complaint.contains("memory allocation of") => (Status::OutOfMemory, last_line),
-        Some(signal) => {
+        (Some(ABORT), Some(refused)) => (Status::OutOfMemory, refused.into()),
+        (Some(signal), _) => {
             (Status::Failed, format!("killed by signal {signal}; finished layers are kept for the next run"))
         }
-        None => (Status::Failed, format!("ended with {exit}: {last_line}")),
+        (None, _) => (Status::Failed, format!("ended with {exit}: {last_line}")),
     }
 }
 
@@ -190,7 +230,7 @@ pub fn execute_cell(executor: &dyn CellExecutor, folder: &Path) -> Result<(), Ha
 fn execute_in(executor: &dyn CellExecutor, path: &Path) -> Result<PathBuf, HarnessError> {
     let workspace = Workspace::at(path.parent().and_then(Path::parent).unwrap_or(Path::new(".")));
     let cell = read_cell(path)?;
-    let folder = RunFolder::open(&workspace, &cell)?;
+    let folder = open_when_free(&workspace, &cell, &JsonLines)?;
     let record = executor.execute(&cell, &folder, &JsonLines)?;
     let bytes = serde_json::to_vec(&record).map_err(|source| HarnessError::execution("encode the record", source))?;
     folder.save(RECORD, &bytes)?;

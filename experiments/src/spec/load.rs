@@ -297,8 +297,10 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     if let Some((key, problem)) = spec.generation.as_ref().and_then(|section| section.problem(circuit, &spec.input)) {
         return Err(refuse(key, problem));
     }
-    if let Some(seconds) = spec.limits.seconds.filter(|seconds| !seconds.is_finite() || *seconds <= 0.0) {
-        return Err(refuse("limits.seconds", format!("is {seconds}, a positive number is required")));
+    for (key, limit) in [("limits.seconds", spec.limits.seconds), ("limits.memory_gib", spec.limits.memory_gib)] {
+        if let Some(limit) = limit.filter(|limit| !limit.is_finite() || *limit <= 0.0) {
+            return Err(refuse(key, format!("is {limit}, a positive number is required")));
+        }
     }
     if !(2..=15).contains(&spec.engine.weight_bits) {
         let problem = format!("is {}, 2 to 15 are computed with", spec.engine.weight_bits);

@@ -216,6 +216,16 @@ pub struct LimitsSection {
     /// A cell that takes longer is stopped and recorded as `timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
+    /// A cell whose process holds more GiB is stopped and recorded as `out-of-memory`. Looked at ten times a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_gib: Option<f64>,
+}
+
+impl LimitsSection {
+    /// The limit of memory in bytes.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.memory_gib.map(|gib| (gib * f64::from(1u32 << 30)) as u64)
+    }
 }
 
 /// What the answer has to satisfy: upper limits, drawn and printed beside the measurement. No part of the identity.

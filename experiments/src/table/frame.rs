@@ -242,8 +242,9 @@ fn push_provenance(row: &mut Row, record: &CellRecord) {
         push(row, "gpu", gpu.as_str());
     }
     push(row, "threads", from.threads);
-    push(row, "seed", from.seed.as_str());
-    push(row, "keys_private", from.keys_private);
+    let stated = from.randomness.stated().map_or("os".into(), |seed| seed.to_string());
+    push(row, "seed", stated.as_str());
+    push(row, "keys_private", from.randomness.keys_private());
     push(row, "started_at", from.started_at.as_str());
     push(row, "parameters", from.parameters.as_str());
     push(row, "parameter_fingerprint", from.parameter_fingerprint.as_str());

@@ -112,8 +112,8 @@ fn setting(records: &[&CellRecord]) -> Section {
         })
         .row("threads", |record| Some(record.provenance.threads.to_string()))
         .row("keys private", |record| {
-            let from = &record.provenance;
-            let private = || if from.keys_private { "yes".into() } else { format!("no, made from seed {}", from.seed) };
+            let stated = record.provenance.randomness.stated();
+            let private = || stated.map_or("yes".into(), |seed| format!("no, made from seed {seed}"));
             (record.mode == Mode::Encrypted).then(private)
         })
         .row("resumed after an interruption", |record| {
@@ -264,7 +264,7 @@ fn agreement(records: &[&CellRecord], reference: &str) -> Section {
 }
 
 /// A reference as a reader knows it.
-pub(super) fn named(reference: &str) -> &str {
+pub(crate) fn named(reference: &str) -> &str {
     if reference == FLOAT { "float model" } else { reference }
 }
 

@@ -22,6 +22,7 @@ mod markdown;
 mod metrics;
 mod names;
 mod plan;
+mod regression;
 mod softmax;
 mod sweep;
 mod terminal;
@@ -34,9 +35,10 @@ pub(crate) use generation::tokens as generated_tokens;
 pub(crate) use grid::{Grid, Line, Side};
 pub(crate) use heading::heading;
 pub(crate) use markdown::{LAYERS_EXPLAINED, continuations, layer_errors, summary as all_metrics};
-pub(crate) use metrics::{Section, sections};
+pub(crate) use metrics::{Section, named, sections};
 
 use crate::atomic::{Access, OsDisk, replace};
+use crate::check::Regression;
 use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::journal::Journal;
@@ -120,6 +122,11 @@ pub fn summary(records: &[CellRecord]) -> String {
 /// What a terminal shows of a run that is only planned.
 pub fn plan(planned: &[PlannedCell]) -> String {
     plan::plan(planned)
+}
+
+/// What a terminal shows of results beside their baseline.
+pub fn regressions(regressions: &[Regression]) -> String {
+    regression::regressions(regressions)
 }
 
 /// What a reader must not miss.

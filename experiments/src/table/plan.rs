@@ -2,7 +2,7 @@
 
 use super::grid::{Grid, Side};
 use crate::format;
-use crate::record::{CellRecord, Status, repetitions, short_names, varied};
+use crate::record::{CellRecord, Prediction, Status, repetitions, short_names, varied};
 use crate::runner::{Intent, PlannedCell};
 use std::fmt::Write;
 
@@ -14,7 +14,10 @@ pub(super) fn plan(planned: &[PlannedCell]) -> String {
     let names = short_names(&settings.iter().collect::<Vec<_>>());
     let suites = begun.iter().any(|record| record.suite != begun[0].suite);
     let start = suites.then(|| ("suite".to_string(), Side::Left)).into_iter().chain([("cell".into(), Side::Right)]);
-    let end = ["intent", "last record of this configuration"].map(|name| (name.to_string(), Side::Left));
+    let is_predicted = planned.iter().any(|planned| planned.predicted.is_some());
+    let end = ["intent", "last record of this configuration"].into_iter();
+    let end =
+        end.chain(is_predicted.then_some("predicted of its encryption")).map(|name| (name.to_string(), Side::Left));
     let columns = start.chain(names.into_iter().map(|name| (name, Side::Left))).chain(end);
     let mut grid = Grid::new(columns);
     let labels: Vec<Vec<String>> = settings.iter().map(|setting| setting.labels()).collect();
@@ -24,11 +27,15 @@ pub(super) fn plan(planned: &[PlannedCell]) -> String {
         let choices = labels.iter().map(|labels| labels[index].clone());
         let last = planned.last.as_ref().map_or("none".into(), last);
         let row = suite.into_iter().chain([cell]).chain(choices);
-        grid.row(row.chain([planned.intent.to_string(), last]));
+        let predicted = is_predicted.then(|| planned.predicted.as_ref().map_or("nothing".into(), predicted));
+        grid.row(row.chain([planned.intent.to_string(), last]).chain(predicted));
     }
     let mut text = grid.text();
     let count = |intent: Intent| planned.iter().filter(|planned| planned.intent == intent).count();
-    let counted = [Intent::Recorded, Intent::Resume, Intent::Run].map(|intent| format!("{} {intent}", count(intent)));
+    // What other processes do is news only where there are some.
+    let shown = [Intent::Recorded, Intent::Resume, Intent::Run, Intent::Wait];
+    let shown = shown.into_iter().filter(|intent| *intent != Intent::Wait || count(*intent) > 0);
+    let counted: Vec<String> = shown.map(|intent| format!("{} {intent}", count(intent))).collect();
     let _ = writeln!(text, "{} cells: {}", planned.len(), counted.join(", "));
     text
 }
@@ -47,4 +54,16 @@ fn last(record: &CellRecord) -> String {
         from.threads,
         from.code.short()
     )
+}
+
+/// Memory, and time where it is predicted to be longest and shortest.
+fn predicted(prediction: &Prediction) -> String {
+    let memory = format::bytes(prediction.peak_memory_bytes.max(prediction.server_memory_bytes));
+    let on = |index: Option<usize>| {
+        let predicted = prediction.seconds.get(index?)?;
+        Some(format!("{} on {}", format::seconds(predicted.seconds), predicted.device))
+    };
+    let last = prediction.seconds.len().checked_sub(1);
+    let times = [on(Some(0)), on(last.filter(|last| *last > 0))];
+    [Some(memory)].into_iter().chain(times).flatten().collect::<Vec<_>>().join(", ")
 }

@@ -33,6 +33,7 @@ use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::identity::ResolvedCell;
+use crate::randomness::noise_seed;
 use crate::record::{CellRecord, PredictedSeconds};
 use crate::spec::{Cell, Mode};
 
@@ -74,8 +75,7 @@ pub(super) fn run(
     let study = Study { subject: &subject, place: &place, tried: &tried, progress };
 
     let noise = noise_model(&config.engine, config.engine.noise, &subject.parameters, subject.block.size());
-    let (mut outcomes, seconds) =
-        progress.phase(PHASE, || study.in_the_clear(noise, config.engine.seed.unwrap_or_default()));
+    let (mut outcomes, seconds) = progress.phase(PHASE, || study.in_the_clear(noise, noise_seed(&cell.cell)));
     record.seconds.comparison += seconds;
     let (metered, seconds) = progress.phase("plan", || study.metered(&mut outcomes));
     let metered = metered?;

@@ -1,0 +1,74 @@
+//! What a task asks Slurm for: enough for its cell, as far as anything is known of it.
+
+use crate::record::Status;
+use crate::runner::PlannedCell;
+use crate::spec::{ComputeDevice, Mode};
+use std::fmt;
+
+/// What a cell held and took before, or was predicted to, times these: another node is another machine.
+const MEMORY_MARGIN: f64 = 1.25;
+const TIME_MARGIN: f64 = 2.0;
+/// Steps in which a task asks for time, so that cells that take about as long are one array.
+const MINUTES: u64 = 10;
+/// A cell with a limit is stopped at it by its own parent, who then needs a moment to record that.
+const SECONDS_TO_RECORD: f64 = 60.0;
+/// The same of memory: the parent's own.
+const GIB_TO_RECORD: f64 = 1.0;
+
+/// What a task asks for; what is absent is left to Slurm's defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resources {
+    /// Processors: the cell's threads.
+    pub processors: usize,
+    /// Memory.
+    pub memory_gib: Option<u64>,
+    /// Time.
+    pub minutes: Option<u64>,
+    /// Whether it computes on a GPU.
+    pub gpu: bool,
+}
+
+impl Resources {
+    /// Those of a cell: of its limits, of its last record, of a prediction, whichever is known first.
+    pub fn of(planned: &PlannedCell) -> Self {
+        let config = &planned.cell.cell.config;
+        let last = planned.last.as_ref().filter(|record| record.status == Status::Ok);
+        let gpu = config.engine.device != ComputeDevice::Cpu;
+        // Predictions are of ciphertexts in this machine's memory.
+        let predicted = planned.predicted.as_ref().filter(|_| config.mode == Mode::Encrypted && !gpu);
+        let gib = |bytes: u64| MEMORY_MARGIN * bytes as f64 / f64::from(1u32 << 30);
+        let predicted_gib = || predicted.map(|of| gib(of.peak_memory_bytes.max(of.server_memory_bytes)));
+        let memory_gib = config.limits.memory_gib.map(|limit| limit + GIB_TO_RECORD);
+        let memory_gib = memory_gib.or_else(|| last.map(|record| gib(record.footprint.peak_memory_bytes)));
+        // Which device a node resembles nobody knows here: the slowest, then.
+        let slowest = || predicted?.seconds.iter().map(|on| TIME_MARGIN * on.seconds).reduce(f64::max);
+        let seconds = config.limits.seconds.map(|limit| limit + SECONDS_TO_RECORD);
+        let seconds = seconds.or_else(|| last.map(|record| TIME_MARGIN * record.seconds.total));
+        Self {
+            processors: config.threads(),
+            memory_gib: memory_gib.or_else(predicted_gib).map(|gib| (gib.ceil() as u64).max(1)),
+            minutes: seconds
+                .or_else(slowest)
+                .map(|seconds| ((seconds / 60.0).ceil() as u64).next_multiple_of(MINUTES).max(MINUTES)),
+            gpu,
+        }
+    }
+
+    /// As options of sbatch.
+    pub(super) fn options(&self) -> Vec<String> {
+        let memory = self.memory_gib.map(|gib| format!("--mem={gib}G"));
+        let time = self.minutes.map(|minutes| format!("--time={minutes}"));
+        let gpu = self.gpu.then(|| "--gres=gpu:1".to_string());
+        [Some(format!("--cpus-per-task={}", self.processors)), memory, time, gpu].into_iter().flatten().collect()
+    }
+}
+
+impl fmt::Display for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.processors == 1 { "" } else { "s" };
+        write!(f, "{} processor{plural}", self.processors)?;
+        self.memory_gib.map_or(Ok(()), |gib| write!(f, ", {gib} GiB"))?;
+        self.minutes.map_or(Ok(()), |minutes| write!(f, ", {minutes} minutes"))?;
+        if self.gpu { f.write_str(", a GPU") } else { Ok(()) }
+    }
+}
