@@ -1,9 +1,9 @@
 //! The decoder from embedding to logits over any evaluator, layer by layer.
 
 use fhe_circuits::KeyValueCache;
-use fhe_ckks::{Client, Evaluator, LaneProducts, SlotArithmetic};
+use fhe_ckks::{Client, Evaluator, LaneProducts};
 use fhe_model::Matrix;
-use fhe_model::encrypted::EncryptedModel;
+use fhe_model::encrypted::{EncryptedModel, LayerOutput};
 
 use super::attendant::Attendant;
 use super::pace;
@@ -16,10 +16,6 @@ pub(super) struct Decoded<E: Evaluator> {
     pub(super) logits: Option<Matrix>,
     pub(super) caches: Vec<KeyValueCache<E::Slots>>,
 }
-
-/// What a layer leaves: the residual, and its keys and values if they are kept.
-pub(super) type Left<'a, E> =
-    (&'a [<E as Evaluator>::Coefficients], Option<&'a KeyValueCache<<E as SlotArithmetic>::Slots>>);
 
 /// A model, who computes it and who owns the data.
 pub(super) struct Decoder<'a, E, C> {
@@ -39,7 +35,7 @@ impl<E: LaneProducts, C: Client<E>> Decoder<'_, E, C> {
         &self,
         attendant: &mut Attendant<'_, C>,
         state: Option<State<E>>,
-        mut after_layer: impl FnMut(usize, Left<'_, E>, &Observations) -> Result<(), HarnessError>,
+        mut after_layer: impl FnMut(usize, &LayerOutput<E>, &Observations) -> Result<(), HarnessError>,
     ) -> Result<Decoded<E>, HarnessError> {
         let Self { model, evaluator, client, progress } = self;
         let failed = |error| HarnessError::execution("run the decoder", error);
@@ -54,11 +50,11 @@ impl<E: LaneProducts, C: Client<E>> Decoder<'_, E, C> {
         };
         let (logits, _) = progress.phase(pace::PHASE, || {
             for layer in first..model.layers() {
-                let (after, cache) = model.layer_and_cache(*evaluator, layer, &residual, attendant).map_err(failed)?;
-                residual = after;
+                let output = model.layer_and_cache(*evaluator, layer, &residual, attendant).map_err(failed)?;
                 attendant.check()?;
-                after_layer(layer + 1, (&residual, cache.as_ref()), &attendant.observations)?;
-                caches.extend(cache);
+                after_layer(layer + 1, &output, &attendant.observations)?;
+                residual = output.residual;
+                caches.extend(output.cache);
             }
             let logits = model.head(*evaluator, &residual, attendant).map_err(failed)?;
             attendant.check()?;

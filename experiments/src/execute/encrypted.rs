@@ -10,7 +10,7 @@ use fhe_ring::{Backend, Counts, Seed};
 use super::attendant::Attendant;
 use super::circuit::Circuit;
 use super::decoder::Decoder;
-use super::generation::{self, Continuation, Generation, Generator, Stage};
+use super::generation::{self, Continuation, Generation, Generator, Stage, Standing};
 use super::in_clear::WithoutNoise;
 use super::metered;
 use super::pace::Pace;
@@ -142,7 +142,7 @@ impl Program for Steps<'_> {
     ) -> Result<(), HarnessError> {
         let Self { mut run, generation, resumed } = self;
         let (folder, start, progress) = (run.folder, run.start, run.progress);
-        let (mut stage, mut caches) = Stage::load(&server, generation, folder)?.ok_or(HarnessError::NoData)?;
+        let Standing { mut stage, mut caches } = Stage::load(&server, generation, folder)?;
         let account = Account::open(&server, start);
         if resumed {
             stage.observations.resumptions += 1;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use fhe_circuits::KeyValueCache;
 use fhe_ckks::Evaluator;
+use fhe_model::encrypted::LayerOutput;
 use serde::{Deserialize, Serialize};
 
 use super::circuit::Circuit;
@@ -74,7 +75,7 @@ pub(super) fn save<E: Evaluator>(
     e: &E,
     folder: &RunFolder,
     layers: usize,
-    (residual, cache): (&[E::Coefficients], Option<&KeyValueCache<E::Slots>>),
+    LayerOutput { residual, cache }: &LayerOutput<E>,
     observations: &Observations,
 ) -> Result<(), HarnessError> {
     let failed = |error| HarnessError::execution(format!("save the residual after layer {}", layers - 1), error);

@@ -1,11 +1,12 @@
 //! Attention of one decoder layer: from residual to residual.
 
-use fhe_circuits::{ChannelFactors, KeyValueCache, Layout, Softmax, SoftmaxArgument};
+use fhe_circuits::{ChannelFactors, Layout, Softmax, SoftmaxArgument};
 use fhe_ckks::LaneProducts;
 
 use super::cache::CacheTurn;
 use super::execution::Execution;
 use super::harness::Harness;
+use super::layer::LayerOutput;
 use super::norm::NormTurn;
 use super::products::{Operands, Products};
 use super::projection::{Fill, OutputRange, Projection, common_unit};
@@ -109,7 +110,7 @@ impl AttentionLayer {
         run: &mut Execution<'_, E, H>,
         residual_layout: &Layout,
         residual: &[E::Coefficients],
-    ) -> Result<(Vec<E::Coefficients>, Option<KeyValueCache<E::Slots>>)> {
+    ) -> Result<LayerOutput<E>> {
         let at = |site: Site| site.in_layer(self.layer);
         let rows = self.norm.run(run, residual_layout, residual)?;
         let cache = self.cache.as_ref().map(|cache| cache.run(run, &rows)).transpose()?;
@@ -123,7 +124,7 @@ impl AttentionLayer {
         run.observe(at(Site::AttentionOutput), &output, self.products.output_reading());
         let rows = run.split_rows(self.output.location(), residual_layout.module(), &output)?;
         let sum = (at(Site::ResidualAfterAttention), Reading::Dense(residual_layout));
-        Ok((self.output.run(run, &rows, residual, sum)?, cache))
+        Ok(LayerOutput { residual: self.output.run(run, &rows, residual, sum)?, cache })
     }
 }
 

@@ -14,6 +14,15 @@ use super::projection::Projection;
 use super::tensors::{LayerTensors, WeightBytes};
 use crate::error::Result;
 
+/// What a layer leaves.
+#[derive(Clone, Debug)]
+pub struct LayerOutput<E: Evaluator> {
+    /// The residual.
+    pub residual: Vec<E::Coefficients>,
+    /// Keys and values for the tokens that follow, if they are kept.
+    pub cache: Option<KeyValueCache<E::Slots>>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
     pub(super) attention: AttentionLayer,
@@ -39,9 +48,9 @@ impl Layer {
         run: &mut Execution<'_, E, H>,
         layout: &Layout,
         residual: &[E::Coefficients],
-    ) -> Result<(Vec<E::Coefficients>, Option<KeyValueCache<E::Slots>>)> {
-        let (residual, cache) = self.attention.run(run, layout, residual)?;
-        Ok((self.feed_forward.run(run, layout, &residual)?, cache))
+    ) -> Result<LayerOutput<E>> {
+        let LayerOutput { residual, cache } = self.attention.run(run, layout, residual)?;
+        Ok(LayerOutput { residual: self.feed_forward.run(run, layout, &residual)?, cache })
     }
 }
 
@@ -63,7 +72,7 @@ impl FilledLayer<'_> {
         residual: &[E::Coefficients],
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
-        Ok(self.run_caching(e, residual, harness)?.0)
+        Ok(self.run_caching(e, residual, harness)?.residual)
     }
 
     /// The same with the cache of keys and values, if it is one to keep.
@@ -72,7 +81,7 @@ impl FilledLayer<'_> {
         e: &E,
         residual: &[E::Coefficients],
         harness: &mut H,
-    ) -> Result<(Vec<E::Coefficients>, Option<KeyValueCache<E::Slots>>)> {
+    ) -> Result<LayerOutput<E>> {
         self.layer.run(&mut Execution::new(e, harness), self.residual, residual)
     }
 }

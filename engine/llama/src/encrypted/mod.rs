@@ -56,9 +56,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use fhe_circuits::approximation::FittedPolynomial;
-use fhe_circuits::{
-    Accuracy, Functions, KeyValueCache, LaneAttention, Layout, RowModule, SoftmaxVariant, WeightScales,
-};
+use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RowModule, SoftmaxVariant, WeightScales};
 use fhe_ckks::{CircuitShape, Evaluator, LaneProducts, OperationCounts};
 use rayon::prelude::*;
 
@@ -72,7 +70,7 @@ use crate::weights::ModelSource;
 
 pub use decoding::DecodingModel;
 pub use harness::{Harness, Phase, Sight, Unattended};
-pub use layer::{FilledHead, FilledLayer};
+pub use layer::{FilledHead, FilledLayer, LayerOutput};
 pub use products::{AttentionProducts, softmax_windows};
 pub use tensors::WeightBytes;
 
@@ -309,7 +307,7 @@ impl EncryptedModel {
         index: usize,
         residual: &[E::Coefficients],
         harness: &mut H,
-    ) -> Result<(Vec<E::Coefficients>, Option<KeyValueCache<E::Slots>>)> {
+    ) -> Result<LayerOutput<E>> {
         self.filled_layer(e, index, harness)?.run_caching(e, residual, harness)
     }
 

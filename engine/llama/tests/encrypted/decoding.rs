@@ -3,7 +3,7 @@
 use fhe_circuits::{KeyValueCache, SoftmaxVariant, WeightScales};
 use fhe_ckks::{Clear, ClearSlots, NoiseModel};
 use fhe_model::calibration::ModelRanges;
-use fhe_model::encrypted::{AttentionProducts, CircuitOptions, DecodingModel, EncryptedModel, Unattended};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, DecodingModel, EncryptedModel, LayerOutput, Unattended};
 use fhe_model::{Error, Matrix, Prefix, PromptBlock, Weights};
 use safetensors::tensor::Dtype;
 use serde_json::json;
@@ -32,7 +32,8 @@ fn block(weights: &Weights, prefix: &[u32], tokens: &[u32], size: usize) -> Prom
 fn prefill(e: &Clear, model: &EncryptedModel) -> Vec<KeyValueCache<ClearSlots>> {
     let mut residual = model.embed::<Clear, _>(e).unwrap();
     let layer = |index| {
-        let (after, cache) = model.layer_and_cache(e, index, &residual, &mut Unattended).unwrap();
+        let LayerOutput { residual: after, cache } =
+            model.layer_and_cache(e, index, &residual, &mut Unattended).unwrap();
         residual = after;
         cache.expect("kept")
     };
@@ -144,6 +145,5 @@ fn rejects_several_prompts_and_models_that_keep_nothing() {
     let model = EncryptedModel::prepare(&weights, &ranges, &both, &shape, forgets).unwrap();
     let e = Clear::new(shape, (), NoiseModel::default(), 7).unwrap();
     let residual = model.embed::<Clear, _>(&e).unwrap();
-    let (_, cache) = model.layer_and_cache(&e, 0, &residual, &mut Unattended).unwrap();
-    assert!(cache.is_none());
+    assert!(model.layer_and_cache(&e, 0, &residual, &mut Unattended).unwrap().cache.is_none());
 }

@@ -20,7 +20,7 @@ use crate::record::PhaseSeconds;
 
 pub(super) use outcome::{Continuation, describe};
 pub(super) use sampler::Sampler;
-pub(super) use state::{Stage, load_cache, save_cache};
+pub(super) use state::{Stage, Standing, load_cache, save_cache};
 
 /// What generates after a prompt.
 pub(super) struct Generation {

@@ -75,7 +75,8 @@ pub(in crate::execute) fn describe(
             kl: beside_float.as_ref().map_or(f64::NAN, |place| place.kl),
             logit_error: beside_float.as_ref().map_or(f64::NAN, |place| place.top5_logit_error),
             kl_from_clear: with_clear.as_ref().and_then(at).map(|place| place.kl),
-            effort: (number > 0).then(|| StepEffort { seconds: token.seconds, half_bootstraps: token.half_bootstraps }),
+            effort: (number > 0)
+                .then_some(StepEffort { seconds: token.seconds, half_bootstraps: token.half_bootstraps }),
         })
     };
     let tokens = generated.iter().enumerate().map(token).collect::<Result<Vec<_>, HarnessError>>()?;

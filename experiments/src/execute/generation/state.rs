@@ -24,13 +24,20 @@ pub(in crate::execute) struct Stage {
     pub(in crate::execute) generated: Vec<Generated>,
 }
 
+/// Where a generation stands.
+pub(in crate::execute) struct Standing<E: Evaluator> {
+    pub(in crate::execute) stage: Stage,
+    /// Of every layer.
+    pub(in crate::execute) caches: Vec<KeyValueCache<E::Slots>>,
+}
+
 impl Stage {
     /// Whether the prompt is done.
     pub(in crate::execute) fn exists(generation: &Generation, folder: &RunFolder) -> bool {
         (1..=generation.tokens).any(|tokens| folder.path().join(stage_name(tokens)).exists())
     }
 
-    /// The newest stage in a run folder with its caches, if the prompt is done.
+    /// The newest stage in a run folder with its caches.
     ///
     /// # Errors
     /// [`HarnessError::CheckpointDamaged`] for a file that was altered or is missing.
@@ -38,7 +45,7 @@ impl Stage {
         e: &E,
         generation: &Generation,
         folder: &RunFolder,
-    ) -> Result<Option<(Self, Vec<KeyValueCache<E::Slots>>)>, HarnessError> {
+    ) -> Result<Standing<E>, HarnessError> {
         for tokens in (1..=generation.tokens).rev() {
             let name = stage_name(tokens);
             let Some(bytes) = folder.load(&name)? else { continue };
@@ -47,9 +54,10 @@ impl Stage {
             stage.logits = load_logits(generation, folder)?;
             let caches = (0..generation.steps.layers())
                 .map(|layer| load_cache(e, generation, folder, &cache_name(layer, tokens), tokens - 1));
-            return Ok(Some((stage, caches.collect::<Result<_, _>>()?)));
+            return Ok(Standing { stage, caches: caches.collect::<Result<_, _>>()? });
         }
-        Ok(None)
+        let path = folder.path().join(stage_name(1));
+        Err(HarnessError::CheckpointDamaged { path, problem: "it is missing".into() })
     }
 
     /// Stores the stage. The stage itself comes last: where it is, its caches are.
