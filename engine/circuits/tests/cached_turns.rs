@@ -134,13 +134,19 @@ proptest! {
     }
 }
 
-/// SoftMax in three rounds over a cache of two ciphertexts, by sums that rotations make.
+/// SoftMax over a cache of two ciphertexts, by sums that rotations make: in three rounds where probabilities cross once more, in two where they keep
+/// their levels.
 #[test]
 fn softmax_over_a_cache_is_softmax() {
+    softmax_is_softmax::<true>(3, 0);
+    softmax_is_softmax::<false>(2, CacheLayout::PROBABILITY_LEVELS + CacheLayout::PLACEMENT_LEVELS);
+}
+
+fn softmax_is_softmax<const CROSSING: bool>(rounds: usize, left: usize) {
     let shape = shape(9);
     let layout = CacheLayout::new(&shape, 6, 2, 8).unwrap();
     let length = layout.tokens() + 5;
-    let (e, scores) = (clear(&shape), layout.scores_of(length));
+    let (e, scores) = (clear(&shape), layout.scores_of::<CROSSING>(length));
     let (half_width, mut random) = (6.0, Random::new(11));
     let centres: Vec<f64> = (0..6).map(|head| 0.5 * head as f64).collect();
     let windows = SoftmaxWindows {
@@ -149,48 +155,46 @@ fn softmax_over_a_cache_is_softmax() {
         denominator: Interval::new(length as f64 * (-2.0 * half_width).exp(), length as f64),
         first_sum: None,
     };
-    for variant in [SoftmaxVariant::NormalizeAndSquare { rounds: 3 }, SoftmaxVariant::NormalizeAndSquare { rounds: 2 }]
-    {
-        let accuracy = Accuracy { tolerance: 1e-6, functions: Functions::Polynomial };
-        let softmax = Softmax::new(variant, &windows, 8, &shape, accuracy, &scores).unwrap();
-        assert!(softmax.score_levels() <= shape.compute_levels, "{}", softmax.score_levels());
-        let exact: Vec<Vec<f64>> = centres
-            .iter()
-            .map(|centre| random.vector(length).into_iter().map(|score| centre + half_width * score).collect())
-            .collect();
-        let mut packed = vec![vec![0.0; shape.degree]; layout.score_ciphertexts(length)];
-        for (head, scores) in exact.iter().enumerate() {
-            for (position, score) in scores.iter().enumerate() {
-                for place in layout.score_places(length, head, position) {
-                    let map = softmax.score_map();
-                    packed[place.ciphertext][place.slot] = score * map.scale * 8_f64.sqrt() - map.centres[head];
-                }
+    let variant = SoftmaxVariant::NormalizeAndSquare { rounds };
+    let accuracy = Accuracy { tolerance: 1e-6, functions: Functions::Polynomial };
+    let softmax = Softmax::new(variant, &windows, 8, &shape, accuracy, &scores).unwrap();
+    assert!(softmax.score_levels() <= shape.compute_levels, "{}", softmax.score_levels());
+    let exact: Vec<Vec<f64>> = centres
+        .iter()
+        .map(|centre| random.vector(length).into_iter().map(|score| centre + half_width * score).collect())
+        .collect();
+    let mut packed = vec![vec![0.0; shape.degree]; layout.score_ciphertexts(length)];
+    for (head, scores) in exact.iter().enumerate() {
+        for (position, score) in scores.iter().enumerate() {
+            for place in layout.score_places(length, head, position) {
+                let map = softmax.score_map();
+                packed[place.ciphertext][place.slot] = score * map.scale * 8_f64.sqrt() - map.centres[head];
             }
         }
-        let distorted: Vec<ClearSlots> = packed
-            .iter()
-            .map(|values| {
-                let coefficients: Vec<f64> = (0..shape.degree).map(|p| values[shape.slot_of_coefficient(p)]).collect();
-                let encrypted = e.encrypt(&coefficients, shape.full_scale).unwrap();
-                fhe_circuits::crossing::climb(&e, &[encrypted], softmax.score_levels()).unwrap().remove(0)
-            })
-            .collect();
-        let mut crossing = |sums: Vec<ClearSlots>, passage: fhe_circuits::Passage| passage.cross(&e, &sums);
-        let probabilities = softmax.apply(&e, &scores, &distorted, &mut crossing).unwrap();
-        let left = Level(shape.slots_to_coefficients_levels);
-        assert!(probabilities.iter().all(|x| e.level(x) == left));
-        let mut expected = vec![vec![0.0; shape.degree]; probabilities.len()];
-        for (head, scores) in exact.iter().enumerate() {
-            let total: f64 = scores.iter().map(|score| score.exp()).sum();
-            for (position, score) in scores.iter().enumerate() {
-                for place in layout.score_places(length, head, position) {
-                    expected[place.ciphertext][place.slot] = score.exp() / total;
-                }
+    }
+    let distorted: Vec<ClearSlots> = packed
+        .iter()
+        .map(|values| {
+            let coefficients: Vec<f64> = (0..shape.degree).map(|p| values[shape.slot_of_coefficient(p)]).collect();
+            let encrypted = e.encrypt(&coefficients, shape.full_scale).unwrap();
+            fhe_circuits::crossing::climb(&e, &[encrypted], softmax.score_levels()).unwrap().remove(0)
+        })
+        .collect();
+    let mut crossing = |sums: Vec<ClearSlots>, passage: fhe_circuits::Passage| passage.cross(&e, &sums);
+    let probabilities = softmax.apply(&e, &scores, &distorted, &mut crossing).unwrap();
+    let left = Level(shape.slots_to_coefficients_levels + left);
+    assert!(probabilities.iter().all(|x| e.level(x) == left));
+    let mut expected = vec![vec![0.0; shape.degree]; probabilities.len()];
+    for (head, scores) in exact.iter().enumerate() {
+        let total: f64 = scores.iter().map(|score| score.exp()).sum();
+        for (position, score) in scores.iter().enumerate() {
+            for place in layout.score_places(length, head, position) {
+                expected[place.ciphertext][place.slot] = score.exp() / total;
             }
         }
-        for (found, expected) in probabilities.iter().zip(&expected) {
-            close(&numbers(found), expected, 2e-3);
-        }
+    }
+    for (found, expected) in probabilities.iter().zip(&expected) {
+        close(&numbers(found), expected, 2e-3);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fhe_circuits::SoftmaxVariant;
 use fhe_ckks::Parameters;
 use fhe_model::calibration::{AssumedRanges, ModelRanges, Ranges};
 use fhe_model::encrypted::{AttentionProducts, CircuitOptions, DecodingModel, EncryptedModel, Polynomial};
@@ -119,6 +120,13 @@ impl Circuit {
             // Ranges that nobody measured hold for no number of tokens in particular.
             let more = if assumed.is_some() { section.tokens } else { 0 };
             let capacity = block.size() + more;
+            let softmax = match (options.softmax, section.rounds) {
+                (SoftmaxVariant::NormalizeAndSquare { .. }, Some(rounds)) => {
+                    SoftmaxVariant::NormalizeAndSquare { rounds }
+                }
+                (variant, _) => variant,
+            };
+            let options = CircuitOptions { softmax, ..options };
             let steps = DecodingModel::prepare(source.clone(), &ranges, &block, shape, options, capacity);
             Ok(Generation { steps: steps.map_err(refused)?, tokens: section.tokens, sampler: Sampler::new(section) })
         });

@@ -54,19 +54,16 @@ pub(super) fn run(
         progress,
     };
     let device = prepared.engine.device;
-    let mut run = Run { prepared, folder, start, progress, plan: &plan, float, clear, record };
+    let mut run = Run { prepared, folder, start, earlier: None, progress, plan: &plan, float, clear, record };
     let generation = prepared.circuit.generation.as_ref();
     let prompt_is_done = generation.is_some_and(|generation| Stage::exists(generation, folder));
     if !prompt_is_done {
         let spent = std::mem::take(&mut run.record.seconds);
         setting(&plan.requests, plan.server_bytes).run(device, spent, PromptRun(&mut run))?;
-        // What the process has taken so far is the prompt's.
-        run.start = Instant::now();
     }
     if let (Some(generation), Some(steps)) = (generation, &plan.steps) {
         let spent = std::mem::take(&mut run.record.seconds);
-        let steps_run = Steps { run, generation, resumed: prompt_is_done };
-        setting(&steps.requests, steps.server_bytes).run(device, spent, steps_run)?;
+        setting(&steps.requests, steps.server_bytes).run(device, spent, Steps { run, generation })?;
     }
     Ok(())
 }
@@ -76,6 +73,8 @@ struct Run<'a> {
     prepared: &'a Prepared,
     folder: &'a RunFolder,
     start: Instant,
+    /// Seconds of earlier processes, where this one has run the prompt.
+    earlier: Option<f64>,
     progress: &'a dyn ProgressSink,
     plan: &'a Plan,
     float: Reference,
@@ -120,7 +119,10 @@ impl Program for PromptRun<'_, '_> {
             Some(generation) => {
                 let prompt = account.balance(&observations);
                 let generated = vec![generation.first(&logits)];
-                Stage { observations: prompt.clone(), prompt, logits, generated }.save(&server, &decoded.caches, folder)
+                let stage = Stage { observations: prompt.clone(), prompt, logits, generated };
+                stage.save(&server, &decoded.caches, folder)?;
+                run.earlier = Some(observations.seconds.total);
+                Ok(())
             }
         }
     }
@@ -130,8 +132,6 @@ impl Program for PromptRun<'_, '_> {
 struct Steps<'a> {
     run: Run<'a>,
     generation: &'a Generation,
-    /// Whether it was an earlier process that left off.
-    resumed: bool,
 }
 
 impl Program for Steps<'_> {
@@ -140,13 +140,17 @@ impl Program for Steps<'_> {
         Parties { client, server }: Parties<B, C>,
         spent: PhaseSeconds,
     ) -> Result<(), HarnessError> {
-        let Self { mut run, generation, resumed } = self;
+        let Self { mut run, generation } = self;
         let (folder, start, progress) = (run.folder, run.start, run.progress);
         let Standing { mut stage, mut caches } = Stage::load(&server, generation, folder)?;
         let account = Account::open(&server, start);
-        if resumed {
-            stage.observations.resumptions += 1;
-            progress.message(format!("resuming after generated token {}", stage.generated.len()));
+        match run.earlier {
+            // The clock of this process has been running since before the prompt.
+            Some(earlier) => stage.observations.seconds.total = earlier,
+            None => {
+                stage.observations.resumptions += 1;
+                progress.message(format!("resuming after generated token {}", stage.generated.len()));
+            }
         }
         stage.observations.seconds += spent;
         let generator = Generator { generation, evaluator: &server, client: &client, progress };

@@ -1,6 +1,6 @@
 //! Tokens that are generated after a prompt.
 
-use super::{CircuitKind, InputSection};
+use super::{CircuitKind, InputSection, SoftmaxVariant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct GenerationSection {
     /// So many: the first follows from the prompt's own logits, each other one takes a step of its own.
     pub tokens: usize,
+    /// Rounds of `normalize-and-square` in steps; as in the prompt if left out. One query at a time can do with fewer than a block: two leave levels
+    /// for the products behind them, three take a half bootstrap more for these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<usize>,
     /// Draws from the probabilities at this temperature; left out: the most likely token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
@@ -20,7 +24,12 @@ pub struct GenerationSection {
 
 impl GenerationSection {
     /// What is wrong with it in a cell of this circuit and input: a key and its problem.
-    pub(super) fn problem(&self, circuit: CircuitKind, input: &InputSection) -> Option<(&'static str, String)> {
+    pub(super) fn problem(
+        &self,
+        circuit: CircuitKind,
+        input: &InputSection,
+        softmax: SoftmaxVariant,
+    ) -> Option<(&'static str, String)> {
         let problem = |key, problem: &str| Some((key, problem.to_owned()));
         if circuit != CircuitKind::Decoder {
             return problem("generation.tokens", "is given, but only a whole decoder generates; leave `circuit` out");
@@ -35,6 +44,15 @@ impl GenerationSection {
         if let Some(temperature) = self.temperature.filter(|value| !(value.is_finite() && *value > 0.0)) {
             let problem = format!("is {temperature}, a positive number is required; leave it out for the most likely");
             return Some(("generation.temperature", problem));
+        }
+        match self.rounds {
+            Some(rounds @ (0 | 5..)) => {
+                return Some(("generation.rounds", format!("is {rounds}, 1 to 4 are possible")));
+            }
+            Some(_) if softmax != SoftmaxVariant::NormalizeAndSquare => {
+                return problem("generation.rounds", "is given, but only `normalize-and-square` has rounds to choose");
+            }
+            _ => (),
         }
         match (self.temperature, self.seed) {
             (Some(_), None) => problem("generation.seed", "is missing: what is drawn must be drawn again the same"),

@@ -294,7 +294,10 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
     if let Some((key, problem)) = softmax.problem(circuit, mode, engine.functions, attention.products) {
         return Err(refuse(key, problem));
     }
-    if let Some((key, problem)) = spec.generation.as_ref().and_then(|section| section.problem(circuit, &spec.input)) {
+    let of_generation = spec.generation.as_ref();
+    if let Some((key, problem)) =
+        of_generation.and_then(|section| section.problem(circuit, &spec.input, softmax.variant))
+    {
         return Err(refuse(key, problem));
     }
     for (key, limit) in [("limits.seconds", spec.limits.seconds), ("limits.memory_gib", spec.limits.memory_gib)] {

@@ -141,6 +141,8 @@ fn rejects_prompts_that_cannot_be_continued() {
     of(&generating(&["--set", "generation.temperature=0.0"]), &["generation.temperature", "positive"]);
     of(&generating(&["--set", "generation.temperature=1.0"]), &["generation.seed", "missing"]);
     of(&generating(&["--set", "generation.seed=1"]), &["generation.seed", "nothing is drawn"]);
+    of(&generating(&["--set", "generation.rounds=5"]), &["generation.rounds", "1 to 4"]);
+    of(&generating(&["--set", "generation.rounds=2"]), &["generation.rounds", "normalize-and-square"]);
     of(&generating(&["--set", "circuit=softmax"]), &["generation.tokens", "whole decoder"]);
     let stage = calibrated();
     let of = |arguments: &[&str], parts: &[&str]| refused(&stage, arguments, parts);

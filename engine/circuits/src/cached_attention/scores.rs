@@ -9,26 +9,35 @@ use crate::score_layout::{ScoreContract, ScoreLayout, SumCrossing};
 
 /// Scores of one token's queries with the tokens of a cache, which it attends to all of.
 ///
-/// Probabilities end all levels: what is left of them after SoftMax in rounds would not carry [`CacheLayout::weighted_values`] beside sums of a wide
-/// window. They are few, so they cross once more.
+/// Probabilities keep the levels of [`CacheLayout::weighted_values`] and the move behind it, or, where a sum's window is too wide for the levels that this
+/// leaves, end all levels and cross once more: they are few.
 #[derive(Clone, Debug)]
-pub struct CachedScores {
+pub struct CachedScores<const CROSSING: bool> {
     layout: CacheLayout,
     length: usize,
 }
 
 impl CacheLayout {
     /// The scores with so many cached tokens.
-    pub fn scores_of(&self, length: usize) -> CachedScores {
+    pub fn scores_of<const CROSSING: bool>(&self, length: usize) -> CachedScores<CROSSING> {
         CachedScores { layout: self.clone(), length }
     }
 }
 
+impl<const CROSSING: bool> CachedScores<CROSSING> {
+    const OUTPUT_LEVELS: usize =
+        if CROSSING { 0 } else { CacheLayout::PROBABILITY_LEVELS + CacheLayout::PLACEMENT_LEVELS };
+}
+
 /// Denominators are those of the heads, common to all ciphertexts: these are one set. Sums over tokens, the lowest field of slots, take rotations
 /// and a mask; they stand wherever a score of their head may, cached or not.
-impl ScoreLayout for CachedScores {
-    const CONTRACT: ScoreContract =
-        ScoreContract { opening_levels: 0, sum_levels: 1, output_levels: 0, scores_of_all_pairs: false };
+impl<const CROSSING: bool> ScoreLayout for CachedScores<CROSSING> {
+    const CONTRACT: ScoreContract = ScoreContract {
+        opening_levels: 0,
+        sum_levels: 1,
+        output_levels: Self::OUTPUT_LEVELS,
+        scores_of_all_pairs: false,
+    };
 
     fn slots(&self) -> usize {
         self.layout.slots

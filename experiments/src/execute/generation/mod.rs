@@ -7,7 +7,7 @@ mod state;
 use std::time::Instant;
 
 use fhe_circuits::KeyValueCache;
-use fhe_ckks::{Client, LaneProducts};
+use fhe_ckks::{Client, LaneProducts, SlotArithmetic};
 use fhe_model::Matrix;
 use fhe_model::encrypted::DecodingModel;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,19 @@ pub(super) struct Generator<'a, E, C> {
     pub(super) progress: &'a dyn ProgressSink,
 }
 
+/// Most bytes of weights that are kept from step to step. Those of larger models are made anew.
+const MOST_KEPT_BYTES: u64 = 2 << 30;
+
 impl Generation {
+    /// The steps with all their weights, if these are small and needed at all.
+    fn with_weights<E: SlotArithmetic>(&self, e: &E) -> Result<Option<DecodingModel>, HarnessError> {
+        if !e.holds_data() || self.steps.integer_bytes() > MOST_KEPT_BYTES {
+            return Ok(None);
+        }
+        let failed = |error| HarnessError::execution("convert the weights of steps", error);
+        self.steps.keeping_weights().map(Some).map_err(failed)
+    }
+
     /// Refuses more tokens than there is room for: what is calibrated is a block.
     pub(super) fn check_room(&self) -> Result<(), HarnessError> {
         let (prompt, capacity) = (self.steps.prompt_length(), self.steps.capacity());
@@ -103,18 +115,20 @@ impl<E: LaneProducts, C: Client<E>> Generator<'_, E, C> {
         const PHASE: &str = "generated tokens";
         let Self { generation, evaluator, client, progress } = self;
         let failed = |error| HarnessError::execution("generate a token", error);
+        let kept = generation.with_weights(*evaluator)?;
+        let steps = kept.as_ref().unwrap_or(&generation.steps);
         let start = Instant::now();
         let first = generated.len();
         while let Some(last) = generated.last().filter(|_| generated.len() < generation.tokens) {
             progress.step(PHASE, (generated.len() - first) as u64, (generation.tokens - first) as u64, start);
             let (clock, before) = (Instant::now(), evaluator.counts());
             let token = forced.and_then(|forced| forced.get(generated.len() - 1)).copied().unwrap_or(last.token);
-            let (residual, encrypt) = timed(|| generation.steps.embed::<E, C>(client, token).map_err(failed));
+            let (residual, encrypt) = timed(|| steps.embed::<E, C>(client, token).map_err(failed));
             let mut attendant = Attendant::new(*client, Observations::default()).settling(settle);
-            let logits = generation.steps.step(*evaluator, caches, residual?, &mut attendant).map_err(failed)?;
+            let logits = steps.step(*evaluator, caches, residual?, &mut attendant).map_err(failed)?;
             attendant.check()?;
             let phases = attendant.observations.seconds;
-            let (logits, decrypt) = timed(|| generation.steps.logits::<E, C>(client, &logits).map_err(failed));
+            let (logits, decrypt) = timed(|| steps.logits::<E, C>(client, &logits).map_err(failed));
             let logits = logits?.ok_or(HarnessError::NoData)?;
             let phases = PhaseSeconds { encrypt, decrypt, client: encrypt + decrypt, ..phases };
             let token = generation.sampler.choose(&logits, generation.steps.prompt_length() + generated.len());

@@ -52,12 +52,12 @@ mod tests {
     use super::*;
 
     fn drawing(temperature: f64, seed: u64) -> Sampler {
-        Sampler::new(&GenerationSection { tokens: 2, temperature: Some(temperature), seed: Some(seed) })
+        Sampler::new(&GenerationSection { tokens: 2, rounds: None, temperature: Some(temperature), seed: Some(seed) })
     }
 
     #[test]
     fn the_most_likely_token_is_chosen_without_a_temperature() {
-        let greedy = Sampler::new(&GenerationSection { tokens: 2, temperature: None, seed: None });
+        let greedy = Sampler::new(&GenerationSection { tokens: 2, rounds: None, temperature: None, seed: None });
         assert_eq!(greedy.choose(&[0.5, 2.0, -1.0], 3), 1);
     }
 

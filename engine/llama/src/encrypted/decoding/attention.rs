@@ -41,6 +41,8 @@ pub(super) struct AttentionStep {
     /// What a normalised slot value of 1 stands for in the channels of the projection.
     ranges: ChannelFactors,
     softmax: Softmax,
+    /// Whether its probabilities cross once more.
+    crosses: bool,
     output: ResidualWriter<VectorProduct>,
 }
 
@@ -72,9 +74,18 @@ impl AttentionStep {
         )?;
         projection.scale_output(norm.output_unit(), Fill::Range);
         let windows = softmax_windows(options.softmax, ranges);
-        let scores = layouts.cache.scores_of(capacity);
-        let softmax = Softmax::new(options.softmax, &windows, config.head_dim, shape, options.accuracy(), &scores)
-            .at(at(Site::Score))?;
+        // With as few half bootstraps as the levels allow.
+        let (variant, accuracy, head_dim) = (options.softmax, options.accuracy(), config.head_dim);
+        let kept = layouts.cache.scores_of::<false>(capacity);
+        let kept = Softmax::new(variant, &windows, head_dim, shape, accuracy, &kept);
+        let (softmax, crosses) = match kept.ok().filter(|softmax| softmax.score_levels() <= shape.compute_levels) {
+            Some(softmax) => (softmax, false),
+            None => {
+                let crossing = layouts.cache.scores_of::<true>(capacity);
+                let softmax = Softmax::new(variant, &windows, head_dim, shape, accuracy, &crossing);
+                (softmax.at(at(Site::Score))?, true)
+            }
+        };
         check_levels(shape, at(Site::Query), OPERAND_LEVELS + SINE_LEVELS)?;
         check_levels(shape, at(Site::Score), softmax.score_levels())?;
         check_levels(shape, at(Site::LogDenominator), softmax.crossing_levels())?;
@@ -88,7 +99,7 @@ impl AttentionStep {
             (at(Site::AttentionOutput), ranges.attention_output),
         )?;
         let ranges = projection.channel_factors(shape);
-        Ok(Self { layer, head_dim: config.head_dim, norm, projection, ranges, softmax, output })
+        Ok(Self { layer, head_dim, norm, projection, ranges, softmax, crosses, output })
     }
 
     /// The same with the integers of its matrices.
@@ -131,13 +142,20 @@ impl AttentionStep {
             run.work(Phase::Linear, at(Site::Score), |e| heads.scores(e, &queries, cache, self.softmax.score_map()))?;
         let passage = Passage::dense(self.softmax.score_levels());
         let scores = run.cross(at(Site::Score), &scores, passage, None).at(at(Site::Score))?;
-        let layout = heads.scores_of(cache.length());
-        let probabilities = run.probabilities(at(Site::LogDenominator), (&self.softmax, &layout), &scores, None)?;
-        let unit = run.e.shape().full_scale / PROBABILITY_RANGE;
-        let probabilities = run.descend(at(Site::AttentionOutput), &probabilities, unit)?;
-        let probabilities = run.climb_corrected(at(Site::AttentionOutput), &probabilities, VALUE_LEVELS)?;
+        let (location, length) = (at(Site::LogDenominator), cache.length());
+        let (probabilities, to_output) = if self.crosses {
+            let layout = heads.scores_of::<true>(length);
+            let ended = run.probabilities(location, (&self.softmax, &layout), &scores, None)?;
+            let unit = run.e.shape().full_scale / PROBABILITY_RANGE;
+            let ended = run.descend(at(Site::AttentionOutput), &ended, unit)?;
+            let probabilities = run.climb_corrected(at(Site::AttentionOutput), &ended, VALUE_LEVELS)?;
+            (probabilities, &layouts.crossed_to_output)
+        } else {
+            let layout = heads.scores_of::<false>(length);
+            (run.probabilities(location, (&self.softmax, &layout), &scores, None)?, &layouts.to_output)
+        };
         let outputs = run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
-            layouts.to_output.apply(e, &heads.weighted_values(e, &probabilities, cache)?)
+            to_output.apply(e, &heads.weighted_values(e, &probabilities, cache)?)
         })?;
         let outputs = run.descend(at(Site::AttentionOutput), &outputs, self.output.input_unit())?;
         run.observe(at(Site::AttentionOutput), &outputs, Reading::Vector(&layouts.output, None));

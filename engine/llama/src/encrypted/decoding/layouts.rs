@@ -24,9 +24,10 @@ pub(super) struct StepLayouts {
     pub(super) to_normalised: SparseMap,
     /// Queries, keys and values.
     pub(super) projection: VectorLayout,
-    /// Weighted values as O wants them, and the way there from those by probabilities over [`PROBABILITY_RANGE`].
+    /// Weighted values as O wants them, and the way there; also from those by probabilities over [`PROBABILITY_RANGE`].
     pub(super) output: VectorLayout,
     pub(super) to_output: SparseMap,
+    pub(super) crossed_to_output: SparseMap,
     /// Gates, then ups, and the rotation from these to those.
     pub(super) gated: VectorLayout,
     pub(super) to_gates: Rotation,
@@ -46,8 +47,8 @@ impl StepLayouts {
         // What O and the down projection leave is added: they have parts of one size.
         let down = VectorLayout::input(shape, inner.max(hidden), 1).at(Site::GatedProduct.in_layer(0))?;
         let down = VectorLayout::in_blocks(shape, inner, down.block()).at(Site::GatedProduct.in_layer(0))?;
-        let (output, to_output) =
-            cache.output(shape, down.block(), PROBABILITY_RANGE).at(Site::AttentionOutput.in_layer(0))?;
+        let output_map = |factor| cache.output(shape, down.block(), factor).at(Site::AttentionOutput.in_layer(0));
+        let ((output, to_output), (_, crossed_to_output)) = (output_map(1.0)?, output_map(PROBABILITY_RANGE)?);
         let residual = down.product_towards(&normalised.slot_places()).at(Site::DownProjection.in_layer(0))?;
         let to_normalised = moved(slots, &residual.slot_places(), &normalised.slot_places(), |_| 1.0).at(at)?;
         let (gated, to_gates) = normalised.paired_product(&down.slot_places()).at(Site::Gate.in_layer(0))?;
@@ -60,6 +61,7 @@ impl StepLayouts {
             projection,
             output,
             to_output,
+            crossed_to_output,
             gated,
             to_gates,
             down,

@@ -9,7 +9,7 @@
 //! | positions and the cache's places -> scores | sine, move, selection, product, mask | 1 |
 //! | SoftMax | exponential, division | 1 |
 //! | sums over cached tokens, inside it | inverse, down to where the exponentials wait | 1, or 1 a round |
-//! | probabilities -> weighted values -> O | sine, selection, product, move | 1 |
+//! | probabilities -> weighted values -> O | selection, product, move: of SoftMax's own, or sine before and crossed | 0 or 1 |
 //! | SiLU times up -> down | sine, SiLU, product, move | 1 |
 //!
 //! What a product with a vector leaves in slots is moved to where the next product wants it by a [`SparseMap`](fhe_circuits::SparseMap), whose
@@ -24,8 +24,11 @@ mod feed_forward;
 mod layouts;
 mod norm;
 
+use std::borrow::Cow;
+
 use fhe_circuits::{CacheLayout, KeyValueCache, VectorProduct};
 use fhe_ckks::{CircuitShape, Client, Evaluator};
+use rayon::prelude::*;
 
 use super::execution::Execution;
 use super::harness::Harness;
@@ -47,7 +50,8 @@ use norm::VectorNormTurn;
 
 /// A model prepared to decode behind one block of prompts.
 ///
-/// As [`EncryptedModel`](super::EncryptedModel) it holds no weights; those of a layer are made from its source when it runs.
+/// As [`EncryptedModel`](super::EncryptedModel) it holds no weights; those of a layer are made from its source when it runs, unless they are to be kept
+/// ([`DecodingModel::keeping_weights`]).
 #[derive(Clone, Debug)]
 pub struct DecodingModel {
     source: ModelSource,
@@ -58,6 +62,8 @@ pub struct DecodingModel {
     layers: Vec<LayerStep>,
     final_norm: VectorNormTurn,
     head: Projection<VectorProduct>,
+    /// Whether layers and head hold their integers.
+    keeps_weights: bool,
 }
 
 /// One decoder layer of a step.
@@ -116,7 +122,17 @@ impl DecodingModel {
             entering = of_layer.residual_after_ffn;
         }
         let (final_norm, head) = preparation.head(&Tensor::head(&source), ranges, entering)?;
-        Ok(Self { prompt_length, layouts, residual_unit, capacity, layers, final_norm, head, source })
+        Ok(Self {
+            prompt_length,
+            layouts,
+            residual_unit,
+            capacity,
+            layers,
+            final_norm,
+            head,
+            source,
+            keeps_weights: false,
+        })
     }
 
     /// The architecture.
@@ -204,25 +220,54 @@ impl DecodingModel {
         residual: &[E::Coefficients],
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
-        let layers = self.layers.len();
-        let layer = self.layers.get(index).ok_or(Error::LayerOutOfRange { found: index, layers })?;
         if cache.length() >= self.capacity {
             return Err(Error::CacheFull { found: cache.length() + 1, required: self.capacity });
         }
-        let filled = if e.holds_data() {
-            let LayerTensors { q, k, v, o, gate, up, down } =
-                self.source.weights("a decoder layer")?.layer(index)?.into();
-            Some(LayerStep {
-                attention: layer.attention.filled([&q, &k, &v], o)?,
-                feed_forward: layer.feed_forward.filled([&gate, &up], down)?,
-            })
-        } else {
-            None
-        };
-        let LayerStep { attention, feed_forward } = filled.as_ref().unwrap_or(layer);
+        let filled = self.filled_layer(e, index)?;
+        let LayerStep { attention, feed_forward } = filled.as_ref();
         let mut run = Execution::new(e, harness);
         let residual = attention.run(&mut run, &self.layouts, self.config().rope_theta, cache, residual)?;
         feed_forward.run(&mut run, &self.layouts, &residual)
+    }
+
+    /// The layer with its integers, if the evaluator needs any: those that are kept, or new ones.
+    fn filled_layer<E: Evaluator>(&self, e: &E, index: usize) -> Result<Cow<'_, LayerStep>> {
+        let layers = self.layers.len();
+        let layer = self.layers.get(index).ok_or(Error::LayerOutOfRange { found: index, layers })?;
+        if !e.holds_data() || self.keeps_weights {
+            return Ok(Cow::Borrowed(layer));
+        }
+        Ok(Cow::Owned(self.with_weights(layer, index)?))
+    }
+
+    fn with_weights(&self, layer: &LayerStep, index: usize) -> Result<LayerStep> {
+        let weights = self.source.weights("a decoder layer")?.layer(index)?;
+        let LayerTensors { q, k, v, o, gate, up, down } = weights.into();
+        Ok(LayerStep {
+            attention: layer.attention.filled([&q, &k, &v], o)?,
+            feed_forward: layer.feed_forward.filled([&gate, &up], down)?,
+        })
+    }
+
+    fn head_with_weights(&self) -> Result<Projection<VectorProduct>> {
+        self.head.filled(Tensor::head_of(self.source.weights("the LM head")?))
+    }
+
+    /// The same with the integers of all its weights, [`DecodingModel::integer_bytes`], which otherwise are made anew at every step.
+    ///
+    /// # Errors
+    /// [`Error::ShapeAlone`] for a model without weights.
+    pub fn keeping_weights(&self) -> Result<Self> {
+        let layers = self.layers.par_iter().enumerate().map(|(index, layer)| self.with_weights(layer, index));
+        let layers = layers.collect::<Vec<_>>().into_iter().collect::<Result<_>>()?;
+        Ok(Self { layers, head: self.head_with_weights()?, keeps_weights: true, ..self.clone() })
+    }
+
+    /// Bytes of all weights as integers.
+    pub fn integer_bytes(&self) -> u64 {
+        let of_layer = |layer: &LayerStep| [layer.attention.weight_bytes(), layer.feed_forward.weight_bytes()];
+        let layers = self.layers.iter().flat_map(of_layer);
+        layers.chain([self.head.weight_bytes()]).sum::<WeightBytes>().integers
     }
 
     /// Final norm and LM head: the logits of what follows the token.
@@ -235,14 +280,14 @@ impl DecodingModel {
         residual: &[E::Coefficients],
         harness: &mut H,
     ) -> Result<Vec<E::Coefficients>> {
-        let filled = if e.holds_data() {
-            Some(self.head.filled(Tensor::head_of(self.source.weights("the LM head")?))?)
+        let head = if e.holds_data() && !self.keeps_weights {
+            Cow::Owned(self.head_with_weights()?)
         } else {
-            None
+            Cow::Borrowed(&self.head)
         };
         let mut run = Execution::new(e, harness);
         let vector = self.final_norm.run(&mut run, &self.layouts, residual)?;
-        filled.as_ref().unwrap_or(&self.head).run(&mut run, &vector)
+        head.run(&mut run, &vector)
     }
 
     /// All layers and the head: one step.
