@@ -97,7 +97,8 @@ impl<B: Backend> Cached<B> {
     }
 
     fn weighted_values(&self, server: &CkksServer<B>) -> Vec<SlotCiphertext<B>> {
-        self.layout.weighted_values(server, &self.probabilities, &self.cache).expect("weighted values")
+        let selected = self.layout.select(server, &self.probabilities, self.cache.length()).expect("selections");
+        self.layout.weighted_values(server, &selected, &self.cache).expect("weighted values")
     }
 }
 

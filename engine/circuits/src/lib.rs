@@ -62,7 +62,7 @@ pub use prefix_rows::PrefixRows;
 pub use public_attention::{KeyRows, PublicCache, PublicLayout, PublicProducts, SlotProducts, WeightProducts};
 pub use quantisation::{Quantisation, WeightProduct, WeightScales};
 pub use rms_norm::{RmsNorm, VectorNorm};
-pub use score_layout::{ScoreContract, ScoreLayout, SumCrossing};
+pub use score_layout::{ScoreContract, ScoreLayout, Selection, SumCrossing};
 pub use silu::GatedSilu;
 pub use slim::{Blocks, Folded, SlimApproximation};
 pub use softmax::{Softmax, SoftmaxArgument, SoftmaxPolynomial, SoftmaxVariant, SoftmaxWindows};

@@ -18,6 +18,8 @@ pub struct ScoreContract {
     pub sum_levels: usize,
     /// Levels that the probabilities still need.
     pub output_levels: usize,
+    /// Levels that the last factor of the probabilities spends on selections of them: none, or one for masks.
+    pub selection_levels: usize,
     /// Whether pairs that are not live have scores too, which must then lie in the window of the exponential.
     pub scores_of_all_pairs: bool,
 }
@@ -28,6 +30,7 @@ impl ScoreContract {
         opening_levels: 0,
         sum_levels: 0,
         output_levels: SlotAttention::PROBABILITY_LEVELS,
+        selection_levels: 0,
         scores_of_all_pairs: false,
     };
     /// Scores by [`LaneAttention`]: coefficients of lanes, which are not slots before the sine is corrected; sums take a mask.
@@ -35,8 +38,18 @@ impl ScoreContract {
         opening_levels: SINE_LEVELS + LaneAttention::LANE_LEVELS,
         sum_levels: 1,
         output_levels: LaneAttention::FACTOR_LEVELS,
+        selection_levels: 0,
         scores_of_all_pairs: true,
     };
+}
+
+/// Some of the probabilities: those of one ciphertext where a mask is 1, and zeros where it is 0.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Which ciphertext of scores.
+    pub ciphertext: usize,
+    /// One number for every slot.
+    pub mask: Vec<f64>,
 }
 
 /// How sums over the keys of a query leave the slots.

@@ -30,8 +30,10 @@ impl CacheLayout {
     pub const QUERY_LEVELS: usize = 3;
     /// Levels that the keys need: the product and the mask.
     pub const KEY_LEVELS: usize = 2;
-    /// Levels that the probabilities need for [`CacheLayout::weighted_values`]: selection and product.
-    pub const PROBABILITY_LEVELS: usize = 2;
+    /// Levels that the probabilities need for [`CacheLayout::select`] and [`CacheLayout::weighted_values`]: selection and product.
+    pub const PROBABILITY_LEVELS: usize = Self::SELECTION_LEVELS + Self::VALUE_LEVELS;
+    /// Levels of the selection.
+    pub const SELECTION_LEVELS: usize = 1;
     /// Levels that the values need: the product.
     pub const VALUE_LEVELS: usize = 1;
 

@@ -6,6 +6,7 @@ use super::field::Field;
 use super::{CacheLayout, KeyValueCache};
 use crate::attention::ScoreMap;
 use crate::error::{Result, refuse};
+use crate::score_layout::Selection;
 
 impl CacheLayout {
     /// `scale * (q . k) - centre` for every query head and cached token, zero elsewhere: [`CacheLayout::score_ciphertexts`] of them.
@@ -73,37 +74,65 @@ impl CacheLayout {
         self.token_field().spread(e, e.plain_combination(&[(&sum, &self.token_mask(0))])?, 0)
     }
 
-    /// The sum over cached tokens of probability times value: a ciphertext for every member of a group, with its output in the places of its queries
-    /// and numbers of no meaning elsewhere. Probabilities lie in the places of the scores and are zero elsewhere. Consumes
-    /// [`CacheLayout::PROBABILITY_LEVELS`] levels of the probabilities, whose values are best one level below.
-    ///
-    /// For every member of a group and ciphertext of values one selection, one product and `log2` rotations of the rows in use; for every member
-    /// `log2 tokens` rotations.
+    /// The selections that [`CacheLayout::weighted_values`] are made of: for every member of a group, ciphertext by ciphertext of values, its row of
+    /// probabilities in the places of the scores.
+    pub fn selections(&self, length: usize) -> Vec<Selection> {
+        let (used, ones) = (self.used_rows(length), vec![1.0; self.slots]);
+        let selection = |(member, number): (usize, usize)| {
+            let row = number * self.group_rows() + member;
+            Selection { ciphertext: row / self.channel_rows, mask: self.row_of_blocks(&ones, row % used, used) }
+        };
+        let ciphertexts = length.div_ceil(self.tokens);
+        (0..self.group())
+            .flat_map(|member| (0..ciphertexts).map(move |number| (member, number)))
+            .map(selection)
+            .collect()
+    }
+
+    /// Selections of probabilities that lie in the places of the scores and are zero elsewhere. One level.
     ///
     /// # Errors
     /// If there are more or fewer ciphertexts of probabilities than of scores; those of the evaluator.
-    pub fn weighted_values<E: Evaluator>(
-        &self,
-        e: &E,
-        probabilities: &[E::Slots],
-        cache: &KeyValueCache<E::Slots>,
-    ) -> Result<Vec<E::Slots>> {
-        const OPERATION: &str = "weighted_values";
-        let required = self.score_ciphertexts(cache.length);
+    pub fn select<E: Evaluator>(&self, e: &E, probabilities: &[E::Slots], length: usize) -> Result<Vec<E::Slots>> {
+        let required = self.score_ciphertexts(length);
         if probabilities.len() != required || required == 0 {
             let required = format!("{required}, and at least one");
             let remedy = "use the layout of the scores with this cache";
-            return Err(refuse(OPERATION, "ciphertexts of probabilities", probabilities.len(), required, remedy));
+            return Err(refuse("select", "ciphertexts of probabilities", probabilities.len(), required, remedy));
+        }
+        let select = |Selection { ciphertext, mask }: &Selection| {
+            Ok(e.plain_combination(&[(&probabilities[*ciphertext], mask.as_slice())])?)
+        };
+        self.selections(length).iter().map(select).collect()
+    }
+
+    /// The sum over cached tokens of probability times value: a ciphertext for every member of a group, with its output in the places of its queries
+    /// and numbers of no meaning elsewhere. Probabilities come as [`CacheLayout::selections`]; they and the values lose a level.
+    ///
+    /// For every selection one product and `log2` rotations of the rows in use; for every member `log2 tokens` rotations.
+    ///
+    /// # Errors
+    /// If there are more or fewer selections; those of the evaluator.
+    pub fn weighted_values<E: Evaluator>(
+        &self,
+        e: &E,
+        selected: &[E::Slots],
+        cache: &KeyValueCache<E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        const OPERATION: &str = "weighted_values";
+        let required = self.group() * cache.values.len();
+        if selected.len() != required || required == 0 {
+            let required = format!("{required}, and at least one");
+            let remedy = "select probabilities for this cache";
+            return Err(refuse(OPERATION, "selections", selected.len(), required, remedy));
         }
         let used = self.used_rows(cache.length);
-        let ones = vec![1.0; self.slots];
-        let output = |member: usize| {
+        let output = |(member, selected): (usize, &[E::Slots])| {
             let mut sum: Option<E::Slots> = None;
-            for (number, values) in cache.values.iter().enumerate() {
+            for (number, (selected, values)) in selected.iter().zip(&cache.values).enumerate() {
                 let row = number * self.group_rows() + member;
-                let mask = self.row_of_blocks(&ones, row % used, used);
-                let selected = e.plain_combination(&[(&probabilities[row / self.channel_rows], &mask)])?;
-                let product = e.multiply(&self.rows(used).spread(e, selected, row % used)?, values)?;
+                let spread = self.rows(used).spread(e, selected.clone(), row % used)?;
+                let product = e.multiply(&spread, values)?;
                 sum = Some(match sum {
                     None => product,
                     Some(sum) => e.add(&sum, &product)?,
@@ -112,7 +141,7 @@ impl CacheLayout {
             let sum = sum.ok_or_else(|| refuse(OPERATION, "the cache", "empty", "one token or more", "append one"))?;
             self.token_field().sum(e, sum, member)
         };
-        (0..self.group()).map(output).collect()
+        selected.chunks(cache.values.len()).enumerate().map(output).collect()
     }
 
     /// The sum over every `step`-th row, up to `period` rows, in every row of what repeats after `period` rows; all rows are a period.

@@ -9,8 +9,8 @@ use crate::score_layout::{ScoreContract, ScoreLayout, SumCrossing};
 
 /// Scores of one token's queries with the tokens of a cache, which it attends to all of.
 ///
-/// Probabilities keep the levels of [`CacheLayout::weighted_values`] and the move behind it, or, where a sum's window is too wide for the levels that this
-/// leaves, end all levels and cross once more: they are few.
+/// Probabilities come selected, with the levels of [`CacheLayout::weighted_values`] and of the move behind it, or, where a sum's window is too wide for the
+/// levels that this leaves, end all levels and cross once more: they are few.
 #[derive(Clone, Debug)]
 pub struct CachedScores<const CROSSING: bool> {
     layout: CacheLayout,
@@ -25,8 +25,8 @@ impl CacheLayout {
 }
 
 impl<const CROSSING: bool> CachedScores<CROSSING> {
-    const OUTPUT_LEVELS: usize =
-        if CROSSING { 0 } else { CacheLayout::PROBABILITY_LEVELS + CacheLayout::PLACEMENT_LEVELS };
+    const OUTPUT_LEVELS: usize = if CROSSING { 0 } else { CacheLayout::VALUE_LEVELS + CacheLayout::PLACEMENT_LEVELS };
+    const SELECTION_LEVELS: usize = if CROSSING { 0 } else { CacheLayout::SELECTION_LEVELS };
 }
 
 /// Denominators are those of the heads, common to all ciphertexts: these are one set. Sums over tokens, the lowest field of slots, take rotations
@@ -36,6 +36,7 @@ impl<const CROSSING: bool> ScoreLayout for CachedScores<CROSSING> {
         opening_levels: 0,
         sum_levels: 1,
         output_levels: Self::OUTPUT_LEVELS,
+        selection_levels: Self::SELECTION_LEVELS,
         scores_of_all_pairs: false,
     };
 

@@ -10,7 +10,7 @@ use super::{Crossing, OPERATION, by_sets, crossed};
 use crate::crossing::Passage;
 use crate::error::{Result, refuse};
 use crate::interval::Interval;
-use crate::score_layout::{ScoreLayout, SumCrossing};
+use crate::score_layout::{ScoreLayout, Selection, SumCrossing};
 use crate::slim::Blocks;
 
 /// How the sums of a layout cross, and where blocks lie in which they can be worked on slimly.
@@ -82,6 +82,32 @@ impl KeySums {
             }
         }
         Ok(products)
+    }
+
+    /// As [`KeySums::times`] of one set, for selections of the terms: each takes a mask on the factor, so that the terms need no level for it.
+    pub(super) fn times_selected<E: Evaluator, L: ScoreLayout>(
+        &self,
+        e: &E,
+        (layout, arrivals): (&L, &[Vec<f64>]),
+        (terms, selections): (&[E::Slots], &[Selection]),
+        crossing: &mut Crossing<'_, E::Slots>,
+        factor: impl Fn(&E::Slots) -> Result<E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        let [arrivals] = arrivals else {
+            let remedy = "select from one set of scores";
+            return Err(refuse("Softmax::apply_selected", "sets", arrivals.len(), 1, remedy));
+        };
+        let returned = crossed(crossing, vec![self.centred(e, layout, terms, arrivals)?], self.passage)?;
+        let factor = factor(&returned[0])?;
+        let select = |Selection { ciphertext, mask }: &Selection| {
+            let Some(term) = terms.get(*ciphertext) else {
+                let required = format!("below {}", terms.len());
+                let remedy = "select by the layout of the scores";
+                return Err(refuse("Softmax::apply_selected", "ciphertext", ciphertext, required, remedy));
+            };
+            Ok(e.multiply(term, &e.plain_combination(&[(&factor, mask)])?)?)
+        };
+        selections.iter().map(select).collect()
     }
 
     /// What crosses of the sum over a set, less its part of the window's centre where sums arrive.

@@ -26,7 +26,7 @@ use crate::approximation::{Accuracy, FittedPolynomial, Functions};
 use crate::attention::ScoreMap;
 use crate::crossing::Passage;
 use crate::error::{Result, refuse};
-use crate::score_layout::{ScoreContract, ScoreLayout};
+use crate::score_layout::{ScoreContract, ScoreLayout, Selection};
 use windows::SLACK;
 
 const OPERATION: &str = "Softmax::new";
@@ -205,6 +205,38 @@ impl Softmax {
         }
     }
 
+    /// Selections of the probabilities of one set of scores, at the levels that the contract leaves them: masks on the last factor.
+    ///
+    /// # Errors
+    /// Of other variants than [`SoftmaxVariant::NormalizeAndSquare`]; as [`Softmax::apply`].
+    pub fn apply_selected<E: Evaluator, L: ScoreLayout>(
+        &self,
+        e: &E,
+        layout: &L,
+        (scores, selections): (&[E::Slots], &[Selection]),
+        crossing: &mut Crossing<'_, E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        self.check_scores("Softmax::apply_selected", layout, scores.len())?;
+        match &self.division {
+            Division::NormalizeAndSquare(division) => {
+                division.apply_selected(e, layout, (scores, selections), crossing)
+            }
+            _ => refuse_selections(),
+        }
+    }
+
+    fn check_scores<L: ScoreLayout>(&self, operation: &'static str, layout: &L, scores: usize) -> Result<()> {
+        if L::CONTRACT != self.contract {
+            let (found, required) = (format!("{:?}", L::CONTRACT), format!("{:?}", self.contract));
+            return Err(refuse(operation, "layout of the scores", found, required, "prepare for this layout"));
+        }
+        if scores != layout.ciphertexts() {
+            let remedy = "use the layout of the scores";
+            return Err(refuse(operation, "ciphertexts", scores, layout.ciphertexts(), remedy));
+        }
+        Ok(())
+    }
+
     /// Probabilities of scores in slots, distorted if the contract's `opening_levels` are zero, [`Softmax::score_levels`] less these below
     /// their half bootstrap; zero where no pair is live.
     ///
@@ -217,15 +249,7 @@ impl Softmax {
         scores: &[E::Slots],
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
-        const OPERATION: &str = "Softmax::apply";
-        if L::CONTRACT != self.contract {
-            let (found, required) = (format!("{:?}", L::CONTRACT), format!("{:?}", self.contract));
-            return Err(refuse(OPERATION, "layout of the scores", found, required, "prepare for this layout"));
-        }
-        if scores.len() != layout.ciphertexts() {
-            let remedy = "use the layout of the scores";
-            return Err(refuse(OPERATION, "ciphertexts", scores.len(), layout.ciphertexts(), remedy));
-        }
+        self.check_scores("Softmax::apply", layout, scores.len())?;
         match &self.division {
             Division::ExpInverse(division) => division.apply(e, layout, scores, crossing),
             Division::NormalizeAndSquare(division) => division.apply(e, layout, scores, crossing),
@@ -233,6 +257,12 @@ impl Softmax {
             Division::ExpGoldschmidt(division) => division.apply(e, layout, scores, crossing),
         }
     }
+}
+
+/// Refuses selections of a variant that makes none.
+fn refuse_selections<T>() -> Result<T> {
+    let remedy = "use normalize-and-square, or select from probabilities";
+    Err(refuse("Softmax::apply_selected", "variant", "one with a division of its own", "normalize-and-square", remedy))
 }
 
 /// Refuses exact functions for a variant whose polynomials carry its mask.

@@ -28,7 +28,7 @@ use super::{
 use crate::approximation::{Accuracy, Criterion, Target};
 use crate::error::{Result, refuse};
 use crate::interval::Interval;
-use crate::score_layout::ScoreLayout;
+use crate::score_layout::{ScoreLayout, Selection};
 
 /// Relative error asked of the reciprocals before the last: it cancels, and only widens the next window.
 const INTERMEDIATE: f64 = 1.0 / 8.0;
@@ -80,7 +80,8 @@ impl NormalizeAndSquare {
         let mut all = Vec::with_capacity(rounds);
         for round in 1..=rounds {
             // Where the squares wait.
-            let waiting = contract.output_levels + 2 * (rounds - round) + 1;
+            let last = if round == rounds { contract.selection_levels } else { 0 };
+            let waiting = contract.output_levels + 2 * (rounds - round) + 1 + last;
             let tolerance = if round == rounds { accuracy.tolerance } else { INTERMEDIATE };
             let target = Target { criterion: Criterion::Relative, tolerance, limit: RECIPROCAL_LIMIT };
             let reciprocal = SumReciprocal::fit(RECIPROCAL, window, target, keys, shape, waiting)?;
@@ -123,14 +124,40 @@ impl NormalizeAndSquare {
         scores: &[E::Slots],
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
-        let mut values = self.exponential.apply(e, layout, scores)?;
         let arrivals = arrivals(layout);
-        for round in &self.rounds {
-            let roots = std::mem::take(&mut values);
-            let squares = roots.iter().map(|x| Ok(e.square(x)?)).collect::<Result<Vec<_>>>()?;
-            drop(roots);
-            values = round.divide(e, (layout, &arrivals), &squares, crossing)?;
+        let (squares, last) = self.before_the_last(e, (layout, &arrivals), scores, crossing)?;
+        last.divide(e, (layout, &arrivals), &squares, crossing)
+    }
+
+    /// Selections of the probabilities of one set.
+    pub(super) fn apply_selected<E: Evaluator, L: ScoreLayout>(
+        &self,
+        e: &E,
+        layout: &L,
+        (scores, selections): (&[E::Slots], &[Selection]),
+        crossing: &mut Crossing<'_, E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        let arrivals = arrivals(layout);
+        let (squares, last) = self.before_the_last(e, (layout, &arrivals), scores, crossing)?;
+        last.divide_selected(e, (layout, &arrivals), (&squares, selections), crossing)
+    }
+
+    /// The squares that the last round divides, and that round.
+    fn before_the_last<E: Evaluator, L: ScoreLayout>(
+        &self,
+        e: &E,
+        place: (&L, &[Vec<f64>]),
+        scores: &[E::Slots],
+        crossing: &mut Crossing<'_, E::Slots>,
+    ) -> Result<(Vec<E::Slots>, &SumReciprocal)> {
+        let Some((last, others)) = self.rounds.split_last() else {
+            return Err(refuse(OPERATION, "rounds", 0, "at least one", "report this"));
+        };
+        let squared = |roots: Vec<E::Slots>| roots.iter().map(|x| Ok(e.square(x)?)).collect::<Result<Vec<_>>>();
+        let mut squares = squared(self.exponential.apply(e, place.0, scores)?)?;
+        for round in others {
+            squares = squared(round.divide(e, place, &squares, crossing)?)?;
         }
-        Ok(values)
+        Ok((squares, last))
     }
 }

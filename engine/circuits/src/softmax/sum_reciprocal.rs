@@ -8,7 +8,7 @@ use crate::approximation::{Approximation, FittedPolynomial, Target};
 use crate::crossing::{Distortion, Passage};
 use crate::error::Result;
 use crate::interval::Interval;
-use crate::score_layout::ScoreLayout;
+use crate::score_layout::{ScoreLayout, Selection};
 use crate::slim::{Blocks, FewValues, SlimApproximation};
 
 /// Worst error of a half bootstrap as a fraction of its range; at the lower end of a window it is as many times larger, relative to the value, as the window
@@ -71,6 +71,17 @@ impl SumReciprocal {
     /// The most that the reciprocal is off, relative to it: the polynomial, and the noise of the sum's half bootstrap.
     pub(super) fn largest_error(&self) -> f64 {
         self.error() + BOOTSTRAP_NOISE * self.window.half_width() / self.window.low
+    }
+
+    /// Selections of terms over their sums over keys, the factor a level above where the terms wait.
+    pub(super) fn divide_selected<E: Evaluator, L: ScoreLayout>(
+        &self,
+        e: &E,
+        place: (&L, &[Vec<f64>]),
+        terms: (&[E::Slots], &[Selection]),
+        crossing: &mut Crossing<'_, E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        self.sums.times_selected(e, place, terms, crossing, |sum| self.reciprocal.apply_joined(e, sum))
     }
 
     /// Terms over their sums over keys.

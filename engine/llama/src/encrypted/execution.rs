@@ -1,6 +1,6 @@
 //! The operations of a turn with their phase and their place in the model.
 
-use fhe_circuits::{CircuitError, Passage, RowModule, ScoreLayout, Softmax, crossing, split_rows};
+use fhe_circuits::{CircuitError, Passage, RowModule, ScoreLayout, Selection, Softmax, crossing, split_rows};
 use fhe_ckks::Evaluator;
 
 use super::harness::{Harness, Phase, Sight};
@@ -111,6 +111,24 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
             crossed
         };
         softmax.apply(e, layout, scores, &mut crossing).at(location)
+    }
+
+    /// Selections of such probabilities.
+    pub(super) fn selected_probabilities<L: ScoreLayout>(
+        &mut self,
+        location: Location,
+        (softmax, layout): (&Softmax, &L),
+        scores: (&[E::Slots], &[Selection]),
+    ) -> Result<Vec<E::Slots>> {
+        self.harness.place(location);
+        self.harness.phase(Phase::NonLinear);
+        let e = self.e;
+        let mut crossing = |sums: Vec<E::Slots>, passage: Passage| {
+            let crossed = self.cross(location, &sums, passage, None);
+            self.harness.phase(Phase::NonLinear);
+            crossed
+        };
+        softmax.apply_selected(e, layout, scores, &mut crossing).at(location)
     }
 
     /// Rows of a tensor, for products with weights.

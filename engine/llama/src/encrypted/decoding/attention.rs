@@ -2,7 +2,8 @@
 
 use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{
-    CacheLayout, ChannelFactors, KeyValueCache, Passage, RotaryAngles, Softmax, VectorProduct, split_vector,
+    CacheLayout, ChannelFactors, KeyValueCache, Passage, RotaryAngles, Softmax, SoftmaxVariant, VectorProduct,
+    split_vector,
 };
 use fhe_ckks::{Evaluator, Level};
 
@@ -76,9 +77,15 @@ impl AttentionStep {
         let windows = softmax_windows(options.softmax, ranges);
         // With as few half bootstraps as the levels allow.
         let (variant, accuracy, head_dim) = (options.softmax, options.accuracy(), config.head_dim);
-        let kept = layouts.cache.scores_of::<false>(capacity);
-        let kept = Softmax::new(variant, &windows, head_dim, shape, accuracy, &kept);
-        let (softmax, crosses) = match kept.ok().filter(|softmax| softmax.score_levels() <= shape.compute_levels) {
+        let kept = match variant {
+            SoftmaxVariant::NormalizeAndSquare { .. } => {
+                let kept = layouts.cache.scores_of::<false>(capacity);
+                Softmax::new(variant, &windows, head_dim, shape, accuracy, &kept).ok()
+            }
+            // Their last factor makes no selections.
+            _ => None,
+        };
+        let (softmax, crosses) = match kept.filter(|softmax| softmax.score_levels() <= shape.compute_levels) {
             Some(softmax) => (softmax, false),
             None => {
                 let crossing = layouts.cache.scores_of::<true>(capacity);
@@ -143,19 +150,21 @@ impl AttentionStep {
         let passage = Passage::dense(self.softmax.score_levels());
         let scores = run.cross(at(Site::Score), &scores, passage, None).at(at(Site::Score))?;
         let (location, length) = (at(Site::LogDenominator), cache.length());
-        let (probabilities, to_output) = if self.crosses {
+        let (selected, to_output) = if self.crosses {
             let layout = heads.scores_of::<true>(length);
             let ended = run.probabilities(location, (&self.softmax, &layout), &scores, None)?;
             let unit = run.e.shape().full_scale / PROBABILITY_RANGE;
             let ended = run.descend(at(Site::AttentionOutput), &ended, unit)?;
             let probabilities = run.climb_corrected(at(Site::AttentionOutput), &ended, VALUE_LEVELS)?;
-            (probabilities, &layouts.crossed_to_output)
+            let select = |e: &E| heads.select(e, &probabilities, length);
+            (run.work(Phase::Linear, at(Site::AttentionOutput), select)?, &layouts.crossed_to_output)
         } else {
             let layout = heads.scores_of::<false>(length);
-            (run.probabilities(location, (&self.softmax, &layout), &scores, None)?, &layouts.to_output)
+            let scores = (scores.as_slice(), heads.selections(length));
+            (run.selected_probabilities(location, (&self.softmax, &layout), (scores.0, &scores.1))?, &layouts.to_output)
         };
         let outputs = run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
-            to_output.apply(e, &heads.weighted_values(e, &probabilities, cache)?)
+            to_output.apply(e, &heads.weighted_values(e, &selected, cache)?)
         })?;
         let outputs = run.descend(at(Site::AttentionOutput), &outputs, self.output.input_unit())?;
         run.observe(at(Site::AttentionOutput), &outputs, Reading::Vector(&layouts.output, None));
