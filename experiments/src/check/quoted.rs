@@ -42,6 +42,7 @@ pub(super) fn numbers(text: &str) -> Vec<Quoted> {
             [count, "half", "bootstraps", ..] if is_number(count) => {
                 quoted.push(of(Quantity::HalfBootstraps, count, None));
             }
+            ["KL", max, "max", ..] if is_number(max) => quoted.push(of(Quantity::KlMax, max, None)),
             ["KL", mean, rest @ ..] if is_number(mean) => {
                 quoted.push(of(Quantity::KlMean, mean, None));
                 let rest = rest.strip_prefix(&["mean"]).unwrap_or(rest);
@@ -102,7 +103,11 @@ impl Quoted {
             Quantity::HalfBootstraps => {
                 let by_layer = record.predicted.iter().flat_map(|predicted| &predicted.half_bootstraps_by_layer);
                 let whole = record.counts.get("half_bootstraps");
-                by_layer.chain(whole).any(|&count| is(count as f64))
+                // Of a prompt, and of the tokens behind it.
+                let generated = record.generation.iter().flat_map(|generation| {
+                    [&generation.prompt].into_iter().chain(generation.steps()).map(|effort| &effort.half_bootstraps)
+                });
+                by_layer.chain(whole).chain(generated).any(|&count| is(count as f64))
             }
         }
     }
@@ -128,7 +133,7 @@ mod tests {
 
     #[test]
     fn numbers_are_found_by_the_words_around_them() {
-        let text = "top-1 117 of 117, KL 4e-6 mean and 2e-5 max, 3,304 half bootstraps (perplexity 34.702 beside 34.700); KL at most 1";
+        let text = "top-1 117 of 117, KL 4e-6 mean and 2e-5 max, 3,304 half bootstraps (perplexity 34.702 beside 34.700); KL at most 1; KL 3e-5 max";
         let found: Vec<String> = numbers(text).iter().map(ToString::to_string).collect();
         let expected = [
             "top-1 117 of 117",
@@ -136,6 +141,7 @@ mod tests {
             "KL 2e-5 max",
             "3,304 half bootstraps",
             "perplexity 34.702 beside 34.700",
+            "KL 3e-5 max",
         ];
         assert_eq!(found, expected);
     }

@@ -14,6 +14,10 @@
 //! field, where a rotation drags entries of the next row in; what is spread over tokens is zero but for one token before, and what is
 //! summed over tokens is wanted in one token only, which a mask picks.
 //!
+//! What leads there: [`CacheLayout::projection`] is the order of rows in which one product with a token's vector gives queries, keys and values, and
+//! [`CacheLayout::placement`] the map to their places; [`CacheFill`] does the same for a block of tokens at once. [`CachedScores`] are the scores as SoftMax
+//! sees them, and [`CacheLayout::output`] is the way from weighted values to the next product.
+//!
 //! [`Packing::Real`]: fhe_ckks::Packing::Real
 
 mod cache;
