@@ -109,6 +109,21 @@ impl RunFolder {
         read_verified(&self.checkpoint(name)?, name)
     }
 
+    /// Deletes the checkpoints that have this in their names: later ones have taken their place.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when one cannot be deleted.
+    pub fn forget(&self, part: &str) -> Result<(), HarnessError> {
+        let failed = |source| HarnessError::io("clear", &self.folder, source);
+        for entry in std::fs::read_dir(&self.folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_string_lossy().contains(part) {
+                std::fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes the folder: the cell is complete.
     ///
     /// # Errors

@@ -389,6 +389,14 @@ pub enum HarnessError {
         /// Rows and columns of the reference, if it has the tensor.
         required: Option<(usize, usize)>,
     },
+    /// A generated token cannot be chosen: a logit is no number.
+    #[error(
+        "logits of position {position} are not numbers, and no token follows from them; the run left what its circuit carries"
+    )]
+    NotNumbers {
+        /// Of the sequence.
+        position: usize,
+    },
     /// A mode that must produce logits produced none.
     #[error("the run produced no logits although its mode computes with data; this is a defect, please report it")]
     NoData,

@@ -242,3 +242,45 @@ fn projections_reach_their_places_by_few_rotations() {
     let fill = CacheFill::new(&layout, module, 128).unwrap();
     assert_eq!(fill.projection().ciphertexts(), 2);
 }
+
+#[test]
+fn rejects_selections_and_fills_of_another_layout() {
+    let shape = shape(9);
+    let (layout, e) = (CacheLayout::new(&shape, 4, 2, 8).unwrap(), clear(&shape));
+    let (scores, length) = (layout.scores_of::<false>(3), 3);
+    let windows = SoftmaxWindows {
+        centres: vec![0.0; 4],
+        half_width: 2.0,
+        denominator: Interval::new(0.05, 3.0),
+        first_sum: None,
+    };
+    let prepared = |variant| Softmax::new(variant, &windows, 8, &shape, 1e-6, &scores).unwrap();
+    let rounds = prepared(SoftmaxVariant::NormalizeAndSquare { rounds: 2 });
+    let slots = [slots(&e, &vec![0.0; shape.degree], 12)];
+    let selections = layout.selections(length);
+    let mut crossing = |sums: Vec<ClearSlots>, passage: fhe_circuits::Passage| passage.cross(&e, &sums);
+    assert!(rounds.apply_selected(&e, &scores, (&slots, &selections), &mut crossing).is_ok());
+    assert!(rounds.apply_selected(&e, &scores, (&[], &selections), &mut crossing).is_err(), "no scores");
+    let crossed = layout.scores_of::<true>(length);
+    assert!(rounds.apply_selected(&e, &crossed, (&slots, &selections), &mut crossing).is_err(), "another contract");
+    let outside = [fhe_circuits::Selection { ciphertext: 1, mask: vec![0.0; shape.degree] }];
+    assert!(rounds.apply_selected(&e, &scores, (&slots, &outside), &mut crossing).is_err(), "another ciphertext");
+
+    let module = RowModule::new(&shape, 16).unwrap();
+    let fill = CacheFill::new(&layout, module, 5).unwrap();
+    let tensor = vec![slots[0].clone(); fill.projection().ciphertexts()];
+    let angles = |positions: usize| RotaryAngles::new(BASE, 8, (0..positions).collect());
+    let (one, few) = (ChannelFactors::Common(1.0), ChannelFactors::Each(vec![1.0; 3]));
+    let (none, other) = (PrefixRows::none(), PrefixRows::new(1, vec![0.0; 3]).unwrap());
+    let filled = |angles: &RotaryAngles, factors: &ChannelFactors, prefix: &PrefixRows| {
+        fill.fill(&e, [&tensor, &tensor], angles, [&one, factors], [&none, prefix]).is_ok()
+    };
+    assert!(filled(&angles(16), &one, &none));
+    assert!(
+        !filled(&angles(8), &one, &none) && !filled(&angles(16), &few, &none) && !filled(&angles(16), &one, &other)
+    );
+    let input = VectorLayout::input(&shape, 20, 1).unwrap();
+    assert!(input.selected(&[3, 4]).is_ok());
+    assert!(input.selected(&[3, 3]).is_err() && input.selected(&[20]).is_err() && input.selected(&[]).is_err());
+    assert!(VectorLayout::in_blocks(&shape, 0, 4).is_err() && VectorLayout::in_blocks(&shape, 20, 3).is_err());
+}

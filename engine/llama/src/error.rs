@@ -126,6 +126,16 @@ pub enum Error {
         /// Layers of the model.
         required: usize,
     },
+    /// Caches of a step hold different tokens, or fewer than its prompt has.
+    #[error(
+        "a cache of {found} tokens, required: {required} in every layer; pass caches that a prompt or a whole step left"
+    )]
+    CachesOfOtherLength {
+        /// Tokens of a cache.
+        found: usize,
+        /// Tokens of the others, or of the prompt.
+        required: usize,
+    },
     /// A sequence would get longer than what the circuit was calibrated for.
     #[error(
         "token {found} of a sequence, required: at most {required}, the tokens of a calibrated block; calibrate a larger one, or stop here"

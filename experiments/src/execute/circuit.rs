@@ -117,8 +117,8 @@ impl Circuit {
         let refused = |error| HarnessError::refused("prepare the circuit", error);
         let shape = parameters.shape();
         let generation = config.generation.as_ref().map(|section| {
-            // Ranges that nobody measured hold for no number of tokens in particular.
-            let more = if assumed.is_some() { section.tokens } else { 0 };
+            // What is only metered has a prompt that fills its block, and no values that ranges would have to hold.
+            let more = if config.input.tokens.is_some() { section.tokens } else { 0 };
             let capacity = block.size() + more;
             let softmax = match (options.softmax, section.rounds) {
                 (SoftmaxVariant::NormalizeAndSquare { .. }, Some(rounds)) => {

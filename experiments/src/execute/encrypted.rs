@@ -118,7 +118,7 @@ impl Program for PromptRun<'_, '_> {
             None => run.report(&server, &account, &observations, &logits),
             Some(generation) => {
                 let prompt = account.balance(&observations);
-                let generated = vec![generation.first(&logits)];
+                let generated = vec![generation.first(&logits)?];
                 let stage = Stage { observations: prompt.clone(), prompt, logits, generated };
                 stage.save(&server, &decoded.caches, folder)?;
                 run.earlier = Some(observations.seconds.total);

@@ -105,7 +105,7 @@ impl WithoutNoise {
         let Self { clear, logits, mut caches, .. } = self;
         let forced: Vec<u32> = chosen.iter().map(|token| token.token).collect();
         let generator = Generator { generation, evaluator: &clear, client: &clear, progress: &Quiet };
-        let first = vec![generation.first(&logits)];
+        let first = vec![generation.first(&logits)?];
         let generated = generator.go_on(first, &mut caches, Some(&forced), &|| Ok(()), |_, _, _| Ok(()))?;
         Ok((Continued { logits, generated }, start.elapsed().as_secs_f64()))
     }
@@ -173,7 +173,7 @@ pub(super) fn run(
     record.prompts = prepared.outcomes(&reference.logits, &logits)?;
     if let Some(generation) = &prepared.circuit.generation {
         let generator = Generator { generation, evaluator: &clear, client: &clear, progress };
-        let (first, mut caches) = (vec![generation.first(&logits)], decoded.caches);
+        let (first, mut caches) = (vec![generation.first(&logits)?], decoded.caches);
         let generated = generator.go_on(first, &mut caches, None, &|| Ok(()), |_, _, seconds| {
             record.seconds += *seconds;
             Ok(())

@@ -2,7 +2,7 @@
 
 use super::grid::{Grid, Side};
 use crate::format;
-use crate::record::{CellRecord, FLOAT, Setting, common_device, repetitions, short_names, varied};
+use crate::record::{CellRecord, FLOAT, Setting, StepEffort, common_device, repetitions, short_names, varied};
 
 /// One column under construction.
 struct Column {
@@ -65,6 +65,27 @@ fn metrics(records: &[&CellRecord], whole: bool) -> Vec<Column> {
         number("perplexity (float)", &|record| {
             let float = record.agreement_with(FLOAT)?;
             Some(format!("{:.4} ({:.4})", float.perplexity?, float.perplexity_reference?))
+        }),
+        number("heads covered", &|record| {
+            let softmax = record.softmax.as_ref()?;
+            Some(format!("{} of {}", softmax.covered, softmax.heads))
+        }),
+        number("error of a probability", &|record| record.softmax.as_ref()?.error_max.map(format::small)),
+        number("levels", &|record| {
+            let [least, most] = record.softmax.as_ref().filter(|softmax| softmax.ran > 0)?.levels;
+            Some(if least == most { most.to_string() } else { format!("{least} to {most}") })
+        }),
+        number("products per ciphertext", &|record| {
+            let softmax = record.softmax.as_ref().filter(|softmax| softmax.ran > 0)?;
+            Some(format!("{:.1}", softmax.products_per_ciphertext))
+        }),
+        number("a head", &|record| record.softmax.as_ref()?.seconds.map(format::seconds)),
+        number("float's tokens", &|record| {
+            let generation = record.generation.as_ref()?;
+            Some(format!("{} of {}", generation.agreeing(), generation.tokens.len()))
+        }),
+        number("a token", &|record| {
+            record.generation.as_ref()?.step_mean(StepEffort::server_seconds).map(format::seconds)
         }),
         number("half bootstraps", &|record| record.counts.get("half_bootstraps").copied().map(format::count)),
         number("largest degree", &|record| {

@@ -2,7 +2,7 @@
 
 use crate::refusals::{calibrated, refused};
 use crate::stage::{Stage, stderr};
-use experiments::record::{CLEAR_CIRCUIT, CellRecord, FLOAT, Status};
+use experiments::record::{CLEAR_CIRCUIT, CellRecord, FLOAT, PhaseSeconds, Status};
 use experiments::spec::Mode;
 use fhe_ckks::OperationCounts;
 use std::time::{Duration, Instant};
@@ -69,8 +69,15 @@ fn all_modes_generate_and_count_alike() {
     let steps: u64 = generation.steps().map(|effort| effort.half_bootstraps).sum();
     assert_eq!(generation.prompt.half_bootstraps + steps, encrypted.counts["half_bootstraps"]);
     // The seconds of prompt and steps are those of the run.
-    let parts: f64 = encrypted.seconds.phases().iter().map(|(_, _, seconds)| seconds).sum();
-    assert!((parts - encrypted.seconds.total).abs() <= 1e-6 * parts, "{parts} of {}", encrypted.seconds.total);
+    for phase in [|s: &PhaseSeconds| s.linear, |s: &PhaseSeconds| s.bootstrapping, |s: &PhaseSeconds| s.nonlinear] {
+        let parts =
+            phase(&generation.prompt.seconds) + generation.steps().map(|step| phase(&step.seconds)).sum::<f64>();
+        assert!((parts - phase(&encrypted.seconds)).abs() <= 1e-9 * parts, "{parts} of {}", phase(&encrypted.seconds));
+        assert!(generation.steps().all(|step| phase(&step.seconds) > 0.0));
+    }
+    let steps: f64 = generation.steps().map(|step| step.seconds.total).sum();
+    assert!(generation.steps().all(|step| step.server_seconds() <= step.seconds.total));
+    assert!(generation.prompt.seconds.total + steps <= encrypted.seconds.total);
     let page = std::fs::read_to_string(stage.path().join("results/toy/toy.md")).unwrap();
     assert!(page.contains("Generated tokens") && page.contains("a token over its prompt"), "{page}");
 }

@@ -21,7 +21,7 @@
 //! | values, climbing with queries and keys | sine, placement; product, where the probabilities come |
 //! | SoftMax -> weighted values -> O | exponential, mask, division, renormalisation; selection, product |
 //! | denominators, inside the turn of SoftMax | inverse, down to where the exponentials wait |
-//! | or sums of squares, once a round ([`SoftmaxVariant::NormalizeAndSquare`]) | inverse, down to where the squares wait |
+//! | or sums of squares, once a round ([`fhe_circuits::SoftmaxVariant::NormalizeAndSquare`]) | inverse, down to where the squares wait |
 //! | SiLU times up -> down | SiLU, product; for up: sine, product |
 //!
 //! Over lanes ([`AttentionProducts`]) the turns of attention are others: positions, exchange, factors; then sine, lanes, SoftMax, factors;
@@ -44,6 +44,7 @@ mod harness;
 mod layer;
 mod location;
 mod norm;
+mod options;
 mod prefix;
 mod preparation;
 mod products;
@@ -56,7 +57,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use fhe_circuits::approximation::FittedPolynomial;
-use fhe_circuits::{Accuracy, Functions, LaneAttention, Layout, RowModule, SoftmaxVariant, WeightScales};
+use fhe_circuits::{LaneAttention, Layout, RowModule};
 use fhe_ckks::{CircuitShape, Evaluator, LaneProducts, OperationCounts};
 use rayon::prelude::*;
 
@@ -71,6 +72,7 @@ use crate::weights::ModelSource;
 pub use decoding::DecodingModel;
 pub use harness::{Harness, Phase, Sight, Unattended};
 pub use layer::{FilledHead, FilledLayer, LayerOutput};
+pub use options::CircuitOptions;
 pub use products::{AttentionProducts, softmax_windows};
 pub use tensors::WeightBytes;
 
@@ -81,51 +83,6 @@ use prefix::PrefixTensors;
 use preparation::Preparation;
 use projection::Projection;
 use tensors::{LayerTensors, Tensor};
-
-/// Choices that a model leaves open.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CircuitOptions {
-    /// Bits of the integer weights, sign included.
-    pub weight_bits: u32,
-    /// Which integer stands for the weight 1 in products whose rows the circuit can tell apart afterwards: queries, keys, values, gate, up and
-    /// logits. Output and down projection write to the residual, which has one unit, and have one scale each in any case; with scales per row
-    /// the down projection is handed a share of every channel that lets each of its columns fill the integers.
-    pub weight_scales: WeightScales,
-    /// Error asked of every polynomial (relative for inverses and roots; of the window for SiLU, of the smallest
-    /// denominator for the exponential).
-    pub tolerance: f64,
-    /// How SoftMax divides.
-    pub softmax: SoftmaxVariant,
-    /// How the products of attention are computed.
-    pub products: AttentionProducts,
-    /// Whether polynomials must follow their functions.
-    pub functions: Functions,
-    /// Whether the inverse roots of norms are evaluated slimly where that saves products and the levels allow it.
-    pub slim_norms: bool,
-    /// Whether keys and values are kept for a [`DecodingModel`], which takes one prompt in the block.
-    pub keep_cache: bool,
-}
-
-impl Default for CircuitOptions {
-    fn default() -> Self {
-        Self {
-            weight_bits: 13,
-            weight_scales: WeightScales::default(),
-            tolerance: 1e-6,
-            softmax: SoftmaxVariant::default(),
-            products: AttentionProducts::default(),
-            functions: Functions::default(),
-            slim_norms: false,
-            keep_cache: false,
-        }
-    }
-}
-
-impl CircuitOptions {
-    fn accuracy(&self) -> Accuracy {
-        Accuracy { tolerance: self.tolerance, functions: self.functions }
-    }
-}
 
 /// A polynomial of the circuit and how well it follows its function.
 #[derive(Clone, Debug, PartialEq)]

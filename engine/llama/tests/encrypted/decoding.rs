@@ -126,6 +126,13 @@ fn rejects_more_tokens_than_a_block_and_caches_of_another_model() {
     };
     let refused = step(&mut caches, 3).unwrap_err();
     assert!(matches!(refused, Error::CacheFull { found: 9, required: 8 }), "{refused}");
+    let grown = |cache: &KeyValueCache<ClearSlots>| {
+        let (layout, length) = (steps.cache_layout(), cache.length() - 1);
+        layout.cache(cache.keys().to_vec(), cache.values().to_vec(), length).unwrap()
+    };
+    let mut uneven = vec![caches[0].clone(), grown(&caches[1])];
+    let refused = step(&mut uneven, 3).unwrap_err();
+    assert!(matches!(refused, Error::CachesOfOtherLength { found: 7, required: 8 }), "{refused}");
     let refused = step(&mut caches[1..], 3).unwrap_err();
     assert!(matches!(refused, Error::CachesOfOtherDepth { found: 1, required: 2 }), "{refused}");
     assert!(step(&mut caches, 512).is_err(), "a token that the vocabulary does not have");

@@ -56,7 +56,7 @@ const MOST_KEPT_BYTES: u64 = 2 << 30;
 impl Generation {
     /// The steps with all their weights, if these are small and needed at all.
     fn with_weights<E: SlotArithmetic>(&self, e: &E) -> Result<Option<DecodingModel>, HarnessError> {
-        if !e.holds_data() || self.steps.integer_bytes() > MOST_KEPT_BYTES {
+        if !e.holds_data() || self.kept_bytes() == 0 {
             return Ok(None);
         }
         let failed = |error| HarnessError::execution("convert the weights of steps", error);
@@ -76,11 +76,23 @@ impl Generation {
     }
 
     /// The first token, from the logits of a prompt.
-    pub(super) fn first(&self, logits: &Matrix) -> Generated {
+    ///
+    /// # Errors
+    /// [`HarnessError::NotNumbers`].
+    pub(super) fn first(&self, logits: &Matrix) -> Result<Generated, HarnessError> {
         let end = self.steps.prompt_length();
         let logits = logits.column(end - 1);
-        let token = self.sampler.choose(&logits, end);
-        Generated { token, logits, seconds: PhaseSeconds::default(), half_bootstraps: 0 }
+        let token = self.choose(&logits, end)?;
+        Ok(Generated { token, logits, seconds: PhaseSeconds::default(), half_bootstraps: 0 })
+    }
+
+    fn choose(&self, logits: &[f32], position: usize) -> Result<u32, HarnessError> {
+        self.sampler.choose(logits, position).ok_or(HarnessError::NotNumbers { position })
+    }
+
+    /// Bytes of weights that stay from step to step.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        Some(self.steps.integer_bytes()).filter(|bytes| *bytes <= MOST_KEPT_BYTES).unwrap_or(0)
     }
 }
 
@@ -115,6 +127,9 @@ impl<E: LaneProducts, C: Client<E>> Generator<'_, E, C> {
         const PHASE: &str = "generated tokens";
         let Self { generation, evaluator, client, progress } = self;
         let failed = |error| HarnessError::execution("generate a token", error);
+        if generated.len() >= generation.tokens {
+            return Ok(generated);
+        }
         let kept = generation.with_weights(*evaluator)?;
         let steps = kept.as_ref().unwrap_or(&generation.steps);
         let start = Instant::now();
@@ -131,7 +146,7 @@ impl<E: LaneProducts, C: Client<E>> Generator<'_, E, C> {
             let (logits, decrypt) = timed(|| steps.logits::<E, C>(client, &logits).map_err(failed));
             let logits = logits?.ok_or(HarnessError::NoData)?;
             let phases = PhaseSeconds { encrypt, decrypt, client: encrypt + decrypt, ..phases };
-            let token = generation.sampler.choose(&logits, generation.steps.prompt_length() + generated.len());
+            let token = generation.choose(&logits, generation.steps.prompt_length() + generated.len())?;
             let half_bootstraps = (evaluator.counts() - before).half_bootstraps;
             let seconds = PhaseSeconds { total: clock.elapsed().as_secs_f64(), ..phases };
             generated.push(Generated { token, logits, seconds, half_bootstraps });

@@ -1,13 +1,15 @@
 //! What became of a generation, as a record holds it.
 
-use fhe_model::{FloatModel, Matrix, PromptBlock};
+use fhe_model::{Error, FloatModel, Matrix, PromptBlock};
 
 use super::{Generated, Generation};
 use crate::error::HarnessError;
 use crate::execute::prepared::Prepared;
 use crate::execute::reference::agreement;
 use crate::execute::state::Observations;
-use crate::record::{CLEAR_CIRCUIT, CellRecord, FLOAT, GeneratedToken, GenerationOutcome, StepEffort};
+use crate::record::{
+    Agreement, CLEAR_CIRCUIT, CellRecord, FLOAT, GeneratedToken, GenerationOutcome, Status, StepEffort,
+};
 
 /// Logits of a prompt at its block positions, and of what was generated behind it.
 pub(in crate::execute) struct Continuation<'a> {
@@ -49,7 +51,11 @@ pub(in crate::execute) fn describe(
     let tokens = block.tokens()[span.positions()].iter().copied().chain(fed).collect();
     let whole = PromptBlock::after(block.prefix(), &[tokens], block.size(), weights.config()).map_err(failed)?;
     let circuit_model = FloatModel::new(weights);
-    let left_ranges = prepared.circuit.ranges.preflight(&circuit_model, &whole).err().map(|error| error.to_string());
+    let left_ranges = match prepared.circuit.ranges.preflight(&circuit_model, &whole) {
+        Ok(_) => None,
+        Err(error @ (Error::OutOfRange(_) | Error::FirstToken { .. })) => Some(error.to_string()),
+        Err(error) => return Err(failed(error)),
+    };
     let float = match prepared.stored_weights() {
         Some(stored) => FloatModel::new(stored).logits(&whole),
         None => circuit_model.logits(&whole),
@@ -63,23 +69,32 @@ pub(in crate::execute) fn describe(
     let place = |number: usize| span.len + number - 1;
     let token = |(number, token): (usize, &Generated)| {
         let logits = float.column(end + number - 1);
-        let expected = generation.sampler.choose(&logits, end + number);
-        let at = |agreement: &crate::record::Agreement| agreement.by_position.get(place(number)).cloned();
-        let beside_float = at(&with_float);
+        let position = end + number;
+        let expected = generation.sampler.choose(&logits, position).ok_or(HarnessError::NotNumbers { position })?;
+        let at = |agreement: &Agreement| {
+            let there = agreement.by_position.get(place(number)).cloned();
+            there.ok_or(HarnessError::NotNumbers { position })
+        };
+        let beside_float = at(&with_float)?;
         Ok(GeneratedToken {
             token: token.token,
             text: prepared.decode(&[token.token])?,
             float_token: expected,
             float_text: prepared.decode(&[expected])?,
             float_margin: margin(&logits),
-            kl: beside_float.as_ref().map_or(f64::NAN, |place| place.kl),
-            logit_error: beside_float.as_ref().map_or(f64::NAN, |place| place.top5_logit_error),
-            kl_from_clear: with_clear.as_ref().and_then(at).map(|place| place.kl),
+            kl: beside_float.kl,
+            logit_error: beside_float.top5_logit_error,
+            kl_from_clear: with_clear.as_ref().map(at).transpose()?.map(|place| place.kl),
             effort: (number > 0)
                 .then_some(StepEffort { seconds: token.seconds, half_bootstraps: token.half_bootstraps }),
         })
     };
     let tokens = generated.iter().enumerate().map(token).collect::<Result<Vec<_>, HarnessError>>()?;
+    if let Some(excess) = &left_ranges {
+        // A server cannot see it, and the numbers are those of polynomials outside of their intervals.
+        record.status = Status::Invalid;
+        record.reason = Some(format!("what was generated leaves the calibrated ranges: {excess}"));
+    }
     let all: Vec<u32> = generated.iter().map(|token| token.token).collect();
     record.generation = Some(GenerationOutcome {
         text: prepared.decode(&all)?,

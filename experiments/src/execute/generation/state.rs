@@ -79,7 +79,9 @@ impl Stage {
             save_cache(e, folder, &cache_name(layer, tokens), cache)?;
         }
         let bytes = serde_json::to_vec(self).map_err(|error| HarnessError::execution("encode a stage", error))?;
-        folder.save(&stage_name(tokens), &bytes)
+        folder.save(&stage_name(tokens), &bytes)?;
+        // Only the newest caches are ever read.
+        folder.forget(&format!("-behind-{}-", tokens - 1))
     }
 }
 

@@ -170,8 +170,12 @@ fn walk<'a>(
 ) -> Result<(), HarnessError> {
     let model = &circuit.model;
     let mut residual: Vec<CoefficientCiphertext<Meter>> = model.embed::<Server, _>(client).map_err(failed)?;
+    // They stay until the prompt is done.
+    let mut caches = Vec::new();
     for layer in 0..model.layers() {
-        residual = model.layer(server, layer, &residual, census).map_err(failed)?;
+        let output = model.layer_and_cache(server, layer, &residual, census).map_err(failed)?;
+        residual = output.residual;
+        caches.extend(output.cache);
         after(Part::Layer(layer), census)?;
     }
     let logits = model.head(server, &residual, census).map_err(failed)?;

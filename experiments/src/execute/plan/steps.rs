@@ -53,7 +53,7 @@ impl StepsPlan {
             key_switches,
             key_bytes,
             server_bytes,
-            peak_bytes: server_bytes + largest,
+            peak_bytes: server_bytes + largest.max(generation.kept_bytes()),
             last: last.unwrap_or_default(),
         })
     }

@@ -2,8 +2,8 @@
 
 use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{
-    CacheLayout, ChannelFactors, KeyValueCache, Passage, RotaryAngles, Softmax, SoftmaxVariant, VectorProduct,
-    split_vector,
+    CacheLayout, ChannelFactors, CircuitError, KeyValueCache, Passage, RotaryAngles, Softmax, SoftmaxVariant,
+    VectorProduct, split_vector,
 };
 use fhe_ckks::{Evaluator, Level};
 
@@ -28,8 +28,8 @@ use crate::float::Site;
 /// Levels of queries, keys and values after the correction of the sine.
 const OPERAND_LEVELS: usize = CacheLayout::PLACEMENT_LEVELS + CacheLayout::QUERY_LEVELS;
 
-/// Levels of probabilities after the correction of the sine.
-const VALUE_LEVELS: usize = CacheLayout::PROBABILITY_LEVELS + CacheLayout::PLACEMENT_LEVELS;
+/// Levels of probabilities that have crossed, after the correction of the sine.
+const CROSSED_LEVELS: usize = CacheLayout::PROBABILITY_LEVELS + CacheLayout::PLACEMENT_LEVELS;
 
 /// The attention of one layer of a step, ready to be evaluated.
 #[derive(Clone, Debug)]
@@ -80,12 +80,16 @@ impl AttentionStep {
         let kept = match variant {
             SoftmaxVariant::NormalizeAndSquare { .. } => {
                 let kept = layouts.cache.scores_of::<false>(capacity);
-                Softmax::new(variant, &windows, head_dim, shape, accuracy, &kept).ok()
+                match Softmax::new(variant, &windows, head_dim, shape, accuracy, &kept) {
+                    Err(CircuitError::Approximation { .. }) => None,
+                    softmax => Some(softmax.at(at(Site::Score))?),
+                }
             }
             // Their last factor makes no selections.
             _ => None,
         };
-        let (softmax, crosses) = match kept.filter(|softmax| softmax.score_levels() <= shape.compute_levels) {
+        let fits = |softmax: &Softmax| softmax.score_levels().max(softmax.crossing_levels()) <= shape.compute_levels;
+        let (softmax, crosses) = match kept.filter(fits) {
             Some(softmax) => (softmax, false),
             None => {
                 let crossing = layouts.cache.scores_of::<true>(capacity);
@@ -96,7 +100,9 @@ impl AttentionStep {
         check_levels(shape, at(Site::Query), OPERAND_LEVELS + SINE_LEVELS)?;
         check_levels(shape, at(Site::Score), softmax.score_levels())?;
         check_levels(shape, at(Site::LogDenominator), softmax.crossing_levels())?;
-        check_levels(shape, at(Site::AttentionOutput), VALUE_LEVELS + SINE_LEVELS)?;
+        if crosses {
+            check_levels(shape, at(Site::AttentionOutput), CROSSED_LEVELS + SINE_LEVELS)?;
+        }
         let output = ResidualWriter::prepare_for_vectors(
             shape,
             at(Site::OProjection),
@@ -155,7 +161,7 @@ impl AttentionStep {
             let ended = run.probabilities(location, (&self.softmax, &layout), &scores, None)?;
             let unit = run.e.shape().full_scale / PROBABILITY_RANGE;
             let ended = run.descend(at(Site::AttentionOutput), &ended, unit)?;
-            let probabilities = run.climb_corrected(at(Site::AttentionOutput), &ended, VALUE_LEVELS)?;
+            let probabilities = run.climb_corrected(at(Site::AttentionOutput), &ended, CROSSED_LEVELS)?;
             let select = |e: &E| heads.select(e, &probabilities, length);
             (run.work(Phase::Linear, at(Site::AttentionOutput), select)?, &layouts.crossed_to_output)
         } else {

@@ -20,21 +20,19 @@
 //! that were added to it.
 
 mod attention;
+mod client;
 mod feed_forward;
 mod layouts;
 mod norm;
+mod step;
+mod weights;
 
-use std::borrow::Cow;
+use fhe_circuits::{CacheLayout, VectorProduct};
+use fhe_ckks::CircuitShape;
 
-use fhe_circuits::{CacheLayout, KeyValueCache, VectorProduct};
-use fhe_ckks::{CircuitShape, Client, Evaluator};
-use rayon::prelude::*;
-
-use super::execution::Execution;
-use super::harness::Harness;
 use super::location::At;
 use super::projection::{Fill, OutputRange, Projection, common_unit, filling_unit};
-use super::tensors::{LayerTensors, Tensor, WeightBytes};
+use super::tensors::{LayerTensors, Tensor};
 use super::{CircuitOptions, Polynomial};
 use crate::calibration::ModelRanges;
 use crate::config::Config;
@@ -160,21 +158,6 @@ impl DecodingModel {
         self.head.layout().ciphertexts()
     }
 
-    /// Bytes of a layer's weights while the layer runs.
-    ///
-    /// # Errors
-    /// [`Error::LayerOutOfRange`].
-    pub fn layer_weight_bytes(&self, index: usize) -> Result<WeightBytes> {
-        let layers = self.layers.len();
-        let layer = self.layers.get(index).ok_or(Error::LayerOutOfRange { found: index, layers })?;
-        Ok([layer.attention.weight_bytes(), layer.feed_forward.weight_bytes()].into_iter().sum())
-    }
-
-    /// Bytes of the LM head's weights while it runs.
-    pub fn head_weight_bytes(&self) -> WeightBytes {
-        self.head.weight_bytes()
-    }
-
     /// Tokens of the prompt that is continued, prefix included.
     pub fn prompt_length(&self) -> usize {
         self.prompt_length
@@ -189,138 +172,6 @@ impl DecodingModel {
     pub fn polynomials(&self) -> Vec<Polynomial> {
         let of_layer = |layer: &LayerStep| [layer.attention.polynomials(), layer.feed_forward.polynomials()].concat();
         self.layers.iter().flat_map(of_layer).chain([self.final_norm.polynomial()]).collect()
-    }
-
-    /// The client's part before a step: the embedding of one token, encrypted. Of a shape alone zeros, with which only an evaluator without
-    /// data goes on.
-    ///
-    /// # Errors
-    /// [`Error::TokenOutOfVocabulary`]; those of [`Client::encrypt`].
-    pub fn embed<E: Evaluator, C: Client<E> + ?Sized>(&self, client: &C, token: u32) -> Result<Vec<E::Coefficients>> {
-        let site = Site::Embedding.outside_layers();
-        let embedded = match &self.source {
-            ModelSource::Weights(weights) => weights.embed(&[token])?.data().iter().map(|&x| f64::from(x)).collect(),
-            ModelSource::Shape(_) => vec![0.0; self.config().hidden_size],
-        };
-        let packed = self.layouts.residual.pack(&embedded).at(site)?;
-        packed.iter().map(|vector| client.encrypt(vector, self.residual_unit).at(site)).collect()
-    }
-
-    /// One decoder layer of a step: the residual after it. The token takes the next place of the layer's cache and is attended to with the
-    /// others.
-    ///
-    /// # Errors
-    /// [`Error::LayerOutOfRange`]; [`Error::CacheFull`]; [`Error::ShapeAlone`] for a model without weights on an evaluator with data; those of the
-    /// evaluator, with their site.
-    pub fn layer<E: Evaluator, H: Harness<E> + ?Sized>(
-        &self,
-        e: &E,
-        index: usize,
-        cache: &mut KeyValueCache<E::Slots>,
-        residual: &[E::Coefficients],
-        harness: &mut H,
-    ) -> Result<Vec<E::Coefficients>> {
-        if cache.length() >= self.capacity {
-            return Err(Error::CacheFull { found: cache.length() + 1, required: self.capacity });
-        }
-        let filled = self.filled_layer(e, index)?;
-        let LayerStep { attention, feed_forward } = filled.as_ref();
-        let mut run = Execution::new(e, harness);
-        let residual = attention.run(&mut run, &self.layouts, self.config().rope_theta, cache, residual)?;
-        feed_forward.run(&mut run, &self.layouts, &residual)
-    }
-
-    /// The layer with its integers, if the evaluator needs any: those that are kept, or new ones.
-    fn filled_layer<E: Evaluator>(&self, e: &E, index: usize) -> Result<Cow<'_, LayerStep>> {
-        let layers = self.layers.len();
-        let layer = self.layers.get(index).ok_or(Error::LayerOutOfRange { found: index, layers })?;
-        if !e.holds_data() || self.keeps_weights {
-            return Ok(Cow::Borrowed(layer));
-        }
-        Ok(Cow::Owned(self.with_weights(layer, index)?))
-    }
-
-    fn with_weights(&self, layer: &LayerStep, index: usize) -> Result<LayerStep> {
-        let weights = self.source.weights("a decoder layer")?.layer(index)?;
-        let LayerTensors { q, k, v, o, gate, up, down } = weights.into();
-        Ok(LayerStep {
-            attention: layer.attention.filled([&q, &k, &v], o)?,
-            feed_forward: layer.feed_forward.filled([&gate, &up], down)?,
-        })
-    }
-
-    fn head_with_weights(&self) -> Result<Projection<VectorProduct>> {
-        self.head.filled(Tensor::head_of(self.source.weights("the LM head")?))
-    }
-
-    /// The same with the integers of all its weights, [`DecodingModel::integer_bytes`], which otherwise are made anew at every step.
-    ///
-    /// # Errors
-    /// [`Error::ShapeAlone`] for a model without weights.
-    pub fn keeping_weights(&self) -> Result<Self> {
-        let layers = self.layers.par_iter().enumerate().map(|(index, layer)| self.with_weights(layer, index));
-        let layers = layers.collect::<Vec<_>>().into_iter().collect::<Result<_>>()?;
-        Ok(Self { layers, head: self.head_with_weights()?, keeps_weights: true, ..self.clone() })
-    }
-
-    /// Bytes of all weights as integers.
-    pub fn integer_bytes(&self) -> u64 {
-        let of_layer = |layer: &LayerStep| [layer.attention.weight_bytes(), layer.feed_forward.weight_bytes()];
-        let layers = self.layers.iter().flat_map(of_layer);
-        layers.chain([self.head.weight_bytes()]).sum::<WeightBytes>().integers
-    }
-
-    /// Final norm and LM head: the logits of what follows the token.
-    ///
-    /// # Errors
-    /// [`Error::ShapeAlone`]; those of the evaluator, with their site.
-    pub fn head<E: Evaluator, H: Harness<E> + ?Sized>(
-        &self,
-        e: &E,
-        residual: &[E::Coefficients],
-        harness: &mut H,
-    ) -> Result<Vec<E::Coefficients>> {
-        let head = if e.holds_data() && !self.keeps_weights {
-            Cow::Owned(self.head_with_weights()?)
-        } else {
-            Cow::Borrowed(&self.head)
-        };
-        let mut run = Execution::new(e, harness);
-        let vector = self.final_norm.run(&mut run, &self.layouts, residual)?;
-        head.run(&mut run, &vector)
-    }
-
-    /// All layers and the head: one step.
-    ///
-    /// # Errors
-    /// [`Error::RangesOfOtherDepth`] for another number of caches than of layers; those of [`DecodingModel::layer`] and [`DecodingModel::head`].
-    pub fn step<E: Evaluator, H: Harness<E> + ?Sized>(
-        &self,
-        e: &E,
-        caches: &mut [KeyValueCache<E::Slots>],
-        mut residual: Vec<E::Coefficients>,
-        harness: &mut H,
-    ) -> Result<Vec<E::Coefficients>> {
-        if caches.len() != self.layers.len() {
-            return Err(Error::CachesOfOtherDepth { found: caches.len(), required: self.layers.len() });
-        }
-        for (index, cache) in caches.iter_mut().enumerate() {
-            residual = self.layer(e, index, cache, &residual, harness)?;
-        }
-        self.head(e, &residual, harness)
-    }
-
-    /// The client's part after a step: the logits of every token of the vocabulary; `None` if the execution holds no data.
-    ///
-    /// # Errors
-    /// Those of [`Client::decrypt`].
-    pub fn logits<E: Evaluator, C: Client<E> + ?Sized>(
-        &self,
-        client: &C,
-        logits: &[E::Coefficients],
-    ) -> Result<Option<Vec<f32>>> {
-        let revealed = self.head.reveal::<E, C>(client, logits).at(Site::Logits.outside_layers())?;
-        Ok(revealed.map(|column| column.data().to_vec()))
     }
 }
 
