@@ -126,14 +126,22 @@ fn known(record: &CellRecord) -> bool {
     record.model.parameters > 0
 }
 
-/// The numeric setting with most values; threads only where they are not simply those of a device or machine.
+/// What a setting belongs to that varies with it and no further: a number that every model has of its own says nothing along an axis.
+const MODEL: &str = "model.path";
+
+/// The numeric setting with most values; threads only where they are not simply those of a device or machine, and no number that only tells
+/// models apart.
 fn axis(settings: &[Setting]) -> Option<usize> {
+    let tells_models_apart = |setting: &Setting| {
+        let mut models = settings.iter().filter(|place| place.key == MODEL);
+        models.any(|model| model.determines(setting) && setting.determines(model))
+    };
     let follows_the_machine = |setting: &Setting| {
         let places = settings.iter().filter(|place| KEPT_APART.contains(&place.key.as_str()));
         setting.key == "engine.threads" && places.into_iter().any(|place| place.determines(setting))
     };
     let candidates = settings.iter().enumerate().filter(|(_, setting)| setting.is_numeric());
-    let candidates = candidates.filter(|(_, setting)| !follows_the_machine(setting));
+    let candidates = candidates.filter(|(_, setting)| !follows_the_machine(setting) && !tells_models_apart(setting));
     // The first of equals: keys are in order.
     candidates.rev().max_by_key(|(_, setting)| setting.distinct().len()).map(|(index, _)| index)
 }
@@ -141,11 +149,11 @@ fn axis(settings: &[Setting]) -> Option<usize> {
 /// Leaves out every setting that another one determines, and says which.
 fn independent(along: Option<&Setting>, settings: Vec<Setting>) -> (Vec<Setting>, Vec<(String, String)>) {
     let kept_apart = |setting: &Setting| KEPT_APART.contains(&setting.key.as_str());
-    // Of two that determine each other the one stays that every record has.
+    // Of two that determine each other the model stays, or the one that every record has.
     let mut order: Vec<&Setting> = settings.iter().collect();
     order.sort_by_key(|setting| {
         let left_out = setting.choices.contains(&crate::record::Choice::LeftOut);
-        (!kept_apart(setting), usize::MAX - setting.distinct().len(), left_out)
+        (!kept_apart(setting), usize::MAX - setting.distinct().len(), setting.key != MODEL, left_out)
     });
     let (mut shown, mut with): (Vec<&Setting>, Vec<(String, String)>) = (along.into_iter().collect(), Vec::new());
     for setting in order {
@@ -205,6 +213,10 @@ mod tests {
         assert_eq!(axis(&[few.clone(), many, text.clone()]), Some(1));
         assert_eq!(axis(&[few.clone(), text.clone()]), Some(0));
         assert_eq!(axis(&[text]), None);
+        let model = setting("model.path", &[json!("a"), json!("b"), json!("a"), json!("b")]);
+        assert_eq!(axis(&[few.clone(), model.clone()]), None, "each model has a number of its own");
+        let (across, with) = independent(None, vec![few.clone(), model.clone()]);
+        assert_eq!((across, with), (vec![model], vec![(few.key.clone(), "model.path".into())]));
         let device = setting("engine.device", &[json!(null), json!("cuda"), json!(null), json!("cuda")]);
         let threads = setting("engine.threads", &[json!(2), json!(16), json!(2), json!(16)]);
         assert_eq!(axis(&[device, threads.clone()]), None, "threads that come with a machine are no axis");
