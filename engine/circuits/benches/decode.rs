@@ -97,7 +97,7 @@ impl<B: Backend> Cached<B> {
     }
 
     fn weighted_values(&self, server: &CkksServer<B>) -> Vec<SlotCiphertext<B>> {
-        let selected = self.layout.select(server, &self.probabilities, self.cache.length()).expect("selections");
+        let selected = self.layout.select(server, &self.probabilities, 1.0, self.cache.length()).expect("selections");
         self.layout.weighted_values(server, &selected, &self.cache).expect("weighted values")
     }
 }

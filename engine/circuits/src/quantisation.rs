@@ -163,7 +163,7 @@ fn largest_magnitude(weights: &[f32]) -> f64 {
 ///
 /// # Errors
 /// If a weight is not finite, or `bits` is not in 2..=15.
-pub(crate) fn integer_scale(operation: &'static str, weights: &[f32], bits: u32) -> Result<f64> {
+fn integer_scale(operation: &'static str, weights: &[f32], bits: u32) -> Result<f64> {
     if !(2..=15).contains(&bits) {
         return Err(refuse(operation, "bits", bits, "2..=15", "weights are kept as 16-bit integers"));
     }

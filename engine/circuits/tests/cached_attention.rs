@@ -91,7 +91,7 @@ fn decode<E: Evaluator>(
     let scores = layout.scores(e, &queries, &cache, &heads.map()).unwrap();
     assert!(scores.iter().all(|x| e.level(x) == Level(floor + CacheLayout::PROBABILITY_LEVELS)));
     let sums = layout.sum_over_keys(e, &scores, step.keys.len()).unwrap();
-    let selected = layout.select(e, &scores, step.keys.len()).unwrap();
+    let selected = layout.select(e, &scores, 1.0, step.keys.len()).unwrap();
     let outputs = layout.weighted_values(e, &selected, &cache).unwrap();
     assert_eq!(outputs.len(), layout.group());
     assert!(outputs.iter().all(|x| e.level(x) == Level(floor)));
@@ -255,6 +255,6 @@ fn rejects_operands_of_another_layout() {
     let map = ScoreMap { scale: 1.0, centres: vec![0.0; 3] };
     assert!(layout.scores(&e, &x, &cache, &map).is_err());
     assert!(layout.weighted_values(&e, std::slice::from_ref(&x), &cache).is_err(), "a group has two members");
-    assert!(layout.select(&e, &[x.clone(), x.clone()], 1).is_err());
-    assert!(layout.select(&e, &[], 0).is_err());
+    assert!(layout.select(&e, &[x.clone(), x.clone()], 1.0, 1).is_err());
+    assert!(layout.select(&e, &[], 1.0, 0).is_err());
 }

@@ -224,7 +224,7 @@ fn rejects_projections_of_other_heads() {
     assert!(CacheFill::new(&layout, module, 0).is_err());
     assert!(CacheFill::new(&layout, module, 17).is_err());
     assert!(layout.cache::<u8>(vec![1], vec![], 3).is_err());
-    assert!(layout.output(&shape, 3, 1.0).is_err(), "a block that is no power of two");
+    assert!(layout.output(&shape, 3).is_err(), "a block that is no power of two");
 }
 
 /// At the size of SmolLM2: few rotations, since one product's places are as free as they can be.

@@ -27,6 +27,19 @@ impl RotaryAngles {
         self.positions[position] as f64 * self.frequencies[pair]
     }
 
+    /// The channel of a head that a channel is turned with.
+    pub(crate) fn partner(&self, channel: usize) -> usize {
+        let pairs = self.frequencies.len();
+        if channel < pairs { channel + pairs } else { channel - pairs }
+    }
+
+    /// What a turned channel has of itself and of its partner.
+    pub(crate) fn turn(&self, position: usize, channel: usize) -> [f64; 2] {
+        let pairs = self.frequencies.len();
+        let (sine, cosine) = self.angle(position, channel % pairs).sin_cos();
+        [cosine, if channel < pairs { -sine } else { sine }]
+    }
+
     /// Refuses angles for another block or head.
     pub(crate) fn check(&self, tokens: usize, head_dim: usize) -> Result<()> {
         let (found, required) = ((self.positions.len(), self.frequencies.len()), (tokens, head_dim / 2));

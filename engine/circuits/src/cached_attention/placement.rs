@@ -14,28 +14,20 @@ use crate::prefix_rows::PrefixRows;
 use crate::sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
 use crate::vector_product::VectorLayout;
 
-/// Levels of a map to or from the places of heads.
-pub(super) const LEVELS: usize = 1;
-
 /// A term of a rotated channel: the channel of the head that it comes from, and its factor.
 type Term = (usize, f64);
 
-/// The terms of a channel of a head at an angle for each pair: channel `j` is paired with `j + head_dim / 2`.
-fn rotated(channel: usize, head_dim: usize, angle: impl Fn(usize) -> f64) -> [Term; 2] {
-    let half = head_dim / 2;
-    let (sine, cosine) = angle(channel % half).sin_cos();
-    if channel < half {
-        [(channel, cosine), (channel + half, -sine)]
-    } else {
-        [(channel, cosine), (channel - half, sine)]
-    }
+/// The terms of a channel of a head with its rotary position.
+fn rotated(angles: &RotaryAngles, position: usize, channel: usize) -> Vec<Term> {
+    let [own, partner] = angles.turn(position, channel);
+    vec![(channel, own), (angles.partner(channel), partner)]
 }
 
-const _: () = assert!(CacheLayout::KEPT_LEVELS == CacheLayout::VALUE_LEVELS + LEVELS);
+const _: () = assert!(CacheLayout::KEPT_LEVELS == CacheLayout::VALUE_LEVELS + CacheLayout::PLACEMENT_LEVELS);
 
 impl CacheLayout {
-    /// Levels that a placement takes.
-    pub const PLACEMENT_LEVELS: usize = LEVELS;
+    /// Levels of a map to or from the places of heads.
+    pub const PLACEMENT_LEVELS: usize = 1;
 
     /// Channels of one product that gives queries, keys and values, in this order.
     pub fn projected_channels(&self) -> usize {
@@ -85,11 +77,7 @@ impl CacheLayout {
         let rotates = (self.heads + self.key_value_heads) * self.head_dim;
         let entries = (0..channels).flat_map(|channel| {
             let (first, within) = (channel / self.head_dim * self.head_dim, channel % self.head_dim);
-            let terms = if channel < rotates {
-                rotated(within, self.head_dim, |pair| angles.angle(0, pair)).to_vec()
-            } else {
-                vec![(within, 1.0)]
-            };
+            let terms = if channel < rotates { rotated(angles, 0, within) } else { vec![(within, 1.0)] };
             let (places, to) = (&places, self.target(channel));
             terms.into_iter().map(move |(from, factor)| SlotEntry {
                 from: places[first + from],
@@ -101,11 +89,11 @@ impl CacheLayout {
     }
 
     /// The vector that [`CacheLayout::weighted_values`] are multiplied as, in parts of so many channels, in an order that the map to it has few
-    /// rotations for; and that map, which multiplies by `factor`.
+    /// rotations for; and that map.
     ///
     /// # Errors
     /// Those of [`VectorLayout::in_blocks`] and [`SparseMap::new`].
-    pub fn output(&self, shape: &CircuitShape, block: usize, factor: f64) -> Result<(VectorLayout, SparseMap)> {
+    pub fn output(&self, shape: &CircuitShape, block: usize) -> Result<(VectorLayout, SparseMap)> {
         let channels = self.heads * self.head_dim;
         let from = |channel: usize| SlotPlace {
             ciphertext: channel / self.head_dim % self.group(),
@@ -116,7 +104,7 @@ impl CacheLayout {
             (0..channels).map(|channel| SlotPlace { ciphertext: 0, ..from(channel) }).collect();
         let input = input.reordered(&fewest_rotations(self.slots, &input.slot_places(), &sources)?)?;
         let places = input.slot_places();
-        let entries = (0..channels).map(|channel| SlotEntry { from: from(channel), to: places[channel], factor });
+        let entries = (0..channels).map(|channel| SlotEntry { from: from(channel), to: places[channel], factor: 1.0 });
         let map = SparseMap::new(self.slots, entries)?;
         Ok((input, map))
     }
@@ -184,9 +172,7 @@ impl CacheFill {
         [prefix_keys, prefix_values]: [&PrefixRows; 2],
     ) -> Result<KeyValueCache<E::Slots>> {
         angles.check(self.projection.module().tokens(), self.cache.head_dim)?;
-        let turned = |channel: usize, position: usize| {
-            rotated(channel, self.cache.head_dim, |pair| angles.angle(position, pair)).to_vec()
-        };
+        let turned = |channel: usize, position: usize| rotated(angles, position, channel);
         let keys = self.filled(e, keys, key_factors, prefix_keys, turned)?;
         let values = self.filled(e, values, value_factors, prefix_values, |channel, _| vec![(channel, 1.0)])?;
         self.cache.cache(keys, values, self.length)

@@ -89,21 +89,28 @@ impl CacheLayout {
             .collect()
     }
 
-    /// Selections of probabilities that lie in the places of the scores and are zero elsewhere. One level.
+    /// Selections of probabilities that lie in the places of the scores, over `range`, and are zero elsewhere. One level.
     ///
     /// # Errors
     /// If there are more or fewer ciphertexts of probabilities than of scores; those of the evaluator.
-    pub fn select<E: Evaluator>(&self, e: &E, probabilities: &[E::Slots], length: usize) -> Result<Vec<E::Slots>> {
+    pub fn select<E: Evaluator>(
+        &self,
+        e: &E,
+        probabilities: &[E::Slots],
+        range: f64,
+        length: usize,
+    ) -> Result<Vec<E::Slots>> {
         let required = self.score_ciphertexts(length);
         if probabilities.len() != required || required == 0 {
             let required = format!("{required}, and at least one");
             let remedy = "use the layout of the scores with this cache";
             return Err(refuse("select", "ciphertexts of probabilities", probabilities.len(), required, remedy));
         }
-        let select = |Selection { ciphertext, mask }: &Selection| {
-            Ok(e.plain_combination(&[(&probabilities[*ciphertext], mask.as_slice())])?)
+        let select = |Selection { ciphertext, mut mask }: Selection| {
+            mask.iter_mut().for_each(|selected| *selected *= range);
+            Ok(e.plain_combination(&[(&probabilities[ciphertext], mask.as_slice())])?)
         };
-        self.selections(length).iter().map(select).collect()
+        self.selections(length).into_iter().map(select).collect()
     }
 
     /// The sum over cached tokens of probability times value: a ciphertext for every member of a group, with its output in the places of its queries

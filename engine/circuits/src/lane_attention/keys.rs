@@ -164,10 +164,10 @@ impl LaneAttention {
                         add((copy.source, 0), slot, own_factor);
                         continue;
                     };
-                    let (sine, cosine) = angles.angle(position, channel % pairs).sin_cos();
+                    let [cosine, sine] = angles.turn(position, channel);
                     let turned = slot_of(partner, partner_place, slot_token) as i64 - slot as i64;
                     add((copy.source, 0), slot, own_factor * cosine);
-                    add((partner_source, turned), slot, other_factor * if first { -sine } else { sine });
+                    add((partner_source, turned), slot, other_factor * sine);
                 }
             }
         }

@@ -47,7 +47,6 @@ impl LaneAttention {
         ciphertext: usize,
     ) -> Result<E::Slots> {
         let (layout, module) = (&self.layout, self.layout.module());
-        let pairs = layout.head_dim() / 2;
         // By source ciphertext and rows between source and target.
         let mut terms: BTreeMap<(usize, i64), Vec<f64>> = BTreeMap::new();
         for (head, _) in layout.heads_of_set(ciphertext / layout.query_ciphertexts()) {
@@ -56,8 +55,7 @@ impl LaneAttention {
                 if place.ciphertext != ciphertext {
                     continue;
                 }
-                let first = channel < pairs;
-                let other = if first { channel + pairs } else { channel - pairs };
+                let other = angles.partner(channel);
                 let partner = layout.query_place(head, other);
                 let [own_factor, other_factor] =
                     [channel, other].map(|channel| factors.of(head * layout.head_dim() + channel));
@@ -65,8 +63,7 @@ impl LaneAttention {
                 for position in 0..module.tokens() {
                     let (half, slot_token) = module.half_and_token(position);
                     let slot = module.slot(half, place.slot_row, slot_token);
-                    let (sine, cosine) = angles.angle(position, channel % pairs).sin_cos();
-                    let sine = if first { -sine } else { sine };
+                    let [cosine, sine] = angles.turn(position, channel);
                     let parts =
                         [((ciphertext, 0), own_factor * cosine), ((partner.ciphertext, rows), other_factor * sine)];
                     for (source, value) in parts {

@@ -201,6 +201,30 @@ impl ModelRanges {
         Self { prefix: prefix.clone(), ..self }
     }
 
+    /// Refuses a model of another depth.
+    ///
+    /// # Errors
+    /// [`Error::RangesOfOtherDepth`].
+    pub(crate) fn check_depth(&self, layers: usize) -> Result<()> {
+        if self.layers.len() == layers {
+            return Ok(());
+        }
+        Err(Error::RangesOfOtherDepth { found: self.layers.len(), required: layers })
+    }
+
+    /// The largest entry of the residual anywhere.
+    pub(crate) fn largest_residual(&self) -> f64 {
+        self.layers.iter().fold(self.embedding, |largest, layer| {
+            largest.max(layer.residual_after_attention).max(layer.residual_after_ffn)
+        })
+    }
+
+    /// The largest entry of the residual before every layer, and after the last.
+    pub(crate) fn entering(&self) -> Vec<f64> {
+        let left = self.layers.iter().map(|layer| layer.residual_after_ffn);
+        std::iter::once(self.embedding).chain(left).collect()
+    }
+
     /// Refuses a block with another prefix than the one that the windows hold after.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The operations of a turn with their phase and their place in the model.
 
+use fhe_circuits::softmax::Crossing;
 use fhe_circuits::{CircuitError, Passage, RowModule, ScoreLayout, Selection, Softmax, crossing, split_rows};
 use fhe_ckks::Evaluator;
 
@@ -101,16 +102,8 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         scores: &[E::Slots],
         denominators: Option<Reading<'_>>,
     ) -> Result<Vec<E::Slots>> {
-        self.harness.place(location);
-        self.harness.phase(Phase::NonLinear);
-        let e = self.e;
         let denominators = denominators.filter(|_| softmax.exp_inverse().is_some());
-        let mut crossing = |sums: Vec<E::Slots>, passage: Passage| {
-            let crossed = self.cross(location, &sums, passage, denominators);
-            self.harness.phase(Phase::NonLinear);
-            crossed
-        };
-        softmax.apply(e, layout, scores, &mut crossing).at(location)
+        self.crossing_sums(location, denominators, |e, crossing| softmax.apply(e, layout, scores, crossing))
     }
 
     /// Selections of such probabilities.
@@ -120,15 +113,25 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         (softmax, layout): (&Softmax, &L),
         scores: (&[E::Slots], &[Selection]),
     ) -> Result<Vec<E::Slots>> {
+        self.crossing_sums(location, None, |e, crossing| softmax.apply_selected(e, layout, scores, crossing))
+    }
+
+    /// Non-linear work whose sums cross on the way, shown if they are something to look at.
+    fn crossing_sums(
+        &mut self,
+        location: Location,
+        reading: Option<Reading<'_>>,
+        work: impl FnOnce(&E, &mut Crossing<'_, E::Slots>) -> Result<Vec<E::Slots>, CircuitError>,
+    ) -> Result<Vec<E::Slots>> {
         self.harness.place(location);
         self.harness.phase(Phase::NonLinear);
         let e = self.e;
         let mut crossing = |sums: Vec<E::Slots>, passage: Passage| {
-            let crossed = self.cross(location, &sums, passage, None);
+            let crossed = self.cross(location, &sums, passage, reading);
             self.harness.phase(Phase::NonLinear);
             crossed
         };
-        softmax.apply_selected(e, layout, scores, &mut crossing).at(location)
+        work(e, &mut crossing).at(location)
     }
 
     /// Rows of a tensor, for products with weights.

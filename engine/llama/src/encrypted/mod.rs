@@ -133,19 +133,14 @@ impl EncryptedModel {
     ) -> Result<Self> {
         let source = source.into();
         let config = source.config();
-        if ranges.layers.len() != config.num_hidden_layers {
-            return Err(Error::RangesOfOtherDepth { found: ranges.layers.len(), required: config.num_hidden_layers });
-        }
+        ranges.check_depth(config.num_hidden_layers)?;
         ranges.check_prefix(block)?;
         let prefix = &PrefixTensors::compute(&source, block.prefix())?;
         let embedding_site = Site::Embedding.outside_layers();
         let module = RowModule::new(shape, block.size()).at(embedding_site)?;
-        let largest = ranges.layers.iter().fold(ranges.embedding, |largest, layer| {
-            largest.max(layer.residual_after_attention).max(layer.residual_after_ffn)
-        });
         let residual = Residual {
             layout: Layout::dense(module, config.hidden_size),
-            unit: projection::filling_unit(shape, largest),
+            unit: projection::filling_unit(shape, ranges.largest_residual()),
         };
         let lanes = match options.products {
             AttentionProducts::Slots => None,
@@ -160,8 +155,7 @@ impl EncryptedModel {
         let preparation = Preparation { config, block, shape, module, residual: &residual, prefix, lanes, options };
 
         // What a layer starts with is what the one before it may leave, so that all are prepared at once.
-        let left = ranges.layers.iter().map(|layer| layer.residual_after_ffn);
-        let entering: Vec<f64> = std::iter::once(ranges.embedding).chain(left).collect();
+        let entering = ranges.entering();
         let layers = ranges.layers.par_iter().zip(&entering).enumerate().map(|(index, (ranges, entering))| {
             preparation.layer(&LayerTensors::layer(&source, index)?, index, ranges, *entering)
         });

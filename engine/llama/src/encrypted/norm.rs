@@ -2,7 +2,7 @@
 
 use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{Interval, Layout, RmsNorm};
-use fhe_ckks::Evaluator;
+use fhe_ckks::{CircuitShape, Evaluator};
 
 use super::execution::Execution;
 use super::harness::{Harness, Phase};
@@ -14,13 +14,47 @@ use crate::calibration;
 use crate::error::Result;
 use crate::float::Location;
 
+/// The copy of the residual that a norm climbs from, magnified to fill the range of a half bootstrap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResidualCopy {
+    unit: f64,
+    magnification: f64,
+}
+
+impl ResidualCopy {
+    /// Of a residual at this unit, which `entering` bounds.
+    pub(super) fn new(shape: &CircuitShape, unit: f64, entering: f64) -> Self {
+        Self { unit, magnification: (filling_unit(shape, entering) / unit).floor().max(1.0) }
+    }
+
+    /// The value that a normalised slot value of 1 stands for after the climb.
+    pub(super) fn range(&self, shape: &CircuitShape) -> f64 {
+        shape.full_scale / (self.unit * self.magnification)
+    }
+
+    /// The copy in slots, corrected, with so many levels left.
+    pub(super) fn climb<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        mean_square: Location,
+        residual: &[E::Coefficients],
+        levels: usize,
+    ) -> Result<Vec<E::Slots>> {
+        let copy = run.work(Phase::Linear, mean_square, |e| {
+            let copies = residual.iter().map(|x| e.magnify(x, self.magnification as u64));
+            Ok(copies.collect::<std::result::Result<Vec<_>, _>>()?)
+        })?;
+        run.climb_corrected(mean_square, &copy, levels)
+    }
+}
+
 /// A norm over the residual, ready to be evaluated.
 #[derive(Clone, Debug)]
 pub(super) struct NormTurn {
     /// Of the mean square, and of the normalised input.
     locations: [Location; 2],
     norm: RmsNorm,
-    magnification: u64,
+    copy: ResidualCopy,
     output_unit: f64,
 }
 
@@ -35,8 +69,8 @@ impl NormTurn {
         output_unit: f64,
     ) -> Result<Self> {
         let Preparation { shape, residual, config, .. } = *preparation;
-        let magnification = (filling_unit(shape, entering) / residual.unit).floor().max(1.0);
-        let range = shape.full_scale / (residual.unit * magnification);
+        let copy = ResidualCopy::new(shape, residual.unit, entering);
+        let range = copy.range(shape);
         let window = Interval::new(mean_square.lo, mean_square.hi);
         let (layout, epsilon, accuracy) = (&residual.layout, config.rms_norm_eps, preparation.options.accuracy());
         let most_levels = shape.compute_levels.saturating_sub(SINE_LEVELS);
@@ -48,7 +82,7 @@ impl NormTurn {
         .at(locations[0])?;
         preparation.check_levels(locations[0], norm.levels() + SINE_LEVELS)?;
         check_headroom(shape, locations[1], normalised, output_unit)?;
-        Ok(Self { locations, norm, magnification: magnification as u64, output_unit })
+        Ok(Self { locations, norm, copy, output_unit })
     }
 
     /// The unit of the normalised input.
@@ -68,11 +102,7 @@ impl NormTurn {
         residual: &[E::Coefficients],
     ) -> Result<E::Rows> {
         let [mean_square, normalised] = self.locations;
-        let copy = run.work(Phase::Linear, mean_square, |e| {
-            let copies = residual.iter().map(|x| e.magnify(x, self.magnification));
-            Ok(copies.collect::<std::result::Result<Vec<_>, _>>()?)
-        })?;
-        let slots = run.climb_corrected(mean_square, &copy, self.norm.levels())?;
+        let slots = self.copy.climb(run, mean_square, residual, self.norm.levels())?;
         let slots = run.work(Phase::NonLinear, normalised, |e| self.norm.apply(e, &slots))?;
         let coefficients = run.descend(normalised, &slots, self.output_unit)?;
         run.observe(normalised, &coefficients, Reading::Dense(layout));

@@ -8,7 +8,7 @@ use fhe_circuits::{
 use fhe_ckks::{Evaluator, Level};
 
 use super::StepPreparation;
-use super::layouts::{PROBABILITY_RANGE, StepLayouts};
+use super::layouts::StepLayouts;
 use super::norm::VectorNormTurn;
 use crate::calibration::LayerRanges;
 use crate::encrypted::Polynomial;
@@ -27,6 +27,9 @@ use crate::float::Site;
 
 /// Levels of queries, keys and values after the correction of the sine.
 const OPERAND_LEVELS: usize = CacheLayout::PLACEMENT_LEVELS + CacheLayout::QUERY_LEVELS;
+
+/// The probability that fills the range of a half bootstrap: a little more than there is, for the error of SoftMax.
+const PROBABILITY_RANGE: f64 = 1.0 + 1.0 / 64.0;
 
 /// Levels of probabilities that have crossed, after the correction of the sine.
 const CROSSED_LEVELS: usize = CacheLayout::PROBABILITY_LEVELS + CacheLayout::PLACEMENT_LEVELS;
@@ -156,21 +159,20 @@ impl AttentionStep {
         let passage = Passage::dense(self.softmax.score_levels());
         let scores = run.cross(at(Site::Score), &scores, passage, None).at(at(Site::Score))?;
         let (location, length) = (at(Site::LogDenominator), cache.length());
-        let (selected, to_output) = if self.crosses {
+        let selected = if self.crosses {
             let layout = heads.scores_of::<true>(length);
             let ended = run.probabilities(location, (&self.softmax, &layout), &scores, None)?;
             let unit = run.e.shape().full_scale / PROBABILITY_RANGE;
             let ended = run.descend(at(Site::AttentionOutput), &ended, unit)?;
             let probabilities = run.climb_corrected(at(Site::AttentionOutput), &ended, CROSSED_LEVELS)?;
-            let select = |e: &E| heads.select(e, &probabilities, length);
-            (run.work(Phase::Linear, at(Site::AttentionOutput), select)?, &layouts.crossed_to_output)
+            let select = |e: &E| heads.select(e, &probabilities, PROBABILITY_RANGE, length);
+            run.work(Phase::Linear, at(Site::AttentionOutput), select)?
         } else {
-            let layout = heads.scores_of::<false>(length);
-            let scores = (scores.as_slice(), heads.selections(length));
-            (run.selected_probabilities(location, (&self.softmax, &layout), (scores.0, &scores.1))?, &layouts.to_output)
+            let (layout, selections) = (heads.scores_of::<false>(length), heads.selections(length));
+            run.selected_probabilities(location, (&self.softmax, &layout), (&scores, &selections))?
         };
         let outputs = run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
-            to_output.apply(e, &heads.weighted_values(e, &selected, cache)?)
+            layouts.to_output.apply(e, &heads.weighted_values(e, &selected, cache)?)
         })?;
         let outputs = run.descend(at(Site::AttentionOutput), &outputs, self.output.input_unit())?;
         run.observe(at(Site::AttentionOutput), &outputs, Reading::Vector(&layouts.output, None));

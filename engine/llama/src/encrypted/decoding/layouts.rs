@@ -8,9 +8,6 @@ use crate::encrypted::location::At;
 use crate::error::Result;
 use crate::float::Site;
 
-/// The probability that fills the range of a half bootstrap: a little more than there is, for the error of SoftMax.
-pub(super) const PROBABILITY_RANGE: f64 = 1.0 + 1.0 / 64.0;
-
 /// The vectors of a step, the same for all layers. Rows of weights come in orders that the moves between products have few rotations for.
 #[derive(Clone, Debug)]
 pub(super) struct StepLayouts {
@@ -24,10 +21,9 @@ pub(super) struct StepLayouts {
     pub(super) to_normalised: SparseMap,
     /// Queries, keys and values.
     pub(super) projection: VectorLayout,
-    /// Weighted values as O wants them, and the way there; also from those by probabilities over [`PROBABILITY_RANGE`].
+    /// Weighted values as O wants them, and the way there.
     pub(super) output: VectorLayout,
     pub(super) to_output: SparseMap,
-    pub(super) crossed_to_output: SparseMap,
     /// Gates, then ups, and the rotation from these to those.
     pub(super) gated: VectorLayout,
     pub(super) to_gates: Rotation,
@@ -47,8 +43,7 @@ impl StepLayouts {
         // What O and the down projection leave is added: they have parts of one size.
         let down = VectorLayout::input(shape, inner.max(hidden), 1).at(Site::GatedProduct.in_layer(0))?;
         let down = VectorLayout::in_blocks(shape, inner, down.block()).at(Site::GatedProduct.in_layer(0))?;
-        let output_map = |factor| cache.output(shape, down.block(), factor).at(Site::AttentionOutput.in_layer(0));
-        let ((output, to_output), (_, crossed_to_output)) = (output_map(1.0)?, output_map(PROBABILITY_RANGE)?);
+        let (output, to_output) = cache.output(shape, down.block()).at(Site::AttentionOutput.in_layer(0))?;
         let residual = down.product_towards(&normalised.slot_places()).at(Site::DownProjection.in_layer(0))?;
         let to_normalised = moved(slots, &residual.slot_places(), &normalised.slot_places(), |_| 1.0).at(at)?;
         let (gated, to_gates) = normalised.paired_product(&down.slot_places()).at(Site::Gate.in_layer(0))?;
@@ -61,7 +56,6 @@ impl StepLayouts {
             projection,
             output,
             to_output,
-            crossed_to_output,
             gated,
             to_gates,
             down,

@@ -29,6 +29,7 @@ mod weights;
 
 use fhe_circuits::{CacheLayout, VectorProduct};
 use fhe_ckks::CircuitShape;
+use rayon::prelude::*;
 
 use super::location::At;
 use super::projection::{Fill, OutputRange, Projection, common_unit, filling_unit};
@@ -98,28 +99,23 @@ impl DecodingModel {
     ) -> Result<Self> {
         let source = source.into();
         let config = source.config();
-        if ranges.layers.len() != config.num_hidden_layers {
-            return Err(Error::RangesOfOtherDepth { found: ranges.layers.len(), required: config.num_hidden_layers });
-        }
+        ranges.check_depth(config.num_hidden_layers)?;
         ranges.check_prefix(block)?;
         let prompt_length = sequence_length(block)?;
-        let largest = ranges.layers.iter().fold(ranges.embedding, |largest, layer| {
-            largest.max(layer.residual_after_attention).max(layer.residual_after_ffn)
-        });
         let layouts = StepLayouts::new(config, shape)?;
-        let residual_unit = filling_unit(shape, largest);
+        let residual_unit = filling_unit(shape, ranges.largest_residual());
         let preparation = StepPreparation { config, shape, layouts: &layouts, residual_unit, options, capacity };
-        let mut entering = ranges.embedding;
-        let mut layers = Vec::with_capacity(ranges.layers.len());
-        for (index, of_layer) in ranges.layers.iter().enumerate() {
+        // As in a prompt's model, all are prepared at once.
+        let entering = ranges.entering();
+        let layers = ranges.layers.par_iter().zip(&entering).enumerate().map(|(index, (ranges, entering))| {
             let weights = LayerTensors::layer(&source, index)?;
-            layers.push(LayerStep {
-                attention: AttentionStep::prepare(&preparation, index, &weights, of_layer, entering)?,
-                feed_forward: FeedForwardStep::prepare(&preparation, index, &weights, of_layer)?,
-            });
-            entering = of_layer.residual_after_ffn;
-        }
-        let (final_norm, head) = preparation.head(&Tensor::head(&source), ranges, entering)?;
+            Ok(LayerStep {
+                attention: AttentionStep::prepare(&preparation, index, &weights, ranges, *entering)?,
+                feed_forward: FeedForwardStep::prepare(&preparation, index, &weights, ranges)?,
+            })
+        });
+        let layers = layers.collect::<Vec<Result<LayerStep>>>().into_iter().collect::<Result<Vec<_>>>()?;
+        let (final_norm, head) = preparation.head(&Tensor::head(&source), ranges, entering[layers.len()])?;
         Ok(Self {
             prompt_length,
             layouts,

@@ -11,8 +11,9 @@ use crate::encrypted::Polynomial;
 use crate::encrypted::execution::Execution;
 use crate::encrypted::harness::{Harness, Phase};
 use crate::encrypted::location::At;
+use crate::encrypted::norm::ResidualCopy;
 use crate::encrypted::preparation::check_levels;
-use crate::encrypted::projection::{check_headroom, filling_unit};
+use crate::encrypted::projection::check_headroom;
 use crate::encrypted::reading::Reading;
 use crate::error::Result;
 use crate::float::Location;
@@ -26,7 +27,7 @@ pub(super) struct VectorNormTurn {
     /// Of the mean square, and of the normalised input.
     locations: [Location; 2],
     norm: VectorNorm,
-    magnification: u64,
+    copy: ResidualCopy,
     output_unit: f64,
 }
 
@@ -41,8 +42,8 @@ impl VectorNormTurn {
         output_unit: f64,
     ) -> Result<Self> {
         let StepPreparation { shape, config, residual_unit, options, .. } = *preparation;
-        let magnification = (filling_unit(shape, entering) / residual_unit).floor().max(1.0);
-        let range = shape.full_scale / (residual_unit * magnification);
+        let copy = ResidualCopy::new(shape, residual_unit, entering);
+        let range = copy.range(shape);
         let window = Interval::new(mean_square.lo, mean_square.hi);
         let around = SINE_LEVELS + MOVE_LEVELS;
         let (epsilon, most_levels) = (config.rms_norm_eps, shape.compute_levels.saturating_sub(around));
@@ -50,7 +51,7 @@ impl VectorNormTurn {
             .at(locations[0])?;
         check_levels(shape, locations[0], norm.levels() + around)?;
         check_headroom(shape, locations[1], normalised, output_unit)?;
-        Ok(Self { locations, norm, magnification: magnification as u64, output_unit })
+        Ok(Self { locations, norm, copy, output_unit })
     }
 
     /// The unit of the normalised input.
@@ -70,11 +71,7 @@ impl VectorNormTurn {
         residual: &[E::Coefficients],
     ) -> Result<E::VectorParts> {
         let [mean_square, normalised] = self.locations;
-        let copy = run.work(Phase::Linear, mean_square, |e| {
-            let copies = residual.iter().map(|x| e.magnify(x, self.magnification));
-            Ok(copies.collect::<std::result::Result<Vec<_>, _>>()?)
-        })?;
-        let slots = run.climb_corrected(mean_square, &copy, self.norm.levels() + MOVE_LEVELS)?;
+        let slots = self.copy.climb(run, mean_square, residual, self.norm.levels() + MOVE_LEVELS)?;
         let moved = run.work(Phase::NonLinear, normalised, |e| {
             let normed = slots.iter().map(|x| self.norm.apply(e, x)).collect::<Result<Vec<_>, _>>()?;
             layouts.to_normalised.apply(e, &normed)
