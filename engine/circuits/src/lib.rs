@@ -59,12 +59,17 @@ pub use lane_attention::{LaneAttention, LaneLayout, LaneScores};
 pub use layout::{Layout, Place, RowModule};
 pub use matrix_product::{QuantisedMatrix, split_rows};
 pub use prefix_rows::PrefixRows;
-pub use public_attention::{KeyRows, PublicCache, PublicLayout, PublicProducts, SlotProducts, WeightProducts};
+pub use public_attention::{
+    JointSums, KeyRows, PublicCache, PublicLayout, PublicProducts, SlotProducts, WeightProducts,
+};
 pub use quantisation::{Quantisation, WeightProduct, WeightScales};
 pub use rms_norm::{RmsNorm, VectorNorm};
 pub use score_layout::{ScoreContract, ScoreLayout, Selection, SumCrossing};
 pub use silu::GatedSilu;
 pub use slim::{Blocks, Folded, SlimApproximation};
-pub use softmax::{Softmax, SoftmaxArgument, SoftmaxPolynomial, SoftmaxVariant, SoftmaxWindows};
+pub use softmax::{
+    JointSoftmax, JointTerms, PublicContract, Softmax, SoftmaxArgument, SoftmaxPolynomial, SoftmaxVariant,
+    SoftmaxWindows,
+};
 pub use sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
 pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, split_vector};

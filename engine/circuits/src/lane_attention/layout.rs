@@ -308,6 +308,13 @@ impl LaneLayout {
         }
     }
 
+    /// Set of a query head, and the slot of a query among its scores of the first key.
+    pub fn first_score(&self, head: usize, query: usize) -> (usize, usize) {
+        let (set, lane) = self.lane_of_head(head);
+        let (half, slot_token) = self.module.half_and_token(query);
+        (set, self.slot(half, 0, slot_token, lane))
+    }
+
     /// Every pair of a set's ciphertext of scores, with its slot, padding heads left out.
     pub fn pairs(&self, set: usize, ciphertext: usize) -> impl Iterator<Item = (usize, LanePair)> + '_ {
         let tokens = self.module.tokens();

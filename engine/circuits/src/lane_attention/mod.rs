@@ -119,7 +119,7 @@ impl LaneAttention {
     }
 
     /// Heads for tokens and tokens for heads. One level.
-    fn exchange<E: Evaluator>(&self, e: &E, x: &[E::Slots]) -> Result<Vec<E::Slots>> {
+    pub(crate) fn exchange<E: Evaluator>(&self, e: &E, x: &[E::Slots]) -> Result<Vec<E::Slots>> {
         Ok(e.transform(&x.iter().collect::<Vec<_>>(), &self.exchange)?)
     }
 }

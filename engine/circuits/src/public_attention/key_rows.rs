@@ -105,12 +105,20 @@ impl KeyRows {
             false => last.clone(),
         })?;
         let Some(sum) = sum else { unreachable!("there is a last block") };
-        // From the first row on a window meets all keys of the block; there the sum is kept, and from there it is spread.
-        let (stride, length) = (self.stride, self.rows);
-        let sum = Window { stride, length, before: 0 }.sum(e, self.module, sum)?;
         let first: Vec<f64> =
             (self.live.iter().enumerate()).map(|(slot, &live)| if self.row(slot) == 0 { live } else { 0.0 }).collect();
-        let kept = e.plain_combination(&[(&sum, &first)])?;
-        Window { stride, length, before: length - 1 }.sum(e, self.module, kept)
+        let gathered = self.gather(e, sum)?;
+        self.spread(e, e.plain_combination(&[(&gathered, &first)])?)
+    }
+
+    /// Sums over the keys of a block where its first one lies; anything elsewhere. No level, a rotation for each factor of two.
+    pub(super) fn gather<E: Evaluator>(&self, e: &E, x: E::Slots) -> Result<E::Slots> {
+        // From the first row on a window meets all keys of the block.
+        Window { stride: self.stride, length: self.rows, before: 0 }.sum(e, self.module, x)
+    }
+
+    /// What stands where the first key of a block lies, and zeros elsewhere, in the rows of all its keys. As [`KeyRows::gather`].
+    pub(super) fn spread<E: Evaluator>(&self, e: &E, x: E::Slots) -> Result<E::Slots> {
+        Window { stride: self.stride, length: self.rows, before: self.rows - 1 }.sum(e, self.module, x)
     }
 }

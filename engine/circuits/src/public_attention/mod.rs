@@ -23,6 +23,7 @@
 //! shift, and here no two of them have to be alike.
 
 mod cache;
+mod joint_sums;
 mod key_rows;
 mod layout;
 mod placement;
@@ -30,6 +31,7 @@ mod slots;
 mod weights;
 
 pub use cache::PublicCache;
+pub use joint_sums::JointSums;
 pub use key_rows::KeyRows;
 pub use layout::PublicLayout;
 pub use slots::SlotProducts;

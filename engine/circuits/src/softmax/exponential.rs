@@ -48,6 +48,11 @@ pub(super) struct MaskedExponential {
 }
 
 impl NormalisedScores {
+    /// Of a window of this half width, as they come in slots: corrected.
+    pub(super) fn corrected(half_width: f64) -> Self {
+        Self { half_width, distortion: Distortion::NONE }
+    }
+
     pub(super) fn new(half_width: f64, contract: ScoreContract, shape: &CircuitShape) -> Self {
         let distortion = if contract.opening_levels == 0 { Distortion::of(shape) } else { Distortion::NONE };
         Self { half_width, distortion }
@@ -117,10 +122,13 @@ impl MaskedExponential {
         layout: &L,
         scores: &[E::Slots],
     ) -> Result<Vec<E::Slots>> {
-        let exponential = |(ciphertext, x): (usize, &E::Slots)| {
-            let mask = layout.live_plain(ciphertext, |_| 1.0);
-            Ok(self.polynomial.evaluate(e, x, &|numbers| mask.iter().map(|live| live * numbers[0]).collect())?)
-        };
+        let exponential =
+            |(ciphertext, x): (usize, &E::Slots)| self.apply_masked(e, x, &layout.live_plain(ciphertext, |_| 1.0));
         scores.iter().enumerate().map(exponential).collect()
+    }
+
+    /// The exponentials of one ciphertext where a mask is 1, and zeros where it is 0.
+    pub(super) fn apply_masked<E: Evaluator>(&self, e: &E, scores: &E::Slots, mask: &[f64]) -> Result<E::Slots> {
+        Ok(self.polynomial.evaluate(e, scores, &|numbers| mask.iter().map(|live| live * numbers[0]).collect())?)
     }
 }

@@ -128,7 +128,24 @@ impl KeySums {
                 others.iter().try_fold(first.clone(), |sum, other| e.add(&sum, other))?
             }
         };
+        self.off_centre(e, &sum, arrivals)
+    }
+
+    /// A sum less its part of the window's centre where sums arrive.
+    fn off_centre<E: Evaluator>(&self, e: &E, sum: &E::Slots, arrivals: &[f64]) -> Result<E::Slots> {
         let centre = self.centre / self.passage.copies.0 as f64;
-        Ok(e.add_plain(&sum, &arrivals.iter().map(|arrives| -centre * arrives).collect::<Vec<_>>())?)
+        Ok(e.add_plain(sum, &arrivals.iter().map(|arrives| -centre * arrives).collect::<Vec<_>>())?)
+    }
+
+    /// Sums that others have made, one a set, as they return: normalised and distorted. Where they cross in copies, their average over these counts.
+    pub(super) fn cross<E: Evaluator>(
+        &self,
+        e: &E,
+        sums: &[E::Slots],
+        arrivals: &[Vec<f64>],
+        crossing: &mut Crossing<'_, E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        let sums = sums.iter().zip(arrivals).map(|(sum, arrivals)| self.off_centre(e, sum, arrivals));
+        crossed(crossing, sums.collect::<Result<_>>()?, self.passage)
     }
 }

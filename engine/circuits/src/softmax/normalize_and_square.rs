@@ -35,8 +35,21 @@ const INTERMEDIATE: f64 = 1.0 / 8.0;
 /// Relative error of a reciprocal beyond which it is refused.
 const RECIPROCAL_LIMIT: f64 = 1.0 / 4.0;
 /// Most rounds.
-const MOST_ROUNDS: usize = 4;
+pub(super) const MOST_ROUNDS: usize = 4;
 const RECIPROCAL: &str = "reciprocal of a sum of squares in SoftMax";
+
+/// What is asked of the reciprocal of a round: all but the last cancel.
+pub(super) fn round_target(is_last: bool, accuracy: Accuracy) -> Target {
+    let tolerance = if is_last { accuracy.tolerance } else { INTERMEDIATE };
+    Target { criterion: Criterion::Relative, tolerance, limit: RECIPROCAL_LIMIT }
+}
+
+/// The window of the sum of squares after the division by another.
+pub(super) fn later_window(before: &SumReciprocal, most_keys: f64) -> Interval {
+    let error = before.largest_error();
+    let (low, high) = ((1.0 - error).max(0.25), 1.0 + error);
+    slack(Interval::new(low * low / most_keys, high * high))
+}
 
 /// The division of [`SoftmaxVariant::NormalizeAndSquare`](super::SoftmaxVariant::NormalizeAndSquare).
 #[derive(Clone, Debug)]
@@ -82,13 +95,10 @@ impl NormalizeAndSquare {
             // Where the squares wait.
             let last = if round == rounds { contract.selection_levels } else { 0 };
             let waiting = contract.output_levels + 2 * (rounds - round) + 1 + last;
-            let tolerance = if round == rounds { accuracy.tolerance } else { INTERMEDIATE };
-            let target = Target { criterion: Criterion::Relative, tolerance, limit: RECIPROCAL_LIMIT };
+            let target = round_target(round == rounds, accuracy);
             let reciprocal = SumReciprocal::fit(RECIPROCAL, window, target, keys, shape, waiting)?;
-            let error = reciprocal.largest_error();
+            window = later_window(&reciprocal, most_keys);
             all.push(reciprocal);
-            let (low, high) = ((1.0 - error).max(0.25), 1.0 + error);
-            window = slack(Interval::new(low * low / most_keys, high * high));
         }
         Ok((tight, Self { exponential, rounds: all, output_levels: contract.output_levels }))
     }

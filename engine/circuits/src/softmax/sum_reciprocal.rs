@@ -73,6 +73,19 @@ impl SumReciprocal {
         self.error() + BOOTSTRAP_NOISE * self.window.half_width() / self.window.low
     }
 
+    /// The reciprocals of sums that others have made, one a set, so many levels below their half bootstrap that terms may wait where
+    /// [`SumReciprocal::fit`] was told.
+    pub(super) fn of_sums<E: Evaluator>(
+        &self,
+        e: &E,
+        sums: &[E::Slots],
+        arrivals: &[Vec<f64>],
+        crossing: &mut Crossing<'_, E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        let returned = self.sums.cross(e, sums, arrivals, crossing)?;
+        returned.iter().map(|sum| self.reciprocal.apply_joined(e, sum)).collect()
+    }
+
     /// Selections of terms over their sums over keys, the factor a level above where the terms wait.
     pub(super) fn divide_selected<E: Evaluator, L: ScoreLayout>(
         &self,
