@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use fhe_circuits::{PublicCache, PublicLayout, RotaryAngles, RowModule, ScoreMap, SlotProducts, WeightProducts};
+use fhe_circuits::{
+    PublicCache, PublicLayout, RotaryAngles, RowModule, ScoreMap, SlotProducts, WeightLayout, WeightProducts,
+};
 use fhe_ckks::{CkksClient, CkksServer, Evaluator, Level, Parameters, SlotCiphertext};
 use fhe_ring::{Backend, Counts, Cpu, DeviceProfile, Meter, Seed};
 use support::{uniform, work};
@@ -109,7 +111,7 @@ fn in_slots<B: Backend>(job: &Job, server: &CkksServer<B>, client: &CkksClient<B
 /// Scores of the first ciphertexts of queries as weights.
 fn as_weights<B: Backend>(
     job: &Job,
-    weights: &WeightProducts,
+    weights: &WeightProducts<'_>,
     server: &CkksServer<B>,
     queries: &[SlotCiphertext<B>],
     run: &mut Phase<'_>,
@@ -117,7 +119,7 @@ fn as_weights<B: Backend>(
     for (ciphertext, queries) in queries.iter().enumerate() {
         run("scores of one head of keys", &mut || {
             let map = &job.map;
-            black_box(weights.scores(server, ciphertext, queries, map, -1.0, SCORE_LEVELS).expect("scores"));
+            black_box(weights.scores(server, ciphertext, queries, map, (-1.0, SCORE_LEVELS)).expect("scores"));
         });
     }
 }
@@ -193,7 +195,8 @@ fn whole() {
 fn whole_weights() {
     let parameters = Parameters::named("n16-llama").expect("a named set");
     let job = Job::new(&parameters, KEYS);
-    let weights = weights_of(&parameters, &job);
+    let layout = weight_layout(&parameters, &job);
+    let weights = WeightProducts::new(&layout, &job.cache, BITS).expect("they fit");
     let (mut predicted, mut measured) = (Vec::new(), Vec::new());
     let (planner, meter) = planner(&parameters);
     let lowest = parameters.shape().slots_to_coefficients_levels;
@@ -204,9 +207,9 @@ fn whole_weights() {
     println!("  keys {:.2} GiB", server.key_bytes() as f64 / 2_f64.powi(30));
 }
 
-fn weights_of(parameters: &Parameters, job: &Job) -> WeightProducts {
-    let module = job.layout.module();
-    WeightProducts::new(parameters.shape(), module, HEADS, &job.cache, BITS).expect("they fit")
+fn weight_layout(parameters: &Parameters, job: &Job) -> WeightLayout {
+    let (module, heads) = (job.layout.module(), [HEADS, job.cache.heads()]);
+    WeightLayout::new(parameters.shape(), module, heads, job.cache.head_dim(), job.cache.length()).expect("they fit")
 }
 
 /// Block by block, by criterion.
@@ -241,7 +244,8 @@ fn few_keys(criterion: &mut Criterion, with_weights: bool) {
         });
     }
     if with_weights {
-        let weights = weights_of(&parameters, &job);
+        let layout = weight_layout(&parameters, &job);
+        let weights = WeightProducts::new(&layout, &job.cache, BITS).expect("they fit");
         let (planner, meter) = planner(&parameters);
         let lowest = parameters.shape().slots_to_coefficients_levels;
         as_weights(&job, &weights, &planner, &job.slots(&meter, 1, lowest), &mut |_, phase| phase());

@@ -60,7 +60,7 @@ pub use layout::{Layout, Place, RowModule};
 pub use matrix_product::{QuantisedMatrix, split_rows};
 pub use prefix_rows::PrefixRows;
 pub use public_attention::{
-    JointSums, KeyRows, PublicCache, PublicLayout, PublicProducts, SlotProducts, WeightProducts,
+    JointSums, KeyRows, PublicCache, PublicLayout, PublicProducts, SlotProducts, WeightLayout, WeightProducts,
 };
 pub use quantisation::{Quantisation, WeightProduct, WeightScales};
 pub use rms_norm::{RmsNorm, VectorNorm};

@@ -10,7 +10,7 @@ use encrypted::{Instance, SlotClient};
 use fhe_circuits::{
     Interval, JointSoftmax, JointSums, JointTerms, KeyRows, LaneAttention, LaneScores, Passage, PublicCache,
     PublicContract, PublicLayout, RowModule, ScoreContract, ScoreLayout, SlotPlace, SlotProducts, SoftmaxWindows,
-    WeightProducts,
+    WeightLayout,
 };
 use fhe_ckks::{CircuitShape, Evaluator, SlotArithmetic};
 use support::{Random, clear, close, shape};
@@ -91,14 +91,14 @@ impl Case {
     fn public(&self, shape: &CircuitShape) -> Public {
         let Self { tokens, heads, key_heads, head_dim, keys, .. } = *self;
         let module = RowModule::new(shape, tokens).unwrap();
+        if self.contract == WEIGHTS {
+            let layout = WeightLayout::new(shape, module, [heads, key_heads], head_dim, keys).unwrap();
+            let key_rows = (0..layout.ciphertexts()).map(|ciphertext| layout.key_rows(ciphertext)).collect();
+            let rows = layout.channel_rows();
+            return Public { key_rows, rows, slot: Box::new(move |head, row, query| layout.slot(head, row, query)) };
+        }
         let ones = vec![1.0; key_heads * keys * head_dim];
         let cache = PublicCache::new(key_heads, head_dim, ones.clone(), ones).unwrap();
-        if self.contract == WEIGHTS {
-            let products = WeightProducts::new(shape, module, heads, &cache, 13).unwrap();
-            let key_rows = (0..products.ciphertexts()).map(|ciphertext| products.key_rows(ciphertext)).collect();
-            let rows = products.channel_rows();
-            return Public { key_rows, rows, slot: Box::new(move |head, row, query| products.slot(head, row, query)) };
-        }
         let layout = PublicLayout::new(module, heads, key_heads, head_dim).unwrap();
         let key_rows = vec![SlotProducts::new(&layout, &cache).unwrap().key_rows()];
         let rows = layout.channel_rows();

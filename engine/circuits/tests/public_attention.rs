@@ -6,7 +6,8 @@ mod support;
 
 use encrypted::{Instance, SlotClient};
 use fhe_circuits::{
-    Layout, PublicCache, PublicLayout, PublicProducts, RotaryAngles, RowModule, ScoreMap, SlotProducts, WeightProducts,
+    ChannelFactors, Layout, PublicCache, PublicLayout, PublicProducts, RotaryAngles, RowModule, ScoreMap, SlotProducts,
+    WeightLayout, WeightProducts,
 };
 use fhe_ckks::{CircuitShape, Client, Evaluator, Level, OperationCounts};
 use proptest::prelude::*;
@@ -86,6 +87,19 @@ impl Numbers {
     }
 }
 
+impl Numbers {
+    /// Another factor for every channel of every head.
+    fn factors(&self) -> Vec<f64> {
+        (0..self.case.heads * self.case.head_dim).map(|channel| 1.0 + 0.01 * channel as f64).collect()
+    }
+
+    /// The projected queries as they come, to be multiplied by their factors.
+    fn projected(&self) -> Vec<f64> {
+        let (factors, tokens) = (self.factors(), self.case.tokens);
+        self.queries.iter().enumerate().map(|(i, query)| query / factors[i / tokens]).collect()
+    }
+}
+
 /// A tensor of a layout as slots of each ciphertext.
 fn slots_of(layout: &Layout, tensor: &[f64]) -> Vec<Vec<f64>> {
     let module = layout.module();
@@ -103,12 +117,13 @@ struct Found {
 
 fn in_slots<E: Evaluator>(e: &E, client: &impl SlotClient<E>, layout: &PublicLayout, numbers: &Numbers) -> Found {
     let start = LEVELS + e.shape().slots_to_coefficients_levels;
-    let projection = slots_of(&layout.projection().unwrap(), &numbers.queries);
+    let projection = slots_of(&layout.projection().unwrap(), &numbers.projected());
     let projection: Vec<_> = projection.iter().map(|values| client.slots(e, values, start)).collect();
     let before = e.counts();
     let products = SlotProducts::new(layout, &numbers.cache).unwrap();
     let key_rows = products.key_rows();
-    let queries = layout.place_queries(e, &numbers.angles, &projection, 1.0).unwrap();
+    let queries =
+        layout.place_queries(e, &numbers.angles, &projection, ChannelFactors::Each(numbers.factors())).unwrap();
     let rotated = products.rotate_queries(e, &queries).unwrap();
     // In two parts, as memory may ask for.
     let half = key_rows.blocks() / 2;
@@ -157,21 +172,23 @@ fn check_slots(found: &Found, layout: &PublicLayout, numbers: &Numbers, toleranc
 fn as_weights<E: Evaluator, C: SlotClient<E> + Client<E>>(
     e: &E,
     client: &C,
-    products: &WeightProducts,
+    layout: &WeightLayout,
     numbers: &Numbers,
 ) -> Found {
+    let products = WeightProducts::new(layout, &numbers.cache, 13).unwrap();
     let lowest = e.shape().slots_to_coefficients_levels;
-    let projection = slots_of(&products.projection().unwrap(), &numbers.queries);
+    let projection = slots_of(&layout.projection().unwrap(), &numbers.projected());
     let projection: Vec<_> =
-        projection.iter().map(|values| client.slots(e, values, lowest + WeightProducts::PLACEMENT_LEVELS)).collect();
+        projection.iter().map(|values| client.slots(e, values, lowest + WeightLayout::PLACEMENT_LEVELS)).collect();
     let before = e.counts();
-    let queries = products.place_queries(e, &numbers.angles, &projection, 1.0).unwrap();
+    let queries =
+        layout.place_queries(e, &numbers.angles, &projection, ChannelFactors::Each(numbers.factors())).unwrap();
     let mut found = Found { scores: vec![], normaliser: vec![], outputs: vec![], counts: OperationCounts::default() };
     for (ciphertext, queries) in queries.iter().enumerate() {
         // A square, then a normaliser of a padded block.
-        let scores = products.scores(e, ciphertext, queries, &numbers.map, PADDING, 3).unwrap();
+        let scores = products.scores(e, ciphertext, queries, &numbers.map, (PADDING, 3)).unwrap();
         let squares: Vec<_> = scores.iter().map(|x| e.square(x).unwrap()).collect();
-        let normaliser = products.key_rows(ciphertext).normaliser(e, &squares).unwrap();
+        let normaliser = layout.key_rows(ciphertext).normaliser(e, &squares).unwrap();
         let unit = e.shape().full_scale / 64.0;
         let outputs = products.weighted_values(e, ciphertext, &squares, unit).unwrap();
         assert!((e.unit(&outputs) / unit - 1.0).abs() < 1e-12);
@@ -183,7 +200,7 @@ fn as_weights<E: Evaluator, C: SlotClient<E> + Client<E>>(
     found
 }
 
-fn check_weights(found: &Found, products: &WeightProducts, numbers: &Numbers, tolerance: f64) {
+fn check_weights(found: &Found, products: &WeightLayout, numbers: &Numbers, tolerance: f64) {
     let Case { tokens, keys, .. } = numbers.case;
     let (rows, blocks) = (products.channel_rows(), products.blocks());
     assert_eq!(found.scores.len(), products.ciphertexts() * blocks);
@@ -204,7 +221,7 @@ fn check_weights(found: &Found, products: &WeightProducts, numbers: &Numbers, to
 }
 
 /// Scores and normalisers of both variants, each where its layout has them.
-fn agree(slots: &Found, layout: &PublicLayout, weights: &Found, products: &WeightProducts, case: Case) {
+fn agree(slots: &Found, layout: &PublicLayout, weights: &Found, products: &WeightLayout, case: Case) {
     for (head, token) in (0..case.heads).flat_map(|head| (0..case.tokens).map(move |token| (head, token))) {
         for key in 0..case.keys {
             let rows = layout.channel_rows();
@@ -225,9 +242,9 @@ fn layout_of(shape: &CircuitShape, case: Case) -> PublicLayout {
     PublicLayout::new(module, case.heads, case.key_heads, case.head_dim).unwrap()
 }
 
-fn weights_of(shape: &CircuitShape, numbers: &Numbers) -> WeightProducts {
-    let module = RowModule::new(shape, numbers.case.tokens).unwrap();
-    WeightProducts::new(shape, module, numbers.case.heads, &numbers.cache, 13).unwrap()
+fn weights_of(shape: &CircuitShape, case: Case) -> WeightLayout {
+    let module = RowModule::new(shape, case.tokens).unwrap();
+    WeightLayout::new(shape, module, [case.heads, case.key_heads], case.head_dim, case.keys).unwrap()
 }
 
 /// Cases that fit a ring of degree 2^11.
@@ -257,7 +274,7 @@ proptest! {
         let layout = layout_of(&shape, case);
         let slots = in_slots(&e, &e, &layout, &numbers);
         check_slots(&slots, &layout, &numbers, 1e-7);
-        let products = weights_of(&shape, &numbers);
+        let products = weights_of(&shape, numbers.case);
         let weights = as_weights(&e, &e, &products, &numbers);
         check_weights(&weights, &products, &numbers, 1e-3);
         agree(&slots, &layout, &weights, &products, case);
@@ -336,7 +353,7 @@ fn products_as_weights_encrypted() {
     let instance = Instance::new(name);
     let shape = instance.parameters.shape().clone();
     let numbers = Numbers::new(case, 12);
-    let products = weights_of(&shape, &numbers);
+    let products = weights_of(&shape, numbers.case);
     let (planner, metered) = instance.planner();
     let planned = as_weights(&planner, &metered, &products, &numbers);
     let server = instance.server(&planner);
@@ -412,11 +429,15 @@ fn rejects_heads_that_do_not_fit() {
     assert!(SlotProducts::new(&new(4, 2, 4).unwrap(), &cache).is_ok());
     assert!(SlotProducts::new(&new(4, 4, 4).unwrap(), &cache).is_err());
     assert!(SlotProducts::new(&new(4, 2, 6).unwrap(), &cache).is_err());
-    let weights = |heads, bits| WeightProducts::new(&shape, module, heads, &cache, bits);
-    assert!(weights(4, 13).is_ok());
-    assert!(weights(3, 13).is_err());
-    assert!(weights(8, 13).is_err(), "4 query heads of 4 channels in 8 rows");
-    assert!(weights(4, 1).is_err());
+    let weights = |heads, key_heads, keys| WeightLayout::new(&shape, module, [heads, key_heads], 4, keys);
+    let fitting = weights(4, 2, 3).unwrap();
+    assert!(weights(3, 2, 3).is_err() && weights(4, 2, 0).is_err() && weights(4, 0, 3).is_err());
+    assert!(weights(8, 2, 3).is_err(), "4 query heads of 4 channels in 8 rows");
+    assert!(WeightProducts::new(&fitting, &cache, 13).is_ok());
+    assert!(WeightProducts::new(&fitting, &cache, 1).is_err());
+    assert!(WeightProducts::new(&weights(4, 2, 4).unwrap(), &cache, 13).is_err());
+    assert!(WeightProducts::assumed(&fitting, [1.0, f64::NAN], 13).is_err());
+    assert!(PublicCache::unknown(2, 4, 0).is_err());
 }
 
 #[test]
@@ -443,10 +464,14 @@ fn rejects_operands_of_another_layout() {
     assert!(layout.collect_outputs(&e, std::slice::from_ref(&x)).is_err());
     assert!(products.key_rows().normaliser(&e, std::slice::from_ref(&x)).is_err());
 
-    let weights = weights_of(&shape, &numbers);
-    assert!(weights.place_queries(&e, &angles(8, 16), &[], 1.0).is_err());
-    assert!(weights.place_queries(&e, &angles(8, 8), std::slice::from_ref(&x), 1.0).is_err());
-    assert!(weights.scores(&e, 1, &x, &numbers.map, 0.0, 3).is_err());
-    assert!(weights.scores(&e, 0, &x, &other, 0.0, 3).is_err());
+    let layout = weights_of(&shape, numbers.case);
+    let weights = WeightProducts::new(&layout, &numbers.cache, 13).unwrap();
+    assert!(layout.place_queries(&e, &angles(8, 16), &[], 1.0).is_err());
+    assert!(layout.place_queries(&e, &angles(8, 8), std::slice::from_ref(&x), 1.0).is_err());
+    let factors = ChannelFactors::Each(vec![1.0; 3]);
+    assert!(layout.place_queries(&e, &angles(8, 16), std::slice::from_ref(&x), factors).is_err());
+    assert!(weights.scores(&e, 1, &x, &numbers.map, (0.0, 3)).is_err());
+    assert!(weights.scores(&e, 0, &x, &other, (0.0, 3)).is_err());
+    assert!(weights.raise_scores(&e, 0, 0..1, &[], &numbers.map, (0.0, 3)).is_err());
     assert!(weights.weighted_values(&e, 0, std::slice::from_ref(&x), 1e9).is_err());
 }

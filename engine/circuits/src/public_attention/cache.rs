@@ -45,6 +45,19 @@ impl PublicCache {
         Ok(Self { heads, head_dim, length: keys.len() / of_key, keys, values })
     }
 
+    /// Keys and values that nobody knows, for evaluators without data: zeros.
+    ///
+    /// # Errors
+    /// If a size is zero.
+    pub fn unknown(heads: usize, head_dim: usize, length: usize) -> Result<Self> {
+        if heads * head_dim * length == 0 {
+            let found = format!("{heads} heads x {length} keys x {head_dim} channels");
+            let remedy = "leave public attention out";
+            return Err(refuse("PublicCache::unknown", "sizes", found, "none of zero", remedy));
+        }
+        Ok(Self { heads, head_dim, length, keys: Vec::new(), values: Vec::new() })
+    }
+
     /// Heads of keys and values.
     pub fn heads(&self) -> usize {
         self.heads
@@ -71,6 +84,10 @@ impl PublicCache {
     }
 
     fn entry(&self, entries: &[f32], head: usize, key: usize, channel: usize) -> f64 {
-        if key < self.length { entries[(head * self.length + key) * self.head_dim + channel].into() } else { 0.0 }
+        if key >= self.length {
+            return 0.0;
+        }
+        let index = (head * self.length + key) * self.head_dim + channel;
+        entries.get(index).map_or(0.0, |&entry| entry.into())
     }
 }

@@ -121,11 +121,6 @@ impl PublicLayout {
         (ciphertext + self.ciphertexts() / 2) % self.ciphertexts()
     }
 
-    /// Whether a ciphertext has the first channels of its pairs.
-    pub(super) fn has_first_channels(&self, ciphertext: usize) -> bool {
-        ciphertext < self.ciphertexts() / 2
-    }
-
     /// Slots that share a head of keys and a row in the public layout: the low field of the token.
     pub(super) fn run(&self) -> usize {
         self.module.half_tokens() / self.key_head_rows

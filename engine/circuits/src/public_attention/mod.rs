@@ -28,14 +28,16 @@ mod key_rows;
 mod layout;
 mod placement;
 mod slots;
-mod weights;
+mod weight_layout;
+mod weight_products;
 
 pub use cache::PublicCache;
 pub use joint_sums::JointSums;
 pub use key_rows::KeyRows;
 pub use layout::PublicLayout;
 pub use slots::SlotProducts;
-pub use weights::WeightProducts;
+pub use weight_layout::WeightLayout;
+pub use weight_products::WeightProducts;
 
 /// The ways to multiply encrypted queries with public keys, and what SoftMax makes of them with public values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

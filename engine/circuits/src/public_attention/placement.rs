@@ -4,36 +4,40 @@ use fhe_ckks::{Evaluator, PeriodicMatrix, Rotation};
 
 use super::layout::PublicLayout;
 use crate::attention::RotaryAngles;
+use crate::channel_factors::ChannelFactors;
 use crate::error::{Result, refuse};
 
 impl PublicLayout {
-    /// Queries from the layout of their projection with rotary positions in the public layout, times `range`. One level; rotations
-    /// exchange the fields, and the channels of a pair meet without any.
+    /// Queries from the layout of their projection, multiplied by their `factors`, with rotary positions in the public layout. One level;
+    /// rotations exchange the fields, and the channels of a pair meet without any.
     ///
     /// # Errors
-    /// If the projection or the positions have another size; those of the evaluator.
+    /// If the projection, the factors or the positions have another size; those of the evaluator.
     pub fn place_queries<E: Evaluator>(
         &self,
         e: &E,
         angles: &RotaryAngles,
         projection: &[E::Slots],
-        range: f64,
+        factors: impl Into<ChannelFactors>,
     ) -> Result<Vec<E::Slots>> {
         const OPERATION: &str = "place_queries";
+        let factors = factors.into();
         self.check_ciphertexts(OPERATION, projection.len())?;
+        factors.check(OPERATION, self.heads() * self.head_dim())?;
         angles.check(self.module().tokens(), self.head_dim())?;
         let rotations: Vec<Rotation> = self.exchange_moves().map(|moves| self.exchange_rotation(moves)).collect();
         let rotated: Vec<Vec<E::Slots>> =
             projection.iter().map(|x| Ok(e.rotate_hoisted(x, &rotations)?)).collect::<Result<_>>()?;
         let place = |ciphertext: usize| {
-            let sign = if self.has_first_channels(ciphertext) { -1.0 } else { 1.0 };
-            let turned = |turn: fn(f64) -> f64, factor: f64| {
-                self.plain(|_, row, position| {
-                    let pair = self.channel(ciphertext, row).map(|channel| channel % (self.head_dim() / 2));
-                    pair.map_or(0.0, |pair| factor * turn(angles.angle(position, pair)))
+            // From itself, and from the partner's ciphertext.
+            let turned = |part: usize| {
+                self.plain(|head, row, position| {
+                    let Some(channel) = self.channel(ciphertext, row) else { return 0.0 };
+                    let source = if part == 0 { channel } else { angles.partner(channel) };
+                    factors.of(head * self.head_dim() + source) * angles.turn(position, channel)[part]
                 })
             };
-            let (cosines, sines) = (turned(f64::cos, range), turned(f64::sin, sign * range));
+            let [cosines, sines] = [0, 1].map(turned);
             let sources = [(&rotated[ciphertext], &cosines), (&rotated[self.partner(ciphertext)], &sines)];
             let masked: Vec<(&E::Slots, Vec<f64>)> = (sources.into_iter())
                 .flat_map(|(rotated, plain)| rotated.iter().zip(self.exchange_moves()).map(move |x| (x, plain)))
