@@ -7,7 +7,7 @@ use fhe_circuits::CircuitError;
 
 use crate::calibration::OutOfRange;
 use crate::float::Location;
-use crate::prompt::Prefix;
+use crate::prompt::{Prefix, PublicContext};
 
 /// Why an operation of this crate refused.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +174,34 @@ pub enum Error {
         /// What it must be.
         required: String,
     },
+    /// A public context that no block can have.
+    #[error("the public context has {found}, required: {required}")]
+    Context {
+        /// What is wrong with it.
+        found: String,
+        /// What it must be.
+        required: String,
+    },
+    /// The float model was to run a block behind other public tokens than those whose keys and values it has.
+    #[error(
+        "the float model has keys and values of {found}, the block lies behind {required}; prefill the context of the block"
+    )]
+    OtherContext {
+        /// The context of the tensors.
+        found: PublicContext,
+        /// The context of the block.
+        required: PublicContext,
+    },
+    /// Keys and values of a public context were computed by other weights.
+    #[error(
+        "keys and values of the context are those of weights {found}, this model has {required}; prefill it with these"
+    )]
+    ContextOfOtherWeights {
+        /// The hash of the weights that computed them.
+        found: String,
+        /// The hash of the model at hand.
+        required: String,
+    },
     /// The prompts do not fit into one block.
     #[error(
         "prompts too long: {needed} tokens are needed, one block has {available}; shorten or drop prompts, or use a larger block"
@@ -186,13 +214,13 @@ pub enum Error {
     },
     /// A prompt is longer than the positions that the model knows.
     #[error(
-        "prompt {prompt} has {found} tokens, a public prefix included, the model has {available} positions \
+        "prompt {prompt} has {found} tokens, public ones before it included, the model has {available} positions \
          (`max_position_embeddings`); shorten it"
     )]
     PositionBeyondModel {
         /// The prompt's place in the list, counted from 0.
         prompt: usize,
-        /// Its tokens and those of the prefix.
+        /// Its tokens and those of context and prefix.
         found: usize,
         /// `max_position_embeddings`.
         available: usize,
@@ -258,6 +286,16 @@ pub enum Error {
         found: Prefix,
         /// The prefix of the block.
         required: Prefix,
+    },
+    /// Ranges were measured behind fewer public tokens than the block lies behind.
+    #[error(
+        "the ranges were measured behind up to {found} public tokens, the block lies behind {required}; calibrate with as many"
+    )]
+    RangesOfShorterContext {
+        /// Most public tokens that they hold behind.
+        found: usize,
+        /// Those of the block.
+        required: usize,
     },
     /// The first token of a prompt leaves the calibrated windows by itself.
     #[error("prompt {prompt} begins with token {token}, which leaves the ranges by itself after {prefix}: {source}")]

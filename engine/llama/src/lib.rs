@@ -9,7 +9,7 @@
 //! * [`Rotation`]: orthogonal changes of basis merged into the weights ([`Weights::rotated`]), which spread outliers and leave the model what
 //!   it is.
 //! * [`Tokenizer`] and [`PromptBlock`]: text to tokens, and several prompts to one block of tokens with its mask and
-//!   positions, behind a public [`Prefix`] where the model needs one.
+//!   positions, behind a public [`Prefix`] where the model needs one, or one prompt behind a [`PublicContext`] of thousands of tokens.
 //! * [`FloatModel`]: the reference in `f32`, with every intermediate tensor open to an [`Observer`], and
 //!   [`float::agreement`] to compare logits with it.
 //! * [`calibration`]: the range of every tensor over a text, widened by stated margins into the windows that the
@@ -36,6 +36,6 @@ pub use config::Config;
 pub use error::{Error, Result};
 pub use float::{FloatModel, Location, Observer, Site};
 pub use matrix::Matrix;
-pub use prompt::{EmbeddedBlock, Prefix, PromptBlock, PromptSpan};
+pub use prompt::{EmbeddedBlock, Prefix, PromptBlock, PromptSpan, PublicContext};
 pub use tokenizer::{Beginning, Tokenizer};
 pub use weights::{LargestWeights, LayerWeights, ModelShape, ModelSource, Orthogonal, Rotation, Weights};

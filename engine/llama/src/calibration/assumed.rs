@@ -124,6 +124,7 @@ impl AssumedRanges {
             logits: self.logits,
             covers_masked_scores: true,
             prefix: Prefix::none(),
+            context: 0,
         })
     }
 

@@ -72,10 +72,10 @@ impl ModelRanges {
     /// clear. Returns the float logits, vocabulary x tokens.
     ///
     /// # Errors
-    /// [`Error::RangesOfOtherPrefix`]; [`Error::OutOfRange`], or [`Error::FirstToken`] where a prompt's first token leaves the windows
+    /// Those of [`ModelRanges::check_block`]; [`Error::OutOfRange`], or [`Error::FirstToken`] where a prompt's first token leaves the windows
     /// whatever follows it; those of [`FloatModel::logits`].
     pub fn preflight(&self, model: &FloatModel<'_>, block: &PromptBlock) -> Result<Matrix> {
-        self.check_prefix(block)?;
+        self.check_block(block)?;
         let mut recorder = Recorder::new(model.weights().config());
         let logits = model.observe(block, &mut recorder)?;
         let Err(outside) = self.check(recorder.extents()) else { return Ok(logits) };
@@ -83,9 +83,9 @@ impl ModelRanges {
     }
 
     /// The refusal of the first prompt whose first token leaves the windows by itself. Without a prefix that is no reason: each
-    /// first token is as wild as the next.
+    /// first token is as wild as the next. Behind a context no prompt has a first token: it goes on.
     fn first_token_outside(&self, model: &FloatModel<'_>, block: &PromptBlock) -> Result<Option<Error>> {
-        if self.prefix.is_empty() {
+        if self.prefix.is_empty() || !block.context().is_empty() {
             return Ok(None);
         }
         let config = model.weights().config();

@@ -47,7 +47,8 @@ const IN_LAYER: [Site; 28] = [
 ];
 
 /// The interval of values seen at every site of a model, padding positions included. [`Site::Score`] holds live pairs
-/// only, [`Site::MaskedScore`] the others.
+/// only, [`Site::MaskedScore`] the others. Scores of public keys, which are all live, count as [`Site::Score`]: SoftMax is over both, and has one
+/// window.
 ///
 /// Positions of a public prefix are left out: the circuit carries none of their activations. Only their keys with rotary
 /// positions and their values enter it, as plaintext, and the scores of other positions' queries with these keys.
@@ -177,7 +178,12 @@ impl Observer for Recorder {
             Site::RotatedKey | Site::Value => tensor.row(row),
             _ => &tensor.row(row)[block.prefix().len()..],
         };
-        if location.site == Site::Score {
+        if location.site == Site::PublicScore {
+            let live = Location { site: Site::Score, ..location };
+            for (head, scores) in tensor.data().chunks(block.context().len() * block.size()).enumerate() {
+                self.extents.widen(live, head, Interval::of(scores));
+            }
+        } else if location.site == Site::Score {
             let (live, masked) = (location, Location { site: Site::MaskedScore, ..location });
             for (head, scores) in tensor.data().chunks(block.size() * block.size()).enumerate() {
                 let (attended, removed) = score_extents(scores, block);

@@ -6,7 +6,8 @@
 //! prompt is checked against them before it is encrypted ([`ModelRanges::preflight`]), and held-out text tells how often
 //! they do not hold ([`Ranges::validate`]).
 //!
-//! Ranges hold after one public [`Prefix`](crate::Prefix). A few tokens that begin a prompt become sinks themselves, whatever prefix
+//! Ranges hold after one public [`Prefix`](crate::Prefix), and behind a [`PublicContext`](crate::PublicContext) that begins with it and is no longer than
+//! those they were measured behind ([`WindowPlan::behind`]). A few tokens that begin a prompt become sinks themselves, whatever prefix
 //! stands before them; no window begins with these, and the pre-flight refuses a prompt whose first token leaves the ranges.
 
 mod assumed;
@@ -78,14 +79,26 @@ fn run_windows(
     let sinking = first_tokens::sinking(model, &plan.prefix, &candidates, plan.block)?;
     let blocks: Vec<PromptBlock> = plan.blocks_without(&sinking, corpus, config)?;
     let mut done = 0;
-    for pass in blocks.chunks(BLOCKS_PER_PASS) {
+    for pass in passes(&blocks, plan) {
         let mut recorders: Vec<Recorder> = pass.iter().map(|_| Recorder::new(config)).collect();
         let mut observers: Vec<&mut dyn Observer> =
             recorders.iter_mut().map(|recorder| recorder as &mut dyn Observer).collect();
-        model.observe_each(pass, &mut observers, |_, _| ())?;
+        if plan.context == 0 {
+            model.observe_each(pass, &mut observers, |_, _| ())?;
+        } else {
+            model.observe_successive(pass, &mut observers, |_, _| ())?;
+        }
         recorders.iter().for_each(|recorder| window(recorder.extents()));
         done += pass.len();
         progress(done, blocks.len());
     }
     Ok(sinking)
+}
+
+/// Blocks that walk through the layers together: some at a time, or all of one text.
+fn passes<'a>(blocks: &'a [PromptBlock], plan: &WindowPlan) -> Vec<&'a [PromptBlock]> {
+    if plan.context == 0 {
+        return blocks.chunks(BLOCKS_PER_PASS).collect();
+    }
+    blocks.chunk_by(|_, next| !next.context().is_empty()).collect()
 }

@@ -22,8 +22,10 @@ pub struct ModelRanges {
     pub logits: f64,
     /// Whether the score windows cover masked pairs.
     pub covers_masked_scores: bool,
-    /// The public prefix that they hold after.
+    /// The public prefix that they hold after: of a block, or the first tokens of its public context.
     pub prefix: Prefix,
+    /// Most public tokens, prefix included, that a block may lie behind; 0 for blocks without a public context.
+    pub context: usize,
 }
 
 /// The windows of one decoder layer. Bounds of a single number are on the absolute value.
@@ -82,7 +84,7 @@ pub struct LayerRanges {
 }
 
 impl Extents {
-    /// The windows for what was seen, widened; [`ModelRanges::after`] says after which prefix it was. The extents are complete, as
+    /// The windows for what was seen, widened; [`ModelRanges::after`] and [`ModelRanges::behind`] say after which tokens it was. The extents are complete, as
     /// calibration and loading leave them.
     pub fn with_margins(&self, margins: &Margins) -> ModelRanges {
         let outside = Widened { sites: self.outside(), margins };
@@ -94,6 +96,7 @@ impl Extents {
             logits: outside.linear(Site::Logits),
             covers_masked_scores: margins.cover_masked_scores,
             prefix: Prefix::none(),
+            context: 0,
         }
     }
 }
@@ -201,6 +204,12 @@ impl ModelRanges {
         Self { prefix: prefix.clone(), ..self }
     }
 
+    /// The same windows for blocks behind so many public tokens, or fewer.
+    #[must_use]
+    pub fn behind(self, context: usize) -> Self {
+        Self { context, ..self }
+    }
+
     /// Refuses a model of another depth.
     ///
     /// # Errors
@@ -225,15 +234,21 @@ impl ModelRanges {
         std::iter::once(self.embedding).chain(left).collect()
     }
 
-    /// Refuses a block with another prefix than the one that the windows hold after.
+    /// Refuses a block behind other public tokens than those that the windows hold after: another prefix, a context that does not begin with
+    /// the prefix, or one that is longer than any measured.
     ///
     /// # Errors
-    /// [`Error::RangesOfOtherPrefix`].
-    pub fn check_prefix(&self, block: &PromptBlock) -> Result<()> {
-        if self.prefix == *block.prefix() {
+    /// [`Error::RangesOfOtherPrefix`], [`Error::RangesOfShorterContext`].
+    pub fn check_block(&self, block: &PromptBlock) -> Result<()> {
+        let context = block.context();
+        if context.len() > self.context {
+            return Err(Error::RangesOfShorterContext { found: self.context, required: context.len() });
+        }
+        let required = if context.is_empty() { block.prefix().clone() } else { context.first(self.prefix.len()) };
+        if self.prefix == required {
             return Ok(());
         }
-        Err(Error::RangesOfOtherPrefix { found: self.prefix.clone(), required: block.prefix().clone() })
+        Err(Error::RangesOfOtherPrefix { found: self.prefix.clone(), required })
     }
 
     /// The window of a site (of one query head, for the sites of the scores); `None` where nothing is required.
@@ -276,7 +291,7 @@ impl LayerRanges {
             Site::ValueReach => known(self.value_reach)?,
             Site::RotatedQuery => Interval::symmetric(self.rotated_query),
             Site::RotatedKey => Interval::symmetric(self.rotated_key),
-            Site::Score | Site::MaskedScore => Interval::around(centre()?, self.score_half_width),
+            Site::PublicScore | Site::Score | Site::MaskedScore => Interval::around(centre()?, self.score_half_width),
             Site::LogDenominator => {
                 let shift = centre()? + self.score_half_width;
                 Interval::new(self.denominator.lo.ln() + shift, self.denominator.hi.ln() + shift)

@@ -98,13 +98,19 @@ impl Ranges {
 
     /// The windows that the encrypted circuit is built for.
     pub fn model(&self) -> ModelRanges {
-        self.extents.with_margins(&self.margins).after(&self.provenance.plan.prefix)
+        self.placed(self.extents.with_margins(&self.margins))
     }
 
     /// The same windows of one query head alone, which need not cover those of the others of its layer. `None` if there is no such head.
     pub fn model_of_head(&self, head: usize) -> Option<ModelRanges> {
         let extents = self.extents.of_head(head)?;
-        Some(extents.with_margins(&self.margins).after(&self.provenance.plan.prefix))
+        Some(self.placed(extents.with_margins(&self.margins)))
+    }
+
+    /// Windows with the public tokens that they were measured after.
+    fn placed(&self, windows: ModelRanges) -> ModelRanges {
+        let plan = &self.provenance.plan;
+        windows.after(&plan.prefix).behind(plan.context)
     }
 
     /// Writes the file whole or not at all: under a temporary name beside it, then renamed.

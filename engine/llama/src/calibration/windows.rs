@@ -65,7 +65,7 @@ impl Corpus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WindowPlan {
-    /// Number of windows, one block each.
+    /// Number of windows, one block each: at least so many, where blocks lie behind a context.
     pub windows: usize,
     /// Tokens of a block, a power of two.
     pub block: usize,
@@ -76,11 +76,18 @@ pub struct WindowPlan {
     /// Public tokens before every prompt.
     #[serde(default, skip_serializing_if = "Prefix::is_empty")]
     pub prefix: Prefix,
+    /// Most public tokens before a block, prefix included. Windows are then successive blocks of long texts, each behind all before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub context: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Default for WindowPlan {
     fn default() -> Self {
-        Self { windows: 384, block: 128, without_beginning: 0.25, prefix: Prefix::none() }
+        Self { windows: 384, block: 128, without_beginning: 0.25, prefix: Prefix::none(), context: 0 }
     }
 }
 
@@ -94,6 +101,12 @@ impl WindowPlan {
     pub fn after(self, prefix: Prefix) -> Self {
         let without_beginning = if prefix.is_empty() { self.without_beginning } else { 1.0 - self.without_beginning };
         Self { without_beginning, prefix, ..self }
+    }
+
+    /// The same plan for blocks behind a public context of at most so many tokens, those of the prefix included.
+    #[must_use]
+    pub fn behind(self, context: usize) -> Self {
+        Self { context, ..self }
     }
 
     /// The blocks of this plan.
@@ -112,19 +125,15 @@ impl WindowPlan {
         config: &Config,
     ) -> Result<Vec<PromptBlock>> {
         self.validate(corpus)?;
-        let mut cuts = 0;
-        let mut cut = |length: usize, is_beginning: bool| {
-            let places = corpus.tokens.len() - length + 1;
-            let start = spread(cuts, places);
-            let allowed = |&start: &usize| !is_beginning || !first_tokens.contains(&corpus.tokens[start]);
-            let start = (start..places).chain(0..start).find(allowed).unwrap_or(start);
-            cuts += 1;
-            &corpus.tokens[start..start + length]
-        };
+        let cuts = Cuts::new(corpus, first_tokens);
+        if self.context == 0 { self.packed(cuts, config) } else { self.texts(cuts, config) }
+    }
+
+    /// Prompts of many lengths that share blocks.
+    fn packed(&self, mut cuts: Cuts<'_>, config: &Config) -> Result<Vec<PromptBlock>> {
         let room = self.block - self.prefix.len();
         let block = |window: usize| {
-            let beginning =
-                config.bos_token_id.filter(|bos| !self.starts_anywhere(window) && !first_tokens.contains(bos));
+            let beginning = self.beginning(window, &cuts, config);
             let mut left = room;
             let mut prompts: Vec<Vec<u32>> = Vec::new();
             for eighths in MIXES[window % MIXES.len()] {
@@ -136,12 +145,34 @@ impl WindowPlan {
                     continue;
                 }
                 left -= length;
-                let text = cut(length - beginning.iter().len(), beginning.is_none());
-                prompts.push(beginning.into_iter().chain(text.iter().copied()).collect());
+                prompts.push(cuts.prompt(length, beginning));
             }
             PromptBlock::after(&self.prefix, &prompts, self.block, config)
         };
         (0..self.windows).map(block).collect()
+    }
+
+    /// Long texts, one after the other, each cut into successive blocks: what a block sees behind so many tokens or fewer does not depend on
+    /// where blocks are cut, so that every position of a text is one that some prompt has.
+    fn texts(&self, mut cuts: Cuts<'_>, config: &Config) -> Result<Vec<PromptBlock>> {
+        let length = self.text_tokens(config);
+        let texts = self.windows.div_ceil(length.div_ceil(self.block));
+        let blocks = |text: usize| {
+            let beginning = self.beginning(text, &cuts, config);
+            let tokens = cuts.prompt(length - self.prefix.len(), beginning);
+            PromptBlock::successive(&self.prefix, &tokens, self.block, config)
+        };
+        Ok((0..texts).map(blocks).collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// Tokens of a text with its prefix: a whole context and the block behind it, if the model has so many positions.
+    fn text_tokens(&self, config: &Config) -> usize {
+        (self.context + self.block).min(config.max_position_embeddings)
+    }
+
+    /// The token that a window begins with in place of one of the text, if it is of the share that does and may.
+    fn beginning(&self, window: usize, cuts: &Cuts<'_>, config: &Config) -> Option<u32> {
+        config.bos_token_id.filter(|bos| !self.starts_anywhere(window) && !cuts.avoided.contains(bos))
     }
 
     fn validate(&self, corpus: &Corpus) -> Result<()> {
@@ -158,7 +189,11 @@ impl WindowPlan {
         if self.prefix.len() >= self.block {
             return Err(Error::PromptTooLong { needed: self.prefix.len() + 1, available: self.block });
         }
-        let (found, required) = (corpus.tokens.len(), self.block.saturating_mul(2));
+        if (1..self.prefix.len()).contains(&self.context) {
+            let (found, required) = (self.context as f64, "0, or at least the tokens of the prefix");
+            return Err(Error::CalibrationSetting { key: "context", found, required });
+        }
+        let (found, required) = (corpus.tokens.len(), (self.block.saturating_add(self.context)).saturating_mul(2));
         if found < required {
             return Err(Error::TextTooShort { found, required });
         }
@@ -169,6 +204,30 @@ impl WindowPlan {
     fn starts_anywhere(&self, window: usize) -> bool {
         let count = |windows: usize| (windows as f64 * self.without_beginning).floor();
         count(window + 1) > count(window)
+    }
+}
+
+/// Where prompts are cut from a text: everywhere evenly, but not where they would start with a token to avoid.
+struct Cuts<'a> {
+    corpus: &'a Corpus,
+    avoided: &'a BTreeSet<u32>,
+    made: usize,
+}
+
+impl<'a> Cuts<'a> {
+    fn new(corpus: &'a Corpus, avoided: &'a BTreeSet<u32>) -> Self {
+        Self { corpus, avoided, made: 0 }
+    }
+
+    /// The next prompt of so many tokens, which the beginning, if there is one, counts among.
+    fn prompt(&mut self, length: usize, beginning: Option<u32>) -> Vec<u32> {
+        let (tokens, length) = (&self.corpus.tokens, length - beginning.iter().len());
+        let places = tokens.len() - length + 1;
+        let start = spread(self.made, places);
+        let allowed = |&start: &usize| beginning.is_some() || !self.avoided.contains(&tokens[start]);
+        let start = (start..places).chain(0..start).find(allowed).unwrap_or(start);
+        self.made += 1;
+        beginning.into_iter().chain(tokens[start..start + length].iter().copied()).collect()
     }
 }
 

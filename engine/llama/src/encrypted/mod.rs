@@ -134,7 +134,7 @@ impl EncryptedModel {
         let source = source.into();
         let config = source.config();
         ranges.check_depth(config.num_hidden_layers)?;
-        ranges.check_prefix(block)?;
+        ranges.check_block(block)?;
         let prefix = &PrefixTensors::compute(&source, block.prefix())?;
         let embedding_site = Site::Embedding.outside_layers();
         let module = RowModule::new(shape, block.size()).at(embedding_site)?;

@@ -37,16 +37,36 @@ impl<'a> Strided<'a> {
 pub(super) fn product(left: &Matrix, right: &Matrix) -> Matrix {
     let mut out = Matrix::zeros(left.rows(), right.cols());
     let (left, right) = (Strided::rows_of(left, 0, left.rows()), Strided::rows_of(right, 0, right.rows()));
-    multiply(out.data_mut(), 1.0, left, right, Parallelism::Rayon(0));
+    multiply(out.data_mut(), Former::Overwritten, 1.0, left, right, Parallelism::Rayon(0));
     out
 }
 
 /// `factor * left * right` into the row-major `out`, on this thread.
 pub(super) fn scaled_product_into(out: &mut [f32], factor: f32, left: Strided<'_>, right: Strided<'_>) {
-    multiply(out, factor, left, right, Parallelism::None);
+    multiply(out, Former::Overwritten, factor, left, right, Parallelism::None);
 }
 
-fn multiply(out: &mut [f32], factor: f32, left: Strided<'_>, right: Strided<'_>, parallelism: Parallelism) {
+/// Adds `left * right` to the row-major `out`, on this thread.
+pub(super) fn add_product_into(out: &mut [f32], left: Strided<'_>, right: Strided<'_>) {
+    multiply(out, Former::Kept, 1.0, left, right, Parallelism::None);
+}
+
+/// What becomes of the entries that a product is written to.
+#[derive(Clone, Copy, PartialEq)]
+enum Former {
+    Overwritten,
+    /// The product is added to them.
+    Kept,
+}
+
+fn multiply(
+    out: &mut [f32],
+    former: Former,
+    factor: f32,
+    left: Strided<'_>,
+    right: Strided<'_>,
+    parallelism: Parallelism,
+) {
     let (rows, inner, cols) = (left.rows, left.cols, right.cols);
     assert_eq!(inner, right.rows, "inner dimensions of a product");
     assert_eq!(out.len(), rows * cols, "size of a product");
@@ -60,14 +80,14 @@ fn multiply(out: &mut [f32], factor: f32, left: Strided<'_>, right: Strided<'_>,
             out.as_mut_ptr(),
             1,
             cols as isize,
-            false,
+            former == Former::Kept,
             left.data.as_ptr(),
             left.col_stride as isize,
             left.row_stride as isize,
             right.data.as_ptr(),
             right.col_stride as isize,
             right.row_stride as isize,
-            0.0,
+            if former == Former::Kept { 1.0 } else { 0.0 },
             factor,
             false,
             false,

@@ -7,9 +7,13 @@
 //!
 //! Activations are rows (channels) x tokens (block positions). Padding is computed like everything else, because it runs
 //! through the encrypted circuit as well.
+//!
+//! A block behind a public context takes the keys and values of that from [`ContextTensors`], which the model fills by running over the
+//! context itself ([`FloatModel::behind`]). A long text is run as [successive](FloatModel::observe_successive) blocks.
 
 pub mod agreement;
 mod attention;
+mod context;
 mod linear;
 mod norm;
 mod observer;
@@ -21,9 +25,11 @@ use rayon::prelude::*;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
-use crate::prompt::PromptBlock;
+use crate::prompt::{PromptBlock, PublicContext};
 use crate::tokenizer::check_vocabulary;
 use crate::weights::{LayerWeights, Weights};
+use context::check_context;
+pub use context::{ContextLayer, ContextTensors};
 use linear::{add_in_place, product};
 use norm::{Norm, NormSites};
 use observer::show;
@@ -31,16 +37,23 @@ pub use observer::{Location, Observer, Site, Unobserved};
 use reach::{RowPeaks, reach};
 use rotary::RotaryTable;
 
-/// The float model over one set of weights.
+/// The float model over one set of weights, at the beginning or behind one public context.
 #[derive(Clone, Copy, Debug)]
 pub struct FloatModel<'w> {
     weights: &'w Weights,
+    context: Option<&'w ContextTensors>,
 }
 
 impl<'w> FloatModel<'w> {
     /// The float model of these weights; nothing is read yet.
     pub fn new(weights: &'w Weights) -> Self {
-        Self { weights }
+        Self { weights, context: None }
+    }
+
+    /// The same model for blocks behind a context, given the keys and values that its weights gave it. Blocks behind any other are refused.
+    #[must_use]
+    pub fn behind(self, context: &'w ContextTensors) -> Self {
+        Self { context: Some(context), ..self }
     }
 
     /// The weights it runs on.
@@ -51,7 +64,8 @@ impl<'w> FloatModel<'w> {
     /// The logits of a block: vocabulary x tokens, at all positions, padding included.
     ///
     /// # Errors
-    /// [`Error::TokenOutOfVocabulary`] for a block made for another model; [`Error::NotFinite`].
+    /// [`Error::TokenOutOfVocabulary`] for a block made for another model; [`Error::NotFinite`]; [`Error::OtherContext`] for a block
+    /// behind another context than the model; [`Error::ContextOfOtherWeights`].
     pub fn logits(&self, block: &PromptBlock) -> Result<Matrix> {
         self.observe(block, &mut Unobserved)
     }
@@ -76,8 +90,57 @@ impl<'w> FloatModel<'w> {
         &self,
         blocks: &[PromptBlock],
         observers: &mut [&mut dyn Observer],
-        mut sink: impl FnMut(usize, Matrix),
+        sink: impl FnMut(usize, Matrix),
     ) -> Result<()> {
+        if let Some(context) = self.context {
+            context.check_weights(self.weights)?;
+        }
+        let none = PublicContext::none();
+        let context = self.context.map_or(&none, ContextTensors::context);
+        blocks.iter().try_for_each(|block| check_context(context, block))?;
+        let residuals = self.layers_over(blocks, observers, None)?;
+        self.head(blocks, observers, &residuals, sink)
+    }
+
+    /// Runs the blocks of one text, as [`PromptBlock::successive`] cuts them, layer by layer: each attends to all before it.
+    ///
+    /// # Errors
+    /// As [`FloatModel::observe_each`]; [`Error::OtherContext`] for a block whose context is not the text before it.
+    pub fn observe_successive(
+        &self,
+        blocks: &[PromptBlock],
+        observers: &mut [&mut dyn Observer],
+        sink: impl FnMut(usize, Matrix),
+    ) -> Result<()> {
+        let residuals = self.through_layers(blocks, observers, |_| ())?;
+        self.head(blocks, observers, &residuals, sink)
+    }
+
+    /// The layers of [`FloatModel::observe_successive`]. What each gives the whole text for keys and values goes to `filled`; the
+    /// residuals that the last leaves are returned.
+    fn through_layers(
+        &self,
+        blocks: &[PromptBlock],
+        observers: &mut [&mut dyn Observer],
+        mut filled: impl FnMut(ContextLayer),
+    ) -> Result<Vec<Matrix>> {
+        let config = self.weights.config();
+        let mut before = Vec::new();
+        for block in blocks {
+            check_context(&PublicContext::new(before.as_slice(), config)?, block)?;
+            before.extend(block.text_positions().map(|position| block.tokens()[position]));
+        }
+        Self { context: None, ..*self }.layers_over(blocks, observers, Some(&mut filled))
+    }
+
+    /// Takes blocks through all layers and returns their residuals. Without `filled` they lie behind the model's context; with it each
+    /// behind those before it, whose keys and values it is given layer by layer.
+    fn layers_over(
+        &self,
+        blocks: &[PromptBlock],
+        observers: &mut [&mut dyn Observer],
+        mut filled: Option<&mut dyn FnMut(ContextLayer)>,
+    ) -> Result<Vec<Matrix>> {
         if blocks.len() != observers.len() {
             let (found, required) = ((observers.len(), 1), (blocks.len(), 1));
             return Err(Error::Shape { operation: "FloatModel::observe_each", found, required });
@@ -91,15 +154,35 @@ impl<'w> FloatModel<'w> {
         for layer in 0..config.num_hidden_layers {
             let weights = self.weights.layer(layer)?;
             let peaks = RowPeaks::of(&weights);
+            let given = self.context.map(|context| context.layer(layer)).transpose()?;
+            let mut before = ContextLayer::empty(config);
             for (index, block) in blocks.iter().enumerate() {
-                let observer = &mut *observers[index];
-                let mut pass = LayerPass { config, layer, weights: &weights, peaks: &peaks, block, observer };
-                pass.attention(&mut residuals[index], &tables[index])?;
+                let (context, observer) = (given.unwrap_or(&before), &mut *observers[index]);
+                let mut pass = LayerPass { config, layer, weights: &weights, peaks: &peaks, block, context, observer };
+                let (keys, values) = pass.attention(&mut residuals[index], &tables[index])?;
                 pass.feed_forward(&mut residuals[index])?;
+                if filled.is_some() {
+                    before.append(block, &keys, &values);
+                }
+            }
+            if let Some(filled) = &mut filled {
+                filled(before);
             }
         }
+        Ok(residuals)
+    }
+
+    /// Final norm and LM head of every block.
+    fn head(
+        &self,
+        blocks: &[PromptBlock],
+        observers: &mut [&mut dyn Observer],
+        residuals: &[Matrix],
+        mut sink: impl FnMut(usize, Matrix),
+    ) -> Result<()> {
+        let config = self.weights.config();
         let (gamma, head) = (self.weights.final_norm(), self.weights.lm_head());
-        for (index, (block, residual)) in blocks.iter().zip(&residuals).enumerate() {
+        for (index, (block, residual)) in blocks.iter().zip(residuals).enumerate() {
             let norm = Norm { gamma: &gamma, epsilon: config.rms_norm_eps, sites: NormSites::FINAL, layer: None };
             let logits = product(&head, &norm.apply(residual, block, observers[index])?);
             show(observers[index], Site::Logits.outside_layers(), &logits, block)?;
@@ -131,11 +214,14 @@ struct LayerPass<'a> {
     weights: &'a LayerWeights,
     peaks: &'a RowPeaks,
     block: &'a PromptBlock,
+    /// Keys and values before the block.
+    context: &'a ContextLayer,
     observer: &'a mut dyn Observer,
 }
 
 impl LayerPass<'_> {
-    fn attention(&mut self, residual: &mut Matrix, rotary: &RotaryTable) -> Result<()> {
+    /// Adds attention to the residual. Returns the block's own keys, with rotary positions, and values.
+    fn attention(&mut self, residual: &mut Matrix, rotary: &RotaryTable) -> Result<(Matrix, Matrix)> {
         let input = self.norm(&self.weights.input_norm, NormSites::ATTENTION, residual)?;
         let mut q = self.see(Site::Query, product(&self.weights.q, &input))?;
         let mut k = self.see(Site::Key, product(&self.weights.k, &input))?;
@@ -147,7 +233,10 @@ impl LayerPass<'_> {
         rotary.turn(&mut k);
         let q = self.see(Site::RotatedQuery, q)?;
         let k = self.see(Site::RotatedKey, k)?;
-        let attention = attention::attend(self.config, self.block, &q, &k, &v);
+        let attention = attention::attend(self.config, self.block, self.context, &q, &k, &v);
+        if !self.context.is_empty() {
+            self.see(Site::PublicScore, attention.public_scores)?;
+        }
         self.see(Site::Score, attention.scores)?;
         self.see(Site::ScoreRowMaximum, attention.row_maxima)?;
         self.see(Site::LogDenominator, attention.log_denominators)?;
@@ -157,7 +246,8 @@ impl LayerPass<'_> {
         let output = self.see(Site::AttentionOutput, attention.output)?;
         let update = self.see(Site::OProjection, product(&self.weights.o, &output))?;
         add_in_place(residual, &update);
-        self.show(Site::ResidualAfterAttention, residual)
+        self.show(Site::ResidualAfterAttention, residual)?;
+        Ok((k, v))
     }
 
     fn feed_forward(&mut self, residual: &mut Matrix) -> Result<()> {

@@ -34,11 +34,14 @@ pub enum Site {
     RotatedQuery,
     /// Key with rotary positions.
     RotatedKey,
+    /// `q . k / sqrt(head_dim)` of every query with every key of the public context, shown where there is one. Row `head * m + key` for a
+    /// context of `m` tokens, column = query. Calibration counts them as [`Site::Score`]: one SoftMax is over both.
+    PublicScore,
     /// `q . k / sqrt(head_dim)` of every pair of block positions, masked or not. Row `head * t + key`, column = query.
     Score,
     /// The scores that the mask removes. The model shows them as part of [`Site::Score`]; calibration tells them apart.
     MaskedScore,
-    /// The largest live score of each query; one row per query head.
+    /// The largest live score of each query, public keys included here and below; one row per query head.
     ScoreRowMaximum,
     /// Natural logarithm of the SoftMax denominator, the sum of `exp(score)` over live keys; one row per query head.
     LogDenominator,
@@ -103,11 +106,12 @@ impl Site {
         )
     }
 
-    /// Whether the rows of the tensor belong to query heads, one or `t` rows each.
+    /// Whether the rows of the tensor belong to query heads: one row each, or one for each key.
     pub fn is_per_head(self) -> bool {
         matches!(
             self,
-            Self::Score
+            Self::PublicScore
+                | Self::Score
                 | Self::MaskedScore
                 | Self::ScoreRowMaximum
                 | Self::LogDenominator
@@ -131,6 +135,7 @@ impl fmt::Display for Site {
             Self::ValueReach => "value reach",
             Self::RotatedQuery => "rotated query",
             Self::RotatedKey => "rotated key",
+            Self::PublicScore => "public score",
             Self::Score => "score",
             Self::MaskedScore => "masked score",
             Self::ScoreRowMaximum => "score row maximum",

@@ -11,11 +11,18 @@
 //! A public [`Prefix`] stands once at the first positions of the block and is what every prompt continues: all of them attend
 //! to it, and their rotary positions start behind it. A model computes its rows like any other's
 //! ([`PromptBlock::tokens`]); the encrypted circuit must not ([`PromptBlock::embedded`]).
+//!
+//! A [`PublicContext`] of thousands of tokens takes no position of the block: its keys and values come from outside. One prompt goes on from
+//! it ([`PromptBlock::following`]), sees all of it at every position, and counts its rotary positions from its end. A text cut into
+//! [successive](PromptBlock::successive) blocks is the same thing again and again.
 
+mod context;
 mod embedded;
 mod placement;
 mod prefix;
+mod successive;
 
+pub use context::PublicContext;
 pub use embedded::EmbeddedBlock;
 pub use prefix::Prefix;
 
@@ -24,9 +31,11 @@ use crate::error::{Error, Result};
 use crate::tokenizer::check_vocabulary;
 use placement::place;
 
-/// One block of tokens holding a public prefix, one or more prompts, and padding.
+/// One block of tokens holding a public prefix, one or more prompts, and padding; or one prompt behind a public context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PromptBlock {
+    /// Outside the block, before its first position.
+    context: PublicContext,
     prefix: Prefix,
     tokens: Vec<u32>,
     /// Per block position, which prompt it belongs to; `None` is the prefix or padding.
@@ -70,6 +79,27 @@ impl PromptBlock {
     /// [`Error::BlockSize`] unless `t` is a power of two, at least 2; [`Error::EmptyPrompt`], also (as prompt 0) for an
     /// empty list; [`Error::TokenOutOfVocabulary`]; [`Error::PositionBeyondModel`]; [`Error::PromptTooLong`].
     pub fn after(prefix: &Prefix, prompts: &[Vec<u32>], t: usize, config: &Config) -> Result<Self> {
+        Self::pack((&PublicContext::none(), prefix), prompts, t, config)
+    }
+
+    /// Puts one prompt, which goes on from a public context, into a block of `t` tokens for the model of `config`. The first rotary position
+    /// is the number of the context's tokens.
+    ///
+    /// Padding embeds the prompt's first token at that position and attends to the context and to itself only: it repeats what the prompt's
+    /// first position computes.
+    ///
+    /// # Errors
+    /// As [`PromptBlock::after`]; the tokens of the context count in [`Error::PositionBeyondModel`], not in [`Error::PromptTooLong`].
+    pub fn following(context: &PublicContext, prompt: &[u32], t: usize, config: &Config) -> Result<Self> {
+        Self::pack((context, &Prefix::none()), &[prompt.to_vec()], t, config)
+    }
+
+    fn pack(
+        (context, prefix): (&PublicContext, &Prefix),
+        prompts: &[Vec<u32>],
+        t: usize,
+        config: &Config,
+    ) -> Result<Self> {
         if !t.is_power_of_two() || t < 2 {
             return Err(Error::BlockSize { found: t });
         }
@@ -81,7 +111,7 @@ impl PromptBlock {
                 return Err(Error::EmptyPrompt { prompt });
             }
             check_vocabulary(prompt, tokens, config.vocab_size)?;
-            let (found, available) = (prefix.len() + tokens.len(), config.max_position_embeddings);
+            let (found, available) = (context.len() + prefix.len() + tokens.len(), config.max_position_embeddings);
             if found > available {
                 return Err(Error::PositionBeyondModel { prompt, found, available });
             }
@@ -93,6 +123,7 @@ impl PromptBlock {
         }
         let starts = place(&lengths, prefix.len()..t, t);
         let mut block = Self {
+            context: context.clone(),
             prefix: prefix.clone(),
             tokens: vec![prompts[0][0]; t],
             owners: vec![None; t],
@@ -108,16 +139,36 @@ impl PromptBlock {
         Ok(block)
     }
 
+    /// One of its prompts by itself, behind the same public tokens in a block of the same size.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`] for a prompt that the block does not have; those of [`PromptBlock::after`] under another `config`.
+    pub fn with_prompt_alone(&self, prompt: usize, config: &Config) -> Result<Self> {
+        let span = self.spans.get(prompt).ok_or(Error::EmptyPrompt { prompt })?;
+        let tokens = self.tokens[span.positions()].to_vec();
+        Self::pack((&self.context, &self.prefix), &[tokens], self.size(), config)
+    }
+
     /// Where everything lies, in words: what two blocks have in common that differ in their tokens alone.
     pub(crate) fn outline(&self) -> String {
         let spans: Vec<String> =
             self.spans.iter().map(|span| format!("{}..{}", span.start, span.start + span.len)).collect();
-        format!("{} positions with prompts at {} behind {}", self.size(), spans.join(", "), self.prefix)
+        let outline = format!("{} positions with prompts at {} behind", self.size(), spans.join(", "));
+        if self.context.is_empty() {
+            format!("{outline} {}", self.prefix)
+        } else {
+            format!("{outline} {}", self.context)
+        }
     }
 
     /// Number of block positions, `t`.
     pub fn size(&self) -> usize {
         self.tokens.len()
+    }
+
+    /// The public tokens before the block, which no position of it holds.
+    pub fn context(&self) -> &PublicContext {
+        &self.context
     }
 
     /// The prefix, at the first positions of the block.
@@ -163,17 +214,18 @@ impl PromptBlock {
         self.spans.iter().map(|span| span.len).sum()
     }
 
-    /// The rotary position of a block position: its place in prefix and prompt together; for padding that of a prompt's first
+    /// The rotary position of a block position: its place in context, prefix and prompt together; for padding that of a prompt's first
     /// position.
     pub fn rotary_position(&self, block_position: usize) -> usize {
         if self.is_prefix(block_position) {
             return block_position;
         }
         let place = self.owners[block_position].map_or(0, |prompt| block_position - self.spans[prompt].start);
-        self.prefix.len() + place
+        self.context.len() + self.prefix.len() + place
     }
 
-    /// The causal mask: whether a query position attends to a key position. The prefix is seen by all, prompts by themselves.
+    /// The causal mask: whether a query position attends to a key position. The prefix is seen by all, prompts by themselves. Keys of the
+    /// context, which have no block position, are seen by all.
     pub fn attends(&self, query: usize, key: usize) -> bool {
         let own = || self.is_live(query) && self.owners[query] == self.owners[key];
         query == key || (key < query && (self.is_prefix(key) || own()))

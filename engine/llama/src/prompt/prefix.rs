@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// prefix takes that part, and nobody has to encrypt it: its keys and values are plaintext.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Prefix(Vec<u32>);
+pub struct Prefix(pub(super) Vec<u32>);
 
 impl Prefix {
     /// Longest prefix: one token is enough for the models known, and each takes a position of the block.

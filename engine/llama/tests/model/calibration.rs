@@ -6,7 +6,8 @@ use safetensors::tensor::Dtype;
 
 use crate::fixture::{LAYERS, config, folder, random_model, random_tokens, tensors};
 
-const PLAN: WindowPlan = WindowPlan { windows: 20, block: 32, without_beginning: 0.25, prefix: Prefix::none() };
+const PLAN: WindowPlan =
+    WindowPlan { windows: 20, block: 32, without_beginning: 0.25, prefix: Prefix::none(), context: 0 };
 
 fn calibrated(weights: &Weights, margins: Margins) -> Ranges {
     let corpus = Corpus::from_tokens(random_tokens(2000, 1));

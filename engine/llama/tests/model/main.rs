@@ -4,6 +4,7 @@ mod agreement;
 mod assumed;
 mod calibration;
 mod config;
+mod context;
 mod fetched;
 mod fixture;
 mod float_reference;

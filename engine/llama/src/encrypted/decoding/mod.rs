@@ -100,7 +100,7 @@ impl DecodingModel {
         let source = source.into();
         let config = source.config();
         ranges.check_depth(config.num_hidden_layers)?;
-        ranges.check_prefix(block)?;
+        ranges.check_block(block)?;
         let prompt_length = sequence_length(block)?;
         let layouts = StepLayouts::new(config, shape)?;
         let residual_unit = filling_unit(shape, ranges.largest_residual());
