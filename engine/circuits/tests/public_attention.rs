@@ -472,6 +472,6 @@ fn rejects_operands_of_another_layout() {
     assert!(layout.place_queries(&e, &angles(8, 16), std::slice::from_ref(&x), factors).is_err());
     assert!(weights.scores(&e, 1, &x, &numbers.map, (0.0, 3)).is_err());
     assert!(weights.scores(&e, 0, &x, &other, (0.0, 3)).is_err());
-    assert!(weights.raise_scores(&e, 0, 0..1, &[], &numbers.map, (0.0, 3)).is_err());
+    assert!(weights.centred(&e, 0, 0..1, &[], &numbers.map, 0.0).is_err());
     assert!(weights.weighted_values(&e, 0, std::slice::from_ref(&x), 1e9).is_err());
 }

@@ -182,6 +182,14 @@ pub enum Error {
         /// What it must be.
         required: String,
     },
+    /// Something in a circuit behind a public context that has no part for one.
+    #[error(
+        "{found} beside a public context; required: attention.products = \"lanes\" and softmax.variant = \"normalize-and-square\""
+    )]
+    ContextBeside {
+        /// What it is.
+        found: &'static str,
+    },
     /// The float model was to run a block behind other public tokens than those whose keys and values it has.
     #[error(
         "the float model has keys and values of {found}, the block lies behind {required}; prefill the context of the block"

@@ -8,6 +8,11 @@ use crate::channel_factors::ChannelFactors;
 use crate::error::{Result, refuse};
 
 impl PublicLayout {
+    /// Levels that [`PublicLayout::place_queries`] takes.
+    pub const PLACEMENT_LEVELS: usize = 1;
+    /// Levels that [`PublicLayout::collect_outputs`] takes.
+    pub const COLLECTION_LEVELS: usize = 1;
+
     /// Queries from the layout of their projection, multiplied by their `factors`, with rotary positions in the public layout. One level;
     /// rotations exchange the fields, and the channels of a pair meet without any.
     ///

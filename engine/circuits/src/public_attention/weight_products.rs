@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use fhe_ckks::Evaluator;
+use fhe_ckks::{CircuitShape, Evaluator};
 
 use super::{PublicCache, WeightLayout};
 use crate::attention::ScoreMap;
@@ -22,6 +22,9 @@ use crate::crossing::{climb_corrected, descend};
 use crate::error::{Result, refuse};
 use crate::layout::Layout;
 use crate::matrix_product::{QuantisedMatrix, split_rows};
+
+const SCORES: &str = "public scores";
+const VALUES: &str = "public values";
 
 /// Products of encrypted queries and probabilities with one public cache, as weights.
 #[derive(Clone, Debug)]
@@ -95,7 +98,8 @@ impl<'a> WeightProducts<'a> {
     }
 
     /// `scale * (q . k) - centre` for all queries of a ciphertext and all keys, a ciphertext for each block of keys, at `levels` compute
-    /// levels; `padding` for keys that pad the last block. With its centres the map must have no value beyond 1.
+    /// levels; `padding` for keys that pad the last block. With its centres the map must have no value beyond 1. The parts of the way are
+    /// [`WeightProducts::query_unit`], [`WeightProducts::multiply_keys`], a half bootstrap, [`WeightProducts::centred`].
     ///
     /// # Errors
     /// If ciphertext or centres are not those of these products; those of the evaluator.
@@ -107,50 +111,54 @@ impl<'a> WeightProducts<'a> {
         map: &ScoreMap,
         (padding, levels): (f64, usize),
     ) -> Result<Vec<E::Slots>> {
-        let coefficients = self.score_coefficients(e, ciphertext, queries, map)?;
-        self.raise_scores(e, ciphertext, 0..coefficients.len(), &coefficients, map, (padding, levels))
+        let queries = descend(e, std::slice::from_ref(queries), self.query_unit(e.shape(), ciphertext, map)?)?;
+        let raised = climb_corrected(e, &self.multiply_keys(e, ciphertext, &queries)?, levels)?;
+        self.centred(e, ciphertext, 0..raised.len(), &raised, map, padding)
     }
 
-    /// The scores before they are bootstrapped, of all blocks: coefficients of a fraction of `scale * (q . k)` whose unit is that of a full
-    /// message.
+    /// The unit of the queries of a ciphertext from which scores fill a half bootstrap.
     ///
     /// # Errors
-    /// If there is no such ciphertext, or another number of centres; those of the evaluator.
-    pub fn score_coefficients<E: Evaluator>(
+    /// If ciphertext or centres are not those of these products.
+    pub fn query_unit(&self, shape: &CircuitShape, ciphertext: usize, map: &ScoreMap) -> Result<f64> {
+        let [keys, _] = self.matrices_of(SCORES, ciphertext)?;
+        Ok(shape.full_scale * map.scale / self.overrun(map)? as f64 / keys.scale())
+    }
+
+    /// Products of the queries of a ciphertext, one coefficient ciphertext at [`WeightProducts::query_unit`], with all keys, a ciphertext for each
+    /// block.
+    ///
+    /// # Errors
+    /// If there is no such ciphertext; those of the evaluator.
+    pub fn multiply_keys<E: Evaluator>(
         &self,
         e: &E,
         ciphertext: usize,
-        queries: &E::Slots,
-        map: &ScoreMap,
+        queries: &[E::Coefficients],
     ) -> Result<Vec<E::Coefficients>> {
-        let keys = &self.matrices_of("public scores", ciphertext)?[0];
-        let fraction = self.overrun(map)? as f64;
-        let unit = e.shape().full_scale * map.scale / fraction / keys.scale();
-        let rows = split_rows(e, self.layout.merged(), &descend(e, std::slice::from_ref(queries), unit)?)?;
-        keys.multiply(e, &rows)
+        self.layout.check_ciphertexts(SCORES, queries.len(), 1)?;
+        let [keys, _] = self.matrices_of(SCORES, ciphertext)?;
+        keys.multiply(e, &split_rows(e, self.layout.merged(), queries)?)
     }
 
-    /// Some blocks of them, half-bootstrapped, less their centres.
+    /// The scores of some blocks, from what a half bootstrap has made of their products, its sine corrected; no level.
     ///
     /// # Errors
     /// As [`WeightProducts::scores`]; if there is not one ciphertext for each block.
-    pub fn raise_scores<E: Evaluator>(
+    pub fn centred<E: Evaluator>(
         &self,
         e: &E,
         ciphertext: usize,
         blocks: Range<usize>,
-        coefficients: &[E::Coefficients],
+        raised: &[E::Slots],
         map: &ScoreMap,
-        (padding, levels): (f64, usize),
+        padding: f64,
     ) -> Result<Vec<E::Slots>> {
-        const OPERATION: &str = "public scores";
-        self.layout.check_ciphertexts(OPERATION, coefficients.len(), blocks.len())?;
+        self.layout.check_ciphertexts(SCORES, raised.len(), blocks.len())?;
         let overrun = self.overrun(map)?;
-        let raised = climb_corrected(e, coefficients, levels)?;
-        let scores: Vec<E::Slots> = match overrun {
-            1 => raised,
-            _ => raised.iter().map(|x| e.multiply_integer(x, overrun)).collect::<Result<_, _>>()?,
-        };
+        let whole = raised.iter().map(|x| e.multiply_integer(x, overrun));
+        let scores: Vec<E::Slots> =
+            if overrun == 1 { raised.to_vec() } else { whole.collect::<std::result::Result<_, _>>()? };
         let (rows, keys) = (self.layout.channel_rows(), self.layout.keys());
         self.layout.key_rows(ciphertext).shifted(e, blocks, &scores, |block| {
             self.layout
@@ -162,14 +170,15 @@ impl<'a> WeightProducts<'a> {
     fn overrun(&self, map: &ScoreMap) -> Result<i64> {
         if map.centres.len() != self.layout.heads() {
             let remedy = "calibrate this model";
-            return Err(refuse("public scores", "centres", map.centres.len(), self.layout.heads(), remedy));
+            return Err(refuse(SCORES, "centres", map.centres.len(), self.layout.heads(), remedy));
         }
         let furthest = map.centres.iter().fold(0.0, |furthest: f64, centre| furthest.max(centre.abs()));
         Ok((1.0 + furthest).ceil() as i64)
     }
 
     /// The sum over keys of probability times value for the query heads of one ciphertext, from the probabilities in the layout of
-    /// their scores: coefficients, of which `unit` stands for the value 1. Ends all levels.
+    /// their scores: coefficients, of which `unit` stands for the value 1. Ends all levels. The parts of the way are
+    /// [`WeightProducts::probability_unit`], SlotsToCoeffs, [`WeightProducts::multiply_values`].
     ///
     /// # Errors
     /// If ciphertext or probabilities are of another number; those of the evaluator.
@@ -180,12 +189,33 @@ impl<'a> WeightProducts<'a> {
         probabilities: &[E::Slots],
         unit: f64,
     ) -> Result<E::Coefficients> {
-        const OPERATION: &str = "public values";
-        self.layout.check_ciphertexts(OPERATION, probabilities.len(), self.layout.blocks())?;
-        let values = &self.matrices_of(OPERATION, ciphertext)?[1];
-        let rows = split_rows(e, self.layout.merged(), &descend(e, probabilities, unit / values.scale())?)?;
-        let output = values.multiply(e, &rows)?.into_iter().next();
-        output.ok_or_else(|| refuse(OPERATION, "rows", 0, "at least one", "report this"))
+        let probabilities = descend(e, probabilities, self.probability_unit(ciphertext, unit)?)?;
+        self.multiply_values(e, ciphertext, &probabilities)
+    }
+
+    /// The unit of the probabilities of a ciphertext of queries from which weighted values come out at a `unit`.
+    ///
+    /// # Errors
+    /// If there is no such ciphertext.
+    pub fn probability_unit(&self, ciphertext: usize, unit: f64) -> Result<f64> {
+        let [_, values] = self.matrices_of(VALUES, ciphertext)?;
+        Ok(unit / values.scale())
+    }
+
+    /// Products of the probabilities of all blocks, coefficient ciphertexts, with the values.
+    ///
+    /// # Errors
+    /// If ciphertext or probabilities are of another number; those of the evaluator.
+    pub fn multiply_values<E: Evaluator>(
+        &self,
+        e: &E,
+        ciphertext: usize,
+        probabilities: &[E::Coefficients],
+    ) -> Result<E::Coefficients> {
+        self.layout.check_ciphertexts(VALUES, probabilities.len(), self.layout.blocks())?;
+        let [_, values] = self.matrices_of(VALUES, ciphertext)?;
+        let output = values.multiply(e, &split_rows(e, self.layout.merged(), probabilities)?)?.into_iter().next();
+        output.ok_or_else(|| refuse(VALUES, "rows", 0, "at least one", "report this"))
     }
 
     fn matrices_of(&self, operation: &'static str, ciphertext: usize) -> Result<&[QuantisedMatrix; 2]> {

@@ -117,12 +117,12 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
     }
 
     /// Non-linear work whose sums cross on the way, shown if they are something to look at.
-    fn crossing_sums(
+    pub(super) fn crossing_sums<T>(
         &mut self,
         location: Location,
         reading: Option<Reading<'_>>,
-        work: impl FnOnce(&E, &mut Crossing<'_, E::Slots>) -> Result<Vec<E::Slots>, CircuitError>,
-    ) -> Result<Vec<E::Slots>> {
+        work: impl FnOnce(&E, &mut Crossing<'_, E::Slots>) -> Result<T, CircuitError>,
+    ) -> Result<T> {
         self.harness.place(location);
         self.harness.phase(Phase::NonLinear);
         let e = self.e;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use fhe_circuits::{KeyValueCache, Layout};
+use fhe_circuits::{KeyValueCache, Layout, PublicCache};
 use fhe_ckks::{Evaluator, LaneProducts};
 
 use super::attention_layer::AttentionLayer;
@@ -30,11 +30,11 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// The same with the integers of its matrices.
-    pub(super) fn filled(&self, weights: LayerTensors) -> Result<Self> {
+    /// The same with the integers of its matrices, and with the keys and values of the public context, if there is one.
+    pub(super) fn filled(&self, weights: LayerTensors, context: Option<PublicCache>) -> Result<Self> {
         let LayerTensors { q, k, v, o, gate, up, down } = weights;
         Ok(Self {
-            attention: self.attention.filled([q, k, v, o])?,
+            attention: self.attention.filled([q, k, v, o], context)?,
             feed_forward: self.feed_forward.filled([gate, up, down])?,
         })
     }

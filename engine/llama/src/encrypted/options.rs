@@ -1,6 +1,6 @@
 //! Choices that a model leaves open.
 
-use fhe_circuits::{Accuracy, Functions, SoftmaxVariant, WeightScales};
+use fhe_circuits::{Accuracy, Functions, PublicProducts, SoftmaxVariant, WeightScales};
 
 use super::AttentionProducts;
 
@@ -20,6 +20,8 @@ pub struct CircuitOptions {
     pub softmax: SoftmaxVariant,
     /// How the products of attention are computed.
     pub products: AttentionProducts,
+    /// How queries are multiplied with the keys of a public context, and probabilities with its values.
+    pub public_products: PublicProducts,
     /// Whether polynomials must follow their functions.
     pub functions: Functions,
     /// Whether the inverse roots of norms are evaluated slimly where that saves products and the levels allow it.
@@ -36,6 +38,7 @@ impl Default for CircuitOptions {
             tolerance: 1e-6,
             softmax: SoftmaxVariant::default(),
             products: AttentionProducts::default(),
+            public_products: PublicProducts::default(),
             functions: Functions::default(),
             slim_norms: false,
             keep_cache: false,

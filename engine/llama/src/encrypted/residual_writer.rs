@@ -98,14 +98,47 @@ impl<M: Legible> ResidualWriter<M> {
         run: &mut Execution<'_, E, H>,
         input: &M::Input<E>,
         residual: &[E::Coefficients],
+        sum: (Location, Reading<'_>),
+    ) -> Result<Vec<E::Coefficients>> {
+        self.run_with(run, input, None, residual, sum)
+    }
+
+    /// What is to be added to the residual, at its unit, not shown.
+    pub(super) fn update<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        input: &M::Input<E>,
+    ) -> Result<Vec<E::Coefficients>> {
+        self.projection.product(run, input)
+    }
+
+    /// As [`ResidualWriter::run`], where another writer has computed a part of the product.
+    pub(super) fn run_with<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        input: &M::Input<E>,
+        part: Option<Vec<E::Coefficients>>,
+        residual: &[E::Coefficients],
         (sum_location, reading): (Location, Reading<'_>),
     ) -> Result<Vec<E::Coefficients>> {
-        let update = self.projection.run(run, input)?;
-        let sum = run.work(Phase::Linear, sum_location, |e| {
-            let pairs = residual.iter().zip(&update);
-            Ok(pairs.map(|(a, b)| e.add_coefficients(a, b)).collect::<std::result::Result<Vec<_>, _>>()?)
-        })?;
+        let mut update = self.update(run, input)?;
+        if let Some(part) = part {
+            update = add(run, self.location(), &update, &part)?;
+        }
+        run.observe(self.location(), &update, self.projection.reading());
+        let sum = add(run, sum_location, residual, &update)?;
         run.observe(sum_location, &sum, reading);
         Ok(sum)
     }
+}
+
+fn add<E: Evaluator, H: Harness<E> + ?Sized>(
+    run: &mut Execution<'_, E, H>,
+    location: Location,
+    a: &[E::Coefficients],
+    b: &[E::Coefficients],
+) -> Result<Vec<E::Coefficients>> {
+    run.work(Phase::Linear, location, |e| {
+        Ok(a.iter().zip(b).map(|(a, b)| e.add_coefficients(a, b)).collect::<std::result::Result<Vec<_>, _>>()?)
+    })
 }

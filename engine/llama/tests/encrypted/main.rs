@@ -5,6 +5,7 @@
 mod fixture;
 
 mod agreement;
+mod context;
 mod counts;
 mod decoding;
 mod fetched;

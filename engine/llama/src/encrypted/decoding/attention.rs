@@ -130,7 +130,10 @@ impl AttentionStep {
     }
 
     pub(super) fn polynomials(&self) -> Vec<Polynomial> {
-        [self.norm.polynomial()].into_iter().chain(softmax_polynomials(&self.softmax, self.layer)).collect()
+        [self.norm.polynomial()]
+            .into_iter()
+            .chain(softmax_polynomials(self.softmax.polynomials(), self.layer))
+            .collect()
     }
 
     pub(super) fn run<E: Evaluator, H: Harness<E> + ?Sized>(

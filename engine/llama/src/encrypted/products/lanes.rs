@@ -10,10 +10,10 @@
 use std::sync::Arc;
 
 use fhe_circuits::crossing::{self, SINE_LEVELS};
-use fhe_circuits::{ChannelFactors, LaneAttention, LaneScores, Layout, PrefixRows, RotaryAngles, Softmax};
+use fhe_circuits::{ChannelFactors, LaneAttention, LaneScores, Layout, PrefixRows, RotaryAngles, ScoreMap, Softmax};
 use fhe_ckks::LaneProducts;
 
-use super::{Operands, prepare_softmax};
+use super::Operands;
 use crate::calibration::LayerRanges;
 use crate::encrypted::Preparation;
 use crate::encrypted::execution::Execution;
@@ -24,12 +24,17 @@ use crate::encrypted::reading::Reading;
 use crate::error::Result;
 use crate::float::Site;
 
+/// What the first product leaves.
+pub(super) struct ScoresAndValues<E: LaneProducts> {
+    pub(super) scores: Vec<E::Coefficients>,
+    pub(super) values: Vec<E::Slots>,
+}
+
 /// The attention of one layer over lanes.
 #[derive(Clone, Debug)]
 pub(in crate::encrypted) struct ProductsOverLanes {
     scores: LaneScores,
     angles: RotaryAngles,
-    softmax: Softmax,
     projections: [Layout; 2],
     /// What a factor of 1 stands for: rotated queries, rotated keys, values.
     bounds: [f64; 3],
@@ -57,7 +62,7 @@ impl ProductsOverLanes {
         let scores = LaneScores::new(Arc::clone(lanes), |query, key| block.embedded().attends(query, key))
             .at(at(Site::Score))?;
         let projections = [lanes.layout().queries().at(at(Site::Query))?, lanes.layout().keys().at(at(Site::Key))?];
-        let softmax = prepare_softmax(preparation, layer, ranges, &scores, Self::OPERAND_LEVELS)?;
+        preparation.check_levels(at(Site::Query), Self::OPERAND_LEVELS + SINE_LEVELS)?;
         preparation.check_levels(at(Site::AttentionOutput), LaneAttention::OUTPUT_LEVELS + SINE_LEVELS)?;
 
         // A tensor that calibration saw vanish gets a bound of 1.
@@ -76,28 +81,30 @@ impl ProductsOverLanes {
         let product_units =
             [largest_score, largest_output].map(|bound| filling_unit(shape, if bound > 0.0 { bound } else { 1.0 }));
         let angles = preparation.angles();
-        Ok(Self { scores, angles, softmax, projections, bounds, prefix, product_units, score_scale })
+        Ok(Self { scores, angles, projections, bounds, prefix, product_units, score_scale })
     }
 
     pub(super) fn projections(&self) -> [&Layout; 2] {
         self.projections.each_ref()
     }
 
-    pub(super) fn softmax(&self) -> &Softmax {
-        &self.softmax
+    /// The scores as SoftMax sees them.
+    pub(super) fn scores(&self) -> &LaneScores {
+        &self.scores
     }
 
-    pub(super) fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
+    /// Scores as coefficients of lanes, and the values where their product wants them.
+    pub(super) fn products<E: LaneProducts, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
         layer: usize,
         operands: Operands<E::Slots>,
         [query_ranges, key_ranges, value_ranges]: &[ChannelFactors; 3],
-    ) -> Result<Vec<E::Slots>> {
+    ) -> Result<ScoresAndValues<E>> {
         let at = |site: Site| site.in_layer(layer);
         let attention = self.scores.attention();
         let [query_bound, key_bound, value_bound] = self.bounds;
-        let [score_unit, output_unit] = self.product_units;
+        let [score_unit, _] = self.product_units;
         let [prefix_keys, prefix_values] = &self.prefix;
         let Operands { queries, keys, values } = operands;
         let queries = run.work(Phase::NonLinear, at(Site::RotatedQuery), |e| {
@@ -114,39 +121,66 @@ impl ProductsOverLanes {
         })?;
         drop((queries, keys));
         run.observe(at(Site::Score), &scores, Reading::LaneScores(attention, self.score_scale));
-
-        let probabilities = self.probabilities(run, layer, &scores)?;
-        let outputs = run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
-            attention.weighted_values(e, &probabilities, &values, factor_units(e, output_unit))
-        })?;
-        drop((probabilities, values));
-        let outputs = run.climb_corrected(at(Site::AttentionOutput), &outputs, LaneAttention::OUTPUT_LEVELS)?;
-        run.work(Phase::NonLinear, at(Site::AttentionOutput), |e| {
-            attention.open_output(e, &outputs, value_bound * e.shape().full_scale / output_unit)
-        })
+        Ok(ScoresAndValues { scores, values })
     }
 
-    fn probabilities<E: LaneProducts, H: Harness<E> + ?Sized>(
+    /// Normalised scores in slots, raised to so many levels and opened.
+    pub(super) fn open<E: LaneProducts, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
         layer: usize,
         scores: &[E::Coefficients],
+        (map, levels): (&ScoreMap, usize),
     ) -> Result<Vec<E::Slots>> {
         let at = |site: Site| site.in_layer(layer);
-        let map = self.softmax.score_map();
         let [query_bound, key_bound, _] = self.bounds;
-        let raised = run.climb(at(Site::Score), scores, self.softmax.score_levels())?;
-        let scores = run.work(Phase::NonLinear, at(Site::Score), |e| {
+        let raised = run.climb(at(Site::Score), scores, levels)?;
+        run.work(Phase::NonLinear, at(Site::Score), |e| {
             let corrected = crossing::correct(e, &raised)?;
             let factor = map.scale * query_bound * key_bound * e.shape().full_scale / self.product_units[0];
             let opened = self.scores.attention().open_scores(e, &corrected, factor)?;
             let centred = opened.iter().enumerate().map(|(ciphertext, scores)| {
                 Ok(e.add_plain(scores, &self.scores.pair_plain(ciphertext, |pair| -map.centres[pair.head]))?)
             });
-            centred.collect::<Result<Vec<_>, _>>()
+            centred.collect()
+        })
+    }
+
+    /// Weighted values in true values, in slots, from probabilities and values.
+    pub(super) fn weigh<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layer: usize,
+        probabilities: Vec<E::Slots>,
+        values: Vec<E::Slots>,
+    ) -> Result<Vec<E::Slots>> {
+        let location = Site::AttentionOutput.in_layer(layer);
+        let attention = self.scores.attention();
+        let ([_, output_unit], [_, _, value_bound]) = (self.product_units, self.bounds);
+        let outputs = run.work(Phase::Linear, location, |e| {
+            attention.weighted_values(e, &probabilities, &values, factor_units(e, output_unit))
         })?;
-        let reading = Reading::LaneDenominators(&self.scores, &self.softmax);
-        run.probabilities(at(Site::LogDenominator), (&self.softmax, &self.scores), &scores, Some(reading))
+        drop((probabilities, values));
+        let outputs = run.climb_corrected(location, &outputs, LaneAttention::OUTPUT_LEVELS)?;
+        run.work(Phase::NonLinear, location, |e| {
+            attention.open_output(e, &outputs, value_bound * e.shape().full_scale / output_unit)
+        })
+    }
+
+    /// All of it with a SoftMax of its own.
+    pub(super) fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layer: usize,
+        operands: Operands<E::Slots>,
+        (softmax, ranges): (&Softmax, &[ChannelFactors; 3]),
+    ) -> Result<Vec<E::Slots>> {
+        let ScoresAndValues { scores, values } = self.products(run, layer, operands, ranges)?;
+        let scores = self.open(run, layer, &scores, (softmax.score_map(), softmax.score_levels()))?;
+        let reading = Reading::LaneDenominators(&self.scores, softmax);
+        let location = Site::LogDenominator.in_layer(layer);
+        let probabilities = run.probabilities(location, (softmax, &self.scores), &scores, Some(reading))?;
+        self.weigh(run, layer, probabilities, values)
     }
 }
 

@@ -1,11 +1,14 @@
 //! The two products of attention with SoftMax between them: from climbed queries, keys and values to weighted values in slots.
 
+mod joint;
 mod lanes;
+mod public;
 mod slots;
 
-use fhe_circuits::crossing::SINE_LEVELS;
-use fhe_circuits::{ChannelFactors, Interval, Layout, ScoreLayout, Softmax, SoftmaxVariant, SoftmaxWindows};
-use fhe_ckks::LaneProducts;
+use fhe_circuits::{
+    ChannelFactors, Interval, Layout, ScoreLayout, Softmax, SoftmaxPolynomial, SoftmaxVariant, SoftmaxWindows,
+};
+use fhe_ckks::{Evaluator, LaneProducts};
 use serde::{Deserialize, Serialize};
 
 use super::Preparation;
@@ -13,10 +16,12 @@ use super::execution::Execution;
 use super::harness::Harness;
 use super::location::At;
 use super::reading::Reading;
+use super::tensors::LayerTensors;
 use crate::calibration::LayerRanges;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::float::Site;
 
+pub(super) use joint::JointProducts;
 use lanes::ProductsOverLanes;
 use slots::ProductsInSlots;
 
@@ -36,7 +41,16 @@ pub enum AttentionProducts {
 #[derive(Clone, Debug)]
 pub(super) enum Products {
     Slots(ProductsInSlots),
-    Lanes(ProductsOverLanes),
+    Lanes(ProductsOverLanes, Softmax),
+    /// Over lanes, behind a public context.
+    Joint(Box<JointProducts>),
+}
+
+/// Weighted values: in slots those of the block's own keys, in true values and ready to descend; as coefficients at the unit of the output
+/// projection those of public keys, where there are any.
+pub(super) struct WeightedValues<E: Evaluator> {
+    pub(super) own: Vec<E::Slots>,
+    pub(super) public: Option<Vec<E::Coefficients>>,
 }
 
 /// Queries, keys and values after their half bootstrap, its sine corrected; values normalised to their ranges.
@@ -65,10 +79,24 @@ impl<S> Operands<S> {
 }
 
 impl Products {
-    pub(super) fn prepare(preparation: &Preparation<'_>, layer: usize, ranges: &LayerRanges) -> Result<Self> {
-        Ok(match preparation.lanes {
+    pub(super) fn prepare(
+        preparation: &Preparation<'_>,
+        layer: usize,
+        weights: &LayerTensors,
+        ranges: &LayerRanges,
+    ) -> Result<Self> {
+        let Preparation { block, lanes, .. } = *preparation;
+        Ok(match lanes {
+            None if !block.context().is_empty() => return Err(Error::ContextBeside { found: "products in slots" }),
             None => Self::Slots(ProductsInSlots::prepare(preparation, layer, ranges)?),
-            Some(lanes) => Self::Lanes(ProductsOverLanes::prepare(preparation, lanes, layer, ranges)?),
+            Some(lanes) => {
+                let own = ProductsOverLanes::prepare(preparation, lanes, layer, ranges)?;
+                if block.context().is_empty() {
+                    let softmax = prepare_softmax(preparation, layer, ranges, own.scores())?;
+                    return Ok(Self::Lanes(own, softmax));
+                }
+                Self::Joint(Box::new(JointProducts::prepare(preparation, own, layer, weights, ranges)?))
+            }
         })
     }
 
@@ -76,7 +104,8 @@ impl Products {
     pub(super) fn projections(&self) -> [&Layout; 2] {
         match self {
             Self::Slots(products) => products.projections(),
-            Self::Lanes(products) => products.projections(),
+            Self::Lanes(products, _) => products.projections(),
+            Self::Joint(products) => products.own().projections(),
         }
     }
 
@@ -84,55 +113,70 @@ impl Products {
     pub(super) fn operand_levels(&self) -> usize {
         match self {
             Self::Slots(_) => ProductsInSlots::OPERAND_LEVELS,
-            Self::Lanes(_) => ProductsOverLanes::OPERAND_LEVELS,
+            Self::Lanes(..) | Self::Joint(_) => ProductsOverLanes::OPERAND_LEVELS,
         }
     }
 
-    pub(super) fn softmax(&self) -> &Softmax {
+    pub(super) fn polynomials(&self) -> Vec<SoftmaxPolynomial> {
         match self {
-            Self::Slots(products) => products.softmax(),
-            Self::Lanes(products) => products.softmax(),
+            Self::Slots(products) => products.softmax().polynomials(),
+            Self::Lanes(_, softmax) => softmax.polynomials(),
+            Self::Joint(products) => products.polynomials(),
         }
     }
 
-    /// How coefficients of the output are read.
-    pub(super) fn output_reading(&self) -> Reading<'_> {
+    /// The part behind a public context.
+    pub(super) fn joint(&self) -> Option<&JointProducts> {
+        if let Self::Joint(products) = self { Some(products) } else { None }
+    }
+
+    /// The same, to be filled.
+    pub(super) fn joint_mut(&mut self) -> Option<&mut JointProducts> {
+        if let Self::Joint(products) = self { Some(products) } else { None }
+    }
+
+    /// How coefficients of the output are read; not at all where it is only a part.
+    pub(super) fn output_reading(&self) -> Option<Reading<'_>> {
         let [layout, _] = self.projections();
         match self {
-            Self::Slots(_) => Reading::Sums(layout),
-            Self::Lanes(_) => Reading::Dense(layout),
+            Self::Slots(_) => Some(Reading::Sums(layout)),
+            Self::Lanes(..) => Some(Reading::Dense(layout)),
+            Self::Joint(_) => None,
         }
     }
 
-    /// Weighted values in true values, ready to descend. `ranges` are those of the channels of queries, keys and values.
+    /// Weighted values. `ranges` are those of the channels of queries, keys and values; `public_queries` the projection that
+    /// [`JointProducts::project`] makes.
     pub(super) fn run<E: LaneProducts, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
         layer: usize,
-        operands: Operands<E::Slots>,
+        (operands, public_queries): (Operands<E::Slots>, Option<Vec<E::Coefficients>>),
         ranges: &[ChannelFactors; 3],
-    ) -> Result<Vec<E::Slots>> {
-        match self {
-            Self::Slots(products) => products.run(run, layer, operands, ranges),
-            Self::Lanes(products) => products.run(run, layer, operands, ranges),
-        }
+    ) -> Result<WeightedValues<E>> {
+        let own = match self {
+            Self::Slots(products) => products.run(run, layer, operands, ranges)?,
+            Self::Lanes(products, softmax) => products.run(run, layer, operands, (softmax, ranges))?,
+            Self::Joint(products) => {
+                return products.run(run, (operands, public_queries.unwrap_or_default()), ranges);
+            }
+        };
+        Ok(WeightedValues { own, public: None })
     }
 }
 
-/// The SoftMax of a layer on its calibrated windows; refuses turns of operands, scores or denominators that need more levels than there are.
+/// The SoftMax of a layer on its calibrated windows; refuses turns of scores or denominators that need more levels than there are.
 fn prepare_softmax<L: ScoreLayout>(
     preparation: &Preparation<'_>,
     layer: usize,
     ranges: &LayerRanges,
     layout: &L,
-    operand_levels: usize,
 ) -> Result<Softmax> {
     let Preparation { config, shape, options, .. } = *preparation;
     let at = |site: Site| site.in_layer(layer);
     let windows = softmax_windows(options.softmax, ranges);
     let softmax = Softmax::new(options.softmax, &windows, config.head_dim, shape, options.accuracy(), layout)
         .at(at(Site::Score))?;
-    preparation.check_levels(at(Site::Query), operand_levels + SINE_LEVELS)?;
     preparation.check_levels(at(Site::Score), softmax.score_levels())?;
     preparation.check_levels(at(Site::LogDenominator), softmax.crossing_levels())?;
     Ok(softmax)

@@ -1,5 +1,6 @@
 //! Products slot by slot.
 
+use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{ChannelFactors, Layout, Passage, PrefixRows, RotaryAngles, SlotAttention, Softmax};
 use fhe_ckks::{LaneProducts, Level};
 
@@ -41,7 +42,8 @@ impl ProductsInSlots {
             attention.heads().projection(config.num_attention_heads).at(at(Site::Query))?,
             attention.heads().projection(config.num_key_value_heads).at(at(Site::Key))?,
         ];
-        let softmax = prepare_softmax(preparation, layer, ranges, &attention, Self::OPERAND_LEVELS)?;
+        let softmax = prepare_softmax(preparation, layer, ranges, &attention)?;
+        preparation.check_levels(at(Site::Query), Self::OPERAND_LEVELS + SINE_LEVELS)?;
         let prefix = [
             preparation.prefix.rows(at(Site::RotatedKey), 1.0, ranges.rotated_key)?,
             preparation.prefix.rows(at(Site::Value), 1.0, ranges.value)?,

@@ -1,0 +1,246 @@
+//! Queries against the keys and values of a public context, in either way to multiply with these.
+
+use std::ops::Range;
+
+use fhe_circuits::crossing::SINE_LEVELS;
+use fhe_circuits::{
+    ChannelFactors, CircuitError, JointSoftmax, JointSums, LaneScores, Layout, PublicCache, PublicContract,
+    PublicLayout, PublicProducts, RotaryAngles, SlotPlace, SlotProducts, WeightLayout, WeightProducts,
+};
+use fhe_ckks::{CircuitShape, Evaluator};
+
+use crate::calibration::LayerRanges;
+use crate::encrypted::Preparation;
+use crate::encrypted::execution::Execution;
+use crate::encrypted::harness::{Harness, Phase};
+use crate::encrypted::location::At;
+use crate::error::Result;
+use crate::float::{Location, Site};
+
+/// Blocks of scores that are raised and made exponentials of at once: what a half bootstrap likes to have together, and no more than memory likes.
+const BLOCKS_TOGETHER: usize = 4;
+/// Bits of keys and values as weights. They span more than a row of weights does, and their integers are few.
+const BITS: u32 = 15;
+/// Score of keys that pad a block, inside its window.
+const PADDING: f64 = 0.0;
+
+/// Terms or probabilities by ciphertexts of queries and blocks of keys.
+type Wide<E> = Vec<Vec<<E as fhe_ckks::SlotArithmetic>::Slots>>;
+
+/// Attention of one layer to a public context.
+#[derive(Clone, Debug)]
+pub(super) struct PublicAttention {
+    layer: usize,
+    layout: PublicPlace,
+    angles: RotaryAngles,
+    cache: PublicCache,
+    /// The largest key and value, for evaluators without data.
+    largest: [f64; 2],
+}
+
+/// Where queries, scores and outputs lie.
+#[derive(Clone, Debug)]
+enum PublicPlace {
+    Slots(PublicLayout),
+    Weights(WeightLayout),
+}
+
+impl PublicAttention {
+    pub(super) fn prepare(preparation: &Preparation<'_>, layer: usize, ranges: &LayerRanges) -> Result<Self> {
+        let Preparation { config, block, shape, module, options, .. } = *preparation;
+        let location = Site::PublicScore.in_layer(layer);
+        let (heads, key_heads, head_dim) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+        let keys = block.context().len();
+        let layout = match options.public_products {
+            PublicProducts::Slots => PublicLayout::new(module, heads, key_heads, head_dim).map(PublicPlace::Slots),
+            PublicProducts::Weights => {
+                WeightLayout::new(shape, module, [heads, key_heads], head_dim, keys).map(PublicPlace::Weights)
+            }
+        };
+        Ok(Self {
+            layer,
+            layout: layout.at(location)?,
+            angles: preparation.angles(),
+            cache: PublicCache::unknown(key_heads, head_dim, keys).at(location)?,
+            largest: [ranges.rotated_key, ranges.value],
+        })
+    }
+
+    /// Takes over keys and values.
+    pub(super) fn fill(&mut self, cache: PublicCache) {
+        self.cache = cache;
+    }
+
+    /// The layout in which the projection of queries ends and that of outputs begins.
+    pub(super) fn projection(&self) -> Result<Layout, CircuitError> {
+        match &self.layout {
+            PublicPlace::Slots(layout) => layout.projection(),
+            PublicPlace::Weights(layout) => layout.projection(),
+        }
+    }
+
+    /// What is left of the levels for SoftMax.
+    pub(super) fn contract(&self, shape: &CircuitShape) -> PublicContract {
+        let raised = shape.compute_levels.saturating_sub(SINE_LEVELS);
+        match self.layout {
+            PublicPlace::Slots(_) => {
+                let output_levels = SlotProducts::VALUE_LEVELS + PublicLayout::COLLECTION_LEVELS;
+                let before = PublicLayout::PLACEMENT_LEVELS + SlotProducts::SCORE_LEVELS;
+                PublicContract { score_levels: raised.saturating_sub(before), output_levels }
+            }
+            PublicPlace::Weights(_) => PublicContract { score_levels: raised, output_levels: 0 },
+        }
+    }
+
+    /// Where sums over these keys and over those of the block meet.
+    pub(super) fn sums(&self, own: &LaneScores) -> Result<JointSums, CircuitError> {
+        match &self.layout {
+            PublicPlace::Slots(layout) => {
+                let first = |head, query| SlotPlace { ciphertext: 0, slot: layout.slot(head, 0, query) };
+                JointSums::new(own, vec![SlotProducts::new(layout, &self.cache)?.key_rows()], first)
+            }
+            PublicPlace::Weights(layout) => {
+                let first = |head, query| {
+                    let (ciphertext, slot) = layout.slot(head, 0, query);
+                    SlotPlace { ciphertext, slot }
+                };
+                JointSums::new(own, (0..layout.ciphertexts()).map(|index| layout.key_rows(index)).collect(), first)
+            }
+        }
+    }
+
+    /// Squares of the exponentials of all scores, a few blocks at a time, from projected queries with the factors of their channels.
+    pub(super) fn squares<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
+        softmax: (&JointSoftmax, &JointSums),
+    ) -> Result<Wide<E>> {
+        match &self.layout {
+            PublicPlace::Slots(layout) => self.squares_in_slots(run, layout, (queries, factors), softmax),
+            PublicPlace::Weights(layout) => self.squares_of_weights(run, layout, (queries, factors), softmax),
+        }
+    }
+
+    fn squares_in_slots<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layout: &PublicLayout,
+        (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
+        (softmax, sums): (&JointSoftmax, &JointSums),
+    ) -> Result<Wide<E>> {
+        let location = self.location();
+        let products = SlotProducts::new(layout, &self.cache).at(location)?;
+        let levels = PublicLayout::PLACEMENT_LEVELS + SlotProducts::SCORE_LEVELS + softmax.public_score_levels();
+        let queries = run.climb_corrected(location, &queries, levels)?;
+        let queries =
+            run.work(Phase::NonLinear, location, |e| layout.place_queries(e, &self.angles, &queries, factors))?;
+        let rotated = run.work(Phase::Linear, location, |e| products.rotate_queries(e, &queries))?;
+        drop(queries);
+        let rows = &sums.key_rows()[0];
+        let mut squares = Vec::with_capacity(rows.blocks());
+        for blocks in chunks(rows.blocks()) {
+            let scores = run.work(Phase::Linear, location, |e| {
+                products.scores(e, &rotated, blocks.clone(), softmax.score_map(), PADDING)
+            })?;
+            squares.extend(squared(run, location, (softmax, sums), 0, (blocks, &scores))?);
+        }
+        Ok(vec![squares])
+    }
+
+    fn squares_of_weights<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        layout: &WeightLayout,
+        (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
+        (softmax, sums): (&JointSoftmax, &JointSums),
+    ) -> Result<Wide<E>> {
+        let (location, map) = (self.location(), softmax.score_map());
+        let queries = run.climb_corrected(location, &queries, WeightLayout::PLACEMENT_LEVELS)?;
+        let queries =
+            run.work(Phase::NonLinear, location, |e| layout.place_queries(e, &self.angles, &queries, factors))?;
+        let products = run.work(Phase::Linear, location, |e| self.weights(layout, e.holds_data()))?;
+        let mut squares = Vec::with_capacity(queries.len());
+        for (ciphertext, queries) in queries.iter().enumerate() {
+            let unit = products.query_unit(run.e.shape(), ciphertext, map).at(location)?;
+            let queries = run.descend(location, std::slice::from_ref(queries), unit)?;
+            let scores = run.work(Phase::Linear, location, |e| products.multiply_keys(e, ciphertext, &queries))?;
+            let mut of_ciphertext = Vec::with_capacity(scores.len());
+            for blocks in chunks(scores.len()) {
+                let levels = softmax.public_score_levels();
+                let raised = run.climb_corrected(location, &scores[blocks.clone()], levels)?;
+                let scores = run.work(Phase::NonLinear, location, |e| {
+                    products.centred(e, ciphertext, blocks.clone(), &raised, map, PADDING)
+                })?;
+                drop(raised);
+                of_ciphertext.extend(squared(run, location, (softmax, sums), ciphertext, (blocks, &scores))?);
+            }
+            squares.push(of_ciphertext);
+        }
+        Ok(squares)
+    }
+
+    /// Weighted values as coefficients at a unit, in the layout of the projection.
+    pub(super) fn weigh<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+        probabilities: Wide<E>,
+        unit: f64,
+    ) -> Result<Vec<E::Coefficients>> {
+        let location = self.location();
+        match &self.layout {
+            PublicPlace::Slots(layout) => {
+                let outputs = run.work(Phase::Linear, location, |e| {
+                    let probabilities = probabilities.first().map_or(&[][..], Vec::as_slice);
+                    let outputs = SlotProducts::new(layout, &self.cache)?.weighted_values(e, probabilities)?;
+                    layout.collect_outputs(e, &outputs)
+                })?;
+                drop(probabilities);
+                run.descend(location, &outputs, unit)
+            }
+            PublicPlace::Weights(layout) => {
+                let products = run.work(Phase::Linear, location, |e| self.weights(layout, e.holds_data()))?;
+                let mut outputs = Vec::with_capacity(probabilities.len());
+                for (ciphertext, probabilities) in probabilities.into_iter().enumerate() {
+                    let unit = products.probability_unit(ciphertext, unit).at(location)?;
+                    let coefficients = run.descend(location, &probabilities, unit)?;
+                    drop(probabilities);
+                    outputs.push(
+                        run.work(Phase::Linear, location, |e| products.multiply_values(e, ciphertext, &coefficients))?,
+                    );
+                }
+                Ok(outputs)
+            }
+        }
+    }
+
+    /// Keys and values as integers, where the evaluator needs any.
+    fn weights<'a>(&self, layout: &'a WeightLayout, hold_data: bool) -> Result<WeightProducts<'a>, CircuitError> {
+        if hold_data {
+            return WeightProducts::new(layout, &self.cache, BITS);
+        }
+        WeightProducts::assumed(layout, self.largest, BITS)
+    }
+
+    fn location(&self) -> Location {
+        Site::PublicScore.in_layer(self.layer)
+    }
+}
+
+/// Blocks in groups that are worked on together.
+fn chunks(blocks: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..blocks).step_by(BLOCKS_TOGETHER).map(move |first| first..(first + BLOCKS_TOGETHER).min(blocks))
+}
+
+fn squared<E: Evaluator, H: Harness<E> + ?Sized>(
+    run: &mut Execution<'_, E, H>,
+    location: Location,
+    (softmax, sums): (&JointSoftmax, &JointSums),
+    ciphertext: usize,
+    (blocks, scores): (Range<usize>, &[E::Slots]),
+) -> Result<Vec<E::Slots>> {
+    let rows = &sums.key_rows()[ciphertext];
+    run.work(Phase::NonLinear, location, |e| {
+        blocks.zip(scores).map(|(block, scores)| softmax.public_squares(e, rows, block, scores)).collect()
+    })
+}
