@@ -22,6 +22,10 @@ pub struct CalibrationRequest {
     pub mitigation: MitigationSection,
     /// Tokens of a calibration window; a power of two.
     pub block_tokens: usize,
+    /// Most public tokens before a block, those that are prepended included; 0 for blocks at the beginning.
+    pub context_tokens: usize,
+    /// Blocks to look at, or some more where they are cut from long texts.
+    pub windows: usize,
 }
 
 /// Runs the float model over the text and stores the ranges; returns the file written. Paths are relative to `root`.
@@ -47,8 +51,10 @@ pub fn calibrate(
     let text = std::fs::read_to_string(&text_path).map_err(|source| HarnessError::io("read", &text_path, source))?;
     let corpus = Corpus::from_text(&text, &tokenizer).map_err(failed)?;
     let prefix = public_prefix::tokens(&request.mitigation, &tokenizer, weights.config())?;
-    let file = ranges_file(&request.mitigation, &prefix);
-    let plan = WindowPlan { block: request.block_tokens, ..WindowPlan::default() }.after(prefix);
+    let CalibrationRequest { mitigation, block_tokens: block, context_tokens, windows, .. } = request;
+    let file = ranges_file(mitigation, &prefix, *context_tokens);
+    let plan = WindowPlan { block: *block, windows: *windows, ..WindowPlan::default() };
+    let plan = plan.after(prefix).behind(*context_tokens);
     let model = FloatModel::new(&weights);
     let (ranges, _) = progress.phase(PHASE, || {
         let start = Instant::now();
@@ -89,6 +95,8 @@ pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Resul
         mitigation: mitigation.clone(),
         output: None,
         block_tokens: input.block_tokens,
+        context_tokens: cell.config.context_tokens(),
+        windows: WindowPlan::default().windows,
     };
     let stored = calibrate(&request, root, progress)?;
     progress.message(format!("ranges stored at {}", stored.display()));
@@ -96,7 +104,7 @@ pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Resul
 }
 
 /// Where a cell's calibrated ranges lie: the file the spec names, else, if it exists, the one beside the weights that holds
-/// after the cell's prefix.
+/// after the cell's prefix, and behind as many public tokens as the cell has or the fewest more.
 ///
 /// # Errors
 /// What is wrong with the model's configuration or tokenizer, where a prefix has to be read by them.
@@ -114,14 +122,29 @@ pub fn stored_ranges(config: &CellConfig, root: &Path) -> Result<Option<PathBuf>
     } else {
         Prefix::none()
     };
-    Ok(Some(folder.join(ranges_file(mitigation, &prefix))).filter(|path| path.is_file()))
+    let file = |context: usize| folder.join(ranges_file(mitigation, &prefix, context));
+    let stored = match config.context_tokens() {
+        0 => Some(0),
+        context => {
+            contexts_in(&folder)?.into_iter().filter(|&longer| longer >= context && file(longer).is_file()).min()
+        }
+    };
+    Ok(stored.map(file).filter(|path| path.is_file()))
 }
 
-/// The name of the file of ranges that hold after a prefix and for rotated weights: `ranges.toml` for neither,
-/// `ranges-rotated-after-0.toml` after token 0 and rotated.
-fn ranges_file(mitigation: &MitigationSection, prefix: &Prefix) -> String {
+/// The numbers of public tokens that the files of a folder hold behind, by their names.
+fn contexts_in(folder: &Path) -> Result<Vec<usize>, HarnessError> {
+    let entries = std::fs::read_dir(folder).map_err(|source| HarnessError::io("list", folder, source))?;
+    let number = |name: &str| name.strip_suffix(".toml")?.rsplit_once("-behind-")?.1.parse().ok();
+    Ok(entries.flatten().filter_map(|entry| number(&entry.file_name().to_string_lossy())).collect())
+}
+
+/// The name of the file of ranges that hold after a prefix, behind public tokens and for rotated weights: `ranges.toml` for none of these,
+/// `ranges-rotated-after-0-behind-3968.toml` for all, token 0 being the prefix.
+fn ranges_file(mitigation: &MitigationSection, prefix: &Prefix, context: usize) -> String {
     let rotated = if mitigation.rotate { "-rotated" } else { "" };
     let tokens: Vec<String> = prefix.tokens().iter().map(u32::to_string).collect();
     let after = if tokens.is_empty() { String::new() } else { format!("-after-{}", tokens.join("-")) };
-    format!("ranges{rotated}{after}.toml")
+    let behind = if context == 0 { String::new() } else { format!("-behind-{context}") };
+    format!("ranges{rotated}{after}{behind}.toml")
 }

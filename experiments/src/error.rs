@@ -366,6 +366,36 @@ pub enum HarnessError {
         /// The command that makes the right ones.
         command: String,
     },
+    /// Ranges that hold behind fewer public tokens than a cell has.
+    #[error(
+        "`{}` was measured behind at most {found} public tokens, this cell has {required}; `{command}` measures behind as many",
+        path.display()
+    )]
+    RangesOfShorterContext {
+        /// The ranges file.
+        path: PathBuf,
+        /// Most public tokens that the ranges hold behind.
+        found: usize,
+        /// Those of the cell.
+        required: usize,
+        /// The command that makes the right ones.
+        command: String,
+    },
+    /// A text has fewer tokens than a context is to have, or the context is shorter than what is prepended.
+    #[error(
+        "`context.tokens` is {required}: `{}` has {found} tokens behind what is prepended, which are {prepended}; at least \
+         these and at most all of them are possible", text.display()
+    )]
+    ContextTokens {
+        /// The text.
+        text: PathBuf,
+        /// Tokens there are, those prepended included.
+        found: usize,
+        /// Tokens prepended.
+        prepended: usize,
+        /// `context.tokens`.
+        required: usize,
+    },
     /// A prompt that this model cannot take.
     #[error("{place}: {source}")]
     Prompt {

@@ -44,6 +44,9 @@ pub struct DataHashes {
     /// The text whose windows are run in place of prompts. Left out where there is none, so that records keep their identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The text that begins with the public context. Left out where there is none, so that records keep their identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
     /// The calibrated ranges, where they are stored.
     pub ranges: Option<String>,
     /// The calibration text, where the spec names one.
@@ -144,6 +147,7 @@ impl DataHashes {
             model: if assumed.is_some() { hash_file(&folder.join("config.json")) } else { hash_model(&folder) }?,
             prompts: short_hash(canonical_json(&json!(cell.prompts)).as_bytes()),
             text: hash_named(&cell.config.input.text)?,
+            context: hash_named(&cell.config.context.as_ref().and_then(|context| context.text.clone()))?,
             ranges: stored_ranges(&cell.config, root)?.map(|path| hash_file(&path)).transpose()?,
             calibration_text: hash_named(&model.calibration_text)?,
             assumed_ranges: assumed.map(|path| hash_file(&path)).transpose()?,

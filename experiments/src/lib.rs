@@ -46,6 +46,7 @@ pub mod lock;
 pub mod machine;
 pub mod params;
 pub mod provenance;
+pub mod public_context;
 pub mod public_prefix;
 pub mod randomness;
 pub mod record;

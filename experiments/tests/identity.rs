@@ -22,6 +22,7 @@ fn layout_and_wording_of_a_spec_do_not_matter() {
         fixture::SPEC.replace("parameters = \"toy\"\nthreads = 2", "threads = 2 # two\nparameters = \"toy\""),
         format!("{}\n[must]\nkl_mean = 0.5\n", fixture::SPEC),
         format!("{}\n[mitigation]\nrotate = false\n", fixture::SPEC),
+        format!("{}\n[context]\ntext = \"model/config.json\"\ntokens = 0\n", fixture::SPEC),
     ];
     for spec in same {
         assert_eq!(identity_of(&spec, &[], folder.path()), base, "{spec}");

@@ -345,3 +345,41 @@ fn overrides_are_toml_or_bare_strings() {
     assert_eq!(config.engine.parameters, "n16-llama");
     assert_eq!(Override::mode(Mode::Clear), Override::parse("mode=clear").unwrap());
 }
+
+const ONE_PROMPT: &str = "input.prompts=[\"and then\"]";
+
+/// A section is in the configuration where it says something, and leaves nothing behind where it says that there is no context.
+#[test]
+fn a_context_without_tokens_is_none() {
+    let spec = format!("{}\n[context]\ntext = \"model/config.json\"\n", fixture::SPEC);
+    let plain = load(fixture::SPEC, &[ONE_PROMPT]).unwrap().cells.remove(0);
+    let swept = format!("{spec}[sweep.product]\n\"context.tokens\" = [0, 896]\n");
+    let cells = load(&swept, &[ONE_PROMPT]).unwrap().cells;
+    assert_eq!(cells[0].config, plain.config);
+    assert!(!serde_json::to_string(&cells[0].config).unwrap().contains("context"));
+    let context = cells[1].config.context.as_ref().unwrap();
+    assert_eq!((context.tokens, context.text.as_deref()), (896, Some(Path::new("model/config.json"))));
+    assert_eq!(cells[1].config.context_tokens(), 896);
+    // What is only counted has no text.
+    let metered = load(&spec, &["input.tokens=32", "mode=metered", "context.tokens=7"]).unwrap().cells.remove(0);
+    assert_eq!(metered.config.context.unwrap().text, None);
+}
+
+#[test]
+fn rejects_a_context_where_it_makes_no_sense() {
+    let spec = format!("{}\n[context]\ntext = \"model/config.json\"\ntokens = 40\n", fixture::SPEC);
+    for (overrides, part) in [
+        (vec![], "`input.prompts` holds 2 prompts, but one alone goes on"),
+        (vec![ONE_PROMPT, "context.text=nowhere.txt"], "`context.text` names `nowhere.txt`"),
+        (vec![ONE_PROMPT, "context.token=3"], "did you mean `context.tokens`?"),
+        (vec![ONE_PROMPT, "context.tokens=-1"], "context.tokens"),
+        (vec![ONE_PROMPT, "circuit=softmax", "attention.products=lanes"], "only a whole decoder goes on"),
+        (vec![ONE_PROMPT, "generation.tokens=3"], "behind an encrypted prompt alone"),
+        (vec!["input.text=model/config.json", "mode=clear"], "windows of a text stand at its beginning"),
+    ] {
+        let message = refusal(&spec, &overrides);
+        assert!(message.contains(part), "{overrides:?}: {message}");
+    }
+    let message = refusal(fixture::SPEC, &[ONE_PROMPT, "context.tokens=3"]);
+    assert!(message.contains("`context.text` is missing"), "{message}");
+}

@@ -4,6 +4,7 @@ use crate::error::HarnessError;
 use crate::runner::RunRequest;
 use crate::spec::{Mode, Override};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fhe_model::calibration::WindowPlan;
 use std::path::PathBuf;
 
 /// Homomorphically encrypted inference of Llama models: experiments, records, tables, figures.
@@ -55,12 +56,18 @@ pub(super) enum Command {
         /// Public tokens before every prompt, as text such as '<|endoftext|>'.
         #[arg(long)]
         prefix: Option<String>,
-        /// Where to store the ranges [default: in the model folder, ranges.toml or ranges-rotated-after-TOKENS.toml].
+        /// Where to store the ranges [default: in the model folder, ranges.toml or ranges-rotated-after-TOKENS-behind-N.toml].
         #[arg(long)]
         output: Option<PathBuf>,
         /// Tokens of a calibration window, as many as the encrypted block will have.
         #[arg(long, default_value_t = 128)]
         block_tokens: usize,
+        /// Most public tokens before a block, the prefix included: windows are then cut from texts of so many tokens and a block.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        context_tokens: usize,
+        /// Windows to look at, one block each.
+        #[arg(long, value_name = "N", default_value_t = WindowPlan::default().windows)]
+        windows: usize,
         /// Merge the rotations of `mitigation.rotate` into the weights first.
         #[arg(long)]
         rotate: bool,

@@ -58,9 +58,9 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
         Command::Submit { asked, options, dry_run, .. } => {
             submit(&workspace, executor, &asked.request()?, &options, dry_run)
         }
-        Command::Calibrate { model, text, prefix, output, block_tokens, rotate } => {
+        Command::Calibrate { model, text, prefix, output, block_tokens, context_tokens, windows, rotate } => {
             let mitigation = MitigationSection { prepend: prefix.is_some(), prefix, rotate };
-            let request = CalibrationRequest { model, text, mitigation, output, block_tokens };
+            let request = CalibrationRequest { model, text, mitigation, output, block_tokens, context_tokens, windows };
             let written = calibrate(&request, workspace.root(), &Reporter::new())?;
             println!("wrote {}", written.display());
             Ok(())

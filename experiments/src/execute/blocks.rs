@@ -3,26 +3,31 @@
 use std::path::Path;
 
 use fhe_model::calibration::Corpus;
-use fhe_model::{Beginning, Config, Error, Prefix, PromptBlock, Tokenizer};
+use fhe_model::{Beginning, Config, Error, Prefix, PromptBlock, PublicContext, Tokenizer};
 
 use crate::error::HarnessError;
-use crate::public_prefix;
+use crate::public_context;
 use crate::spec::Cell;
 
-/// The blocks of a cell behind its prefix, at least one: that of its prompts, or one for every window of its text. Windows lie alike.
+/// The blocks of a cell behind its prefix, at least one: that of its prompts, or one for every window of its text. Windows lie alike. Of a
+/// cell with a public context the prefix is the beginning of that.
 ///
 /// # Errors
-/// What is wrong with prefix, prompts or text.
+/// What is wrong with context, prompts or text.
 pub(super) fn blocks(
     cell: &Cell,
     root: &Path,
+    prefix: &Prefix,
     tokenizer: &Tokenizer,
     config: &Config,
 ) -> Result<Vec<PromptBlock>, HarnessError> {
-    let prefix = public_prefix::tokens(&cell.config.mitigation, tokenizer, config)?;
-    match &cell.config.input.text {
-        None => Ok(vec![of_prompts(cell, &prefix, tokenizer, config)?]),
-        Some(text) => of_text(cell, &root.join(text), &prefix, tokenizer, config),
+    match (&cell.config.context, &cell.config.input.text) {
+        (Some(section), _) => {
+            let context = public_context::tokens(section, prefix, (Some(tokenizer), config), root)?;
+            Ok(vec![of_prompts(cell, (&context, &Prefix::none()), tokenizer, config)?])
+        }
+        (None, None) => Ok(vec![of_prompts(cell, (&PublicContext::none(), prefix), tokenizer, config)?]),
+        (None, Some(text)) => of_text(cell, &root.join(text), prefix, tokenizer, config),
     }
 }
 
@@ -49,10 +54,10 @@ fn of_text(
     windows.into_iter().map(block).collect()
 }
 
-/// The prompts of a cell as tokens, packed into its block behind the prefix.
+/// The prompts of a cell as tokens, packed into its block behind the prefix, or the one that goes on from a context.
 fn of_prompts(
     cell: &Cell,
-    prefix: &Prefix,
+    (context, prefix): (&PublicContext, &Prefix),
     tokenizer: &Tokenizer,
     config: &Config,
 ) -> Result<PromptBlock, HarnessError> {
@@ -64,7 +69,13 @@ fn of_prompts(
         tokenizer.encode_prompt(text, beginning).map_err(|error| refused(index, numbered(error, index)))
     });
     let prompts: Vec<Vec<u32>> = encoded.collect::<Result<_, _>>()?;
-    PromptBlock::after(prefix, &prompts, input.block_tokens, config).map_err(|error| match error {
+    let block = if context.is_empty() {
+        PromptBlock::after(prefix, &prompts, input.block_tokens, config)
+    } else {
+        // Specs with a context have one prompt.
+        PromptBlock::following(context, &prompts.concat(), input.block_tokens, config)
+    };
+    block.map_err(|error| match error {
         Error::PositionBeyondModel { prompt, .. } => refused(prompt, error),
         error => {
             HarnessError::execution(format!("fit the prompts into input.block_tokens = {}", input.block_tokens), error)

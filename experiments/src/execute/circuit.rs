@@ -16,6 +16,7 @@ use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::identity::assumed_ranges;
 use crate::params;
+use crate::public_context;
 use crate::public_prefix;
 use crate::record::{CellRecord, PolynomialSummary};
 use crate::spec::{Cell, Mode};
@@ -60,7 +61,8 @@ impl Circuit {
                 // What the token means asks for a tokenizer; what it costs does not.
                 let config = subject.source.config();
                 let prefix = Prefix::new(vec![0; cell.config.mitigation.prepend.into()], config).map_err(open)?;
-                (Subject { ranges: subject.ranges.after(&prefix), ..subject }, prefix)
+                let ranges = subject.ranges.after(&prefix).behind(cell.config.context_tokens());
+                (Subject { ranges, ..subject }, prefix)
             }
             None if !Weights::lie_in(&folder) => {
                 return Err(HarnessError::ShapeWithoutRanges { model: model.path.clone() });
@@ -80,8 +82,14 @@ impl Circuit {
             }
         };
         // One prompt that fills the block; metering asks for no token's meaning.
-        let prompt = vec![0; tokens.saturating_sub(prefix.len())];
-        let block = PromptBlock::after(&prefix, &[prompt], tokens, subject.source.config());
+        let config = subject.source.config();
+        let block = match &cell.config.context {
+            None => PromptBlock::after(&prefix, &[vec![0; tokens.saturating_sub(prefix.len())]], tokens, config),
+            Some(section) => {
+                let context = public_context::tokens(section, &prefix, (None, config), root)?;
+                PromptBlock::following(&context, &vec![0; tokens], tokens, config)
+            }
+        };
         let block = block
             .map_err(|error| HarnessError::execution(format!("make a block of input.tokens = {tokens}"), error))?;
         Self::prepare(cell, parameters, subject, block)
@@ -220,6 +228,7 @@ pub(super) fn describe_setting(
     record.input.live_tokens = block.live();
     record.input.block_tokens = block.size();
     record.input.prefix_tokens = block.prefix().tokens().to_vec();
+    record.input.context_tokens = block.context().len();
     record.levels = [
         ("compute", parameters.shape().compute_levels),
         ("slots_to_coefficients", parameters.shape().slots_to_coefficients_levels),
@@ -230,10 +239,11 @@ pub(super) fn describe_setting(
     .collect();
 }
 
-/// The calibrated ranges of weights that hold after a prefix, measured now if the model has none. Reads a tokenizer to name another prefix.
+/// The calibrated ranges of weights that hold after a prefix and behind the cell's public tokens, measured now if the model has none. Reads a
+/// tokenizer to name another prefix.
 ///
 /// # Errors
-/// What is wrong with the ranges; [`HarnessError::RangesOfOtherPrefix`].
+/// What is wrong with the ranges; [`HarnessError::RangesOfOtherPrefix`], [`HarnessError::RangesOfShorterContext`].
 pub(super) fn calibrated_ranges(
     cell: &Cell,
     weights: &Weights,
@@ -244,21 +254,21 @@ pub(super) fn calibrated_ranges(
     let stored = calibrate::ranges_of(cell, root, progress)?;
     let ranges =
         Ranges::load(&stored, weights).map_err(|error| HarnessError::execution("load the calibrated ranges", error))?;
-    check_prefix(cell, &stored, &ranges, prefix, tokenizer)?;
+    check_public_tokens(cell, &stored, &ranges, prefix, tokenizer)?;
     remark_other_text(cell, &stored, &ranges, root, progress)?;
     Ok(ranges)
 }
 
-/// Refuses ranges that hold after another prefix, with the command that makes the right ones.
-fn check_prefix(
+/// Refuses ranges that hold after another prefix or behind fewer public tokens, with the command that makes the right ones.
+fn check_public_tokens(
     cell: &Cell,
     path: &Path,
     ranges: &Ranges,
     required: &Prefix,
     tokenizer: Option<&Tokenizer>,
 ) -> Result<(), HarnessError> {
-    let found = &ranges.provenance().plan.prefix;
-    if found == required {
+    let (plan, context) = (&ranges.provenance().plan, cell.config.context_tokens());
+    if plan.prefix == *required && plan.context >= context {
         return Ok(());
     }
     let model = &cell.config.model;
@@ -266,11 +276,18 @@ fn check_prefix(
     let words = tokenizer.and_then(|tokenizer| tokenizer.decode(required.tokens()).ok());
     let prefix = words.filter(|_| !required.is_empty()).map_or(String::new(), |text| format!(" --prefix '{text}'"));
     let rotate = if cell.config.mitigation.rotate { " --rotate" } else { "" };
-    Err(HarnessError::RangesOfOtherPrefix {
-        path: path.into(),
-        found: found.to_string(),
-        required: required.to_string(),
-        command: format!("fhe-llama calibrate {} --text {text}{prefix}{rotate}", model.path.display()),
+    let behind = if context == 0 { String::new() } else { format!(" --context-tokens {context}") };
+    let command = format!("fhe-llama calibrate {} --text {text}{prefix}{rotate}{behind}", model.path.display());
+    let path = path.into();
+    Err(if plan.prefix == *required {
+        HarnessError::RangesOfShorterContext { path, found: plan.context, required: context, command }
+    } else {
+        HarnessError::RangesOfOtherPrefix {
+            path,
+            found: plan.prefix.to_string(),
+            required: required.to_string(),
+            command,
+        }
     })
 }
 

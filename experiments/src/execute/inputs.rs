@@ -4,13 +4,15 @@ use std::path::Path;
 
 use fhe_ckks::Parameters;
 use fhe_model::calibration::Ranges;
-use fhe_model::{PromptBlock, Tokenizer, Weights};
+use fhe_model::float::ContextTensors;
+use fhe_model::{FloatModel, PromptBlock, Tokenizer, Weights};
 
 use super::blocks::blocks;
 use super::circuit::{calibrated_ranges, parameters};
 use crate::calibrate;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
+use crate::public_prefix;
 use crate::spec::Cell;
 
 /// The inputs of a cell with data.
@@ -23,8 +25,10 @@ pub(super) struct Inputs {
     pub(super) tokenizer: Tokenizer,
     /// The block of the prompts, or those of windows of a text, which lie alike; at least one.
     pub(super) blocks: Vec<PromptBlock>,
-    /// Those of the circuit's weights, behind the prefix of the blocks.
+    /// Those of the circuit's weights, behind the public tokens of the blocks.
     pub(super) ranges: Ranges,
+    /// Keys and values that the circuit's weights give the public context of the blocks, if there is one.
+    pub(super) context: Option<ContextTensors>,
 }
 
 impl Inputs {
@@ -40,9 +44,37 @@ impl Inputs {
         let stored = Weights::open(&folder).map_err(open)?;
         let weights = calibrate::circuit_weights(&stored, &config.mitigation);
         let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), weights.config()).map_err(open)?;
-        let blocks = blocks(cell, root, &tokenizer, weights.config())?;
-        let place = (blocks[0].prefix(), Some(&tokenizer));
-        let ranges = calibrated_ranges(cell, &weights, place, root, progress)?;
-        Ok(Self { parameters, stored, weights, tokenizer, blocks, ranges })
+        let prefix = public_prefix::tokens(&config.mitigation, &tokenizer, weights.config())?;
+        let blocks = blocks(cell, root, &prefix, &tokenizer, weights.config())?;
+        let ranges = calibrated_ranges(cell, &weights, (&prefix, Some(&tokenizer)), root, progress)?;
+        let context = prefilled(&weights, &blocks[0], progress)?;
+        Ok(Self { parameters, stored, weights, tokenizer, blocks, ranges, context })
     }
+
+    /// The float model of the circuit's weights, behind the context of the blocks.
+    pub(super) fn float_model(&self) -> FloatModel<'_> {
+        behind(&self.weights, self.context.as_ref())
+    }
+}
+
+/// Keys and values that weights give the public context of a block, if it has one.
+///
+/// # Errors
+/// Those of the float model.
+pub(super) fn prefilled(
+    weights: &Weights,
+    block: &PromptBlock,
+    progress: &dyn ProgressSink,
+) -> Result<Option<ContextTensors>, HarnessError> {
+    if block.context().is_empty() {
+        return Ok(None);
+    }
+    let (tensors, _) = progress.phase("public context", || ContextTensors::prefill(weights, block.context()));
+    tensors.map(Some).map_err(|error| HarnessError::execution("run the float model on the public context", error))
+}
+
+/// The float model of weights behind a context, if there is one.
+pub(super) fn behind<'a>(weights: &'a Weights, context: Option<&'a ContextTensors>) -> FloatModel<'a> {
+    let model = FloatModel::new(weights);
+    context.map_or(model, |context| model.behind(context))
 }

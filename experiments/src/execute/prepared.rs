@@ -4,9 +4,10 @@ use fhe_model::{Error, FloatModel, Matrix, PromptBlock, Weights};
 
 use super::blocks::numbered;
 use super::circuit::Circuit;
-use super::inputs::Inputs;
+use super::inputs::{Inputs, behind, prefilled};
 use super::reference::Reference;
 use crate::error::HarnessError;
+use crate::event::Quiet;
 use crate::randomness::noise_seed;
 use crate::record::PromptOutcome;
 use crate::spec::{Cell, EngineSection};
@@ -52,9 +53,11 @@ impl Prepared {
     /// harness can do, since a server never sees them. Tensors are those of the circuit's weights, which may be rotated; logits always those of
     /// the stored ones.
     pub(super) fn reference(&self) -> Result<Reference, HarnessError> {
-        let model = FloatModel::new(&self.inputs.weights);
-        let stored = self.stored_weights().map(FloatModel::new);
-        Reference::new(&model, stored.as_ref(), &self.circuit.ranges, &self.circuit.block).map_err(|error| {
+        let model = self.inputs.float_model();
+        let (stored, block) = (self.stored_weights(), &self.circuit.block);
+        let context = stored.map(|weights| prefilled(weights, block, &Quiet)).transpose()?.flatten();
+        let stored = stored.map(|weights| behind(weights, context.as_ref()));
+        Reference::new(&model, stored.as_ref(), &self.circuit.ranges, block).map_err(|error| {
             match self.culprit(&model, &error) {
                 Some((prompt, error)) => {
                     HarnessError::Prompt { place: self.places[prompt].clone(), source: Box::new(error) }
@@ -71,11 +74,9 @@ impl Prepared {
     fn culprit(&self, model: &FloatModel<'_>, together: &Error) -> Option<(usize, Error)> {
         let out_of_range = |error: &Error| matches!(error, Error::OutOfRange(_) | Error::FirstToken { .. });
         let Circuit { block, ranges, .. } = &self.circuit;
-        let spans = block.prompts().iter().enumerate().filter(|_| out_of_range(together));
-        let mut alone = spans.filter_map(|(prompt, span)| {
-            let tokens = block.tokens()[span.positions()].to_vec();
-            let alone =
-                PromptBlock::after(block.prefix(), &[tokens], block.size(), self.inputs.weights.config()).ok()?;
+        let prompts = (0..block.prompts().len()).filter(|_| out_of_range(together));
+        let mut alone = prompts.filter_map(|prompt| {
+            let alone = block.with_prompt_alone(prompt, self.inputs.weights.config()).ok()?;
             Some((prompt, numbered(ranges.preflight(model, &alone).err()?, prompt)))
         });
         alone.find(|(_, error)| out_of_range(error))

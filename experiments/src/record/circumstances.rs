@@ -76,6 +76,9 @@ pub struct InputSummary {
     /// Tokens of the public prefix.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefix_tokens: Vec<u32>,
+    /// Number of public tokens before the block.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub context_tokens: usize,
 }
 
 /// Wall-clock seconds by phase. The phases are disjoint; what belongs to none of them is in `total` only.

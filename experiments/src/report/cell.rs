@@ -62,6 +62,7 @@ fn data(record: &CellRecord) -> Markup {
     let data = &record.provenance.data;
     let optional = [
         ("text", &data.text),
+        ("context", &data.context),
         ("ranges", &data.ranges),
         ("calibration text", &data.calibration_text),
         ("assumed ranges", &data.assumed_ranges),

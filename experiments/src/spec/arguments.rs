@@ -78,6 +78,10 @@ fn agrees(key: &str, stated: &Settings, wanted: &Settings) -> bool {
             !stated.contains_key(key) && text(wanted, key).as_deref() == preset::public_prefix(Path::new(&folder))
         }
         "input.block_tokens" => wanted.contains_key("input.tokens"),
+        "context.text" if wanted.contains_key("input.tokens") => !wanted.contains_key(key),
+        "context.text" | "context.tokens" => {
+            !wanted.contains_key(key) && stated.get("context.tokens").is_none_or(|tokens| *tokens == Json::from(0))
+        }
         _ => false,
     }
 }
@@ -109,11 +113,12 @@ fn swept_keys(spec: &Table) -> BTreeSet<String> {
 }
 
 /// The settings that a record leaves out where they are at their defaults, and those.
-fn left_out_defaults() -> Option<[(&'static str, Json); 7]> {
+fn left_out_defaults() -> Option<[(&'static str, Json); 8]> {
     fn json(value: impl Serialize) -> Option<Json> {
         serde_json::to_value(value).ok()
     }
     Some([
+        ("context.tokens", json(0)?),
         ("attention.products", json(AttentionProducts::default())?),
         ("engine.device", json(ComputeDevice::default())?),
         ("engine.weight_bits", json(super::default_weight_bits())?),
@@ -200,6 +205,21 @@ mod tests {
         wanted.insert("input.block_tokens".into(), json!(64));
         // The spec states no prompts outside its sweep, and its one value of the sweep is replaced.
         assert_eq!(shown(&wanted, 0).unwrap(), ["engine.threads=2", "input.tokens=64", "mode=metered"]);
+    }
+
+    #[test]
+    fn a_context_is_held_fast_where_there_is_one_and_where_there_is_none() {
+        let section = "[context]\ntext = \"long.txt\"\n[sweep.product]\ncontext.tokens = [0, 896]";
+        let swept = SPEC.replace("[sweep.product]", section);
+        let of = |wanted: &Settings| -> Vec<String> {
+            arguments(&swept, wanted, 0).unwrap().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(of(&record()), ["context.tokens=0", "input.prompts=two.txt", "engine.threads=2"]);
+        let mut wanted = record();
+        wanted.insert("context.text".into(), json!("long.txt"));
+        wanted.insert("context.tokens".into(), json!(896));
+        assert_eq!(of(&wanted), ["context.tokens=896", "input.prompts=two.txt", "engine.threads=2"]);
+        assert!(arguments(SPEC, &wanted, 0).is_some_and(|changes| changes.len() == 4));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 
 use super::load::SpecFile;
 use super::{
-    AttentionSection, EngineSection, GenerationSection, InputSection, LimitsSection, MitigationSection, ModelSection,
-    Must, SoftmaxSection,
+    AttentionSection, ContextSection, EngineSection, GenerationSection, InputSection, LimitsSection, MitigationSection,
+    ModelSection, Must, SoftmaxSection,
 };
 use crate::error::HarnessError;
 use serde::de::value::Error as CapturedError;
@@ -14,10 +14,11 @@ use serde::forward_to_deserialize_any;
 use toml::{Table, Value};
 
 /// The tables of a spec and the keys each may hold.
-fn sections() -> [(&'static str, &'static [&'static str]); 10] {
+fn sections() -> [(&'static str, &'static [&'static str]); 11] {
     [
         ("model", names_of::<ModelSection>()),
         ("input", names_of::<InputSection>()),
+        ("context", names_of::<ContextSection>()),
         ("mitigation", names_of::<MitigationSection>()),
         ("softmax", names_of::<SoftmaxSection>()),
         ("attention", names_of::<AttentionSection>()),

@@ -1,9 +1,9 @@
 //! From a file and the command line's overrides to the checked cells of a suite.
 
 use super::{
-    AttentionSection, Cell, CellConfig, CircuitKind, ComputeDevice, EngineSection, GenerationSection, InputSection,
-    LimitsSection, MitigationSection, Mode, ModelSection, Must, Noise, SoftmaxSection, keys, preset, prompts, schema,
-    sweep,
+    AttentionSection, Cell, CellConfig, CircuitKind, ComputeDevice, ContextSection, EngineSection, GenerationSection,
+    InputSection, LimitsSection, MitigationSection, Mode, ModelSection, Must, Noise, SoftmaxSection, keys, preset,
+    prompts, schema, sweep,
 };
 use crate::error::HarnessError;
 use fhe_circuits::Functions;
@@ -33,6 +33,9 @@ pub(super) struct SpecFile {
     model: ModelSection,
     /// What is fed to the model.
     input: InputSection,
+    /// Public tokens before the encrypted block; left out, there are none.
+    #[serde(default)]
+    context: Option<ContextSection>,
     /// Measures against activation outliers.
     #[serde(default)]
     mitigation: MitigationSection,
@@ -70,6 +73,7 @@ impl SpecFile {
             circuit: self.circuit,
             model: self.model,
             input: self.input,
+            context: self.context,
             mitigation: self.mitigation,
             softmax: self.softmax,
             attention: self.attention,
@@ -224,6 +228,10 @@ fn append_cells(spec: SpecFile, file: &str, root: &Path, cells: &mut Vec<Cell>) 
     let config = checked_config(spec, file, root)?;
     let prompts = config.input.prompts.as_ref().map(|prompts| prompts::read(prompts, root, file)).transpose()?;
     let prompts = prompts.unwrap_or_default();
+    if config.context.is_some() && prompts.len() > 1 {
+        let problem = format!("holds {} prompts, but one alone goes on from a context; name one", prompts.len());
+        return Err(HarnessError::InvalidValue { origin: file.into(), key: "input.prompts".into(), problem });
+    }
     for repetition in 0..repetitions {
         cells.push(Cell {
             suite: name.clone(),
@@ -314,11 +322,14 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         let problem = "is given, but only a metered run of input.tokens does with ranges that nobody measured; calibrate the model";
         return Err(refuse("model.assumed_ranges", problem.into()));
     }
+    let context = spec.context.unwrap_or_default().resolved(circuit, &input, spec.generation.as_ref());
+    let context = context.map_err(|(key, problem)| refuse(key, problem))?;
     let model = preset::resolve(spec.model, input.tokens.is_some(), file, root)?;
     let prefix = spec.mitigation.prefix.or_else(|| preset::public_prefix(&model.path).map(str::to_owned));
     let mitigation = MitigationSection { prefix: prefix.filter(|_| spec.mitigation.prepend), ..spec.mitigation };
     let inputs = [
         ("input.text", input.text.as_ref()),
+        ("context.text", context.as_ref().and_then(|context| context.text.as_ref())),
         ("model.path", Some(&model.path)),
         ("model.ranges", model.ranges.as_ref()),
         ("model.calibration_text", model.calibration_text.as_ref()),
@@ -335,6 +346,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         circuit: spec.circuit,
         model,
         input,
+        context,
         mitigation,
         softmax: spec.softmax,
         attention: spec.attention,

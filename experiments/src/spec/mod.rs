@@ -4,6 +4,7 @@
 //! repetition, is one [`Cell`]: a complete configuration with its prompts read, checked before anything runs.
 
 mod arguments;
+mod context;
 mod device;
 mod generation;
 mod keys;
@@ -15,6 +16,7 @@ mod softmax;
 mod sweep;
 
 pub(crate) use arguments::arguments;
+pub use context::ContextSection;
 pub use device::ComputeDevice;
 pub use generation::GenerationSection;
 pub(crate) use keys::check_fields;
@@ -255,6 +257,9 @@ pub struct CellConfig {
     pub model: ModelSection,
     /// The prompts and their block.
     pub input: InputSection,
+    /// Public tokens before the block; none where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ContextSection>,
     /// Outlier mitigation.
     pub mitigation: MitigationSection,
     /// SoftMax.
@@ -275,6 +280,11 @@ impl CellConfig {
     /// Worker threads of this cell; resolution has made the number concrete.
     pub fn threads(&self) -> usize {
         self.engine.threads.unwrap_or(1)
+    }
+
+    /// Public tokens before the block, those that are prepended included.
+    pub fn context_tokens(&self) -> usize {
+        self.context.as_ref().map_or(0, |context| context.tokens)
     }
 }
 

@@ -144,6 +144,9 @@ fn cell_row(record: &CellRecord) -> Row {
     push(&mut row, "input.prompts", record.input.prompts);
     push(&mut row, "input.live_tokens", record.input.live_tokens);
     push(&mut row, "input.block_tokens", record.input.block_tokens);
+    if record.input.context_tokens > 0 {
+        push(&mut row, "input.context_tokens", record.input.context_tokens);
+    }
     push_seconds(&mut row, &record.seconds);
     for (name, value) in &record.counts {
         push(&mut row, &format!("counts.{name}"), *value);

@@ -107,7 +107,11 @@ fn setting(records: &[&CellRecord]) -> Section {
                 prompts => format!("{} tokens of {prompts} prompts", input.live_tokens),
             };
             let prefix: Vec<String> = input.prefix_tokens.iter().map(u32::to_string).collect();
-            let behind = if prefix.is_empty() { String::new() } else { format!(" behind public {}", prefix.join(" ")) };
+            let behind = match (input.context_tokens, prefix.is_empty()) {
+                (0, true) => String::new(),
+                (0, false) => format!(" behind public {}", prefix.join(" ")),
+                (public, _) => format!(" behind {public} public ones"),
+            };
             ran(record).then(|| format!("{} in a block of {}{behind}", tokens(), input.block_tokens))
         })
         .row("threads", |record| Some(record.provenance.threads.to_string()))

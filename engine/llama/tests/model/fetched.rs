@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use fhe_model::{Beginning, FloatModel, PromptBlock, Tokenizer, Weights};
+use fhe_model::float::ContextTensors;
+use fhe_model::{Beginning, FloatModel, PromptBlock, PublicContext, Tokenizer, Weights};
 
 /// `<|endoftext|>`, which the model saw between the texts of its training.
 const END_OF_TEXT: u32 = 0;
@@ -84,6 +85,34 @@ fn smollm2_writes_what_llama_cpp_writes() {
         let count = tokenizer.encode(expected).unwrap().len();
         assert_eq!(continuation(&model, &tokenizer, prompt, count), expected, "after {prompt:?}");
     }
+}
+
+/// 128 tokens behind 896, against all 1024 as one block. Prints how long a prefill of 3968 tokens takes.
+#[test]
+#[ignore = "needs the files of scripts/fetch-smollm2"]
+fn smollm2_says_behind_a_context_what_it_says_of_the_whole() {
+    let (weights, tokenizer) = open();
+    let config = weights.config();
+    let text = tokenizer.encode(&alice()).unwrap();
+    let tokens: Vec<u32> = std::iter::once(END_OF_TEXT).chain(text.iter().copied().cycle()).take(4096).collect();
+    let prefill = |public: usize| {
+        let context = PublicContext::new(&tokens[..public], config).unwrap();
+        (ContextTensors::prefill(&weights, &context).unwrap(), context)
+    };
+    let (tensors, context) = prefill(896);
+    let block = PromptBlock::following(&context, &tokens[896..1024], 128, config).unwrap();
+    let model = FloatModel::new(&weights);
+    let found = model.behind(&tensors).logits(&block).unwrap();
+    let whole = PromptBlock::new(&[tokens[..1024].to_vec()], 1024, config).unwrap();
+    let expected = model.logits(&whole).unwrap();
+    for place in 0..128 {
+        for (found, expected) in found.column(place).iter().zip(expected.column(896 + place)) {
+            assert!((found - expected).abs() < 2e-2, "position {place}: {found}, expected {expected}");
+        }
+    }
+    let start = std::time::Instant::now();
+    prefill(3968);
+    eprintln!("3968 tokens prefilled in {:.1} s", start.elapsed().as_secs_f64());
 }
 
 #[test]

@@ -1,0 +1,113 @@
+//! A prompt that goes on from a public text: its ranges are measured behind texts, and what cannot be is refused by name.
+
+use crate::model;
+use crate::stage::{Stage, stderr};
+use experiments::spec::Mode;
+use serde_json::json;
+
+const BEHIND: [&str; 10] = [
+    "--mode",
+    "metered",
+    "--set",
+    "context.text=calibration.txt",
+    "--set",
+    "input.prompts=[\"The sea\"]",
+    "--set",
+    "input.bos=false",
+    "--set",
+    "mitigation.prepend=true",
+];
+
+/// The stage's model with positions for a context.
+fn staged() -> Stage {
+    let stage = Stage::new();
+    let mut config = model::config();
+    config["max_position_embeddings"] = json!(128);
+    model::write(&stage.path().join("odd"), &config, &model::tensors(&config));
+    stage
+}
+
+fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    BEHIND.iter().chain(more).copied().collect()
+}
+
+fn refusal(stage: &Stage, more: &[&str]) -> String {
+    let output = stage.run(&with(more));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    stderr(&output)
+}
+
+#[test]
+fn ranges_are_measured_behind_a_context_once_and_hold_behind_shorter_ones() {
+    let stage = staged();
+    stage.succeed(&with(&["--set", "context.tokens=40"]));
+    let file = |name: &str| stage.path().join("odd").join(name);
+    assert!(file("ranges-after-0-behind-40.toml").is_file() && !file("ranges-after-0.toml").exists());
+    let record = stage.record(Mode::Metered);
+    assert_eq!((record.input.context_tokens, record.input.prefix_tokens.len()), (40, 0));
+    assert!(record.provenance.data.context.is_some());
+    let shorter = stage.succeed(&with(&["--set", "context.tokens=23"]));
+    assert!(!stderr(&shorter).contains("calibrating"), "{}", stderr(&shorter));
+    assert!(!file("ranges-after-0-behind-23.toml").exists());
+    let longer = stage.succeed(&with(&["--set", "context.tokens=41"]));
+    assert!(stderr(&longer).contains("calibrating") && file("ranges-after-0-behind-41.toml").is_file());
+    // Without a context the cell is what it always was: ranges of its own, in whose name nothing has changed.
+    stage.succeed(&with(&["--set", "context.tokens=0"]));
+    assert!(file("ranges-after-0.toml").is_file());
+    let last = stage.records().pop().unwrap();
+    assert_eq!((last.input.context_tokens, last.input.prefix_tokens), (0, vec![0]));
+    assert!(!last.config.keys().any(|key| key.starts_with("context")));
+
+    let named = ["--set", "model.ranges=odd/ranges-after-0-behind-40.toml", "--set", "context.tokens=60"];
+    let message = refusal(&stage, &named);
+    for part in ["behind at most 40 public tokens, this cell has 60", " --context-tokens 60` measures"] {
+        assert!(message.contains(part), "`{part}` is missing from: {message}");
+    }
+}
+
+#[test]
+fn calibrate_measures_behind_a_context() {
+    let stage = staged();
+    let output = stage.calibrate(&[
+        "odd",
+        "--text",
+        "calibration.txt",
+        "--block-tokens",
+        "16",
+        "--prefix",
+        "e",
+        "--context-tokens",
+        "32",
+        "--windows",
+        "10",
+        "--output",
+        "ranges.toml",
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let written = std::fs::read_to_string(stage.path().join("ranges.toml")).unwrap();
+    assert!(written.contains("windows = 10") && written.contains("context = 32"), "{written}");
+}
+
+/// A number of tokens is all that metering needs.
+#[test]
+fn a_block_of_tokens_is_metered_behind_a_number_of_tokens() {
+    let stage = staged();
+    stage.succeed(&["--mode", "metered", "--set", "input.tokens=16", "--set", "context.tokens=50"]);
+    let record = stage.record(Mode::Metered);
+    assert_eq!((record.input.context_tokens, record.input.live_tokens, record.input.block_tokens), (50, 16, 16));
+    assert!(record.provenance.data.context.is_none());
+    let page = std::fs::read_to_string(stage.path().join("results/toy/toy.md")).unwrap();
+    assert!(page.contains("16 tokens, whatever they are, in a block of 16 behind 50 public ones"), "{page}");
+}
+
+#[test]
+fn rejects_a_context_that_the_text_or_the_model_does_not_have() {
+    let stage = staged();
+    std::fs::write(stage.path().join("short.txt"), "It was a cold evening").unwrap();
+    let message = refusal(&stage, &["--set", "context.text=short.txt", "--set", "context.tokens=100"]);
+    assert!(message.contains("`context.tokens` is 100: `short.txt` has "), "{message}");
+    let message = refusal(&stage, &["--set", "context.tokens=128"]);
+    assert!(message.contains("128 tokens, required: fewer than the model's 128 positions"), "{message}");
+    let message = refusal(&stage, &["--set", "context.tokens=127"]);
+    assert!(message.contains("the model has 128 positions"), "{message}");
+}
