@@ -1,6 +1,7 @@
 //! Everything public that a circuit is planned from: configuration, block, parameters, ranges. No data.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use fhe_circuits::SoftmaxVariant;
 use fhe_ckks::Parameters;
@@ -101,7 +102,11 @@ impl Circuit {
     /// [`HarnessError::Refused`].
     pub(super) fn of_inputs(cell: &Cell, inputs: &Inputs) -> Result<Self, HarnessError> {
         let subject = Subject::weights(cell, &inputs.weights, inputs.ranges.clone());
-        Self::prepare(cell, inputs.parameters.clone(), subject, inputs.blocks[0].clone())
+        let circuit = Self::prepare(cell, inputs.parameters.clone(), subject, inputs.blocks[0].clone())?;
+        let Some(context) = &inputs.context else { return Ok(circuit) };
+        let behind = circuit.model.behind(Arc::clone(context));
+        let model = behind.map_err(|error| HarnessError::refused("put the circuit behind its context", error))?;
+        Ok(Self { model, ..circuit })
     }
 
     fn prepare(
@@ -116,6 +121,7 @@ impl Circuit {
             weight_scales: config.engine.weight_scales,
             softmax: config.softmax.circuit(),
             products: config.attention.products,
+            public_products: config.context.as_ref().map_or_else(Default::default, |context| context.products),
             functions: config.engine.functions,
             slim_norms: config.engine.slim_norms,
             keep_cache: config.generation.is_some(),

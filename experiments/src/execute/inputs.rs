@@ -1,6 +1,7 @@
 //! What a cell names, read and checked: parameters, weights, tokenizer, blocks of tokens, calibrated ranges. Nothing is prepared yet.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use fhe_ckks::Parameters;
 use fhe_model::calibration::Ranges;
@@ -28,7 +29,7 @@ pub(super) struct Inputs {
     /// Those of the circuit's weights, behind the public tokens of the blocks.
     pub(super) ranges: Ranges,
     /// Keys and values that the circuit's weights give the public context of the blocks, if there is one.
-    pub(super) context: Option<ContextTensors>,
+    pub(super) context: Option<Arc<ContextTensors>>,
 }
 
 impl Inputs {
@@ -47,13 +48,13 @@ impl Inputs {
         let prefix = public_prefix::tokens(&config.mitigation, &tokenizer, weights.config())?;
         let blocks = blocks(cell, root, &prefix, &tokenizer, weights.config())?;
         let ranges = calibrated_ranges(cell, &weights, (&prefix, Some(&tokenizer)), root, progress)?;
-        let context = prefilled(&weights, &blocks[0], progress)?;
+        let context = prefilled(&weights, &blocks[0], progress)?.map(Arc::new);
         Ok(Self { parameters, stored, weights, tokenizer, blocks, ranges, context })
     }
 
     /// The float model of the circuit's weights, behind the context of the blocks.
     pub(super) fn float_model(&self) -> FloatModel<'_> {
-        behind(&self.weights, self.context.as_ref())
+        behind(&self.weights, self.context.as_deref())
     }
 }
 

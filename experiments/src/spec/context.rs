@@ -1,6 +1,7 @@
 //! Public tokens before the encrypted block.
 
-use super::{CircuitKind, GenerationSection, InputSection};
+use super::{CircuitKind, GenerationSection, InputSection, schema};
+use fhe_circuits::PublicProducts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -14,6 +15,9 @@ pub struct ContextSection {
     pub text: Option<PathBuf>,
     /// So many, those that are prepended included. With 0 there is no context, so that a sweep may begin there.
     pub tokens: usize,
+    /// How encrypted queries are multiplied with public keys, and what SoftMax makes of them with public values.
+    #[schemars(schema_with = "schema::choices::<PublicProducts>")]
+    pub products: PublicProducts,
 }
 
 impl ContextSection {
@@ -27,7 +31,7 @@ impl ContextSection {
         input: &InputSection,
         generation: Option<&GenerationSection>,
     ) -> Result<Option<Self>, (&'static str, String)> {
-        let Self { text, tokens } = self;
+        let Self { text, tokens, products } = self;
         if tokens == 0 {
             return Ok(None);
         }
@@ -43,11 +47,11 @@ impl ContextSection {
         }
         if input.tokens.is_some() {
             // What is only counted has no text.
-            return Ok(Some(Self { text: None, tokens }));
+            return Ok(Some(Self { text: None, tokens, products }));
         }
         if text.is_none() {
             return Err(("context.text", "is missing: name the text whose first tokens are public".into()));
         }
-        Ok(Some(Self { text, tokens }))
+        Ok(Some(Self { text, tokens, products }))
     }
 }

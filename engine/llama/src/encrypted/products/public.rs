@@ -14,6 +14,7 @@ use crate::encrypted::Preparation;
 use crate::encrypted::execution::Execution;
 use crate::encrypted::harness::{Harness, Phase};
 use crate::encrypted::location::At;
+use crate::encrypted::projection::filling_unit;
 use crate::error::Result;
 use crate::float::{Location, Site};
 
@@ -36,6 +37,8 @@ pub(super) struct PublicAttention {
     cache: PublicCache,
     /// The largest key and value, for evaluators without data.
     largest: [f64; 2],
+    /// The largest weighted value.
+    output_bound: f64,
 }
 
 /// Where queries, scores and outputs lie.
@@ -63,6 +66,7 @@ impl PublicAttention {
             angles: preparation.angles(),
             cache: PublicCache::unknown(key_heads, head_dim, keys).at(location)?,
             largest: [ranges.rotated_key, ranges.value],
+            output_bound: if ranges.attention_output > 0.0 { ranges.attention_output } else { 1.0 },
         })
     }
 
@@ -200,16 +204,24 @@ impl PublicAttention {
             }
             PublicPlace::Weights(layout) => {
                 let products = run.work(Phase::Linear, location, |e| self.weights(layout, e.holds_data()))?;
+                // Two products with weights in a row would leave the probabilities no bits: what the first leaves climbs once more.
+                let full = filling_unit(run.e.shape(), self.output_bound);
                 let mut outputs = Vec::with_capacity(probabilities.len());
                 for (ciphertext, probabilities) in probabilities.into_iter().enumerate() {
-                    let unit = products.probability_unit(ciphertext, unit).at(location)?;
+                    let unit = products.probability_unit(ciphertext, full).at(location)?;
                     let coefficients = run.descend(location, &probabilities, unit)?;
                     drop(probabilities);
                     outputs.push(
                         run.work(Phase::Linear, location, |e| products.multiply_values(e, ciphertext, &coefficients))?,
                     );
                 }
-                Ok(outputs)
+                let raised = run.climb_corrected(location, &outputs, 1)?;
+                let range = run.e.shape().full_scale / full;
+                let outputs = run.work(Phase::NonLinear, location, |e| {
+                    let valued = raised.iter().map(|x| e.linear_combination(&[(x, range)], 0.0));
+                    Ok(valued.collect::<std::result::Result<Vec<_>, _>>()?)
+                })?;
+                run.descend(location, &outputs, unit)
             }
         }
     }
