@@ -1,6 +1,6 @@
 //! Public tokens before the encrypted block.
 
-use super::{CircuitKind, GenerationSection, InputSection};
+use super::{CircuitKind, GenerationSection, InputSection, is_default};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ pub struct ContextSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<PathBuf>,
     /// So many, those that are prepended included. With 0 there is no context, so that a sweep may begin there.
+    #[serde(skip_serializing_if = "is_default")]
     pub tokens: usize,
 }
 
