@@ -9,7 +9,8 @@ use fhe_model::float::ContextTensors;
 use fhe_model::{FloatModel, PromptBlock, Tokenizer, Weights};
 
 use super::blocks::blocks;
-use super::circuit::{calibrated_ranges, parameters};
+use super::calibrated::calibrated_ranges;
+use super::circuit::parameters;
 use crate::calibrate;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;

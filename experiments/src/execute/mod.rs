@@ -1,6 +1,6 @@
 //! Executes a cell on the engine: encrypted, in the clear, or metered.
 //!
-//! A [`circuit`] is all that planning needs; [`inputs`] reads and checks data, and what is [`prepared`] has both. A [`plan`] walks through the decoder on a backend
+//! A [`circuit`] is all that planning needs, [`calibrated`] ranges included; [`inputs`] reads and checks data, and what is [`prepared`] has both. A [`plan`] walks through the decoder on a backend
 //! without data, which is all that [`metered`] does; [`encrypted`], whose [`parties`] may compute on a GPU, and [`in_clear`] run the [`decoder`] over their evaluators, attended by
 //! [`attendant`], which times phases and compares what passes by with a [`reference`]. Of a text, many [`windows`] walk through the clear
 //! circuit together, and its [`ranges`] are described. After every layer an encrypted run stores its
@@ -8,6 +8,7 @@
 
 mod attendant;
 mod blocks;
+mod calibrated;
 mod circuit;
 mod decoder;
 mod encrypted;

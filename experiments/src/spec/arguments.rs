@@ -78,9 +78,9 @@ fn agrees(key: &str, stated: &Settings, wanted: &Settings) -> bool {
             !stated.contains_key(key) && text(wanted, key).as_deref() == preset::public_prefix(Path::new(&folder))
         }
         "input.block_tokens" => wanted.contains_key("input.tokens"),
-        "context.text" if wanted.contains_key("input.tokens") => !wanted.contains_key(key),
-        "context.text" | "context.tokens" => {
-            !wanted.contains_key(key) && stated.get("context.tokens").is_none_or(|tokens| *tokens == Json::from(0))
+        "context.text" => {
+            let has_none = wanted.contains_key("input.tokens") || !stated.contains_key("context.tokens");
+            has_none && !wanted.contains_key(key)
         }
         _ => false,
     }

@@ -1,6 +1,6 @@
 //! Public tokens before the encrypted block.
 
-use super::{CircuitKind, GenerationSection, InputSection, schema};
+use super::{CircuitKind, GenerationSection, InputSection, is_default, schema};
 use fhe_circuits::PublicProducts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ pub struct ContextSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<PathBuf>,
     /// So many, those that are prepended included. With 0 there is no context, so that a sweep may begin there.
+    #[serde(skip_serializing_if = "is_default")]
     pub tokens: usize,
     /// How encrypted queries are multiplied with public keys, and what SoftMax makes of them with public values.
     #[schemars(schema_with = "schema::choices::<PublicProducts>")]

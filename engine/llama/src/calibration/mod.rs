@@ -16,6 +16,7 @@ mod extents;
 mod first_tokens;
 mod interval;
 mod margins;
+mod public_tokens;
 mod ranges;
 mod store;
 mod windows;

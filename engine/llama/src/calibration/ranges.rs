@@ -5,7 +5,7 @@ use super::interval::Interval;
 use super::margins::Margins;
 use crate::error::{Error, Result};
 use crate::float::{Location, Site};
-use crate::prompt::{Prefix, PromptBlock};
+use crate::prompt::Prefix;
 
 /// The windows of a whole model. Bounds of a single number are on the absolute value.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,18 +198,6 @@ impl Widened<'_> {
 }
 
 impl ModelRanges {
-    /// The same windows for blocks that begin with a public prefix.
-    #[must_use]
-    pub fn after(self, prefix: &Prefix) -> Self {
-        Self { prefix: prefix.clone(), ..self }
-    }
-
-    /// The same windows for blocks behind so many public tokens, or fewer.
-    #[must_use]
-    pub fn behind(self, context: usize) -> Self {
-        Self { context, ..self }
-    }
-
     /// Refuses a model of another depth.
     ///
     /// # Errors
@@ -232,23 +220,6 @@ impl ModelRanges {
     pub(crate) fn entering(&self) -> Vec<f64> {
         let left = self.layers.iter().map(|layer| layer.residual_after_ffn);
         std::iter::once(self.embedding).chain(left).collect()
-    }
-
-    /// Refuses a block behind other public tokens than those that the windows hold after: another prefix, a context that does not begin with
-    /// the prefix, or one that is longer than any measured.
-    ///
-    /// # Errors
-    /// [`Error::RangesOfOtherPrefix`], [`Error::RangesOfShorterContext`].
-    pub fn check_block(&self, block: &PromptBlock) -> Result<()> {
-        let context = block.context();
-        if context.len() > self.context {
-            return Err(Error::RangesOfShorterContext { found: self.context, required: context.len() });
-        }
-        let required = if context.is_empty() { block.prefix().clone() } else { context.first(self.prefix.len()) };
-        if self.prefix == required {
-            return Ok(());
-        }
-        Err(Error::RangesOfOtherPrefix { found: self.prefix.clone(), required })
     }
 
     /// The window of a site (of one query head, for the sites of the scores); `None` where nothing is required.
