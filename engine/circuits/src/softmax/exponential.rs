@@ -118,8 +118,8 @@ impl MaskedExponential {
         scores: &[E::Slots],
     ) -> Result<Vec<E::Slots>> {
         let exponential = |(ciphertext, x): (usize, &E::Slots)| {
-            let mask = layout.live_plain(ciphertext, |_| 1.0);
-            Ok(self.polynomial.evaluate(e, x, &|numbers| mask.iter().map(|live| live * numbers[0]).collect())?)
+            let mask = layout.live_mask(ciphertext);
+            Ok(self.polynomial.evaluate(e, x, &|numbers| mask.scaled(numbers[0]))?)
         };
         scores.iter().enumerate().map(exponential).collect()
     }

@@ -1,6 +1,6 @@
 //! The reciprocal of a sum over keys, by a polynomial in the copies in which the sum returns.
 
-use fhe_ckks::{CircuitShape, Evaluator};
+use fhe_ckks::{CircuitShape, Evaluator, PlainVector};
 
 use super::Crossing;
 use super::key_sums::{KeyCopies, KeySums};
@@ -77,7 +77,7 @@ impl SumReciprocal {
     pub(super) fn divide_selected<E: Evaluator, L: ScoreLayout>(
         &self,
         e: &E,
-        place: (&L, &[Vec<f64>]),
+        place: (&L, &[PlainVector]),
         terms: (&[E::Slots], &[Selection]),
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
@@ -88,7 +88,7 @@ impl SumReciprocal {
     pub(super) fn divide<E: Evaluator, L: ScoreLayout>(
         &self,
         e: &E,
-        place: (&L, &[Vec<f64>]),
+        place: (&L, &[PlainVector]),
         terms: &[E::Slots],
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
