@@ -7,7 +7,7 @@
 use std::f64::consts::TAU;
 
 use fhe_ckks::bootstrapping::sine::{correct_sine, cubic_correction};
-use fhe_ckks::{CircuitShape, Copies, Evaluator};
+use fhe_ckks::{CircuitShape, Copies, Evaluator, PlainVector};
 
 use crate::error::{Result, refuse};
 
@@ -81,6 +81,30 @@ impl Passage {
     }
 }
 
+/// What a half bootstrap lands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landing {
+    /// Compute levels that are left.
+    pub levels: usize,
+    /// Copies in each half of the slots of the coefficients at their multiples, the only ones that return.
+    pub copies: Copies,
+}
+
+impl From<usize> for Landing {
+    /// Every coefficient in a slot of its own, with so many levels.
+    fn from(levels: usize) -> Self {
+        Self { levels, copies: Copies::ONE }
+    }
+}
+
+impl Landing {
+    /// The same with room for the explicit correction of the sine.
+    #[must_use]
+    pub fn above_correction(self) -> Self {
+        Self { levels: self.levels + SINE_LEVELS, ..self }
+    }
+}
+
 /// SlotsToCoeffs of every ciphertext of a tensor. Ends all levels.
 ///
 /// # Errors
@@ -89,12 +113,13 @@ pub fn descend<E: Evaluator>(e: &E, tensor: &[E::Slots], unit: f64) -> Result<Ve
     tensor.iter().map(|slots| Ok(e.slots_to_coefficients(slots, unit)?)).collect()
 }
 
-/// Half bootstrapping of a whole tensor at once to `levels` compute levels; the result is still distorted.
+/// Half bootstrapping of a whole tensor at once; the result is still distorted.
 ///
 /// # Errors
-/// Those of [`Evaluator::half_bootstrap`].
-pub fn climb<E: Evaluator>(e: &E, tensor: &[E::Coefficients], levels: usize) -> Result<Vec<E::Slots>> {
-    Ok(e.half_bootstrap(&tensor.iter().collect::<Vec<_>>(), levels)?)
+/// Those of [`Evaluator::sparse_half_bootstrap`].
+pub fn climb<E: Evaluator>(e: &E, tensor: &[E::Coefficients], landing: impl Into<Landing>) -> Result<Vec<E::Slots>> {
+    let Landing { levels, copies } = landing.into();
+    Ok(e.sparse_half_bootstrap(&tensor.iter().collect::<Vec<_>>(), copies, levels)?)
 }
 
 /// The explicit correction of the sine; [`SINE_LEVELS`] levels.
@@ -110,7 +135,7 @@ pub fn correct<E: Evaluator>(e: &E, distorted: &[E::Slots]) -> Result<Vec<E::Slo
 ///
 /// # Errors
 /// If there is another number of plaintexts; those of the evaluator.
-pub fn correct_scaled<E: Evaluator>(e: &E, distorted: &[E::Slots], factors: &[Vec<f64>]) -> Result<Vec<E::Slots>> {
+pub fn correct_scaled<E: Evaluator>(e: &E, distorted: &[E::Slots], factors: &[PlainVector]) -> Result<Vec<E::Slots>> {
     if distorted.len() != factors.len() {
         let (found, required) = (factors.len(), distorted.len());
         return Err(refuse("correct_scaled", "plaintexts", found, required, "pass one for each ciphertext"));
@@ -118,17 +143,20 @@ pub fn correct_scaled<E: Evaluator>(e: &E, distorted: &[E::Slots], factors: &[Ve
     let cubic = cubic_correction(e.shape().message_ratio);
     let corrected = distorted.iter().zip(factors).map(|(y, factors)| {
         // s (y + c y^3) = (c s y) y^2 + s y.
-        let cubic_factors: Vec<f64> = factors.iter().map(|factor| cubic * factor).collect();
-        let cube = e.multiply(&e.plain_combination(&[(y, &cubic_factors)])?, &e.square(y)?)?;
+        let cube = e.multiply(&e.plain_combination(&[(y, &factors.scaled(cubic))])?, &e.square(y)?)?;
         Ok(e.add(&cube, &e.plain_combination(&[(y, factors)])?)?)
     });
     corrected.collect()
 }
 
-/// Half bootstrapping and the correction of the sine, so that `levels` compute levels are left after both.
+/// Half bootstrapping and the correction of the sine, so that the levels of `landing` are left after both.
 ///
 /// # Errors
-/// Those of [`Evaluator::half_bootstrap`].
-pub fn climb_corrected<E: Evaluator>(e: &E, tensor: &[E::Coefficients], levels: usize) -> Result<Vec<E::Slots>> {
-    correct(e, &climb(e, tensor, levels + SINE_LEVELS)?)
+/// Those of [`Evaluator::sparse_half_bootstrap`].
+pub fn climb_corrected<E: Evaluator>(
+    e: &E,
+    tensor: &[E::Coefficients],
+    landing: impl Into<Landing>,
+) -> Result<Vec<E::Slots>> {
+    correct(e, &climb(e, tensor, landing.into().above_correction())?)
 }

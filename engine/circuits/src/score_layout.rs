@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fhe_ckks::{Copies, Evaluator};
+use fhe_ckks::{Copies, Evaluator, PlainVector};
 
 use crate::attention::{LivePair, ScoreBlock, SlotAttention};
 use crate::crossing::SINE_LEVELS;
@@ -49,7 +49,7 @@ pub struct Selection {
     /// Which ciphertext of scores.
     pub ciphertext: usize,
     /// One number for every slot.
-    pub mask: Vec<f64>,
+    pub mask: PlainVector,
 }
 
 /// How sums over the keys of a query leave the slots.
@@ -58,8 +58,8 @@ pub enum SumCrossing {
     /// Keys lie in so many slots of each half that differ by multiples of `slots / (2 copies)`: a sparse SlotsToCoeffs averages over them, without a
     /// rotation, and the half bootstrap returns the average to all of them.
     Copies(Copies),
-    /// Keys lie otherwise: their sum is made by [`ScoreLayout::sum_over_keys`] and crosses in all of its places.
-    Rotations,
+    /// Keys lie otherwise: their sum is made by [`ScoreLayout::sum_over_keys`] and crosses in all of its places, so many copies of one value in each half.
+    Rotations(Copies),
 }
 
 /// Where the scores of all heads lie. Ciphertexts of scores are numbered; those that share their denominators, a **set**, follow one
@@ -87,8 +87,8 @@ pub trait ScoreLayout {
     fn sum_crossing(&self) -> SumCrossing;
 
     /// For each slot, 1 where sums over the keys of a query cross, and 0 otherwise.
-    fn arrivals(&self, set: usize) -> Vec<f64> {
-        let SumCrossing::Copies(copies) = self.sum_crossing() else { return self.sum_plain(set, 1.0) };
+    fn arrivals(&self, set: usize) -> PlainVector {
+        let SumCrossing::Copies(copies) = self.sum_crossing() else { return self.sum_plain(set, 1.0).into() };
         let (slots, lengths) = (self.slots(), self.set_lengths());
         let (half, period) = (slots / 2, slots / 2 / copies.0);
         let first = lengths.iter().take(set).sum::<usize>();
@@ -97,7 +97,12 @@ pub trait ScoreLayout {
         for ciphertext in first..first + lengths.get(set).copied().unwrap_or(0) {
             self.live_pairs(ciphertext).into_iter().for_each(|(slot, _)| used[residue(slot)] = true);
         }
-        (0..slots).map(|slot| if used[residue(slot)] { 1.0 } else { 0.0 }).collect()
+        (0..slots).map(|slot| if used[residue(slot)] { 1.0 } else { 0.0 }).collect::<Vec<_>>().into()
+    }
+
+    /// 1 at live pairs of a ciphertext of scores, zero elsewhere.
+    fn live_mask(&self, ciphertext: usize) -> PlainVector {
+        self.live_plain(ciphertext, |_| 1.0).into()
     }
 
     /// The first of so many copies, numbered through each half, in which no key lies from there on.

@@ -231,7 +231,7 @@ impl SlimApproximation {
             let remedy = "prepare it for this ring";
             return Err(refuse("SlimApproximation::apply", "slots", slots, self.blocks.slots(), remedy));
         }
-        let leaves = self.leaves.evaluate(e, x, &|numbers| self.blocks.plain(numbers))?;
+        let leaves = self.leaves.evaluate(e, x, &|numbers| self.blocks.plain(numbers).into())?;
         let two_sided = self.is_two_sided();
         let squares = e.square(&leaves)?;
         let mut sides = vec![(1, squares.clone())];

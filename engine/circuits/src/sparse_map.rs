@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use fhe_ckks::{Evaluator, Rotation};
+use fhe_ckks::{Evaluator, PlainVector, Rotation};
 
 use crate::error::{Result, refuse};
 
@@ -32,11 +32,11 @@ pub struct SlotEntry {
     pub factor: f64,
 }
 
-/// A sparse linear map between the slots of two tensors.
+/// A sparse linear map between the slots of two tensors. Its plaintexts are embedded once, however often it is applied ([`PlainVector`]).
 #[derive(Clone, Debug)]
 pub struct SparseMap {
     /// By source ciphertext and rotation, then by target ciphertext: the factors where the numbers arrive.
-    terms: BTreeMap<(usize, i64), BTreeMap<usize, Vec<f64>>>,
+    terms: BTreeMap<(usize, i64), BTreeMap<usize, PlainVector>>,
     sources: usize,
     targets: usize,
 }
@@ -71,6 +71,10 @@ impl SparseMap {
             let remedy = "number the ciphertexts of the target without gaps";
             return Err(refuse(OPERATION, "a ciphertext of the target", empty, "one with entries", remedy));
         }
+        let kept = |targets: BTreeMap<usize, Vec<f64>>| {
+            targets.into_iter().map(|(target, factors)| (target, factors.into())).collect()
+        };
+        let terms = terms.into_iter().map(|(rotated, targets)| (rotated, kept(targets))).collect();
         Ok(Self { terms, sources, targets: reached.len() })
     }
 
@@ -98,8 +102,8 @@ impl SparseMap {
             rotated.extend(e.rotate_hoisted(x, &rotations)?);
         }
         let target = |number: usize| {
-            let terms: Vec<(&E::Slots, &[f64])> = (rotated.iter().zip(self.terms.values()))
-                .filter_map(|(x, targets)| Some((x, targets.get(&number)?.as_slice())))
+            let terms: Vec<(&E::Slots, &PlainVector)> = (rotated.iter().zip(self.terms.values()))
+                .filter_map(|(x, targets)| Some((x, targets.get(&number)?)))
                 .collect();
             Ok(e.plain_combination(&terms)?)
         };

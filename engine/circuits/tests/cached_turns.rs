@@ -263,7 +263,7 @@ fn rejects_selections_and_fills_of_another_layout() {
     assert!(rounds.apply_selected(&e, &scores, (&[], &selections), &mut crossing).is_err(), "no scores");
     let crossed = layout.scores_of::<true>(length);
     assert!(rounds.apply_selected(&e, &crossed, (&slots, &selections), &mut crossing).is_err(), "another contract");
-    let outside = [fhe_circuits::Selection { ciphertext: 1, mask: vec![0.0; shape.degree] }];
+    let outside = [fhe_circuits::Selection { ciphertext: 1, mask: vec![0.0; shape.degree].into() }];
     assert!(rounds.apply_selected(&e, &scores, (&slots, &outside), &mut crossing).is_err(), "another ciphertext");
 
     let module = RowModule::new(&shape, 16).unwrap();

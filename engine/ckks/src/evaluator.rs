@@ -3,7 +3,9 @@
 use fhe_ring::IntegerMatrix;
 
 use crate::polynomials::{evaluation::evaluate_plan, plan::ChebyshevPlan};
-use crate::{CircuitShape, CkksError, OperationCounts, PeriodicMatrix, transforms::slot_transform::SlotTransform};
+use crate::{
+    CircuitShape, CkksError, OperationCounts, PeriodicMatrix, Plaintext, transforms::slot_transform::SlotTransform,
+};
 
 /// Number of rescalings that a slot ciphertext can still take, those of SlotsToCoeffs included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,9 +141,12 @@ pub trait Evaluator: SlotArithmetic {
     /// Packing of a slot ciphertext.
     fn packing(&self, x: &Self::Slots) -> Packing;
     /// Adds a real plaintext vector, one value per slot; no level.
-    fn add_plain(&self, a: &Self::Slots, plain: &[f64]) -> Result<Self::Slots, CkksError>;
+    fn add_plain<'p>(&self, a: &Self::Slots, plain: impl Into<Plaintext<'p>>) -> Result<Self::Slots, CkksError>;
     /// `sum_i x_i * plain_i` (real vectors, one value per slot) with one rescaling; one level below the lowest `x_i`.
-    fn plain_combination(&self, terms: &[(&Self::Slots, &[f64])]) -> Result<Self::Slots, CkksError>;
+    fn plain_combination<'p, P: Into<Plaintext<'p>> + Copy>(
+        &self,
+        terms: &[(&Self::Slots, P)],
+    ) -> Result<Self::Slots, CkksError>;
     /// `sum_i matrix[row][i] * x_i` for every row of a matrix of plaintexts that repeat along the slots, with one rescaling each;
     /// one level below the lowest `x_i`. Beside the products only the encoding of small plaintexts.
     fn periodic_products(

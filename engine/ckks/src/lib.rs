@@ -24,6 +24,7 @@ mod evaluator;
 mod lanes;
 pub mod parameters;
 mod periodic;
+mod plain_vector;
 pub mod polynomials;
 mod scheme;
 mod shape;
@@ -39,6 +40,7 @@ pub use fhe_rlwe::WeightProduct;
 pub use lanes::LaneProducts;
 pub use parameters::{ParameterSet, Parameters};
 pub use periodic::PeriodicMatrix;
+pub use plain_vector::{PlainVector, Plaintext};
 pub use scheme::{
     CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, RemoteClient,
     SlotCiphertext,

@@ -43,12 +43,17 @@ impl CircuitShape {
         (coefficient & half) + Self::reversed(coefficient & (half - 1), half)
     }
 
+    /// The most copies of slots in each half of which a factor of SlotsToCoeffs leaves something to do.
+    pub fn most_copies(&self) -> usize {
+        (self.degree / 2) >> self.slots_to_coefficients_levels
+    }
+
     /// Refuses copies that are no power of two, or so many that a factor of SlotsToCoeffs would have nothing to do.
     ///
     /// # Errors
     /// [`CkksError::Precondition`] naming the operation.
     pub fn check_copies(&self, operation: &'static str, copies: Copies) -> Result<(), CkksError> {
-        let most = (self.degree / 2) >> self.slots_to_coefficients_levels;
+        let most = self.most_copies();
         if copies.0.is_power_of_two() && copies.0 <= most {
             return Ok(());
         }

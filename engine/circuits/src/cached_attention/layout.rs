@@ -1,8 +1,10 @@
 //! Where queries, keys, values and scores of one token lie.
 
-use fhe_ckks::{CircuitShape, Packing};
+use fhe_ckks::{CircuitShape, Copies, Packing};
 
+use super::masks::CacheMasks;
 use crate::error::{Result, refuse};
+use crate::latest::Latest;
 
 /// Where the heads of one token, the cached tokens, and the scores lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,10 @@ pub struct CacheLayout {
     pub(super) channel_rows: usize,
     pub(super) head_rows: usize,
     pub(super) tokens: usize,
+    /// More copies than these a sparse bootstrap does not take.
+    most_copies: usize,
+    /// By the number of cached tokens.
+    pub(super) masks: Latest<usize, CacheMasks>,
 }
 
 /// A score's place.
@@ -65,6 +71,8 @@ impl CacheLayout {
             channel_rows,
             head_rows,
             tokens: slots / (channel_rows * head_rows),
+            most_copies: shape.most_copies(),
+            masks: Latest::default(),
         };
         let group = layout.group_rows();
         if layout.tokens < group || group > channel_rows {
@@ -129,6 +137,16 @@ impl CacheLayout {
     /// Rows in use for the scores with so many tokens: they are repeated in all other rows.
     pub(super) fn used_rows(&self, length: usize) -> usize {
         (length.div_ceil(self.tokens) * self.group_rows()).next_power_of_two().min(self.channel_rows)
+    }
+
+    /// In how many copies in each half of the slots what repeats after so many rows stands.
+    pub(super) fn copies_of_rows(&self, rows: usize) -> Copies {
+        Copies((self.channel_rows / 2 / rows).clamp(1, self.most_copies))
+    }
+
+    /// In how many copies the scores with so many tokens stand in each half of the slots, those of their sums the same or more.
+    pub fn score_copies(&self, length: usize) -> Copies {
+        self.copies_of_rows(self.used_rows(length))
     }
 
     /// Where the score of a query head with one of so many cached tokens lies: in several slots of one ciphertext.

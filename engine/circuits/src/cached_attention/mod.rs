@@ -23,6 +23,7 @@
 mod cache;
 mod field;
 mod layout;
+mod masks;
 mod placement;
 mod products;
 mod scores;

@@ -3,6 +3,7 @@
 use fhe_ckks::{Evaluator, Rotation};
 
 use super::field::Field;
+use super::masks::ScoreRow;
 use super::{CacheLayout, KeyValueCache};
 use crate::attention::ScoreMap;
 use crate::error::{Result, refuse};
@@ -32,23 +33,21 @@ impl CacheLayout {
             let remedy = "calibrate this model";
             return Err(refuse(OPERATION, "centres", map.centres.len(), self.heads, remedy));
         }
-        let used = self.used_rows(cache.length);
-        // By rows: member, then ciphertext of keys.
-        let mut rows = Vec::with_capacity(self.group() * cache.keys.len());
-        for member in 0..self.group() {
-            let selected = e.plain_combination(&[(queries, &self.token_mask(member))])?;
+        let (used, masks) = (self.used_rows(cache.length), self.masks(cache.length));
+        let mut products = Vec::with_capacity(masks.rows.len());
+        for ((member, mask), rows) in masks.members.iter().enumerate().zip(masks.rows.chunks(cache.keys.len())) {
+            let selected = e.plain_combination(&[(queries, mask)])?;
             let spread = self.token_field().spread(e, selected, member)?;
-            for (number, keys) in cache.keys.iter().enumerate() {
-                let row = number * self.group_rows() + member;
-                let product = e.multiply(&spread, keys)?;
-                rows.push((row, self.rows(used).sum(e, product, row % used)?));
+            for (keys, ScoreRow { row, .. }) in cache.keys.iter().zip(rows) {
+                products.push(self.rows(used).sum(e, e.multiply(&spread, keys)?, row % used)?);
             }
         }
         let ciphertext = |number: usize| {
-            let own = rows.iter().filter(|(row, _)| row / self.channel_rows == number);
-            let scales = self.score_plain(cache.length, number, |_| map.scale);
-            let masks: Vec<_> = own.map(|(row, x)| (x, self.row_of_blocks(&scales, row % used, used))).collect();
-            let terms: Vec<_> = masks.iter().map(|(x, mask)| (*x, mask.as_slice())).collect();
+            let rows = products.iter().zip(&masks.rows);
+            let own = rows.filter(|(_, ScoreRow { selection, .. })| selection.ciphertext == number);
+            let scaled: Vec<_> =
+                own.map(|(x, ScoreRow { selection, .. })| (x, selection.mask.scaled(map.scale))).collect();
+            let terms: Vec<_> = scaled.iter().map(|(x, mask)| (*x, mask)).collect();
             let scores = self.sum_rows(e, e.plain_combination(&terms)?, used, self.channel_rows)?;
             Ok(e.add_plain(&scores, &self.score_plain(cache.length, number, |head| -map.centres[head]))?)
         };
@@ -71,22 +70,14 @@ impl CacheLayout {
         }
         let sum = self.sum_rows(e, sum, self.group_rows(), self.used_rows(length))?;
         let sum = self.token_field().sum(e, sum, 0)?;
-        self.token_field().spread(e, e.plain_combination(&[(&sum, &self.token_mask(0))])?, 0)
+        let first = e.plain_combination(&[(&sum, &self.masks(length).members[0])])?;
+        self.token_field().spread(e, first, 0)
     }
 
     /// The selections that [`CacheLayout::weighted_values`] are made of: for every member of a group, ciphertext by ciphertext of values, its row of
     /// probabilities in the places of the scores.
     pub fn selections(&self, length: usize) -> Vec<Selection> {
-        let (used, ones) = (self.used_rows(length), vec![1.0; self.slots]);
-        let selection = |(member, number): (usize, usize)| {
-            let row = number * self.group_rows() + member;
-            Selection { ciphertext: row / self.channel_rows, mask: self.row_of_blocks(&ones, row % used, used) }
-        };
-        let ciphertexts = length.div_ceil(self.tokens);
-        (0..self.group())
-            .flat_map(|member| (0..ciphertexts).map(move |number| (member, number)))
-            .map(selection)
-            .collect()
+        self.masks(length).rows.iter().map(|ScoreRow { selection, .. }| selection.clone()).collect()
     }
 
     /// Selections of probabilities that lie in the places of the scores, over `range`, and are zero elsewhere. One level.
@@ -106,9 +97,8 @@ impl CacheLayout {
             let remedy = "use the layout of the scores with this cache";
             return Err(refuse("select", "ciphertexts of probabilities", probabilities.len(), required, remedy));
         }
-        let select = |Selection { ciphertext, mut mask }: Selection| {
-            mask.iter_mut().for_each(|selected| *selected *= range);
-            Ok(e.plain_combination(&[(&probabilities[ciphertext], mask.as_slice())])?)
+        let select = |Selection { ciphertext, mask }: Selection| {
+            Ok(e.plain_combination(&[(&probabilities[ciphertext], &mask.scaled(range))])?)
         };
         self.selections(length).into_iter().map(select).collect()
     }
@@ -169,16 +159,5 @@ impl CacheLayout {
     /// Rows of a block of so many.
     fn rows(&self, used: usize) -> Field {
         Field { stride: self.row(), length: used }
-    }
-
-    /// One in a token of every row.
-    fn token_mask(&self, token: usize) -> Vec<f64> {
-        (0..self.slots).map(|slot| f64::from(u8::from(slot % self.tokens == token))).collect()
-    }
-
-    /// The same row of every block of `used` rows of a plaintext, zero elsewhere.
-    fn row_of_blocks(&self, plain: &[f64], row: usize, used: usize) -> Vec<f64> {
-        let kept = |(slot, &value): (usize, &f64)| if slot / self.row() % used == row { value } else { 0.0 };
-        plain.iter().enumerate().map(kept).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Scores with a cache as SoftMax sees them.
 
-use fhe_ckks::Evaluator;
+use fhe_ckks::{Evaluator, PlainVector};
 
 use super::CacheLayout;
 use crate::attention::LivePair;
@@ -63,16 +63,20 @@ impl<const CROSSING: bool> ScoreLayout for CachedScores<CROSSING> {
     }
 
     fn sum_plain(&self, _set: usize, value: f64) -> Vec<f64> {
-        let CacheLayout { slots, key_value_heads, head_rows, tokens, .. } = self.layout;
-        let has_sum = |slot: usize| {
-            let (row, head) = (slot / self.layout.row(), slot / tokens % head_rows);
-            row % self.layout.group_rows() < self.layout.group() && head < key_value_heads
-        };
-        (0..slots).map(|slot| if has_sum(slot) { value } else { 0.0 }).collect()
+        self.layout.masks(self.length).sums.scaled(value).numbers().collect()
     }
 
+    /// Sums repeat in every group of rows.
     fn sum_crossing(&self) -> SumCrossing {
-        SumCrossing::Rotations
+        SumCrossing::Rotations(self.layout.copies_of_rows(self.layout.group_rows()))
+    }
+
+    fn live_mask(&self, ciphertext: usize) -> PlainVector {
+        self.layout.masks(self.length).scores[ciphertext].clone()
+    }
+
+    fn arrivals(&self, _set: usize) -> PlainVector {
+        self.layout.masks(self.length).sums.clone()
     }
 
     fn most_keys(&self) -> usize {

@@ -12,7 +12,7 @@
 //! sums cross: the average over its copies passes, so that a public sum in one copy counts as much as encrypted keys in all of them. What a
 //! polynomial makes of them goes both ways back. Each way takes a level.
 
-use fhe_ckks::Evaluator;
+use fhe_ckks::{Evaluator, PlainVector};
 
 use super::KeyRows;
 use crate::error::{Result, refuse};
@@ -74,10 +74,13 @@ impl JointSums {
     }
 
     /// For each set of heads, 1 where sums cross in the common place, and 0 otherwise.
-    pub(crate) fn arrivals(&self) -> Vec<Vec<f64>> {
+    pub(crate) fn arrivals(&self) -> Vec<PlainVector> {
         let layout = self.attention().layout();
-        let exchanged = |arrivals: Vec<f64>| (0..arrivals.len()).map(|slot| arrivals[layout.exchanged(slot)]).collect();
-        (0..layout.sets()).map(|set| exchanged(self.scores.arrivals(set))).collect()
+        let exchanged = |set: usize| {
+            let arrivals: Vec<f64> = self.scores.arrivals(set).numbers().collect();
+            (0..arrivals.len()).map(|slot| arrivals[layout.exchanged(slot)]).collect::<Vec<_>>().into()
+        };
+        (0..layout.sets()).map(exchanged).collect()
     }
 
     /// Sums over all keys in the common place, one for each set of heads, to be averaged over its copies: from the terms of encrypted keys, summed over the

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use fhe_ckks::Evaluator;
+use fhe_ckks::{Evaluator, PlainVector};
 
 use crate::error::{CircuitError, Result, refuse};
 use crate::layout::{RowModule, bit_reverse};
@@ -21,7 +21,7 @@ pub struct KeyRows {
     /// Whether the bits of a key's row are reversed among the rows of slots.
     pub(super) reversed: bool,
     /// 1 in the slots of all query heads and all keys of a block, 0 in idle ones.
-    pub(super) live: Vec<f64>,
+    pub(super) live: PlainVector,
 }
 
 impl KeyRows {
@@ -37,10 +37,15 @@ impl KeyRows {
     }
 
     /// 1 in the slots of keys of a block, 0 in idle ones and in those of keys that pad the last block.
-    pub fn mask(&self, block: usize) -> Vec<f64> {
+    pub fn mask(&self, block: usize) -> PlainVector {
         let keys = self.keys.saturating_sub(block * self.rows);
-        let masked = |(slot, &live): (usize, &f64)| if self.row(slot) < keys { live } else { 0.0 };
-        self.live.iter().enumerate().map(masked).collect()
+        if keys >= self.rows { self.live.clone() } else { self.live_rows(keys) }
+    }
+
+    /// The same with the first rows of keys alone.
+    fn live_rows(&self, rows: usize) -> PlainVector {
+        let masked = |(slot, live): (usize, f64)| if self.row(slot) < rows { live } else { 0.0 };
+        self.live.numbers().enumerate().map(masked).collect::<Vec<_>>().into()
     }
 
     /// Whether keys pad the last block.
@@ -105,10 +110,8 @@ impl KeyRows {
             false => last.clone(),
         })?;
         let Some(sum) = sum else { unreachable!("there is a last block") };
-        let first: Vec<f64> =
-            (self.live.iter().enumerate()).map(|(slot, &live)| if self.row(slot) == 0 { live } else { 0.0 }).collect();
         let gathered = self.gather(e, sum)?;
-        self.spread(e, e.plain_combination(&[(&gathered, &first)])?)
+        self.spread(e, e.plain_combination(&[(&gathered, &self.live_rows(1))])?)
     }
 
     /// Sums over the keys of a block where its first one lies; anything elsewhere. No level, a rotation for each factor of two.

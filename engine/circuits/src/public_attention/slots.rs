@@ -61,7 +61,7 @@ impl<'a> SlotProducts<'a> {
             rows: self.layout.channel_rows(),
             keys: self.cache.length(),
             reversed: false,
-            live: self.layout.plain(|_, _, _| 1.0),
+            live: self.layout.plain(|_, _, _| 1.0).into(),
         }
     }
 

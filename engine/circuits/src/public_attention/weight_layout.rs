@@ -161,7 +161,7 @@ impl WeightLayout {
     /// Where the keys lie in the ciphertexts of scores that belong to a ciphertext of queries.
     pub fn key_rows(&self, ciphertext: usize) -> KeyRows {
         let stride = self.stride();
-        let live = self.plain(ciphertext, |_, _, _| 1.0);
+        let live = self.plain(ciphertext, |_, _, _| 1.0).into();
         KeyRows { module: self.module, stride, rows: self.channel_rows, keys: self.keys, live, reversed: true }
     }
 

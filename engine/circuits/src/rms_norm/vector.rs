@@ -2,8 +2,12 @@
 //!
 //! Rotations by every power of two go once round the cycle of real slots, so that each slot ends with the sum over all of them: no mask, and the sum is
 //! where the channels are. A factor for the window and the product with the inverse root are all that comes besides.
+//!
+//! What a sparse half bootstrap returned stands in copies. With `n` slots to a copy, rotations by powers of two below `n` leave in every slot a sum over
+//! `n` neighbours, which is a whole copy of its half, or the end of one half's and the beginning of the other's; the rotation by half of the slots adds
+//! the rest.
 
-use fhe_ckks::{Evaluator, Packing, Rotation};
+use fhe_ckks::{Copies, Evaluator, Packing, Rotation};
 
 use super::mean_square::MeanSquare;
 use crate::approximation::{Accuracy, Approximation, FittedPolynomial};
@@ -18,6 +22,7 @@ const AROUND: usize = 3;
 pub struct VectorNorm {
     mean_square: MeanSquare,
     inverse_root: Approximation,
+    copies: Copies,
 }
 
 impl VectorNorm {
@@ -35,7 +40,13 @@ impl VectorNorm {
     ) -> Result<Self> {
         let mean_square = MeanSquare::new(channels, range, mean_square, epsilon)?;
         let inverse_root = mean_square.inverse_root_by(accuracy.into(), most_levels.saturating_sub(AROUND))?;
-        Ok(Self { mean_square, inverse_root })
+        Ok(Self { mean_square, inverse_root, copies: Copies::ONE })
+    }
+
+    /// The same for a vector that stands in so many copies in each half of the slots.
+    #[must_use]
+    pub fn over_copies(self, copies: Copies) -> Self {
+        Self { copies, ..self }
     }
 
     /// Levels consumed: square, map to the window, polynomial, product.
@@ -48,14 +59,16 @@ impl VectorNorm {
         self.inverse_root.fitted()
     }
 
-    /// Normalises a vector. Consumes [`VectorNorm::levels`] levels, with a rotation for every bit of a slot.
+    /// Normalises a vector, in all of its copies. Consumes [`VectorNorm::levels`] levels, with a rotation for every bit of a slot of a copy and one more.
     ///
     /// # Errors
     /// Those of the evaluator.
     pub fn apply<E: Evaluator>(&self, e: &E, x: &E::Slots) -> Result<E::Slots> {
+        let half = e.shape().slots(Packing::Real) / 2;
+        let within = (0..(half / self.copies.0).trailing_zeros()).map(|bit| 1 << bit);
         let mut sum = e.square(x)?;
-        for bit in 0..e.shape().slots(Packing::Real).trailing_zeros() {
-            sum = e.add(&sum, &e.rotate(&sum, Rotation(1 << bit))?)?;
+        for steps in within.chain([half]) {
+            sum = e.add(&sum, &e.rotate(&sum, Rotation(steps as i64))?)?;
         }
         let mean_square = e.linear_combination(&[(&sum, self.mean_square.slope())], self.mean_square.offset())?;
         Ok(e.multiply(x, &self.inverse_root.apply(e, &mean_square)?)?)

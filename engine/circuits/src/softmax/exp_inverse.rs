@@ -155,7 +155,7 @@ impl ExpInverse {
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
         let masked = |(ciphertext, x): (usize, &E::Slots)| {
-            let mask = layout.live_plain(ciphertext, |_| 1.0);
+            let mask = layout.live_mask(ciphertext);
             Ok(e.plain_combination(&[(&self.exponential.apply(e, x)?, &mask)])?)
         };
         let exponentials: Vec<E::Slots> = scores.iter().enumerate().map(masked).collect::<Result<_>>()?;

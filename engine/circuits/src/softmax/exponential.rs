@@ -4,7 +4,7 @@
 
 use fhe_ckks::polynomials::chebyshev::Chebyshev;
 use fhe_ckks::polynomials::slot_polynomials::SlotPolynomials;
-use fhe_ckks::{CircuitShape, Evaluator};
+use fhe_ckks::{CircuitShape, Evaluator, PlainVector};
 
 use super::windows::SLACK;
 use super::{SoftmaxArgument, SoftmaxPolynomial};
@@ -122,13 +122,12 @@ impl MaskedExponential {
         layout: &L,
         scores: &[E::Slots],
     ) -> Result<Vec<E::Slots>> {
-        let exponential =
-            |(ciphertext, x): (usize, &E::Slots)| self.apply_masked(e, x, &layout.live_plain(ciphertext, |_| 1.0));
+        let exponential = |(ciphertext, x): (usize, &E::Slots)| self.apply_masked(e, x, &layout.live_mask(ciphertext));
         scores.iter().enumerate().map(exponential).collect()
     }
 
     /// The exponentials of one ciphertext where a mask is 1, and zeros where it is 0.
-    pub(super) fn apply_masked<E: Evaluator>(&self, e: &E, scores: &E::Slots, mask: &[f64]) -> Result<E::Slots> {
-        Ok(self.polynomial.evaluate(e, scores, &|numbers| mask.iter().map(|live| live * numbers[0]).collect())?)
+    pub(super) fn apply_masked<E: Evaluator>(&self, e: &E, scores: &E::Slots, mask: &PlainVector) -> Result<E::Slots> {
+        Ok(self.polynomial.evaluate(e, scores, &|numbers| mask.scaled(numbers[0]))?)
     }
 }

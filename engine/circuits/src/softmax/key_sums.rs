@@ -4,7 +4,7 @@
 //! and the half bootstrap returns it to all of them, where a function of few values is evaluated once for all ([`crate::slim`]). Elsewhere
 //! rotations make the sum, and it crosses as it is ([`SumCrossing`]).
 
-use fhe_ckks::{CircuitShape, Copies, Evaluator};
+use fhe_ckks::{CircuitShape, Evaluator, PlainVector};
 
 use super::{Crossing, OPERATION, by_sets, crossed};
 use crate::crossing::Passage;
@@ -24,7 +24,13 @@ impl KeyCopies {
     /// Those of a layout; refused if a sparse bootstrap of the ring has no such copies.
     pub(super) fn of<L: ScoreLayout>(layout: &L, shape: &CircuitShape) -> Result<Self> {
         let crossing = layout.sum_crossing();
-        let SumCrossing::Copies(copies) = crossing else { return Ok(Self { crossing, blocks: None }) };
+        let copies = match crossing {
+            SumCrossing::Copies(copies) => copies,
+            SumCrossing::Rotations(copies) => {
+                shape.check_copies(OPERATION, copies)?;
+                return Ok(Self { crossing, blocks: None });
+            }
+        };
         shape.check_copies(OPERATION, copies)?;
         let half = shape.degree / 2;
         let blocks = Blocks::new(half, half / copies.0, layout.blocks_in_use(copies))?;
@@ -33,7 +39,7 @@ impl KeyCopies {
 }
 
 /// For each set, where its sums arrive.
-pub(super) fn arrivals<L: ScoreLayout>(layout: &L) -> Vec<Vec<f64>> {
+pub(super) fn arrivals<L: ScoreLayout>(layout: &L) -> Vec<PlainVector> {
     (0..layout.set_lengths().len()).map(|set| layout.arrivals(set)).collect()
 }
 
@@ -41,6 +47,7 @@ pub(super) fn arrivals<L: ScoreLayout>(layout: &L) -> Vec<Vec<f64>> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeySums {
     crossing: SumCrossing,
+    /// What is subtracted in every copy.
     centre: f64,
     passage: Passage,
 }
@@ -49,8 +56,12 @@ impl KeySums {
     /// Sums of which `range` around a centre may return, as [-1, 1], with so many levels.
     pub(super) fn new(keys: KeyCopies, centre: f64, range: f64, levels: usize) -> Self {
         let KeyCopies { crossing, .. } = keys;
-        let copies = if let SumCrossing::Copies(copies) = crossing { copies } else { Copies::ONE };
-        Self { crossing, centre, passage: Passage { copies, range: range / copies.0 as f64, levels } }
+        // What crosses of a sum that nobody makes is its average over the copies.
+        let (copies, share) = match crossing {
+            SumCrossing::Copies(copies) => (copies, 1.0 / copies.0 as f64),
+            SumCrossing::Rotations(copies) => (copies, 1.0),
+        };
+        Self { crossing, centre: centre * share, passage: Passage { copies, range: range * share, levels } }
     }
 
     /// Sums of a window, which fill the range.
@@ -66,7 +77,7 @@ impl KeySums {
     pub(super) fn times<E: Evaluator, L: ScoreLayout>(
         &self,
         e: &E,
-        (layout, arrivals): (&L, &[Vec<f64>]),
+        (layout, arrivals): (&L, &[PlainVector]),
         terms: &[E::Slots],
         crossing: &mut Crossing<'_, E::Slots>,
         factor: impl Fn(&E::Slots) -> Result<E::Slots>,
@@ -88,7 +99,7 @@ impl KeySums {
     pub(super) fn times_selected<E: Evaluator, L: ScoreLayout>(
         &self,
         e: &E,
-        (layout, arrivals): (&L, &[Vec<f64>]),
+        (layout, arrivals): (&L, &[PlainVector]),
         (terms, selections): (&[E::Slots], &[Selection]),
         crossing: &mut Crossing<'_, E::Slots>,
         factor: impl Fn(&E::Slots) -> Result<E::Slots>,
@@ -116,10 +127,10 @@ impl KeySums {
         e: &E,
         layout: &L,
         terms: &[E::Slots],
-        arrivals: &[f64],
+        arrivals: &PlainVector,
     ) -> Result<E::Slots> {
         let sum = match self.crossing {
-            SumCrossing::Rotations => layout.sum_over_keys(e, terms)?,
+            SumCrossing::Rotations(_) => layout.sum_over_keys(e, terms)?,
             SumCrossing::Copies(_) => {
                 let Some((first, others)) = terms.split_first() else {
                     let remedy = "let every query attend to itself";
@@ -132,9 +143,8 @@ impl KeySums {
     }
 
     /// A sum less its part of the window's centre where sums arrive.
-    fn off_centre<E: Evaluator>(&self, e: &E, sum: &E::Slots, arrivals: &[f64]) -> Result<E::Slots> {
-        let centre = self.centre / self.passage.copies.0 as f64;
-        Ok(e.add_plain(sum, &arrivals.iter().map(|arrives| -centre * arrives).collect::<Vec<_>>())?)
+    fn off_centre<E: Evaluator>(&self, e: &E, sum: &E::Slots, arrivals: &PlainVector) -> Result<E::Slots> {
+        Ok(e.add_plain(sum, &arrivals.scaled(-self.centre))?)
     }
 
     /// Sums that others have made, one a set, as they return: normalised and distorted. Where they cross in copies, their average over these counts.
@@ -142,7 +152,7 @@ impl KeySums {
         &self,
         e: &E,
         sums: &[E::Slots],
-        arrivals: &[Vec<f64>],
+        arrivals: &[PlainVector],
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
         let sums = sums.iter().zip(arrivals).map(|(sum, arrivals)| self.off_centre(e, sum, arrivals));

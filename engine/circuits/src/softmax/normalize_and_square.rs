@@ -17,7 +17,7 @@
 //! error of the reciprocal before, so its squares sum to something in `(1 + d)^2 [1 / keys, 1]` by Cauchy and Schwarz. An excess at the
 //! upper end grows like a Chebyshev polynomial, one at the lower end is harmless.
 
-use fhe_ckks::{CircuitShape, Evaluator};
+use fhe_ckks::{CircuitShape, Evaluator, PlainVector};
 
 use super::exponential::{Exponent, MaskedExponential, NormalisedScores};
 use super::key_sums::{KeyCopies, arrivals};
@@ -156,7 +156,7 @@ impl NormalizeAndSquare {
     fn before_the_last<E: Evaluator, L: ScoreLayout>(
         &self,
         e: &E,
-        place: (&L, &[Vec<f64>]),
+        place: (&L, &[PlainVector]),
         scores: &[E::Slots],
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<(Vec<E::Slots>, &SumReciprocal)> {

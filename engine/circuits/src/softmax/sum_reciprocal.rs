@@ -1,6 +1,6 @@
 //! The reciprocal of a sum over keys, by a polynomial in the copies in which the sum returns.
 
-use fhe_ckks::{CircuitShape, Evaluator};
+use fhe_ckks::{CircuitShape, Evaluator, PlainVector};
 
 use super::Crossing;
 use super::key_sums::{KeyCopies, KeySums};
@@ -79,7 +79,7 @@ impl SumReciprocal {
         &self,
         e: &E,
         sums: &[E::Slots],
-        arrivals: &[Vec<f64>],
+        arrivals: &[PlainVector],
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
         let returned = self.sums.cross(e, sums, arrivals, crossing)?;
@@ -90,7 +90,7 @@ impl SumReciprocal {
     pub(super) fn divide_selected<E: Evaluator, L: ScoreLayout>(
         &self,
         e: &E,
-        place: (&L, &[Vec<f64>]),
+        place: (&L, &[PlainVector]),
         terms: (&[E::Slots], &[Selection]),
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {
@@ -101,7 +101,7 @@ impl SumReciprocal {
     pub(super) fn divide<E: Evaluator, L: ScoreLayout>(
         &self,
         e: &E,
-        place: (&L, &[Vec<f64>]),
+        place: (&L, &[PlainVector]),
         terms: &[E::Slots],
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<Vec<E::Slots>> {

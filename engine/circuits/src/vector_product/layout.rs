@@ -1,6 +1,6 @@
 //! Where the channels of one token's vector lie.
 
-use fhe_ckks::{CircuitShape, MatrixShape, Packing, Rotation};
+use fhe_ckks::{CircuitShape, Copies, MatrixShape, Packing, Rotation};
 
 use crate::error::{Result, refuse};
 use crate::sparse_map::{SlotPlace, fewest_rotations};
@@ -188,6 +188,13 @@ impl VectorLayout {
     /// Number of ciphertexts that the vector takes.
     pub fn ciphertexts(&self) -> usize {
         self.ciphertexts
+    }
+
+    /// The most copies in which a sparse half bootstrap returns all channels: they lie at multiples of so many coefficients. Products of up to
+    /// `shape.small_degree` rows have `shape.degree / shape.small_degree`.
+    pub fn copies(&self) -> Copies {
+        let common = self.places.iter().fold(self.shape.degree, |all, place| all | place.coefficient);
+        Copies((1 << common.trailing_zeros()).min(self.shape.most_copies()))
     }
 
     /// Channels of a part of the input.

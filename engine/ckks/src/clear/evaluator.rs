@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, ClearVector, UNIT_TOLERANCE, refuse};
 use crate::transforms::slot_transform::SlotTransform;
-use crate::{CkksError, Copies, Evaluator, Level, Packing, PeriodicMatrix, Rotation, SlotArithmetic};
+use crate::{CkksError, Copies, Evaluator, Level, Packing, PeriodicMatrix, Plaintext, Rotation, SlotArithmetic};
 
 impl Clear {
     fn rotated(&self, a: &ClearSlots, rotation: Rotation) -> ClearSlots {
@@ -27,17 +27,23 @@ impl Evaluator for Clear {
         x.packing
     }
 
-    fn add_plain(&self, a: &ClearSlots, plain: &[f64]) -> Result<ClearSlots, CkksError> {
+    fn add_plain<'p>(&self, a: &ClearSlots, plain: impl Into<Plaintext<'p>>) -> Result<ClearSlots, CkksError> {
+        let plain = plain.into();
         self.check_plain("add_plain", a, plain)?;
-        Ok(a.with(a.values.iter().zip(plain).map(|(value, plain)| value + plain).collect(), a.level))
+        Ok(a.with(a.values.iter().enumerate().map(|(slot, value)| value + plain.at(slot)).collect(), a.level))
     }
 
-    fn plain_combination(&self, terms: &[(&ClearSlots, &[f64])]) -> Result<ClearSlots, CkksError> {
+    fn plain_combination<'p, P: Into<Plaintext<'p>> + Copy>(
+        &self,
+        terms: &[(&ClearSlots, P)],
+    ) -> Result<ClearSlots, CkksError> {
+        let terms: Vec<(&ClearSlots, Plaintext<'_>)> = terms.iter().map(|&(x, plain)| (x, plain.into())).collect();
         let mut sum = self.meet("plain_combination", terms.iter().map(|(x, _)| *x))?;
         sum.level = self.below("plain_combination", sum.level)?;
-        terms.iter().try_for_each(|(x, plain)| self.check_plain("plain_combination", x, plain))?;
-        for (x, plain) in terms {
-            sum.values.iter_mut().zip(&x.values).zip(*plain).for_each(|((sum, x), plain)| *sum += x * plain);
+        terms.iter().try_for_each(|(x, plain)| self.check_plain("plain_combination", x, *plain))?;
+        for (x, plain) in &terms {
+            let values = sum.values.iter_mut().zip(&x.values).enumerate();
+            values.for_each(|(slot, (sum, x))| *sum += x * plain.at(slot));
         }
         Ok(self.rescaled(sum, |counts| counts.plaintext_products += terms.len() as u64))
     }

@@ -29,7 +29,7 @@ pub use cost::BootstrapCost;
 pub use noise::NoiseModel;
 pub use values::{ClearCoefficients, ClearLanes, ClearRows, ClearSlots, ClearVector};
 
-use crate::{CircuitShape, CkksError, Level, OperationCounts};
+use crate::{CircuitShape, CkksError, Level, OperationCounts, Plaintext};
 use noise::NoiseSource;
 
 /// Units agree if their ratio differs from 1 by no more than this.
@@ -128,15 +128,15 @@ impl Clear {
         })
     }
 
-    fn check_plain(&self, operation: &'static str, slots: &ClearSlots, plain: &[f64]) -> Result<(), CkksError> {
-        if plain.len() != slots.values.len() {
+    fn check_plain(&self, operation: &'static str, slots: &ClearSlots, plain: Plaintext<'_>) -> Result<(), CkksError> {
+        if plain.slots() != slots.values.len() {
             let required = format!("{} values, one per slot", slots.values.len());
-            return Err(refuse(operation, "length of the plaintext", plain.len(), required, "pad it with zeros"));
+            return Err(refuse(operation, "length of the plaintext", plain.slots(), required, "pad it with zeros"));
         }
-        match plain.iter().position(|value| !value.is_finite()) {
+        match (0..plain.slots()).find(|&slot| !plain.at(slot).is_finite()) {
             None => Ok(()),
             Some(slot) => {
-                let found = format!("{} in slot {slot}", plain[slot]);
+                let found = format!("{} in slot {slot}", plain.at(slot));
                 Err(refuse(operation, "plaintext", found, "finite numbers", "check the range it was made for"))
             }
         }

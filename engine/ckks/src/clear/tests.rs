@@ -418,7 +418,7 @@ fn rejects_plaintexts_and_constants_that_do_not_fit() {
     assert!(e.add_constant(&a, f64::INFINITY).is_err());
     assert!(e.linear_combination(&[(&a, f64::NAN)], 0.0).is_err());
     assert!(e.linear_combination(&[], 1.0).is_err());
-    assert!(e.plain_combination(&[]).is_err());
+    assert!(e.plain_combination::<&[f64]>(&[]).is_err());
 }
 
 #[test]

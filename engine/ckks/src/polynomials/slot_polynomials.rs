@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::polynomials::evaluation::doubled_basis;
 use crate::polynomials::plan::{basis_depth, require};
-use crate::{CkksError, Evaluator};
+use crate::{CkksError, Evaluator, PlainVector};
 
 /// One polynomial in the Chebyshev basis of [-1, 1] per class of slots, all of one degree.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +88,7 @@ impl SlotPolynomials {
         &self,
         e: &E,
         x: &E::Slots,
-        plain: &dyn Fn(&[f64]) -> Vec<f64>,
+        plain: &dyn Fn(&[f64]) -> PlainVector,
     ) -> Result<E::Slots, CkksError> {
         let level = e.level(x).0;
         if level < self.levels {
@@ -125,14 +125,13 @@ impl Block {
         &self,
         e: &E,
         basis: &dyn Fn(usize) -> &'a E::Slots,
-        plain: &dyn Fn(&[f64]) -> Vec<f64>,
+        plain: &dyn Fn(&[f64]) -> PlainVector,
     ) -> Result<E::Slots, CkksError>
     where
         E::Slots: 'a,
     {
-        let plains: Vec<Vec<f64>> = self.linear.iter().map(|(_, numbers)| plain(numbers)).collect();
-        let terms: Vec<_> =
-            self.linear.iter().zip(&plains).map(|((index, _), p)| (basis(*index), p.as_slice())).collect();
+        let plains: Vec<PlainVector> = self.linear.iter().map(|(_, numbers)| plain(numbers)).collect();
+        let terms: Vec<_> = self.linear.iter().zip(&plains).map(|((index, _), plain)| (basis(*index), plain)).collect();
         let mut sum = if terms.is_empty() { None } else { Some(e.plain_combination(&terms)?) };
         for (quotient, giant) in self.products.iter().rev() {
             let factor = e.add_plain(&quotient.evaluate(e, basis, plain)?, &plain(&quotient.constant))?;
@@ -212,7 +211,10 @@ mod tests {
         let x: Vec<f64> = (0..DEGREE).map(|p| 2.0 * p as f64 / (DEGREE - 1) as f64 - 1.0).collect();
         let input = e.half_bootstrap(&[&e.encrypt(&x, e.shape().full_scale).unwrap()], 9).unwrap().remove(0);
         let before = e.counts();
-        let plain = |numbers: &[f64]| (0..DEGREE).map(|slot| numbers.get(slot % 4).copied().unwrap_or(0.0)).collect();
+        let plain = |numbers: &[f64]| {
+            let spread = (0..DEGREE).map(|slot| numbers.get(slot % 4).copied().unwrap_or(0.0));
+            PlainVector::from(spread.collect::<Vec<_>>())
+        };
         let values = plan.evaluate(&e, &input, &plain).unwrap();
         let counts = e.counts() - before;
         assert_eq!(9 - e.level(&values).0, plan.levels());
@@ -250,7 +252,7 @@ mod tests {
         let e = clear();
         let input = e.half_bootstrap(&[&e.encrypt(&[0.0; DEGREE], 1.0).unwrap()], 2).unwrap().remove(0);
         let plan = SlotPolynomials::new(&[coefficients(8, 0)]).unwrap();
-        let refusal = plan.evaluate(&e, &input, &|numbers| vec![numbers[0]; DEGREE]).unwrap_err().to_string();
+        let refusal = plan.evaluate(&e, &input, &|numbers| vec![numbers[0]; DEGREE].into()).unwrap_err().to_string();
         assert!(refusal.contains("level of x"), "{refusal}");
     }
 }

@@ -51,7 +51,7 @@ impl<B: Backend> CkksClient<B> {
     /// If the number of slots or the level does not fit.
     pub fn encrypt_slots(&self, slots: &[f64], level: Level) -> Result<SlotCiphertext<B>, CkksError> {
         let (basis, scale) = self.compute_level(level)?;
-        let plain = self.encoder.real(self.backend.as_ref(), Packing::Real, basis, slots, scale)?;
+        let plain = self.encoder.real(self.backend.as_ref(), Packing::Real, basis, slots.into(), scale)?;
         let nonce = self.nonce(slots.iter().map(|value| value.to_bits()).chain([level.0 as u64]));
         Ok(SlotCiphertext::new(self.secrets.encrypt(self.backend.as_ref(), plain, nonce)?, level, None))
     }

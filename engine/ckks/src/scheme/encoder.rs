@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use fhe_ring::{Backend, Basis, Poly, Ring, Shape};
 use num_complex::Complex64;
 
-use crate::{CkksError, Packing, transforms::embedding::Embedding};
+use crate::{CkksError, Packing, Plaintext, transforms::embedding::Embedding};
 
 /// Encodes slot vectors and coefficients for one ring degree.
 pub(super) struct Encoder {
@@ -54,27 +54,23 @@ impl Encoder {
         backend: &B,
         packing: Packing,
         basis: Basis,
-        slots: &[f64],
+        plain: Plaintext<'_>,
         scale: f64,
     ) -> Result<Poly<B>, CkksError> {
         let required = match packing {
             Packing::Real => 2 * self.embedding.slots(),
             Packing::Complex => self.embedding.slots(),
         };
-        if slots.len() != required {
+        if plain.slots() != required {
             return Err(CkksError::Precondition {
                 operation: "encode",
                 operand: "number of slots",
-                found: slots.len().to_string(),
+                found: plain.slots().to_string(),
                 required: required.to_string(),
                 remedy: "give one value per slot, padding with zeros",
             });
         }
-        let coefficients = match packing {
-            _ if !B::HOLDS_DATA => Vec::new(),
-            Packing::Real => self.embedding.encode_conjugate_invariant(slots, scale)?,
-            Packing::Complex => self.embedding.encode_real(slots, scale)?,
-        };
+        let coefficients = if B::HOLDS_DATA { plain.encoded(&self.embedding, packing, scale)? } else { Vec::new() };
         self.integers(backend, packing, basis, &coefficients)
     }
 

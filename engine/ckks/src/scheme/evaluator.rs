@@ -4,7 +4,7 @@ use fhe_ring::{Backend, IntegerMatrix};
 
 use super::{CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, SlotCiphertext};
 use crate::{
-    CircuitShape, CkksError, Copies, Evaluator, Level, OperationCounts, Packing, PeriodicMatrix, Rotation,
+    CircuitShape, CkksError, Copies, Evaluator, Level, OperationCounts, Packing, PeriodicMatrix, Plaintext, Rotation,
     SlotArithmetic, transforms::slot_transform::SlotTransform,
 };
 
@@ -70,12 +70,15 @@ impl<B: Backend> Evaluator for CkksServer<B> {
     type Rows = EncryptedRows<B>;
     type VectorParts = EncryptedVector<B>;
 
-    fn add_plain(&self, a: &Self::Slots, plain: &[f64]) -> Result<Self::Slots, CkksError> {
-        self.add_plain_slots(a, plain)
+    fn add_plain<'p>(&self, a: &Self::Slots, plain: impl Into<Plaintext<'p>>) -> Result<Self::Slots, CkksError> {
+        self.add_plain_slots(a, plain.into())
     }
 
-    fn plain_combination(&self, terms: &[(&Self::Slots, &[f64])]) -> Result<Self::Slots, CkksError> {
-        self.vector_combination(terms)
+    fn plain_combination<'p, P: Into<Plaintext<'p>> + Copy>(
+        &self,
+        terms: &[(&Self::Slots, P)],
+    ) -> Result<Self::Slots, CkksError> {
+        self.vector_combination(&terms.iter().map(|&(x, plain)| (x, plain.into())).collect::<Vec<_>>())
     }
 
     fn periodic_products(

@@ -5,7 +5,7 @@ use fhe_rlwe::Ciphertext;
 use rayon::prelude::*;
 
 use super::{CkksServer, SlotCiphertext, encoder::ring_of};
-use crate::{CkksError, Level, Packing, Rotation};
+use crate::{CkksError, Level, Packing, Plaintext, Rotation};
 
 type Slots<B> = SlotCiphertext<B>;
 
@@ -145,7 +145,7 @@ impl<B: Backend> CkksServer<B> {
         Ok(SlotCiphertext::new(sum, a.level, a.landing))
     }
 
-    pub(super) fn add_plain_slots(&self, a: &Slots<B>, plain: &[f64]) -> Result<Slots<B>, CkksError> {
+    pub(super) fn add_plain_slots(&self, a: &Slots<B>, plain: Plaintext<'_>) -> Result<Slots<B>, CkksError> {
         let basis = self.basis_of(a.level, a.landing);
         let plain = self.encoder.real(self.backend(), a.packing(), basis, plain, self.scale_of(a))?;
         let mut sum = a.ciphertext.duplicate(self.backend());
@@ -208,15 +208,15 @@ impl<B: Backend> CkksServer<B> {
         self.rescaled(&sum, below, landing)
     }
 
-    pub(super) fn vector_combination(&self, terms: &[(&Slots<B>, &[f64])]) -> Result<Slots<B>, CkksError> {
+    pub(super) fn vector_combination(&self, terms: &[(&Slots<B>, Plaintext<'_>)]) -> Result<Slots<B>, CkksError> {
         let operation = "plain_combination";
         let operands: Vec<_> = terms.iter().map(|(x, _)| *x).collect();
         let (level, landing) = self.meet(operation, &operands)?;
         let below = self.rescalable(operation, level, landing)?;
         let target = self.accumulated_scale(below, landing);
         let basis = self.basis_of(level, landing);
-        let encode = |(x, plain): &(&Slots<B>, &[f64])| {
-            self.encoder.real(self.backend(), x.packing(), basis, plain, target / self.scale_of(x))
+        let encode = |(x, plain): &(&Slots<B>, Plaintext<'_>)| {
+            self.encoder.real(self.backend(), x.packing(), basis, *plain, target / self.scale_of(x))
         };
         let mut sum: Option<Ciphertext<B>> = None;
         let encoded = terms.chunks(ENCODED_TOGETHER).map(|terms| {

@@ -1,8 +1,8 @@
 //! The operations of a turn with their phase and their place in the model.
 
 use fhe_circuits::softmax::Crossing;
-use fhe_circuits::{CircuitError, Passage, RowModule, ScoreLayout, Selection, Softmax, crossing, split_rows};
-use fhe_ckks::Evaluator;
+use fhe_circuits::{CircuitError, Landing, Passage, RowModule, ScoreLayout, Selection, Softmax, crossing, split_rows};
+use fhe_ckks::{Evaluator, PlainVector};
 
 use super::harness::{Harness, Phase, Sight};
 use super::location::At;
@@ -48,19 +48,19 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         &mut self,
         location: Location,
         tensor: &[E::Coefficients],
-        levels: usize,
+        landing: impl Into<Landing>,
     ) -> Result<Vec<E::Slots>> {
-        self.work(Phase::Bootstrapping, location, |e| crossing::climb(e, tensor, levels))
+        self.work(Phase::Bootstrapping, location, |e| crossing::climb(e, tensor, landing))
     }
 
-    /// Half bootstrapping and correction of the sine, with `levels` left after both.
+    /// Half bootstrapping and correction of the sine, with the levels of `landing` left after both.
     pub(super) fn climb_corrected(
         &mut self,
         location: Location,
         tensor: &[E::Coefficients],
-        levels: usize,
+        landing: impl Into<Landing>,
     ) -> Result<Vec<E::Slots>> {
-        let distorted = self.climb(location, tensor, levels + crossing::SINE_LEVELS)?;
+        let distorted = self.climb(location, tensor, landing.into().above_correction())?;
         self.work(Phase::NonLinear, location, |e| crossing::correct(e, &distorted))
     }
 
@@ -69,11 +69,12 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         &mut self,
         location: Location,
         tensor: &[E::Coefficients],
-        levels: usize,
-        factors: &[Vec<f64>],
+        landing: impl Into<Landing>,
+        factors: Vec<Vec<f64>>,
     ) -> Result<Vec<E::Slots>> {
-        let distorted = self.climb(location, tensor, levels + crossing::SINE_LEVELS)?;
-        self.work(Phase::NonLinear, location, |e| crossing::correct_scaled(e, &distorted, factors))
+        let distorted = self.climb(location, tensor, landing.into().above_correction())?;
+        let factors: Vec<PlainVector> = factors.into_iter().map(PlainVector::from).collect();
+        self.work(Phase::NonLinear, location, |e| crossing::correct_scaled(e, &distorted, &factors))
     }
 
     /// Slot ciphertexts through coefficients and a half bootstrap; distorted. The coefficients are shown on the way if they are

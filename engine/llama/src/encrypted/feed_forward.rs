@@ -138,9 +138,9 @@ impl FeedForwardLayer {
                     projection.layout().channel_plains(factors).at(projection.location())
                 };
                 let gate_plains = plains(&self.gate, gate_factors)?;
-                let gate = run.climb_scaled(self.gate.location(), &gate, gate_levels, &gate_plains)?;
+                let gate = run.climb_scaled(self.gate.location(), &gate, gate_levels, gate_plains)?;
                 let up_plains = plains(&self.up, up_factors)?;
-                [gate, run.climb_scaled(self.up.location(), &up, up_levels, &up_plains)?]
+                [gate, run.climb_scaled(self.up.location(), &up, up_levels, up_plains)?]
             }
         };
         let products = run.work(Phase::NonLinear, product_site, |e| {

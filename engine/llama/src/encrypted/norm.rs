@@ -1,7 +1,7 @@
 //! The turn of a norm: from the residual to rows of its normalised copy.
 
 use fhe_circuits::crossing::SINE_LEVELS;
-use fhe_circuits::{Interval, Layout, RmsNorm};
+use fhe_circuits::{Interval, Landing, Layout, RmsNorm};
 use fhe_ckks::{CircuitShape, Evaluator};
 
 use super::execution::Execution;
@@ -32,19 +32,19 @@ impl ResidualCopy {
         shape.full_scale / (self.unit * self.magnification)
     }
 
-    /// The copy in slots, corrected, with so many levels left.
+    /// The copy in slots, corrected, on this landing.
     pub(super) fn climb<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
         mean_square: Location,
         residual: &[E::Coefficients],
-        levels: usize,
+        landing: impl Into<Landing>,
     ) -> Result<Vec<E::Slots>> {
         let copy = run.work(Phase::Linear, mean_square, |e| {
             let copies = residual.iter().map(|x| e.magnify(x, self.magnification as u64));
             Ok(copies.collect::<std::result::Result<Vec<_>, _>>()?)
         })?;
-        run.climb_corrected(mean_square, &copy, levels)
+        run.climb_corrected(mean_square, &copy, landing)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{
-    CacheLayout, ChannelFactors, CircuitError, KeyValueCache, Passage, RotaryAngles, Softmax, SoftmaxVariant,
-    VectorProduct, split_vector,
+    CacheLayout, CircuitError, KeyValueCache, Landing, Passage, RotaryAngles, Softmax, SoftmaxVariant, VectorProduct,
+    split_vector,
 };
 use fhe_ckks::{Evaluator, Level};
 
@@ -42,8 +42,9 @@ pub(super) struct AttentionStep {
     norm: VectorNormTurn,
     /// To queries, keys and values at once.
     projection: Projection<VectorProduct>,
-    /// What a normalised slot value of 1 stands for in the channels of the projection.
-    ranges: ChannelFactors,
+    /// What a normalised slot value of 1 stands for in the channels of the projection: the correction of the sine takes them to their values, so that
+    /// what brings them to their places is the same in all layers.
+    ranges: Vec<f64>,
     softmax: Softmax,
     /// Whether its probabilities cross once more.
     crosses: bool,
@@ -114,7 +115,7 @@ impl AttentionStep {
             (options.weight_bits, residual_unit),
             (at(Site::AttentionOutput), ranges.attention_output),
         )?;
-        let ranges = projection.channel_factors(shape);
+        let ranges = projection.channel_ranges(shape);
         Ok(Self { layer, head_dim, norm, projection, ranges, softmax, crosses, output })
     }
 
@@ -148,10 +149,13 @@ impl AttentionStep {
         let heads = &layouts.cache;
         let vector = self.norm.run(run, layouts, residual)?;
         let projected = self.projection.run(run, &vector)?;
-        let raised = run.climb_corrected(at(Site::Query), &projected, OPERAND_LEVELS)?;
+        let ranges = layouts.projection.pack_slots(&self.ranges).at(at(Site::Query))?;
+        let landing = Landing { levels: OPERAND_LEVELS, copies: layouts.projection.copies() };
+        let raised = run.climb_scaled(at(Site::Query), &projected, landing, ranges)?;
         let queries = run.work(Phase::NonLinear, at(Site::RotatedQuery), |e| {
-            let angles = RotaryAngles::new(rope_theta, self.head_dim, vec![cache.length()]);
-            let placed = heads.placement(&layouts.projection, &angles, &self.ranges)?.apply(e, &raised)?;
+            let position = cache.length();
+            let angles = || RotaryAngles::new(rope_theta, self.head_dim, vec![position]);
+            let placed = layouts.placement(position, angles)?.apply(e, &raised)?;
             let kept = Level(e.shape().slots_to_coefficients_levels + CacheLayout::KEPT_LEVELS);
             let [queries, keys, values] = &placed[..] else { unreachable!("a placement has three targets") };
             heads.append(e, cache, &e.lower(keys, kept)?, &e.lower(values, kept)?)?;
@@ -159,7 +163,8 @@ impl AttentionStep {
         })?;
         let scores =
             run.work(Phase::Linear, at(Site::Score), |e| heads.scores(e, &queries, cache, self.softmax.score_map()))?;
-        let passage = Passage::dense(self.softmax.score_levels());
+        let passage =
+            Passage { copies: heads.score_copies(cache.length()), ..Passage::dense(self.softmax.score_levels()) };
         let scores = run.cross(at(Site::Score), &scores, passage, None).at(at(Site::Score))?;
         let (location, length) = (at(Site::LogDenominator), cache.length());
         let selected = if self.crosses {

@@ -1,7 +1,7 @@
 //! The feed-forward network of a step: from residual to residual.
 
 use fhe_circuits::crossing::SINE_LEVELS;
-use fhe_circuits::{Distortion, GatedSilu, VectorProduct, WeightScales, split_vector};
+use fhe_circuits::{Distortion, GatedSilu, Landing, VectorProduct, WeightScales, split_vector};
 use fhe_ckks::{Evaluator, Level};
 
 use super::StepPreparation;
@@ -26,14 +26,15 @@ const MOVE_LEVELS: usize = 1;
 /// The feed-forward network of one layer of a step, ready to be evaluated.
 ///
 /// Gates and ups are one product and cross together; ups meet the gates by a rotation. The correction of the sine takes every channel to a
-/// fraction of the calibrated window of its kind, so that the polynomial, which sees ups as well, sees them inside its interval.
+/// fraction of the calibrated window of its kind, so that the polynomial, which sees ups as well, sees them inside its interval. Ups also take the share
+/// of their channel that the down projection is handed, so that the move there is the same in all layers.
 #[derive(Clone, Debug)]
 pub(super) struct FeedForwardStep {
     layer: usize,
     norm: VectorNormTurn,
     /// To gates, then ups.
     projection: Projection<VectorProduct>,
-    /// What its channels are multiplied by to be fractions of their windows.
+    /// What its channels are multiplied by to be fractions of their windows, and of ups the shares of their channels.
     factors: Vec<f64>,
     silu: GatedSilu,
     /// The share of every channel that the down projection is handed; none without scales per row.
@@ -67,8 +68,6 @@ impl FeedForwardStep {
         let windows = [ranges.gate, ranges.up].map(Projection::<VectorProduct>::window_of);
         let of_channel = |channel: usize| windows[channel / config.intermediate_size];
         let channel_ranges = projection.channel_ranges(shape);
-        let factors = channel_ranges.iter().enumerate();
-        let factors = factors.map(|(channel, range)| range / of_channel(channel)).collect();
         let levels = shape.compute_levels.saturating_sub(SINE_LEVELS + MOVE_LEVELS);
         let silu =
             GatedSilu::new(windows[0], windows[1], Distortion::NONE, options.accuracy(), levels).at(at(Site::Gate))?;
@@ -78,6 +77,12 @@ impl FeedForwardStep {
             WeightScales::PerTensor => Vec::new(),
             WeightScales::PerRow => down_weights.share_columns(config.intermediate_size),
         };
+        let share_of = |channel: usize| {
+            let up = channel.checked_sub(config.intermediate_size);
+            up.and_then(|up| shares.get(up)).copied().unwrap_or(1.0)
+        };
+        let factors = channel_ranges.iter().enumerate();
+        let factors = factors.map(|(channel, range)| range / of_channel(channel) * share_of(channel)).collect();
         let down = ResidualWriter::prepare_for_vectors(
             shape,
             at(Site::DownProjection),
@@ -121,8 +126,8 @@ impl FeedForwardStep {
         let vector = self.norm.run(run, layouts, residual)?;
         let projected = self.projection.run(run, &vector)?;
         let factors = layouts.gated.pack_slots(&self.factors).at(gate_site)?;
-        let levels = self.silu.gate_levels() + MOVE_LEVELS;
-        let raised = run.climb_scaled(gate_site, &projected, levels, &factors)?;
+        let landing = Landing { levels: self.silu.gate_levels() + MOVE_LEVELS, copies: layouts.gated.copies() };
+        let raised = run.climb_scaled(gate_site, &projected, landing, factors)?;
         let products = run.work(Phase::NonLinear, product_site, |e| {
             let waiting = Level(e.shape().slots_to_coefficients_levels + self.silu.up_levels() + MOVE_LEVELS);
             let product = |x: &E::Slots| {
@@ -130,7 +135,7 @@ impl FeedForwardStep {
                 self.silu.apply(e, x, &up)
             };
             let products = raised.iter().map(product).collect::<Result<Vec<_>, _>>()?;
-            layouts.to_down(&self.shares)?.apply(e, &products)
+            layouts.to_down.apply(e, &products)
         })?;
         let gated = run.descend(product_site, &products, self.down.input_unit())?;
         let shares = Some(self.shares.as_slice()).filter(|shares| !shares.is_empty());

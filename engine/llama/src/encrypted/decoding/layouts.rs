@@ -1,6 +1,10 @@
 //! Where the vectors of a step lie, and what moves them.
 
-use fhe_circuits::{CacheLayout, SlotEntry, SlotPlace, SparseMap, VectorLayout};
+use std::sync::Arc;
+
+use fhe_circuits::{
+    CacheLayout, ChannelFactors, CircuitError, Latest, RotaryAngles, SlotEntry, SlotPlace, SparseMap, VectorLayout,
+};
 use fhe_ckks::{CircuitShape, Packing, Rotation};
 
 use crate::config::Config;
@@ -11,7 +15,6 @@ use crate::float::Site;
 /// The vectors of a step, the same for all layers. Rows of weights come in orders that the moves between products have few rotations for.
 #[derive(Clone, Debug)]
 pub(super) struct StepLayouts {
-    slots: usize,
     pub(super) cache: CacheLayout,
     /// The residual, as both of its writers leave it.
     pub(super) residual: VectorLayout,
@@ -27,8 +30,11 @@ pub(super) struct StepLayouts {
     /// Gates, then ups, and the rotation from these to those.
     pub(super) gated: VectorLayout,
     pub(super) to_gates: Rotation,
-    /// Products of gate and up as the down projection wants them.
+    /// Products of gate and up as the down projection wants them, and the way there from the places of the gates.
     pub(super) down: VectorLayout,
+    pub(super) to_down: SparseMap,
+    /// The way from a projection to queries, keys and values, by the position of the token.
+    placement: Latest<usize, SparseMap>,
 }
 
 impl StepLayouts {
@@ -45,10 +51,11 @@ impl StepLayouts {
         let down = VectorLayout::in_blocks(shape, inner, down.block()).at(Site::GatedProduct.in_layer(0))?;
         let (output, to_output) = cache.output(shape, down.block()).at(Site::AttentionOutput.in_layer(0))?;
         let residual = down.product_towards(&normalised.slot_places()).at(Site::DownProjection.in_layer(0))?;
-        let to_normalised = moved(slots, &residual.slot_places(), &normalised.slot_places(), |_| 1.0).at(at)?;
+        let to_normalised = moved(slots, &residual.slot_places(), &normalised.slot_places()).at(at)?;
         let (gated, to_gates) = normalised.paired_product(&down.slot_places()).at(Site::Gate.in_layer(0))?;
+        let gates = &gated.slot_places()[..inner];
+        let to_down = moved(slots, gates, &down.slot_places()).at(Site::GatedProduct.in_layer(0))?;
         Ok(Self {
-            slots,
             cache,
             residual,
             normalised,
@@ -59,24 +66,22 @@ impl StepLayouts {
             gated,
             to_gates,
             down,
+            to_down,
+            placement: Latest::default(),
         })
     }
 
-    /// From products of gate and up, in the places of the gates, to the down projection, each times its share.
-    pub(super) fn to_down(&self, shares: &[f64]) -> fhe_circuits::Result<SparseMap> {
-        let gates = &self.gated.slot_places()[..self.down.channels()];
-        moved(self.slots, gates, &self.down.slot_places(), |channel| shares.get(channel).copied().unwrap_or(1.0))
+    /// From a projection, its channels at their true values, to queries, keys and values of a token at a rotary position: made once for all layers.
+    pub(super) fn placement(
+        &self,
+        position: usize,
+        angles: impl FnOnce() -> RotaryAngles,
+    ) -> Result<Arc<SparseMap>, CircuitError> {
+        self.placement.of(position, || self.cache.placement(&self.projection, &angles(), &ChannelFactors::Common(1.0)))
     }
 }
 
-/// Every channel from one place to another, times a factor.
-fn moved(
-    slots: usize,
-    from: &[SlotPlace],
-    to: &[SlotPlace],
-    factor: impl Fn(usize) -> f64,
-) -> fhe_circuits::Result<SparseMap> {
-    let entry =
-        |(channel, (&from, &to)): (usize, (&SlotPlace, &SlotPlace))| SlotEntry { from, to, factor: factor(channel) };
-    SparseMap::new(slots, from.iter().zip(to).enumerate().map(entry))
+/// Every channel from one place to another.
+fn moved(slots: usize, from: &[SlotPlace], to: &[SlotPlace]) -> Result<SparseMap, CircuitError> {
+    SparseMap::new(slots, from.iter().zip(to).map(|(&from, &to)| SlotEntry { from, to, factor: 1.0 }))
 }

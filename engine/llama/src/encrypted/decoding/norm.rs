@@ -1,8 +1,8 @@
 //! The turn of a norm in a step: from the residual to the parts of its normalised copy.
 
 use fhe_circuits::crossing::SINE_LEVELS;
-use fhe_circuits::{Interval, VectorNorm, split_vector};
-use fhe_ckks::Evaluator;
+use fhe_circuits::{Interval, Landing, VectorNorm, split_vector};
+use fhe_ckks::{Copies, Evaluator};
 
 use super::StepPreparation;
 use super::layouts::StepLayouts;
@@ -27,6 +27,8 @@ pub(super) struct VectorNormTurn {
     /// Of the mean square, and of the normalised input.
     locations: [Location; 2],
     norm: VectorNorm,
+    /// In which the residual returns.
+    copies: Copies,
     copy: ResidualCopy,
     output_unit: f64,
 }
@@ -41,7 +43,7 @@ impl VectorNormTurn {
         entering: f64,
         output_unit: f64,
     ) -> Result<Self> {
-        let StepPreparation { shape, config, residual_unit, options, .. } = *preparation;
+        let StepPreparation { shape, config, layouts, residual_unit, options, .. } = *preparation;
         let copy = ResidualCopy::new(shape, residual_unit, entering);
         let range = copy.range(shape);
         let window = Interval::new(mean_square.lo, mean_square.hi);
@@ -51,7 +53,8 @@ impl VectorNormTurn {
             .at(locations[0])?;
         check_levels(shape, locations[0], norm.levels() + around)?;
         check_headroom(shape, locations[1], normalised, output_unit)?;
-        Ok(Self { locations, norm, copy, output_unit })
+        let copies = layouts.residual.copies();
+        Ok(Self { locations, norm: norm.over_copies(copies), copies, copy, output_unit })
     }
 
     /// The unit of the normalised input.
@@ -71,7 +74,8 @@ impl VectorNormTurn {
         residual: &[E::Coefficients],
     ) -> Result<E::VectorParts> {
         let [mean_square, normalised] = self.locations;
-        let slots = self.copy.climb(run, mean_square, residual, self.norm.levels() + MOVE_LEVELS)?;
+        let landing = Landing { levels: self.norm.levels() + MOVE_LEVELS, copies: self.copies };
+        let slots = self.copy.climb(run, mean_square, residual, landing)?;
         let moved = run.work(Phase::NonLinear, normalised, |e| {
             let normed = slots.iter().map(|x| self.norm.apply(e, x)).collect::<Result<Vec<_>, _>>()?;
             layouts.to_normalised.apply(e, &normed)
