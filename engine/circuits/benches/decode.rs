@@ -11,7 +11,7 @@ mod support;
 use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use fhe_circuits::{CacheLayout, KeyValueCache, ScoreMap, VectorLayout, VectorProduct, split_vector};
+use fhe_circuits::{CacheLayout, KeyValueCache, PublicPages, ScoreMap, VectorLayout, VectorProduct, split_vector};
 use fhe_ckks::{
     CkksClient, CkksServer, Client, Evaluator, Level, OperationCounts, Parameters, SlotArithmetic, SlotCiphertext,
 };
@@ -93,12 +93,12 @@ struct Cached<B: Backend> {
 impl<B: Backend> Cached<B> {
     fn scores(&self, server: &CkksServer<B>) -> Vec<SlotCiphertext<B>> {
         let map = ScoreMap { scale: 1.0 / 128.0, centres: vec![0.0; 32] };
-        self.layout.scores(server, &self.queries, &self.cache, &map).expect("scores")
+        self.layout.scores(server, &self.queries, (&PublicPages::none(), &self.cache), &map).expect("scores")
     }
 
     fn weighted_values(&self, server: &CkksServer<B>) -> Vec<SlotCiphertext<B>> {
         let selected = self.layout.select(server, &self.probabilities, 1.0, self.cache.length()).expect("selections");
-        self.layout.weighted_values(server, &selected, &self.cache).expect("weighted values")
+        self.layout.weighted_values(server, &selected, (&PublicPages::none(), &self.cache)).expect("weighted values")
     }
 }
 

@@ -22,6 +22,9 @@ use crate::error::{CircuitError, Result, refuse};
 /// The degrees tried, each the largest for its number of levels.
 pub const DEGREES: [usize; 5] = [15, 31, 63, 127, 255];
 
+/// The same and one more, for functions of few values: a polynomial of one ciphertext may be as long as its levels allow.
+pub(crate) const LONG_DEGREES: [usize; 6] = [15, 31, 63, 127, 255, 511];
+
 /// Points per degree at which an error is measured.
 const POINTS_PER_DEGREE: usize = 16;
 /// The normalised variable.
@@ -175,8 +178,23 @@ impl Approximation {
         most_levels: usize,
         f: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Self> {
+        Self::fit_among(&DEGREES, function, window, target, most_levels, f)
+    }
+
+    /// The same with other degrees to choose from.
+    ///
+    /// # Errors
+    /// As [`Approximation::fit_within`].
+    pub(crate) fn fit_among(
+        degrees: &[usize],
+        function: &'static str,
+        window: &str,
+        target: Target,
+        most_levels: usize,
+        f: impl Fn(f64) -> f64 + Send + Sync + 'static,
+    ) -> Result<Self> {
         let largest = largest_degree(function, most_levels, "use a parameter set with more levels")?;
-        match Self::best(&f, target, most_levels) {
+        match Self::best(&f, degrees, target, most_levels) {
             Some(Fit { plan, coefficients, degree, error }) if error <= target.limit => {
                 let (limit, function_of) = (target.limit, Arc::new(f));
                 Ok(Self { name: function, plan, coefficients, degree, error, limit, function: function_of })
@@ -203,7 +221,7 @@ impl Approximation {
         f: impl Fn(f64) -> f64 + Send + Sync + 'static,
     ) -> Result<Self> {
         let largest = largest_degree(function, most_levels, "use a parameter set with more levels")?;
-        let fit = match Self::best(&f, target, most_levels) {
+        let fit = match Self::best(&f, &DEGREES, target, most_levels) {
             Some(fit) if fit.error <= target.limit => fit,
             _ => Fit {
                 plan: ChebyshevPlan::dense(largest)?,
@@ -223,9 +241,9 @@ impl Approximation {
     }
 
     /// The smallest degree that meets the tolerance, or the one that comes nearest.
-    fn best(f: impl Fn(f64) -> f64, target: Target, most_levels: usize) -> Option<Fit> {
+    fn best(f: impl Fn(f64) -> f64, degrees: &[usize], target: Target, most_levels: usize) -> Option<Fit> {
         let mut best: Option<Fit> = None;
-        for degree in DEGREES.into_iter().filter(|degree| levels_of(*degree) <= most_levels) {
+        for degree in degrees.iter().copied().filter(|degree| levels_of(*degree) <= most_levels) {
             // A function that is singular in the window is refused like one that no polynomial follows.
             if let Some(found) = Self::of_degree(&f, degree, target)
                 && best.as_ref().is_none_or(|best| found.error < best.error)

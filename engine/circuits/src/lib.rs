@@ -51,7 +51,7 @@ mod window;
 
 pub use approximation::{Accuracy, Functions};
 pub use attention::{LivePair, RotaryAngles, ScoreMap, SlotAttention};
-pub use cached_attention::{CacheFill, CacheLayout, CachedScores, KeyValueCache};
+pub use cached_attention::{CacheFill, CacheLayout, CachedScores, KeyValueCache, PublicPages};
 pub use channel_factors::ChannelFactors;
 pub use crossing::{Distortion, Landing, Passage};
 pub use error::{CircuitError, Result};

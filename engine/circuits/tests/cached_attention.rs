@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use common::Instance;
 use fhe_circuits::cached_attention::ScorePlace;
 use fhe_circuits::crossing::climb_corrected;
-use fhe_circuits::{CacheLayout, KeyValueCache, ScoreMap};
+use fhe_circuits::{CacheLayout, KeyValueCache, PublicCache, PublicPages, ScoreMap};
 use fhe_ckks::{CircuitShape, Clear, ClearSlots, Client, Evaluator, Level, NoiseModel, SlotArithmetic};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
@@ -68,12 +68,31 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Its first tokens as public ones.
+    fn pages(&self, layout: &CacheLayout, heads: Heads, public: usize) -> PublicPages {
+        if public == 0 {
+            return PublicPages::none();
+        }
+        let Heads { key_value_heads, head_dim, .. } = heads;
+        let of_head = |tokens: &[Vec<f64>], head: usize| {
+            let channels = head * head_dim..(head + 1) * head_dim;
+            tokens[..public].iter().flat_map(|token| token[channels.clone()].to_vec()).collect::<Vec<f64>>()
+        };
+        let floats = |tokens: &[Vec<f64>]| {
+            (0..key_value_heads).flat_map(|head| of_head(tokens, head)).map(|x| x as f32).collect::<Vec<f32>>()
+        };
+        let cache = PublicCache::new(key_value_heads, head_dim, floats(&self.keys), floats(&self.values)).unwrap();
+        layout.pages(&cache).unwrap()
+    }
+}
+
 /// Appends every token, and takes the scores themselves for probabilities: scores, their sums, outputs.
 fn decode<E: Evaluator>(
     e: &E,
     layout: &CacheLayout,
     heads: Heads,
-    step: &Step,
+    (step, public): (&Step, usize),
     encrypt: impl Fn(&[f64], Level) -> E::Slots,
 ) -> (Vec<E::Slots>, E::Slots, Vec<E::Slots>) {
     let floor = e.shape().slots_to_coefficients_levels;
@@ -87,12 +106,17 @@ fn decode<E: Evaluator>(
         layout.append(e, &mut cache, &keys, &values).unwrap();
         assert_eq!((cache.length(), cache.ciphertexts()), (token + 1, token / layout.tokens() + 1));
     }
+    // The first tokens may be public: whole ciphertexts of them give way to plaintexts.
+    let pages = step.pages(layout, heads, public);
+    let encrypted = |ciphertexts: &[E::Slots]| ciphertexts[public / layout.tokens()..].to_vec();
+    let (keys, values) = (encrypted(cache.keys()), encrypted(cache.values()));
+    let cache = layout.cache_behind(keys, values, public, step.keys.len()).unwrap();
     let queries = encrypt(&layout.pack_queries(&step.queries).unwrap(), Level(floor + levels));
-    let scores = layout.scores(e, &queries, &cache, &heads.map()).unwrap();
+    let scores = layout.scores(e, &queries, (&pages, &cache), &heads.map()).unwrap();
     assert!(scores.iter().all(|x| e.level(x) == Level(floor + CacheLayout::PROBABILITY_LEVELS)));
     let sums = layout.sum_over_keys(e, &scores, step.keys.len()).unwrap();
     let selected = layout.select(e, &scores, 1.0, step.keys.len()).unwrap();
-    let outputs = layout.weighted_values(e, &selected, &cache).unwrap();
+    let outputs = layout.weighted_values(e, &selected, (&pages, &cache)).unwrap();
     assert_eq!(outputs.len(), layout.group());
     assert!(outputs.iter().all(|x| e.level(x) == Level(floor)));
     (scores, sums, outputs)
@@ -141,7 +165,7 @@ proptest! {
     #[test]
     fn a_step_is_the_definition(
         log_degree in 7_u32..10, key_value_heads in 1_usize..5, group in 1_usize..5, head_dim in 1_usize..10,
-        length in 1_usize..60, seed in any::<u64>()
+        length in 1_usize..60, public in 0_usize..60, seed in any::<u64>()
     ) {
         let shape = shape(log_degree);
         let heads = Heads { heads: group * key_value_heads, key_value_heads, head_dim };
@@ -153,7 +177,7 @@ proptest! {
         };
         let e = clear(&shape);
         let step = Step::new(heads, length, seed);
-        let (scores, sums, outputs) = decode(&e, &layout, heads, &step, |values, level| slots(&e, values, level));
+        let (scores, sums, outputs) = decode(&e, &layout, heads, (&step, public % length), |values, level| slots(&e, values, level));
         let scores: Vec<_> = scores.iter().map(numbers).collect();
         let outputs: Vec<_> = outputs.iter().map(numbers).collect();
         check(&layout, heads, &step, [&scores, &[numbers(&sums)], &outputs], 1e-5);
@@ -190,10 +214,10 @@ fn an_encrypted_step_is_the_definition() {
     assert_eq!((layout.tokens(), layout.group()), (16, 4));
     let step = Step::new(heads, 19, 5);
     let (planner, metered) = instance.planner();
-    decode(&planner, &layout, heads, &step, |values, level| metered.encrypt_slots(values, level).unwrap());
+    decode(&planner, &layout, heads, (&step, 17), |values, level| metered.encrypt_slots(values, level).unwrap());
     let server = instance.server(&planner);
     let encrypt = |values: &[f64], level| instance.client.encrypt_slots(values, level).unwrap();
-    let (scores, sums, outputs) = decode(&server, &layout, heads, &step, encrypt);
+    let (scores, sums, outputs) = decode(&server, &layout, heads, (&step, 17), encrypt);
     let decrypt = |x: &_| instance.client.decrypt_slots(x).unwrap().expect("data");
     let scores: Vec<_> = scores.iter().map(decrypt).collect();
     let outputs: Vec<_> = outputs.iter().map(decrypt).collect();
@@ -243,8 +267,9 @@ fn rejects_operands_of_another_layout() {
     assert!(layout.unpack_queries(&[0.0; 255]).is_err());
     let x = slots(&e, &vec![0.0; shape.degree], Level(9));
     let mut cache = KeyValueCache::default();
-    assert!(layout.scores(&e, &x, &cache, &heads.map()).is_err(), "an empty cache");
-    assert!(layout.weighted_values(&e, &[], &cache).is_err());
+    let none = PublicPages::none();
+    assert!(layout.scores(&e, &x, (&none, &cache), &heads.map()).is_err(), "an empty cache");
+    assert!(layout.weighted_values(&e, &[], (&none, &cache)).is_err());
     assert!(layout.sum_over_keys(&e, &[], 1).is_err());
     layout.append(&e, &mut cache, &x, &x).unwrap();
     let lower = e.lower(&x, Level(8)).unwrap();
@@ -253,8 +278,12 @@ fn rejects_operands_of_another_layout() {
     assert!(layout.append(&e, &mut cache, &x, &lower).is_err());
     assert_eq!(cache.length(), 1);
     let map = ScoreMap { scale: 1.0, centres: vec![0.0; 3] };
-    assert!(layout.scores(&e, &x, &cache, &map).is_err());
-    assert!(layout.weighted_values(&e, std::slice::from_ref(&x), &cache).is_err(), "a group has two members");
+    assert!(layout.scores(&e, &x, (&none, &cache), &map).is_err());
+    assert!(layout.weighted_values(&e, std::slice::from_ref(&x), (&none, &cache)).is_err(), "a group has two members");
+    let behind = layout.cache_behind(vec![x.clone()], vec![x.clone()], 1, 2).unwrap();
+    assert!(layout.scores(&e, &x, (&none, &behind), &heads.map()).is_err(), "public tokens that nobody gave");
+    assert!(layout.cache_behind(vec![x.clone()], vec![x], layout.tokens(), layout.tokens()).is_err());
+    assert!(layout.pages(&PublicCache::unknown(1, heads.head_dim, 3).unwrap()).is_err(), "another number of heads");
     assert!(layout.select(&e, &[x.clone(), x.clone()], 1.0, 1).is_err());
     assert!(layout.select(&e, &[], 1.0, 0).is_err());
 }

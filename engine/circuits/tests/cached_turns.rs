@@ -4,8 +4,8 @@ mod support;
 
 use fhe_circuits::crossing::climb_corrected;
 use fhe_circuits::{
-    Accuracy, CacheFill, CacheLayout, ChannelFactors, Functions, Interval, PrefixRows, RotaryAngles, RowModule,
-    Softmax, SoftmaxVariant, SoftmaxWindows, VectorLayout,
+    Accuracy, CacheFill, CacheLayout, ChannelFactors, Functions, Interval, PrefixRows, PublicCache, PublicPages,
+    RotaryAngles, RowModule, Softmax, SoftmaxVariant, SoftmaxWindows, VectorLayout,
 };
 use fhe_ckks::{CircuitShape, Clear, ClearSlots, Client, Level, SlotArithmetic};
 use proptest::prelude::*;
@@ -77,7 +77,8 @@ proptest! {
 
     #[test]
     fn a_block_becomes_the_cache_that_its_tokens_would_grow(
-        key_value_heads in 1_usize..4, log_head_dim in 1_u32..4, log_tokens in 2_u32..6, prefix in 0_usize..3, seed in any::<u64>()
+        key_value_heads in 1_usize..4, log_head_dim in 1_u32..4, log_tokens in 2_u32..6, prefix in 0_usize..3,
+        public in 0_usize..50, seed in any::<u64>()
     ) {
         let (shape, head_dim, tokens) = (shape(9), 1 << log_head_dim, 1 << log_tokens);
         let Some(layout) = layout(&shape, key_value_heads, 1, head_dim) else { return Ok(()) };
@@ -85,8 +86,19 @@ proptest! {
         let module = RowModule::new(&shape, tokens).unwrap();
         let mut random = Random::new(seed);
         let length = prefix + 1 + (seed % (tokens - prefix) as u64) as usize;
-        let fill = CacheFill::new(&layout, module, length).unwrap();
+        // Behind a public context there is no prefix.
+        let public = if prefix > 0 { 0 } else { public };
+        let fill = CacheFill::new(&layout, module, public, length).unwrap();
         let channels = key_value_heads * head_dim;
+        let context = [(); 2].map(|()| random.vector(key_value_heads * public * head_dim));
+        let pages = match public {
+            0 => PublicPages::none(),
+            _ => {
+                let floats = context.each_ref().map(|numbers| numbers.iter().map(|&x| x as f32).collect::<Vec<_>>());
+                let [keys, values] = floats;
+                layout.pages(&PublicCache::new(key_value_heads, head_dim, keys, values).unwrap()).unwrap()
+            }
+        };
         // Channels x block positions, of keys and of values, and what stands in the rows of the prefix.
         // Half as large as they may be, so that turned ones are too.
         let mut halves = |count: usize| random.vector(count).into_iter().map(|x| 0.5 * x).collect::<Vec<_>>();
@@ -106,12 +118,21 @@ proptest! {
         });
         let factor = factors.each_ref().map(|factors| ChannelFactors::Each(factors.clone()));
         let cache = fill
-            .fill(&e, [&keys, &values], &angles, factor.each_ref(), prefix_rows.each_ref())
+            .fill(&e, [&keys, &values], &angles, factor.each_ref(), (prefix_rows.each_ref(), &pages))
             .unwrap();
-        prop_assert_eq!(cache.length(), length);
+        prop_assert_eq!((cache.length(), cache.public()), (public + length, public));
 
         // The same cache, token by token.
         let mut grown = fhe_circuits::KeyValueCache::default();
+        for token in 0..public {
+            let of = |numbers: &[f64]| -> Vec<f64> {
+                let entry = |head: usize, channel: usize| numbers[(head * public + token) * head_dim + channel];
+                (0..channels).map(|channel| entry(channel / head_dim, channel % head_dim)).collect()
+            };
+            let packed = [layout.pack_keys(&of(&context[0])).unwrap(), layout.pack_values(&of(&context[1])).unwrap()];
+            let [key, value] = packed.map(|values| slots(&e, &values, 2));
+            layout.append(&e, &mut grown, &key, &value).unwrap();
+        }
         for position in 0..length {
             let own = |tensor: usize| -> Vec<f64> {
                 (0..channels)
@@ -126,8 +147,10 @@ proptest! {
             let [key, value] = packed.map(|values| slots(&e, &values, 2));
             layout.append(&e, &mut grown, &key, &value).unwrap();
         }
-        prop_assert_eq!(cache.ciphertexts(), grown.ciphertexts());
-        for (found, expected) in cache.keys().iter().chain(cache.values()).zip(grown.keys().iter().chain(grown.values())) {
+        let whole = public / layout.tokens();
+        prop_assert_eq!(cache.ciphertexts(), grown.ciphertexts() - whole);
+        let grown = grown.keys()[whole..].iter().chain(&grown.values()[whole..]);
+        for (found, expected) in cache.keys().iter().chain(cache.values()).zip(grown) {
             prop_assert_eq!(e.level(found), e.level(expected));
             close(&numbers(found), &numbers(expected), 1e-5);
         }
@@ -221,8 +244,8 @@ fn rejects_projections_of_other_heads() {
     assert!(layout.placement(&projection, &angles(8, vec![3]), &ChannelFactors::Each(vec![1.0; 3])).is_err());
     assert!(layout.placement(&input.product(9).unwrap(), &angles(8, vec![3]), &one).is_err());
     let module = RowModule::new(&shape, 16).unwrap();
-    assert!(CacheFill::new(&layout, module, 0).is_err());
-    assert!(CacheFill::new(&layout, module, 17).is_err());
+    assert!(CacheFill::new(&layout, module, 0, 0).is_err());
+    assert!(CacheFill::new(&layout, module, 0, 17).is_err());
     assert!(layout.cache::<u8>(vec![1], vec![], 3).is_err());
     assert!(layout.output(&shape, 3).is_err(), "a block that is no power of two");
 }
@@ -239,7 +262,7 @@ fn projections_reach_their_places_by_few_rotations() {
     // Sixteen for what arrives, sixteen for what it is turned with; one of them is none.
     assert_eq!(map.rotations(), 31);
     let module = RowModule::new(&shape, 128).unwrap();
-    let fill = CacheFill::new(&layout, module, 128).unwrap();
+    let fill = CacheFill::new(&layout, module, 0, 128).unwrap();
     assert_eq!(fill.projection().ciphertexts(), 2);
 }
 
@@ -267,13 +290,13 @@ fn rejects_selections_and_fills_of_another_layout() {
     assert!(rounds.apply_selected(&e, &scores, (&slots, &outside), &mut crossing).is_err(), "another ciphertext");
 
     let module = RowModule::new(&shape, 16).unwrap();
-    let fill = CacheFill::new(&layout, module, 5).unwrap();
+    let fill = CacheFill::new(&layout, module, 0, 5).unwrap();
     let tensor = vec![slots[0].clone(); fill.projection().ciphertexts()];
     let angles = |positions: usize| RotaryAngles::new(BASE, 8, (0..positions).collect());
     let (one, few) = (ChannelFactors::Common(1.0), ChannelFactors::Each(vec![1.0; 3]));
     let (none, other) = (PrefixRows::none(), PrefixRows::new(1, vec![0.0; 3]).unwrap());
     let filled = |angles: &RotaryAngles, factors: &ChannelFactors, prefix: &PrefixRows| {
-        fill.fill(&e, [&tensor, &tensor], angles, [&one, factors], [&none, prefix]).is_ok()
+        fill.fill(&e, [&tensor, &tensor], angles, [&one, factors], ([&none, prefix], &PublicPages::none())).is_ok()
     };
     assert!(filled(&angles(16), &one, &none));
     assert!(

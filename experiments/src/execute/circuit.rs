@@ -105,9 +105,12 @@ impl Circuit {
         let subject = Subject::weights(cell, &inputs.weights, inputs.ranges.clone());
         let circuit = Self::prepare(cell, inputs.parameters.clone(), subject, inputs.blocks[0].clone())?;
         let Some(context) = &inputs.context else { return Ok(circuit) };
-        let behind = circuit.model.behind(Arc::clone(context));
-        let model = behind.map_err(|error| HarnessError::refused("put the circuit behind its context", error))?;
-        Ok(Self { model, ..circuit })
+        let failed = |error| HarnessError::refused("put the circuit behind its context", error);
+        let model = circuit.model.behind(Arc::clone(context)).map_err(failed)?;
+        let generation = circuit.generation.map(|generation| {
+            Ok(Generation { steps: generation.steps.behind(Arc::clone(context)).map_err(failed)?, ..generation })
+        });
+        Ok(Self { model, generation: generation.transpose()?, ..circuit })
     }
 
     fn prepare(
@@ -134,7 +137,7 @@ impl Circuit {
         let generation = config.generation.as_ref().map(|section| {
             // What is only metered has a prompt that fills its block, and no values that ranges would have to hold.
             let more = if config.input.tokens.is_some() { section.tokens } else { 0 };
-            let capacity = block.size() + more;
+            let capacity = block.context().len() + block.size() + more;
             let softmax = match (options.softmax, section.rounds) {
                 (SoftmaxVariant::NormalizeAndSquare { .. }, Some(rounds)) => {
                     SoftmaxVariant::NormalizeAndSquare { rounds }

@@ -70,6 +70,29 @@ impl Prepared {
         })
     }
 
+    /// Logits of the stored weights for a block behind the public tokens of the circuit's, and what of it leaves the calibrated ranges, if anything does.
+    ///
+    /// # Errors
+    /// Those of the float model.
+    pub(super) fn float_logits(&self, block: &PromptBlock) -> Result<(Matrix, Option<String>), HarnessError> {
+        let failed = |error| HarnessError::execution("run the float model on what was generated", error);
+        let logits = self.circuit.ranges.preflight(&self.inputs.float_model(), block);
+        let (logits, left_ranges) = match logits {
+            Ok(logits) => (Some(logits), None),
+            Err(error @ (Error::OutOfRange(_) | Error::FirstToken { .. })) => (None, Some(error.to_string())),
+            Err(error) => return Err(failed(error)),
+        };
+        let logits = match (self.stored_weights(), logits) {
+            (Some(stored), _) => {
+                let context = prefilled(stored, block, &Quiet)?;
+                behind(stored, context.as_ref()).logits(block).map_err(failed)?
+            }
+            (None, Some(logits)) => logits,
+            (None, None) => self.inputs.float_model().logits(block).map_err(failed)?,
+        };
+        Ok((logits, left_ranges))
+    }
+
     /// Of prompts that leave the ranges together, the first that does so alone.
     fn culprit(&self, model: &FloatModel<'_>, together: &Error) -> Option<(usize, Error)> {
         let out_of_range = |error: &Error| matches!(error, Error::OutOfRange(_) | Error::FirstToken { .. });

@@ -1,6 +1,6 @@
 //! Public tokens before the encrypted block.
 
-use super::{CircuitKind, GenerationSection, InputSection, is_default, schema};
+use super::{CircuitKind, InputSection, is_default, schema};
 use fhe_circuits::PublicProducts;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,6 @@ impl ContextSection {
         self,
         circuit: CircuitKind,
         input: &InputSection,
-        generation: Option<&GenerationSection>,
     ) -> Result<Option<Self>, (&'static str, String)> {
         let Self { text, tokens, products } = self;
         if tokens == 0 {
@@ -39,9 +38,6 @@ impl ContextSection {
         let refused = |problem: &str| Err(("context.tokens", format!("is {tokens}, but {problem}")));
         if circuit != CircuitKind::Decoder {
             return refused("only a whole decoder goes on from a context; leave `circuit` out");
-        }
-        if generation.is_some() {
-            return refused("tokens are generated behind an encrypted prompt alone; leave `generation` out");
         }
         if input.text.is_some() {
             return refused("windows of a text stand at its beginning; name one prompt by input.prompts");

@@ -322,7 +322,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig,
         let problem = "is given, but only a metered run of input.tokens does with ranges that nobody measured; calibrate the model";
         return Err(refuse("model.assumed_ranges", problem.into()));
     }
-    let context = spec.context.unwrap_or_default().resolved(circuit, &input, spec.generation.as_ref());
+    let context = spec.context.unwrap_or_default().resolved(circuit, &input);
     let context = context.map_err(|(key, problem)| refuse(key, problem))?;
     let model = preset::resolve(spec.model, input.tokens.is_some(), file, root)?;
     let prefix = spec.mitigation.prefix.or_else(|| preset::public_prefix(&model.path).map(str::to_owned));

@@ -6,23 +6,33 @@ use super::CacheLayout;
 use crate::error::{Result, refuse};
 
 /// Keys and values of the tokens so far, from which no server learns more than their number.
+///
+/// Behind public tokens ([`PublicPages`](super::PublicPages)) the ciphertexts begin with the first that has an encrypted token; public ones that share it are
+/// plaintexts that were added to it.
 #[derive(Clone, Debug)]
 pub struct KeyValueCache<S> {
     pub(super) keys: Vec<S>,
     pub(super) values: Vec<S>,
     pub(super) length: usize,
+    /// How many of the tokens are public.
+    pub(super) public: usize,
 }
 
 impl<S> Default for KeyValueCache<S> {
     fn default() -> Self {
-        Self { keys: Vec::new(), values: Vec::new(), length: 0 }
+        Self { keys: Vec::new(), values: Vec::new(), length: 0, public: 0 }
     }
 }
 
 impl<S> KeyValueCache<S> {
-    /// Number of tokens.
+    /// Number of tokens, public ones included.
     pub fn length(&self) -> usize {
         self.length
+    }
+
+    /// Number of public tokens before the others.
+    pub fn public(&self) -> usize {
+        self.public
     }
 
     /// Ciphertexts of keys.
@@ -47,12 +57,36 @@ impl CacheLayout {
     /// # Errors
     /// Unless there are as many ciphertexts of keys and of values as so many tokens take.
     pub fn cache<S>(&self, keys: Vec<S>, values: Vec<S>, length: usize) -> Result<KeyValueCache<S>> {
-        let required = length.div_ceil(self.tokens);
+        self.cache_behind(keys, values, 0, length)
+    }
+
+    /// The same behind so many public tokens, which count in `length`.
+    ///
+    /// # Errors
+    /// As [`CacheLayout::cache`], for [`CacheLayout::encrypted_pages`] ciphertexts.
+    pub fn cache_behind<S>(
+        &self,
+        keys: Vec<S>,
+        values: Vec<S>,
+        public: usize,
+        length: usize,
+    ) -> Result<KeyValueCache<S>> {
+        let required = self.encrypted_pages(public, length);
         if keys.len() != required || values.len() != required {
             let found = format!("{} of keys and {} of values", keys.len(), values.len());
             return Err(refuse("CacheLayout::cache", "ciphertexts", found, required, "fill them by this layout"));
         }
-        Ok(KeyValueCache { keys, values, length })
+        Ok(KeyValueCache { keys, values, length, public })
+    }
+
+    /// Ciphertexts of keys, and of values, of a cache of so many tokens, the first of them public.
+    pub fn encrypted_pages(&self, public: usize, length: usize) -> usize {
+        length.div_ceil(self.tokens).saturating_sub(self.public_pages(public))
+    }
+
+    /// Ciphertexts' worth of tokens that are all public.
+    pub(super) fn public_pages(&self, public: usize) -> usize {
+        public / self.tokens
     }
 
     /// Adds a token to the cache: its keys and values in the places of [`CacheLayout::key_slot`] and [`CacheLayout::value_slot`], zero elsewhere. No level; a

@@ -14,6 +14,9 @@
 //! field, where a rotation drags entries of the next row in; what is spread over tokens is zero but for one token before, and what is
 //! summed over tokens is wanted in one token only, which a mask picks.
 //!
+//! **Public tokens** before the others take places of the cache like them, but as plaintexts ([`PublicPages`]): a product with a page of theirs is one with a
+//! plaintext, and everything else is as it was.
+//!
 //! What leads there: [`CacheLayout::projection`] is the order of rows in which one product with a token's vector gives queries, keys and values, and
 //! [`CacheLayout::placement`] the map to their places; [`CacheFill`] does the same for a block of tokens at once. [`CachedScores`] are the scores as SoftMax
 //! sees them, and [`CacheLayout::output`] is the way from weighted values to the next product.
@@ -26,9 +29,11 @@ mod layout;
 mod masks;
 mod placement;
 mod products;
+mod public_pages;
 mod scores;
 
 pub use cache::KeyValueCache;
 pub use layout::{CacheLayout, ScorePlace};
 pub use placement::CacheFill;
+pub use public_pages::PublicPages;
 pub use scores::CachedScores;

@@ -5,7 +5,7 @@
 
 use fhe_ckks::{CircuitShape, Evaluator};
 
-use super::{CacheLayout, KeyValueCache};
+use super::{CacheLayout, KeyValueCache, PublicPages};
 use crate::attention::RotaryAngles;
 use crate::channel_factors::ChannelFactors;
 use crate::error::{Result, refuse};
@@ -121,14 +121,16 @@ pub struct CacheFill {
     projection: Layout,
     /// Block positions in the cache: the first of the block.
     length: usize,
+    /// Public tokens before them.
+    public: usize,
 }
 
 impl CacheFill {
-    /// The first `length` positions of a block become the tokens of a cache.
+    /// The first `length` positions of a block become the tokens of a cache, behind so many `public` ones.
     ///
     /// # Errors
     /// If the block has fewer positions, or there is none.
-    pub fn new(cache: &CacheLayout, module: RowModule, length: usize) -> Result<Self> {
+    pub fn new(cache: &CacheLayout, module: RowModule, public: usize, length: usize) -> Result<Self> {
         if length == 0 || length > module.tokens() {
             let required = format!("1 to {}", module.tokens());
             return Err(refuse("CacheFill::new", "tokens", length, required, "cache the tokens of a block"));
@@ -140,7 +142,7 @@ impl CacheFill {
         };
         let heads = (0..cache.key_value_heads).flat_map(|head| (0..cache.head_dim).map(move |channel| (head, channel)));
         let projection = Layout::new(module, heads.map(|(head, channel)| place(head, channel)).collect())?;
-        Ok(Self { cache: cache.clone(), projection, length })
+        Ok(Self { cache: cache.clone(), projection, length, public })
     }
 
     /// The layout of the projection to keys, and of that to values.
@@ -153,29 +155,37 @@ impl CacheFill {
         &self.cache
     }
 
-    /// Number of cached tokens.
+    /// Number of cached tokens of the block.
     pub fn length(&self) -> usize {
         self.length
     }
 
     /// The cache of projected keys and values, every channel times its factor: a level. Keys take the rotary positions of the block; the first
-    /// positions are those of a public prefix, whose rows are added.
+    /// positions are those of a public prefix, whose rows are added, and so are public tokens before them that share a ciphertext.
     ///
     /// # Errors
-    /// If factors, angles or prefix are of another model or block; those of the evaluator.
+    /// If factors, angles, prefix or pages are of another model or block; those of the evaluator.
     pub fn fill<E: Evaluator>(
         &self,
         e: &E,
         [keys, values]: [&[E::Slots]; 2],
         angles: &RotaryAngles,
         [key_factors, value_factors]: [&ChannelFactors; 2],
-        [prefix_keys, prefix_values]: [&PrefixRows; 2],
+        ([prefix_keys, prefix_values], public): ([&PrefixRows; 2], &PublicPages),
     ) -> Result<KeyValueCache<E::Slots>> {
+        public.check("CacheFill::fill", self.public)?;
         angles.check(self.projection.module().tokens(), self.cache.head_dim)?;
         let turned = |channel: usize, position: usize| rotated(angles, position, channel);
-        let keys = self.filled(e, keys, key_factors, prefix_keys, turned)?;
-        let values = self.filled(e, values, value_factors, prefix_values, |channel, _| vec![(channel, 1.0)])?;
-        self.cache.cache(keys, values, self.length)
+        let mut keys = self.filled(e, keys, key_factors, prefix_keys, turned)?;
+        let mut values = self.filled(e, values, value_factors, prefix_values, |channel, _| vec![(channel, 1.0)])?;
+        if let Some([key_rest, value_rest]) = &public.rest {
+            for (first, rest) in [(keys.first_mut(), key_rest), (values.first_mut(), value_rest)] {
+                if let Some(first) = first {
+                    *first = e.add_plain(first, rest)?;
+                }
+            }
+        }
+        self.cache.cache_behind(keys, values, self.public, self.public + self.length)
     }
 
     fn filled<E: Evaluator>(
@@ -191,9 +201,10 @@ impl CacheFill {
         let (module, channels) = (self.projection.module(), key_value_heads * head_dim);
         factors.check(OPERATION, channels)?;
         prefix.check(OPERATION, channels, self.length)?;
-        let to = |channel: usize, position: usize| SlotPlace {
-            ciphertext: position / tokens,
-            slot: self.cache.slot(channel % head_dim, channel / head_dim, position % tokens),
+        let to = |channel: usize, position: usize| {
+            let token = self.public % tokens + position;
+            let slot = self.cache.slot(channel % head_dim, channel / head_dim, token % tokens);
+            SlotPlace { ciphertext: token / tokens, slot }
         };
         let from = |channel: usize, position: usize| {
             let Place { ciphertext, slot_row } = self.projection.places(channel)[0];

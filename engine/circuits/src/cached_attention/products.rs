@@ -4,10 +4,30 @@ use fhe_ckks::{Evaluator, Rotation};
 
 use super::field::Field;
 use super::masks::ScoreRow;
-use super::{CacheLayout, KeyValueCache};
+use super::{CacheLayout, KeyValueCache, PublicPages};
 use crate::attention::ScoreMap;
 use crate::error::{Result, refuse};
 use crate::score_layout::Selection;
+
+/// Keys or values of a page of tokens.
+enum Page<'a, S> {
+    Public(&'a [f64]),
+    Encrypted(&'a S),
+}
+
+impl<S> Page<'_, S> {
+    fn times<E: Evaluator<Slots = S>>(&self, e: &E, x: &S) -> Result<S> {
+        Ok(match self {
+            Self::Public(page) => e.plain_combination(&[(x, *page)])?,
+            Self::Encrypted(page) => e.multiply(x, page)?,
+        })
+    }
+}
+
+/// Pages in the order of their tokens.
+fn pages_of<'a, S>(public: &'a [Vec<f64>], encrypted: &'a [S]) -> impl Iterator<Item = Page<'a, S>> {
+    public.iter().map(|page| Page::Public(page)).chain(encrypted.iter().map(Page::Encrypted))
+}
 
 impl CacheLayout {
     /// `scale * (q . k) - centre` for every query head and cached token, zero elsewhere: [`CacheLayout::score_ciphertexts`] of them.
@@ -22,7 +42,7 @@ impl CacheLayout {
         &self,
         e: &E,
         queries: &E::Slots,
-        cache: &KeyValueCache<E::Slots>,
+        (public, cache): (&PublicPages, &KeyValueCache<E::Slots>),
         map: &ScoreMap,
     ) -> Result<Vec<E::Slots>> {
         const OPERATION: &str = "scores";
@@ -33,13 +53,15 @@ impl CacheLayout {
             let remedy = "calibrate this model";
             return Err(refuse(OPERATION, "centres", map.centres.len(), self.heads, remedy));
         }
+        public.check(OPERATION, cache.public)?;
         let (used, masks) = (self.used_rows(cache.length), self.masks(cache.length));
+        let pages = public.keys.len() + cache.keys.len();
         let mut products = Vec::with_capacity(masks.rows.len());
-        for ((member, mask), rows) in masks.members.iter().enumerate().zip(masks.rows.chunks(cache.keys.len())) {
+        for ((member, mask), rows) in masks.members.iter().enumerate().zip(masks.rows.chunks(pages)) {
             let selected = e.plain_combination(&[(queries, mask)])?;
             let spread = self.token_field().spread(e, selected, member)?;
-            for (keys, ScoreRow { row, .. }) in cache.keys.iter().zip(rows) {
-                products.push(self.rows(used).sum(e, e.multiply(&spread, keys)?, row % used)?);
+            for (page, ScoreRow { row, .. }) in pages_of(&public.keys, &cache.keys).zip(rows) {
+                products.push(self.rows(used).sum(e, page.times(e, &spread)?, row % used)?);
             }
         }
         let ciphertext = |number: usize| {
@@ -114,10 +136,12 @@ impl CacheLayout {
         &self,
         e: &E,
         selected: &[E::Slots],
-        cache: &KeyValueCache<E::Slots>,
+        (public, cache): (&PublicPages, &KeyValueCache<E::Slots>),
     ) -> Result<Vec<E::Slots>> {
         const OPERATION: &str = "weighted_values";
-        let required = self.group() * cache.values.len();
+        public.check(OPERATION, cache.public)?;
+        let pages = public.values.len() + cache.values.len();
+        let required = self.group() * pages;
         if selected.len() != required || required == 0 {
             let required = format!("{required}, and at least one");
             let remedy = "select probabilities for this cache";
@@ -126,10 +150,11 @@ impl CacheLayout {
         let used = self.used_rows(cache.length);
         let output = |(member, selected): (usize, &[E::Slots])| {
             let mut sum: Option<E::Slots> = None;
-            for (number, (selected, values)) in selected.iter().zip(&cache.values).enumerate() {
+            for (number, (selected, values)) in selected.iter().zip(pages_of(&public.values, &cache.values)).enumerate()
+            {
                 let row = number * self.group_rows() + member;
                 let spread = self.rows(used).spread(e, selected.clone(), row % used)?;
-                let product = e.multiply(&spread, values)?;
+                let product = values.times(e, &spread)?;
                 sum = Some(match sum {
                     None => product,
                     Some(sum) => e.add(&sum, &product)?,
@@ -138,7 +163,7 @@ impl CacheLayout {
             let sum = sum.ok_or_else(|| refuse(OPERATION, "the cache", "empty", "one token or more", "append one"))?;
             self.token_field().sum(e, sum, member)
         };
-        selected.chunks(cache.values.len()).enumerate().map(output).collect()
+        selected.chunks(pages).enumerate().map(output).collect()
     }
 
     /// The sum over every `step`-th row, up to `period` rows, in every row of what repeats after `period` rows; all rows are a period.

@@ -23,6 +23,7 @@ use std::ops::RangeInclusive;
 
 use fhe_ckks::Rotation;
 
+use super::KeyRows;
 use crate::error::{Result, refuse};
 use crate::layout::{Layout, Place, RowModule};
 
@@ -202,6 +203,12 @@ impl PublicLayout {
     /// Ciphertexts of scores of so many keys.
     pub fn key_blocks(&self, keys: usize) -> usize {
         keys.div_ceil(self.channel_rows)
+    }
+
+    /// Where so many keys lie in the ciphertexts of scores.
+    pub fn key_rows(&self, keys: usize) -> KeyRows {
+        let live = self.plain(|_, _, _| 1.0).into();
+        KeyRows { module: self.module, stride: 1, rows: self.channel_rows, keys, live, reversed: false }
     }
 
     /// A plaintext in the public layout: `value(head, row, position)` for every entry of a query head, zero in idle slots.

@@ -55,14 +55,7 @@ impl<'a> SlotProducts<'a> {
 
     /// Where the keys lie in the ciphertexts of scores.
     pub fn key_rows(&self) -> KeyRows {
-        KeyRows {
-            module: self.layout.module(),
-            stride: 1,
-            rows: self.layout.channel_rows(),
-            keys: self.cache.length(),
-            reversed: false,
-            live: self.layout.plain(|_, _, _| 1.0).into(),
-        }
+        self.layout.key_rows(self.cache.length())
     }
 
     /// The offsets `k` between the rows of queries and keys.

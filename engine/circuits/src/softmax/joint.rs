@@ -16,7 +16,7 @@ use super::key_sums::KeyCopies;
 use super::normalize_and_square::{MOST_ROUNDS, later_window, round_target};
 use super::windows::SLACK;
 use super::{Crossing, SoftmaxArgument, SoftmaxPolynomial, SoftmaxWindows, SumReciprocal, by_sets, check_polynomials};
-use crate::approximation::Accuracy;
+use crate::approximation::{Accuracy, LONG_DEGREES};
 use crate::attention::ScoreMap;
 use crate::error::{Result, refuse};
 use crate::public_attention::{JointSums, KeyRows};
@@ -95,7 +95,7 @@ impl JointSoftmax {
         for round in 1..=rounds {
             let waiting = JointSums::LEVELS + outputs + 2 * (rounds - round) + 1;
             let target = round_target(round == rounds, accuracy);
-            let reciprocal = SumReciprocal::fit(SUM, window, target, copies, shape, waiting)?;
+            let reciprocal = SumReciprocal::fit_among(&LONG_DEGREES, SUM, window, target, copies, shape, waiting)?;
             window = later_window(&reciprocal, keys);
             all.push(reciprocal);
         }

@@ -4,7 +4,7 @@ use fhe_ckks::{CircuitShape, Evaluator, PlainVector};
 
 use super::Crossing;
 use super::key_sums::{KeyCopies, KeySums};
-use crate::approximation::{Approximation, FittedPolynomial, Target};
+use crate::approximation::{Approximation, DEGREES, FittedPolynomial, Target};
 use crate::crossing::{Distortion, Passage};
 use crate::error::Result;
 use crate::interval::Interval;
@@ -33,7 +33,20 @@ impl SumReciprocal {
         shape: &CircuitShape,
         waiting: usize,
     ) -> Result<Self> {
-        let reciprocal = fit(name, window, target, keys.blocks, shape, waiting)?;
+        Self::fit_among(&DEGREES, name, window, target, keys, shape, waiting)
+    }
+
+    /// The same with other degrees to choose from, where it is not slim.
+    pub(super) fn fit_among(
+        degrees: &[usize],
+        name: &'static str,
+        window: Interval,
+        target: Target,
+        keys: KeyCopies,
+        shape: &CircuitShape,
+        waiting: usize,
+    ) -> Result<Self> {
+        let reciprocal = fit(degrees, name, window, target, keys.blocks, shape, waiting)?;
         let sums = KeySums::of_window(keys, window, waiting + reciprocal.joined_levels());
         Ok(Self { window, reciprocal, sums })
     }
@@ -111,6 +124,7 @@ impl SumReciprocal {
 
 /// The slim one if it meets the tolerance within the levels above those where the terms wait; the more accurate one otherwise.
 fn fit(
+    degrees: &[usize],
     name: &'static str,
     window: Interval,
     target: Target,
@@ -131,7 +145,7 @@ fn fit(
     if let Some(slim) = slim.as_ref().filter(|slim| slim.error() <= target.tolerance) {
         return Ok(FewValues::Slim(Box::new(slim.clone())));
     }
-    match (slim, Approximation::fit_within(name, &place, target, most, reciprocal)) {
+    match (slim, Approximation::fit_among(degrees, name, &place, target, most, reciprocal)) {
         (Some(slim), Ok(usual)) if slim.error() <= usual.error() => Ok(FewValues::Slim(Box::new(slim))),
         (_, Ok(usual)) => Ok(FewValues::PatersonStockmeyer(usual)),
         (Some(slim), Err(_)) => Ok(FewValues::Slim(Box::new(slim))),

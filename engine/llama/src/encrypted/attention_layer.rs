@@ -91,10 +91,11 @@ impl AttentionLayer {
     /// The same with the integers of its matrices, and with the keys and values of the public context, if there is one.
     pub(super) fn filled(&self, [q, k, v, o]: [Tensor; 4], context: Option<PublicCache>) -> Result<Self> {
         let mut products = self.products.clone();
+        let cache =
+            self.cache.as_ref().map(|cache| cache.filled(k.clone(), v.clone(), context.as_ref())).transpose()?;
         if let (Some(joint), Some(context)) = (products.joint_mut(), context) {
             joint.fill(q.clone(), o.clone(), context)?;
         }
-        let cache = self.cache.as_ref().map(|cache| cache.filled(k.clone(), v.clone())).transpose()?;
         let (queries, keys, values) = (self.queries.filled(q)?, self.keys.filled(k)?, self.values.filled(v)?);
         Ok(Self { queries, keys, values, products, output: self.output.filled(o)?, cache, ..self.clone() })
     }

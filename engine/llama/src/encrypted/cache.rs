@@ -1,6 +1,9 @@
 //! The cache that a block of tokens leaves for the steps that follow it.
 
-use fhe_circuits::{CacheFill, CacheLayout, ChannelFactors, KeyValueCache, PrefixRows, RotaryAngles};
+use fhe_circuits::{
+    CacheFill, CacheLayout, ChannelFactors, CircuitError, KeyValueCache, PrefixRows, PublicCache, PublicPages,
+    RotaryAngles,
+};
 use fhe_ckks::Evaluator;
 
 use super::Preparation;
@@ -11,6 +14,7 @@ use super::location::At;
 use super::projection::{Fill, OutputRange, Projection};
 use super::tensors::{LayerTensors, Tensor, WeightBytes};
 use crate::calibration::LayerRanges;
+use crate::config::Config;
 use crate::error::Result;
 use crate::float::Site;
 
@@ -27,6 +31,8 @@ pub(super) struct CacheTurn {
     factors: [ChannelFactors; 2],
     angles: RotaryAngles,
     prefix: [PrefixRows; 2],
+    /// Public tokens before the block, those of them that share a ciphertext with its own.
+    public: PublicPages,
 }
 
 impl CacheTurn {
@@ -42,7 +48,9 @@ impl CacheTurn {
         let at = |site: Site| site.in_layer(layer);
         let cache = CacheLayout::new(shape, config.num_attention_heads, config.num_key_value_heads, config.head_dim)
             .at(at(Site::Key))?;
-        let fill = CacheFill::new(&cache, module, sequence_length(block)?).at(at(Site::Key))?;
+        let context = block.context().len();
+        let fill = CacheFill::new(&cache, module, context, sequence_length(block)? - context).at(at(Site::Key))?;
+        let public = public_pages(&cache, None, config, context).at(at(Site::Key))?;
         let project = |site, matrix: &Tensor, range| {
             let (output, scales) = (fill.projection(), options.weight_scales);
             let mut projection =
@@ -57,12 +65,14 @@ impl CacheTurn {
             preparation.prefix.rows(at(Site::RotatedKey), 1.0, ranges.rotated_key)?,
             preparation.prefix.rows(at(Site::Value), 1.0, ranges.value)?,
         ];
-        Ok(Self { layer, fill, keys, values, factors, angles: preparation.angles(), prefix })
+        Ok(Self { layer, fill, keys, values, factors, angles: preparation.angles(), prefix, public })
     }
 
-    /// The same with the integers of its matrices.
-    pub(super) fn filled(&self, keys: Tensor, values: Tensor) -> Result<Self> {
-        Ok(Self { keys: self.keys.filled(keys)?, values: self.values.filled(values)?, ..self.clone() })
+    /// The same with the integers of its matrices, and with the keys and values of the public context, if there is one.
+    pub(super) fn filled(&self, keys: Tensor, values: Tensor, context: Option<&PublicCache>) -> Result<Self> {
+        let pages = context.map(|context| self.fill.cache().pages(context).at(Site::Key.in_layer(self.layer)));
+        let public = pages.transpose()?.unwrap_or_else(|| self.public.clone());
+        Ok(Self { keys: self.keys.filled(keys)?, values: self.values.filled(values)?, public, ..self.clone() })
     }
 
     /// Bytes of the weights while it runs.
@@ -83,7 +93,22 @@ impl CacheTurn {
         let raised = run.climb_corrected(at(Site::Key), &projected, LEVELS)?;
         run.work(Phase::NonLinear, at(Site::RotatedKey), |e| {
             let tensors = [&raised[..count], &raised[count..]];
-            self.fill.fill(e, tensors, &self.angles, self.factors.each_ref(), self.prefix.each_ref())
+            let known = (self.prefix.each_ref(), &self.public);
+            self.fill.fill(e, tensors, &self.angles, self.factors.each_ref(), known)
         })
+    }
+}
+
+/// Keys and values of so many public tokens in the places of a cache; those that nobody knows are zeros.
+pub(super) fn public_pages(
+    layout: &CacheLayout,
+    known: Option<&PublicCache>,
+    config: &Config,
+    tokens: usize,
+) -> Result<PublicPages, CircuitError> {
+    match known {
+        _ if tokens == 0 => Ok(PublicPages::none()),
+        Some(cache) => layout.pages(cache),
+        None => layout.pages(&PublicCache::unknown(config.num_key_value_heads, config.head_dim, tokens)?),
     }
 }

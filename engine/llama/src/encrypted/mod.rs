@@ -84,6 +84,7 @@ use location::At;
 use norm::NormTurn;
 use prefix::PrefixTensors;
 use preparation::Preparation;
+use products::PublicPlace;
 use projection::Projection;
 use tensors::{LayerTensors, Tensor};
 
@@ -157,7 +158,14 @@ impl EncryptedModel {
             }
         };
         let lanes = lanes.as_ref();
-        let preparation = Preparation { config, block, shape, module, residual: &residual, prefix, lanes, options };
+        let public = lanes.filter(|_| !block.context().is_empty()).map(|lanes| {
+            let ring = (config, shape, module);
+            PublicPlace::new(ring, (block, lanes), options.public_products).at(Site::PublicScore.in_layer(0))
+        });
+        let public = &public.transpose()?.map(Arc::new);
+        let (residual_layout, public) = (&residual, public.as_ref());
+        let preparation =
+            Preparation { config, block, shape, module, residual: residual_layout, prefix, lanes, public, options };
 
         // What a layer starts with is what the one before it may leave, so that all are prepared at once.
         let entering = ranges.entering();

@@ -10,6 +10,7 @@ use super::feed_forward::FeedForwardLayer;
 use super::layer::Layer;
 use super::norm::NormTurn;
 use super::prefix::PrefixTensors;
+use super::products::PublicPlace;
 use super::projection::{self, Projection};
 use super::tensors::{LayerTensors, Tensor};
 use super::{CircuitOptions, Residual};
@@ -29,6 +30,8 @@ pub(super) struct Preparation<'a> {
     pub(super) prefix: &'a PrefixTensors,
     /// Products over lanes, one for all layers.
     pub(super) lanes: Option<&'a Arc<LaneAttention>>,
+    /// Where attention to the public context lies, where there is one.
+    pub(super) public: Option<&'a Arc<PublicPlace>>,
     pub(super) options: CircuitOptions,
 }
 

@@ -149,6 +149,17 @@ impl PromptBlock {
         Self::pack((&self.context, &self.prefix), &[tokens], self.size(), config)
     }
 
+    /// The same with other tokens for its one prompt, such as those that have been generated behind it.
+    ///
+    /// # Errors
+    /// [`Error::SeveralPrompts`]; those of [`PromptBlock::after`].
+    pub fn with_other_prompt(&self, tokens: &[u32], config: &Config) -> Result<Self> {
+        if self.spans.len() != 1 {
+            return Err(Error::SeveralPrompts { found: self.spans.len() });
+        }
+        Self::pack((&self.context, &self.prefix), &[tokens.to_vec()], self.size(), config)
+    }
+
     /// Where everything lies, in words: what two blocks have in common that differ in their tokens alone.
     pub(crate) fn outline(&self) -> String {
         let spans: Vec<String> =

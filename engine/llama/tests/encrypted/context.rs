@@ -5,13 +5,14 @@ use std::sync::Arc;
 use fhe_circuits::{PublicProducts, SoftmaxVariant, WeightScales};
 use fhe_ckks::{Clear, NoiseModel};
 use fhe_model::calibration::{ModelRanges, Recorder};
-use fhe_model::encrypted::{AttentionProducts, CircuitOptions, EncryptedModel, Unattended};
+use fhe_model::encrypted::{AttentionProducts, CircuitOptions, DecodingModel, EncryptedModel, Unattended};
 use fhe_model::float::ContextTensors;
 use fhe_model::{Error, FloatModel, Location, Matrix, Observer, PromptBlock, PublicContext, Site, Weights};
 use safetensors::tensor::Dtype;
 use serde_json::json;
 
 use crate::agreement::QUANTISATION;
+use crate::decoding::column;
 use crate::fixture::{config_with, folder, random_tokens, tensors};
 use crate::support::{Seen, margins_for, relative_error, shape};
 
@@ -96,6 +97,52 @@ fn heads_that_are_no_power_of_two_meet_public_keys() {
     let case = Case::new(model, 37, 16, 16);
     case.check(options(PublicProducts::Weights, 3));
     case.check(options(PublicProducts::Slots, 2));
+}
+
+/// Tokens after a prompt behind public ones: a cache that begins in the middle of a ciphertext, and one behind whole ciphertexts of public tokens.
+#[test]
+fn tokens_after_a_prompt_behind_a_context() {
+    for (public, products) in [(21, PublicProducts::Weights), (150, PublicProducts::Slots)] {
+        let case = Case::new(json!({ "max_position_embeddings": 256 }), public, 12, 16);
+        let rounds = if products == PublicProducts::Slots { 2 } else { 3 };
+        let options = CircuitOptions { keep_cache: true, ..options(products, rounds) };
+        let (prompt, config) = (9, case.weights.config());
+        let tokens = &case.block.tokens()[..12];
+        let first = PromptBlock::following(case.block.context(), &tokens[..prompt], 16, config).unwrap();
+        let shape = shape(1 << 12);
+        let model = EncryptedModel::prepare(&case.weights, &case.ranges, &first, &shape, options).unwrap();
+        let model = model.behind(Arc::clone(&case.context)).unwrap();
+        let steps = DecodingModel::prepare(&case.weights, &case.ranges, &first, &shape, options, public + 16).unwrap();
+        let e = Clear::new(shape, (), NoiseModel::default(), 7).unwrap();
+        let mut residual = model.embed::<Clear, _>(&e).unwrap();
+        let mut caches = Vec::new();
+        for layer in 0..model.layers() {
+            let output = model.layer_and_cache(&e, layer, &residual, &mut Unattended).unwrap();
+            residual = output.residual;
+            caches.push(output.cache.unwrap());
+        }
+        let embedded = steps.embed::<Clear, _>(&e, tokens[prompt]).unwrap();
+        let bare = steps.step(&e, &mut caches.clone(), embedded, &mut Unattended).unwrap_err();
+        assert!(matches!(bare, Error::OtherContext { .. }), "{bare}");
+        let steps = steps.behind(Arc::clone(&case.context)).unwrap();
+        for (place, &token) in tokens.iter().enumerate().skip(prompt) {
+            assert!(caches.iter().all(|cache| (cache.length(), cache.public()) == (public + place, public)));
+            let mut seen = Seen::new(&e);
+            let residual = steps.embed::<Clear, _>(&e, token).unwrap();
+            let logits = steps.step(&e, &mut caches, residual, &mut seen).unwrap();
+            for (location, tensor) in &seen.tensors {
+                let expected = &case.reference[location];
+                if expected.rows() == tensor.rows() {
+                    let error = relative_error(tensor, &column(expected, place));
+                    assert!(error <= QUANTISATION, "token {place}, {location}: relative error {error:.2e}");
+                }
+            }
+            let logits = steps.logits::<Clear, _>(&e, &logits).unwrap().unwrap();
+            let found = Matrix::new(logits.len(), 1, logits).unwrap();
+            let error = relative_error(&found, &column(&case.logits, place));
+            assert!(error <= QUANTISATION, "token {place}, logits: relative error {error:.2e}");
+        }
+    }
 }
 
 #[test]

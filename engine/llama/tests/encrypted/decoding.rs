@@ -40,7 +40,7 @@ fn prefill(e: &Clear, model: &EncryptedModel) -> Vec<KeyValueCache<ClearSlots>> 
     (0..model.layers()).map(layer).collect()
 }
 
-fn column(tensor: &Matrix, position: usize) -> Matrix {
+pub(crate) fn column(tensor: &Matrix, position: usize) -> Matrix {
     let mut column = Matrix::zeros(tensor.rows(), 1);
     (0..tensor.rows()).for_each(|row| column.row_mut(row)[0] = tensor.at(row, position));
     column

@@ -80,7 +80,7 @@ impl Generation {
     /// # Errors
     /// [`HarnessError::NotNumbers`].
     pub(super) fn first(&self, logits: &Matrix) -> Result<Generated, HarnessError> {
-        let end = self.steps.prompt_length();
+        let end = self.steps.prompt_length() - self.steps.public_tokens();
         let logits = logits.column(end - 1);
         let token = self.choose(&logits, end)?;
         Ok(Generated { token, logits, seconds: PhaseSeconds::default(), half_bootstraps: 0 })
@@ -146,7 +146,8 @@ impl<E: LaneProducts, C: Client<E>> Generator<'_, E, C> {
             let (logits, decrypt) = timed(|| steps.logits::<E, C>(client, &logits).map_err(failed));
             let logits = logits?.ok_or(HarnessError::NoData)?;
             let phases = PhaseSeconds { encrypt, decrypt, client: encrypt + decrypt, ..phases };
-            let token = generation.choose(&logits, generation.steps.prompt_length() + generated.len())?;
+            let position = generation.steps.prompt_length() - generation.steps.public_tokens() + generated.len();
+            let token = generation.choose(&logits, position)?;
             let half_bootstraps = (evaluator.counts() - before).half_bootstraps;
             let seconds = PhaseSeconds { total: clock.elapsed().as_secs_f64(), ..phases };
             generated.push(Generated { token, logits, seconds, half_bootstraps });

@@ -1,6 +1,6 @@
 //! What became of a generation, as a record holds it.
 
-use fhe_model::{Error, FloatModel, Matrix, PromptBlock};
+use fhe_model::Matrix;
 
 use super::{Generated, Generation};
 use crate::error::HarnessError;
@@ -43,24 +43,14 @@ pub(in crate::execute) fn describe(
     record: &mut CellRecord,
 ) -> Result<(), HarnessError> {
     let block = &prepared.circuit.block;
-    let (span, weights) = (block.prompts()[0], prepared.circuit_weights());
+    let span = block.prompts()[0];
     let end = span.start + span.len;
     let generated = encrypted.generated;
-    let failed = |error| HarnessError::execution("run the float model on what was generated", error);
     let fed = generated[..generated.len() - 1].iter().map(|token| token.token);
-    let tokens = block.tokens()[span.positions()].iter().copied().chain(fed).collect();
-    let whole = PromptBlock::after(block.prefix(), &[tokens], block.size(), weights.config()).map_err(failed)?;
-    let circuit_model = FloatModel::new(weights);
-    let left_ranges = match prepared.circuit.ranges.preflight(&circuit_model, &whole) {
-        Ok(_) => None,
-        Err(error @ (Error::OutOfRange(_) | Error::FirstToken { .. })) => Some(error.to_string()),
-        Err(error) => return Err(failed(error)),
-    };
-    let float = match prepared.stored_weights() {
-        Some(stored) => FloatModel::new(stored).logits(&whole),
-        None => circuit_model.logits(&whole),
-    };
-    let float = float.map_err(failed)?;
+    let tokens: Vec<u32> = block.tokens()[span.positions()].iter().copied().chain(fed).collect();
+    let whole = block.with_other_prompt(&tokens, prepared.circuit_weights().config());
+    let whole = whole.map_err(|error| HarnessError::execution("put what was generated into a block", error))?;
+    let (float, left_ranges) = prepared.float_logits(&whole)?;
     let found = encrypted.columns(end);
     record.agreement.clear();
     let with_float = agreement(FLOAT, &whole, &float, &found)?;

@@ -116,7 +116,7 @@ pub(in crate::execute) fn load_cache<E: Evaluator>(
     more: usize,
 ) -> Result<KeyValueCache<E::Slots>, HarnessError> {
     let layout = generation.steps.cache_layout();
-    let length = generation.steps.prompt_length() + more;
+    let (public, length) = (generation.steps.public_tokens(), generation.steps.prompt_length() + more);
     let ciphertexts = |kind: &str| {
         let one = |number: usize| {
             let name = format!("{name}-{kind}-{number}");
@@ -124,10 +124,10 @@ pub(in crate::execute) fn load_cache<E: Evaluator>(
             let bytes = folder.load(&name)?.ok_or_else(|| damaged("it is missing".to_owned()))?;
             e.restore_slots(&bytes).map_err(|error| damaged(error.to_string()))
         };
-        (0..length.div_ceil(layout.tokens())).map(one).collect::<Result<Vec<_>, HarnessError>>()
+        (0..layout.encrypted_pages(public, length)).map(one).collect::<Result<Vec<_>, HarnessError>>()
     };
     let failed = |error| HarnessError::execution("restore keys and values", error);
-    layout.cache(ciphertexts("keys")?, ciphertexts("values")?, length).map_err(failed)
+    layout.cache_behind(ciphertexts("keys")?, ciphertexts("values")?, public, length).map_err(failed)
 }
 
 fn load_logits(generation: &Generation, folder: &RunFolder) -> Result<Matrix, HarnessError> {

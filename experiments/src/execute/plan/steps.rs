@@ -80,8 +80,10 @@ fn walk(
     let level = Level(shape.slots_to_coefficients_levels + CacheLayout::KEPT_LEVELS);
     let kept = client.encrypt_slots(&vec![0.0; shape.degree], level).map_err(failed)?;
     let (layout, length) = (steps.cache_layout(), steps.prompt_length());
-    let ciphertexts = || vec![kept.clone(); length.div_ceil(layout.tokens())];
-    let caches = (0..steps.layers()).map(|_| layout.cache(ciphertexts(), ciphertexts(), length).map_err(failed));
+    let public = steps.public_tokens();
+    let ciphertexts = || vec![kept.clone(); layout.encrypted_pages(public, length)];
+    let cache = |_| layout.cache_behind(ciphertexts(), ciphertexts(), public, length).map_err(failed);
+    let caches = (0..steps.layers()).map(cache);
     let mut caches = caches.collect::<Result<Vec<_>, _>>()?;
     for _ in 1..generation.tokens {
         let token = steps.embed::<Server, _>(client, 0).map_err(failed)?;

@@ -142,7 +142,7 @@ impl AttentionStep {
         run: &mut Execution<'_, E, H>,
         layouts: &StepLayouts,
         rope_theta: f64,
-        cache: &mut KeyValueCache<E::Slots>,
+        (public, cache): (&PublicPages, &mut KeyValueCache<E::Slots>),
         residual: &[E::Coefficients],
     ) -> Result<Vec<E::Coefficients>> {
         let at = |site: Site| site.in_layer(self.layer);
@@ -161,8 +161,9 @@ impl AttentionStep {
             heads.append(e, cache, &e.lower(keys, kept)?, &e.lower(values, kept)?)?;
             Ok(queries.clone())
         })?;
-        let scores =
-            run.work(Phase::Linear, at(Site::Score), |e| heads.scores(e, &queries, cache, self.softmax.score_map()))?;
+        let scores = run.work(Phase::Linear, at(Site::Score), |e| {
+            heads.scores(e, &queries, (public, cache), self.softmax.score_map())
+        })?;
         let passage =
             Passage { copies: heads.score_copies(cache.length()), ..Passage::dense(self.softmax.score_levels()) };
         let scores = run.cross(at(Site::Score), &scores, passage, None).at(at(Site::Score))?;
@@ -180,7 +181,7 @@ impl AttentionStep {
             run.selected_probabilities(location, (&self.softmax, &layout), (&scores, &selections))?
         };
         let outputs = run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
-            layouts.to_output.apply(e, &heads.weighted_values(e, &selected, cache)?)
+            layouts.to_output.apply(e, &heads.weighted_values(e, &selected, (public, cache))?)
         })?;
         let outputs = run.descend(at(Site::AttentionOutput), &outputs, self.output.input_unit())?;
         run.observe(at(Site::AttentionOutput), &outputs, Reading::Vector(&layouts.output, None));

@@ -17,7 +17,7 @@
 //!
 //! [`EncryptedModel::layer_and_cache`](super::EncryptedModel::layer_and_cache) fills the caches of the prompt; a step appends its own keys and values before
 //! it attends. All keys of a cache are attended to: it is that of one sequence, public prefix included, whose keys and values are plaintexts
-//! that were added to it.
+//! that were added to it. Those of a public context take its first places as plaintexts ([`fhe_circuits::PublicPages`]).
 
 mod attention;
 mod client;
@@ -26,6 +26,8 @@ mod layouts;
 mod norm;
 mod step;
 mod weights;
+
+use std::sync::Arc;
 
 use fhe_circuits::{CacheLayout, VectorProduct};
 use fhe_ckks::CircuitShape;
@@ -38,8 +40,8 @@ use super::{CircuitOptions, Polynomial};
 use crate::calibration::ModelRanges;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::float::Site;
-use crate::prompt::PromptBlock;
+use crate::float::{ContextTensors, Site};
+use crate::prompt::{PromptBlock, PublicContext};
 use crate::weights::ModelSource;
 
 use attention::AttentionStep;
@@ -54,6 +56,10 @@ use norm::VectorNormTurn;
 #[derive(Clone, Debug)]
 pub struct DecodingModel {
     source: ModelSource,
+    /// Public tokens before the prompt.
+    public: PublicContext,
+    /// Their keys and values, once they are known.
+    context: Option<Arc<ContextTensors>>,
     prompt_length: usize,
     layouts: StepLayouts,
     residual_unit: f64,
@@ -117,6 +123,8 @@ impl DecodingModel {
         let layers = layers.collect::<Vec<Result<LayerStep>>>().into_iter().collect::<Result<Vec<_>>>()?;
         let (final_norm, head) = preparation.head(&Tensor::head(&source), ranges, entering[layers.len()])?;
         Ok(Self {
+            public: block.context().clone(),
+            context: None,
             prompt_length,
             layouts,
             residual_unit,
@@ -127,6 +135,23 @@ impl DecodingModel {
             source,
             keeps_weights: false,
         })
+    }
+
+    /// The same with the keys and values of the public context, without which no evaluator with data makes a step behind one.
+    ///
+    /// # Errors
+    /// [`Error::OtherContext`] for those of another context; [`Error::ContextOfOtherWeights`]; [`Error::ShapeAlone`].
+    pub fn behind(self, context: Arc<ContextTensors>) -> Result<Self> {
+        if *context.context() != self.public {
+            return Err(Error::OtherContext { found: context.context().clone(), required: self.public });
+        }
+        context.check_weights(self.source.weights("a public context")?)?;
+        Ok(Self { context: Some(context), ..self })
+    }
+
+    /// Number of public tokens before the prompt.
+    pub fn public_tokens(&self) -> usize {
+        self.public.len()
     }
 
     /// The architecture.
@@ -154,12 +179,12 @@ impl DecodingModel {
         self.head.layout().ciphertexts()
     }
 
-    /// Tokens of the prompt that is continued, prefix included.
+    /// Tokens of the prompt that is continued, prefix and public context included.
     pub fn prompt_length(&self) -> usize {
         self.prompt_length
     }
 
-    /// Most tokens of a sequence, prefix and prompt included.
+    /// Most tokens of a sequence, prefix or public context and prompt included.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
@@ -197,13 +222,13 @@ impl StepPreparation<'_> {
     }
 }
 
-/// Tokens of the one sequence that a block holds, prefix included.
+/// Tokens of the one sequence that a block holds, prefix and public context included.
 ///
 /// # Errors
 /// [`Error::SeveralPrompts`].
 pub(super) fn sequence_length(block: &PromptBlock) -> Result<usize> {
     match block.prompts() {
-        [prompt] => Ok(prompt.start + prompt.len),
+        [prompt] => Ok(block.context().len() + prompt.start + prompt.len),
         prompts => Err(Error::SeveralPrompts { found: prompts.len() }),
     }
 }

@@ -2,13 +2,17 @@
 
 use std::borrow::Cow;
 
-use fhe_circuits::KeyValueCache;
+use fhe_circuits::{KeyValueCache, PublicPages};
 use fhe_ckks::Evaluator;
 
 use super::{DecodingModel, LayerStep};
+use crate::encrypted::cache::public_pages;
 use crate::encrypted::execution::Execution;
 use crate::encrypted::harness::{Harness, Phase};
+use crate::encrypted::location::At;
 use crate::error::{Error, Result};
+use crate::float::Site;
+use crate::prompt::PublicContext;
 
 impl DecodingModel {
     /// One decoder layer of a step: the residual after it. The token takes the next place of the layer's cache and is attended to with the
@@ -31,9 +35,23 @@ impl DecodingModel {
         harness.phase(Phase::Linear);
         let filled = self.filled_layer(e, index)?;
         let LayerStep { attention, feed_forward } = filled.as_ref();
+        let public = self.public_pages(e, index)?;
         let mut run = Execution::new(e, harness);
-        let residual = attention.run(&mut run, &self.layouts, self.config().rope_theta, cache, residual)?;
+        let residual = attention.run(&mut run, &self.layouts, self.config().rope_theta, (&public, cache), residual)?;
         feed_forward.run(&mut run, &self.layouts, &residual)
+    }
+
+    /// Keys and values of the public context in a layer, in the places of the cache; zeros for an evaluator without data.
+    fn public_pages<E: Evaluator>(&self, e: &E, layer: usize) -> Result<PublicPages> {
+        let known = match &self.context {
+            Some(context) if e.holds_data() => Some(context.layer(layer)?.to_public_cache(layer)?),
+            None if e.holds_data() && !self.public.is_empty() => {
+                return Err(Error::OtherContext { found: PublicContext::none(), required: self.public.clone() });
+            }
+            _ => None,
+        };
+        let pages = public_pages(&self.layouts.cache, known.as_ref(), self.config(), self.public.len());
+        pages.at(Site::Key.in_layer(layer))
     }
 
     /// Final norm and LM head: the logits of what follows the token.

@@ -5,13 +5,15 @@
 //!
 //! Source of attention in two parts: arXiv 2601.18511, section 4.
 
+use std::sync::Arc;
+
 use fhe_circuits::{
-    ChannelFactors, JointSoftmax, JointSums, JointTerms, PublicCache, RowModule, SoftmaxPolynomial, SoftmaxVariant,
+    ChannelFactors, JointSoftmax, JointTerms, PublicCache, RowModule, SoftmaxPolynomial, SoftmaxVariant,
 };
 use fhe_ckks::{Evaluator, LaneProducts};
 
 use super::lanes::{ProductsOverLanes, ScoresAndValues};
-use super::public::PublicAttention;
+use super::public::{PublicAttention, PublicPlace};
 use super::{Operands, WeightedValues, softmax_windows};
 use crate::calibration::LayerRanges;
 use crate::encrypted::Preparation;
@@ -32,14 +34,14 @@ pub(in crate::encrypted) struct JointProducts {
     public: PublicAttention,
     queries: Projection,
     output: ResidualWriter,
-    sums: JointSums,
+    place: Arc<PublicPlace>,
     softmax: JointSoftmax,
 }
 
 impl JointProducts {
     pub(super) fn prepare(
         preparation: &Preparation<'_>,
-        own: ProductsOverLanes,
+        (own, place): (ProductsOverLanes, &Arc<PublicPlace>),
         layer: usize,
         weights: &LayerTensors,
         ranges: &LayerRanges,
@@ -49,23 +51,22 @@ impl JointProducts {
         let SoftmaxVariant::NormalizeAndSquare { rounds } = options.softmax else {
             return Err(Error::ContextBeside { found: "another SoftMax than normalize-and-square" });
         };
-        let public = PublicAttention::prepare(preparation, layer, ranges)?;
-        let sums = public.sums(own.scores()).at(at(Site::PublicScore))?;
+        let public = PublicAttention::prepare(preparation, place, layer, ranges)?;
         let windows = softmax_windows(options.softmax, ranges);
         let accuracy = options.accuracy();
-        let contract = public.contract(shape);
-        let softmax = JointSoftmax::new(rounds, &windows, config.head_dim, shape, accuracy, (&sums, contract))
-            .at(at(Site::Score))?;
+        let sums = (place.sums(), place.contract(shape));
+        let softmax =
+            JointSoftmax::new(rounds, &windows, config.head_dim, shape, accuracy, sums).at(at(Site::Score))?;
         preparation.check_levels(at(Site::Score), softmax.own_score_levels())?;
         preparation.check_levels(at(Site::LogDenominator), softmax.crossing_levels())?;
 
-        let layout = public.projection().at(at(Site::Query))?;
+        let layout = place.projection().at(at(Site::Query))?;
         let range = OutputRange { bound: ranges.query, reach: ranges.query_reach };
         let (input, scales) = (&residual.layout, options.weight_scales);
         let queries = Projection::prepare(preparation, at(Site::Query), &weights.q, &layout, input, scales, range)?;
         let [to, from] = [at(Site::OProjection), at(Site::AttentionOutput)];
         let output = ResidualWriter::prepare(preparation, to, from, &weights.o, &layout, ranges.value)?;
-        Ok(Self { layer, own, public, queries, output, sums, softmax })
+        Ok(Self { layer, own, public, queries, output, place: Arc::clone(place), softmax })
     }
 
     /// The products with the block's own keys.
@@ -111,14 +112,15 @@ impl JointProducts {
         (operands, public_queries): (Operands<E::Slots>, Vec<E::Coefficients>),
         ranges: &[ChannelFactors; 3],
     ) -> Result<WeightedValues<E>> {
-        let Self { layer, own, public, sums, softmax, .. } = self;
+        let Self { layer, own, public, place, softmax, .. } = self;
+        let sums = place.sums();
         let at = |site: Site| site.in_layer(*layer);
         let ScoresAndValues { scores, values } = own.products(run, *layer, operands, ranges)?;
         let scores = own.open(run, *layer, &scores, (softmax.score_map(), softmax.own_score_levels()))?;
         let squares = run.work(Phase::NonLinear, at(Site::Score), |e| softmax.own_squares(e, sums, &scores))?;
         drop(scores);
         let factors = self.queries.channel_factors(run.e.shape());
-        let public_squares = public.squares(run, (public_queries, factors), (softmax, sums))?;
+        let public_squares = public.squares(run, (public_queries, factors), softmax)?;
         let terms = JointTerms { own: squares, public: public_squares };
         let probabilities = run
             .crossing_sums(at(Site::LogDenominator), None, |e, crossing| softmax.normalise(e, sums, terms, crossing))?;

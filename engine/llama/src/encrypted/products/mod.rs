@@ -23,6 +23,7 @@ use crate::float::Site;
 
 pub(super) use joint::JointProducts;
 use lanes::ProductsOverLanes;
+pub(super) use public::PublicPlace;
 use slots::ProductsInSlots;
 
 /// How the products of queries with keys and of probabilities with values are computed.
@@ -85,17 +86,17 @@ impl Products {
         weights: &LayerTensors,
         ranges: &LayerRanges,
     ) -> Result<Self> {
-        let Preparation { block, lanes, .. } = *preparation;
+        let Preparation { block, lanes, public, .. } = *preparation;
         Ok(match lanes {
             None if !block.context().is_empty() => return Err(Error::ContextBeside { found: "products in slots" }),
             None => Self::Slots(ProductsInSlots::prepare(preparation, layer, ranges)?),
             Some(lanes) => {
                 let own = ProductsOverLanes::prepare(preparation, lanes, layer, ranges)?;
-                if block.context().is_empty() {
+                let Some(public) = public else {
                     let softmax = prepare_softmax(preparation, layer, ranges, own.scores())?;
                     return Ok(Self::Lanes(own, softmax));
-                }
-                Self::Joint(Box::new(JointProducts::prepare(preparation, own, layer, weights, ranges)?))
+                };
+                Self::Joint(Box::new(JointProducts::prepare(preparation, (own, public), layer, weights, ranges)?))
             }
         })
     }

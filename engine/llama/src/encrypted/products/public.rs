@@ -1,15 +1,18 @@
 //! Queries against the keys and values of a public context, in either way to multiply with these.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{
-    ChannelFactors, CircuitError, JointSoftmax, JointSums, LaneScores, Layout, PublicCache, PublicContract,
-    PublicLayout, PublicProducts, RotaryAngles, SlotPlace, SlotProducts, WeightLayout, WeightProducts,
+    ChannelFactors, CircuitError, JointSoftmax, JointSums, KeyRows, LaneAttention, LaneScores, Layout, PublicCache,
+    PublicContract, PublicLayout, PublicProducts, RotaryAngles, RowModule, SlotPlace, SlotProducts, WeightLayout,
+    WeightProducts,
 };
 use fhe_ckks::{CircuitShape, Evaluator};
 
 use crate::calibration::LayerRanges;
+use crate::config::Config;
 use crate::encrypted::Preparation;
 use crate::encrypted::execution::Execution;
 use crate::encrypted::harness::{Harness, Phase};
@@ -17,6 +20,7 @@ use crate::encrypted::location::At;
 use crate::encrypted::projection::filling_unit;
 use crate::error::Result;
 use crate::float::{Location, Site};
+use crate::prompt::PromptBlock;
 
 /// Blocks of scores that are raised and made exponentials of at once: what a half bootstrap likes to have together, and no more than memory likes.
 const BLOCKS_TOGETHER: usize = 4;
@@ -28,11 +32,79 @@ const PADDING: f64 = 0.0;
 /// Terms or probabilities by ciphertexts of queries and blocks of keys.
 type Wide<E> = Vec<Vec<<E as fhe_ckks::SlotArithmetic>::Slots>>;
 
+/// Where queries, scores and outputs of attention to a public context lie, and where its sums over keys meet those of the block: the same in all
+/// layers.
+#[derive(Clone, Debug)]
+pub(in crate::encrypted) struct PublicPlace {
+    layout: PublicKeyLayout,
+    sums: JointSums,
+}
+
+#[derive(Clone, Debug)]
+enum PublicKeyLayout {
+    Slots(PublicLayout),
+    Weights(WeightLayout),
+}
+
+impl PublicPlace {
+    /// For the context of a block whose scores lie over lanes.
+    pub(in crate::encrypted) fn new(
+        (config, shape, module): (&Config, &CircuitShape, RowModule),
+        (block, lanes): (&PromptBlock, &Arc<LaneAttention>),
+        products: PublicProducts,
+    ) -> Result<Self, CircuitError> {
+        let (heads, key_heads, head_dim) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+        let own = LaneScores::new(Arc::clone(lanes), |query, key| block.embedded().attends(query, key))?;
+        let keys = block.context().len();
+        let place = |(ciphertext, slot): (usize, usize)| SlotPlace { ciphertext, slot };
+        Ok(match products {
+            PublicProducts::Slots => {
+                let layout = PublicLayout::new(module, heads, key_heads, head_dim)?;
+                let first = |head, query| place((0, layout.slot(head, 0, query)));
+                let sums = JointSums::new(&own, vec![layout.key_rows(keys)], first)?;
+                Self { layout: PublicKeyLayout::Slots(layout), sums }
+            }
+            PublicProducts::Weights => {
+                let layout = WeightLayout::new(shape, module, [heads, key_heads], head_dim, keys)?;
+                let rows = (0..layout.ciphertexts()).map(|ciphertext| layout.key_rows(ciphertext)).collect();
+                let sums = JointSums::new(&own, rows, |head, query| place(layout.slot(head, 0, query)))?;
+                Self { layout: PublicKeyLayout::Weights(layout), sums }
+            }
+        })
+    }
+
+    /// Where sums over all keys meet.
+    pub(super) fn sums(&self) -> &JointSums {
+        &self.sums
+    }
+
+    /// What is left of the levels for SoftMax.
+    pub(super) fn contract(&self, shape: &CircuitShape) -> PublicContract {
+        let raised = shape.compute_levels.saturating_sub(SINE_LEVELS);
+        match self.layout {
+            PublicKeyLayout::Slots(_) => {
+                let output_levels = SlotProducts::VALUE_LEVELS + PublicLayout::COLLECTION_LEVELS;
+                let before = PublicLayout::PLACEMENT_LEVELS + SlotProducts::SCORE_LEVELS;
+                PublicContract { score_levels: raised.saturating_sub(before), output_levels }
+            }
+            PublicKeyLayout::Weights(_) => PublicContract { score_levels: raised, output_levels: 0 },
+        }
+    }
+
+    /// The layout in which the projection of queries ends and that of outputs begins.
+    pub(super) fn projection(&self) -> Result<Layout, CircuitError> {
+        match &self.layout {
+            PublicKeyLayout::Slots(layout) => layout.projection(),
+            PublicKeyLayout::Weights(layout) => layout.projection(),
+        }
+    }
+}
+
 /// Attention of one layer to a public context.
 #[derive(Clone, Debug)]
 pub(super) struct PublicAttention {
     layer: usize,
-    layout: PublicPlace,
+    place: Arc<PublicPlace>,
     angles: RotaryAngles,
     cache: PublicCache,
     /// The largest key and value, for evaluators without data.
@@ -41,30 +113,20 @@ pub(super) struct PublicAttention {
     output_bound: f64,
 }
 
-/// Where queries, scores and outputs lie.
-#[derive(Clone, Debug)]
-enum PublicPlace {
-    Slots(PublicLayout),
-    Weights(WeightLayout),
-}
-
 impl PublicAttention {
-    pub(super) fn prepare(preparation: &Preparation<'_>, layer: usize, ranges: &LayerRanges) -> Result<Self> {
-        let Preparation { config, block, shape, module, options, .. } = *preparation;
-        let location = Site::PublicScore.in_layer(layer);
-        let (heads, key_heads, head_dim) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
-        let keys = block.context().len();
-        let layout = match options.public_products {
-            PublicProducts::Slots => PublicLayout::new(module, heads, key_heads, head_dim).map(PublicPlace::Slots),
-            PublicProducts::Weights => {
-                WeightLayout::new(shape, module, [heads, key_heads], head_dim, keys).map(PublicPlace::Weights)
-            }
-        };
+    pub(super) fn prepare(
+        preparation: &Preparation<'_>,
+        place: &Arc<PublicPlace>,
+        layer: usize,
+        ranges: &LayerRanges,
+    ) -> Result<Self> {
+        let Preparation { config, block, .. } = *preparation;
+        let cache = PublicCache::unknown(config.num_key_value_heads, config.head_dim, block.context().len());
         Ok(Self {
             layer,
-            layout: layout.at(location)?,
+            place: Arc::clone(place),
             angles: preparation.angles(),
-            cache: PublicCache::unknown(key_heads, head_dim, keys).at(location)?,
+            cache: cache.at(Site::PublicScore.in_layer(layer))?,
             largest: [ranges.rotated_key, ranges.value],
             output_bound: if ranges.attention_output > 0.0 { ranges.attention_output } else { 1.0 },
         })
@@ -75,54 +137,16 @@ impl PublicAttention {
         self.cache = cache;
     }
 
-    /// The layout in which the projection of queries ends and that of outputs begins.
-    pub(super) fn projection(&self) -> Result<Layout, CircuitError> {
-        match &self.layout {
-            PublicPlace::Slots(layout) => layout.projection(),
-            PublicPlace::Weights(layout) => layout.projection(),
-        }
-    }
-
-    /// What is left of the levels for SoftMax.
-    pub(super) fn contract(&self, shape: &CircuitShape) -> PublicContract {
-        let raised = shape.compute_levels.saturating_sub(SINE_LEVELS);
-        match self.layout {
-            PublicPlace::Slots(_) => {
-                let output_levels = SlotProducts::VALUE_LEVELS + PublicLayout::COLLECTION_LEVELS;
-                let before = PublicLayout::PLACEMENT_LEVELS + SlotProducts::SCORE_LEVELS;
-                PublicContract { score_levels: raised.saturating_sub(before), output_levels }
-            }
-            PublicPlace::Weights(_) => PublicContract { score_levels: raised, output_levels: 0 },
-        }
-    }
-
-    /// Where sums over these keys and over those of the block meet.
-    pub(super) fn sums(&self, own: &LaneScores) -> Result<JointSums, CircuitError> {
-        match &self.layout {
-            PublicPlace::Slots(layout) => {
-                let first = |head, query| SlotPlace { ciphertext: 0, slot: layout.slot(head, 0, query) };
-                JointSums::new(own, vec![SlotProducts::new(layout, &self.cache)?.key_rows()], first)
-            }
-            PublicPlace::Weights(layout) => {
-                let first = |head, query| {
-                    let (ciphertext, slot) = layout.slot(head, 0, query);
-                    SlotPlace { ciphertext, slot }
-                };
-                JointSums::new(own, (0..layout.ciphertexts()).map(|index| layout.key_rows(index)).collect(), first)
-            }
-        }
-    }
-
     /// Squares of the exponentials of all scores, a few blocks at a time, from projected queries with the factors of their channels.
     pub(super) fn squares<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
         (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
-        softmax: (&JointSoftmax, &JointSums),
+        softmax: &JointSoftmax,
     ) -> Result<Wide<E>> {
-        match &self.layout {
-            PublicPlace::Slots(layout) => self.squares_in_slots(run, layout, (queries, factors), softmax),
-            PublicPlace::Weights(layout) => self.squares_of_weights(run, layout, (queries, factors), softmax),
+        match &self.place.layout {
+            PublicKeyLayout::Slots(layout) => self.squares_in_slots(run, layout, (queries, factors), softmax),
+            PublicKeyLayout::Weights(layout) => self.squares_of_weights(run, layout, (queries, factors), softmax),
         }
     }
 
@@ -131,7 +155,7 @@ impl PublicAttention {
         run: &mut Execution<'_, E, H>,
         layout: &PublicLayout,
         (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
-        (softmax, sums): (&JointSoftmax, &JointSums),
+        softmax: &JointSoftmax,
     ) -> Result<Wide<E>> {
         let location = self.location();
         let products = SlotProducts::new(layout, &self.cache).at(location)?;
@@ -141,13 +165,13 @@ impl PublicAttention {
             run.work(Phase::NonLinear, location, |e| layout.place_queries(e, &self.angles, &queries, factors))?;
         let rotated = run.work(Phase::Linear, location, |e| products.rotate_queries(e, &queries))?;
         drop(queries);
-        let rows = &sums.key_rows()[0];
+        let rows = &self.place.sums.key_rows()[0];
         let mut squares = Vec::with_capacity(rows.blocks());
         for blocks in chunks(rows.blocks()) {
             let scores = run.work(Phase::Linear, location, |e| {
                 products.scores(e, &rotated, blocks.clone(), softmax.score_map(), PADDING)
             })?;
-            squares.extend(squared(run, location, (softmax, sums), 0, (blocks, &scores))?);
+            squares.extend(squared(run, location, (softmax, rows), (blocks, &scores))?);
         }
         Ok(vec![squares])
     }
@@ -157,7 +181,7 @@ impl PublicAttention {
         run: &mut Execution<'_, E, H>,
         layout: &WeightLayout,
         (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
-        (softmax, sums): (&JointSoftmax, &JointSums),
+        softmax: &JointSoftmax,
     ) -> Result<Wide<E>> {
         let (location, map) = (self.location(), softmax.score_map());
         let queries = run.climb_corrected(location, &queries, WeightLayout::PLACEMENT_LEVELS)?;
@@ -169,6 +193,7 @@ impl PublicAttention {
             let unit = products.query_unit(run.e.shape(), ciphertext, map).at(location)?;
             let queries = run.descend(location, std::slice::from_ref(queries), unit)?;
             let scores = run.work(Phase::Linear, location, |e| products.multiply_keys(e, ciphertext, &queries))?;
+            let rows = &self.place.sums.key_rows()[ciphertext];
             let mut of_ciphertext = Vec::with_capacity(scores.len());
             for blocks in chunks(scores.len()) {
                 let levels = softmax.public_score_levels();
@@ -177,7 +202,7 @@ impl PublicAttention {
                     products.centred(e, ciphertext, blocks.clone(), &raised, map, PADDING)
                 })?;
                 drop(raised);
-                of_ciphertext.extend(squared(run, location, (softmax, sums), ciphertext, (blocks, &scores))?);
+                of_ciphertext.extend(squared(run, location, (softmax, rows), (blocks, &scores))?);
             }
             squares.push(of_ciphertext);
         }
@@ -192,8 +217,8 @@ impl PublicAttention {
         unit: f64,
     ) -> Result<Vec<E::Coefficients>> {
         let location = self.location();
-        match &self.layout {
-            PublicPlace::Slots(layout) => {
+        match &self.place.layout {
+            PublicKeyLayout::Slots(layout) => {
                 let outputs = run.work(Phase::Linear, location, |e| {
                     let probabilities = probabilities.first().map_or(&[][..], Vec::as_slice);
                     let outputs = SlotProducts::new(layout, &self.cache)?.weighted_values(e, probabilities)?;
@@ -202,7 +227,7 @@ impl PublicAttention {
                 drop(probabilities);
                 run.descend(location, &outputs, unit)
             }
-            PublicPlace::Weights(layout) => {
+            PublicKeyLayout::Weights(layout) => {
                 let products = run.work(Phase::Linear, location, |e| self.weights(layout, e.holds_data()))?;
                 // Two products with weights in a row would leave the probabilities no bits: what the first leaves climbs once more.
                 let full = filling_unit(run.e.shape(), self.output_bound);
@@ -247,11 +272,9 @@ fn chunks(blocks: usize) -> impl Iterator<Item = Range<usize>> {
 fn squared<E: Evaluator, H: Harness<E> + ?Sized>(
     run: &mut Execution<'_, E, H>,
     location: Location,
-    (softmax, sums): (&JointSoftmax, &JointSums),
-    ciphertext: usize,
+    (softmax, rows): (&JointSoftmax, &KeyRows),
     (blocks, scores): (Range<usize>, &[E::Slots]),
 ) -> Result<Vec<E::Slots>> {
-    let rows = &sums.key_rows()[ciphertext];
     run.work(Phase::NonLinear, location, |e| {
         blocks.zip(scores).map(|(block, scores)| softmax.public_squares(e, rows, block, scores)).collect()
     })
