@@ -14,6 +14,7 @@ pub struct ContextSection {
     pub text: Option<PathBuf>,
     /// So many, those that are prepended included. With 0 there is no context, so that a sweep may begin there.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = 0))]
     pub tokens: usize,
 }
 
