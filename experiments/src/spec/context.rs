@@ -15,6 +15,7 @@ pub struct ContextSection {
     pub text: Option<PathBuf>,
     /// So many, those that are prepended included. With 0 there is no context, so that a sweep may begin there.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(extend("default" = 0))]
     pub tokens: usize,
     /// How encrypted queries are multiplied with public keys, and what SoftMax makes of them with public values.
     #[schemars(schema_with = "schema::choices::<PublicProducts>")]
