@@ -69,4 +69,4 @@ pub use silu::GatedSilu;
 pub use slim::{Blocks, Folded, SlimApproximation};
 pub use softmax::{Softmax, SoftmaxArgument, SoftmaxPolynomial, SoftmaxVariant, SoftmaxWindows};
 pub use sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
-pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, split_vector};
+pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, descend_vector, split_vector};
