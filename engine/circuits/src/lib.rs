@@ -74,4 +74,4 @@ pub use softmax::{
     SoftmaxWindows,
 };
 pub use sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
-pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, split_vector};
+pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, descend_vector, split_vector};

@@ -4,10 +4,11 @@ mod support;
 
 use fhe_circuits::crossing::climb_corrected;
 use fhe_circuits::{
-    Accuracy, CacheFill, CacheLayout, ChannelFactors, Functions, Interval, PrefixRows, PublicCache, PublicPages,
-    RotaryAngles, RowModule, Softmax, SoftmaxVariant, SoftmaxWindows, VectorLayout,
+    Accuracy, CacheFill, CacheLayout, ChannelFactors, Functions, Interval, Passage, PrefixRows, PublicCache,
+    PublicPages, RotaryAngles, RowModule, ScoreLayout, Softmax, SoftmaxVariant, SoftmaxWindows, SumCrossing,
+    VectorLayout,
 };
-use fhe_ckks::{CircuitShape, Clear, ClearSlots, Client, Level, SlotArithmetic};
+use fhe_ckks::{CircuitShape, Clear, ClearSlots, Client, Copies, Level, SlotArithmetic, Spacing};
 use proptest::prelude::*;
 use support::{Random, clear, close, shape};
 
@@ -161,17 +162,28 @@ proptest! {
 /// their levels.
 #[test]
 fn softmax_over_a_cache_is_softmax() {
-    softmax_is_softmax::<true>(3, 0);
-    softmax_is_softmax::<false>(2, CacheLayout::VALUE_LEVELS + CacheLayout::PLACEMENT_LEVELS);
+    softmax_is_softmax::<true>(3, 6, 0);
+    softmax_is_softmax::<false>(2, 6, CacheLayout::VALUE_LEVELS + CacheLayout::PLACEMENT_LEVELS);
 }
 
-fn softmax_is_softmax<const CROSSING: bool>(rounds: usize, left: usize) {
+/// Heads that share nothing leave rows in which scores and sums repeat: both cross in copies.
+#[test]
+fn softmax_in_copies_is_softmax() {
+    let (shape, length) = (shape(9), 37);
+    let layout = CacheLayout::new(&shape, 2, 2, 8).unwrap();
+    assert_eq!((layout.score_copies(length), layout.score_ciphertexts(length)), (Copies(2), 1));
+    assert_eq!(layout.scores_of::<true>(length).sum_crossing(), SumCrossing::Rotations(Copies(4)));
+    softmax_is_softmax::<true>(3, 2, 0);
+    softmax_is_softmax::<false>(2, 2, CacheLayout::VALUE_LEVELS + CacheLayout::PLACEMENT_LEVELS);
+}
+
+fn softmax_is_softmax<const CROSSING: bool>(rounds: usize, heads: usize, left: usize) {
     let shape = shape(9);
-    let layout = CacheLayout::new(&shape, 6, 2, 8).unwrap();
+    let layout = CacheLayout::new(&shape, heads, 2, 8).unwrap();
     let length = layout.tokens() + 5;
     let (e, scores) = (clear(&shape), layout.scores_of::<CROSSING>(length));
     let (half_width, mut random) = (6.0, Random::new(11));
-    let centres: Vec<f64> = (0..6).map(|head| 0.5 * head as f64).collect();
+    let centres: Vec<f64> = (0..heads).map(|head| 0.5 * head as f64).collect();
     let windows = SoftmaxWindows {
         centres: centres.clone(),
         half_width,
@@ -200,7 +212,10 @@ fn softmax_is_softmax<const CROSSING: bool>(rounds: usize, left: usize) {
         .map(|values| {
             let coefficients: Vec<f64> = (0..shape.degree).map(|p| values[shape.slot_of_coefficient(p)]).collect();
             let encrypted = e.encrypt(&coefficients, shape.full_scale).unwrap();
-            fhe_circuits::crossing::climb(&e, &[encrypted], softmax.score_levels()).unwrap().remove(0)
+            let undistorted = climb_corrected(&e, &[encrypted], 0).unwrap();
+            // As they cross in a step.
+            let passage = Passage { copies: layout.score_copies(length), ..Passage::dense(softmax.score_levels()) };
+            passage.cross(&e, &undistorted).unwrap().remove(0)
         })
         .collect();
     let mut crossing = |sums: Vec<ClearSlots>, passage: fhe_circuits::Passage| passage.cross(&e, &sums);
@@ -261,6 +276,10 @@ fn projections_reach_their_places_by_few_rotations() {
     let map = layout.placement(&projection, &angles, &ChannelFactors::Common(1.0)).unwrap();
     // Sixteen for what arrives, sixteen for what it is turned with; one of them is none.
     assert_eq!(map.rotations(), 31);
+    // What comes from a product returns in sixteen copies, and what goes to one lies thirty-two slots apart.
+    assert_eq!((projection.copies(), input.spacing()), (Copies(16), Spacing(32)));
+    assert_eq!(input.product(5000).unwrap().copies(), Copies(1), "two groups side by side");
+    assert_eq!((layout.score_copies(129), layout.score_copies(257)), (Copies(8), Copies(4)));
     let module = RowModule::new(&shape, 128).unwrap();
     let fill = CacheFill::new(&layout, module, 0, 128).unwrap();
     assert_eq!(fill.projection().ciphertexts(), 2);

@@ -4,8 +4,8 @@ mod support;
 
 use fhe_circuits::approximation::{Approximation, Criterion, Target};
 use fhe_circuits::crossing::{climb, climb_corrected, descend};
-use fhe_circuits::{CircuitError, Distortion, GatedSilu, Interval, Layout, RmsNorm, RowModule, VectorNorm};
-use fhe_ckks::{Clear, ClearSlots, Client, Level, SlotArithmetic};
+use fhe_circuits::{CircuitError, Distortion, GatedSilu, Interval, Landing, Layout, RmsNorm, RowModule, VectorNorm};
+use fhe_ckks::{Clear, ClearSlots, Client, Copies, Level, SlotArithmetic};
 use support::{Random, clear, close, shape};
 
 const TOLERANCE: f64 = 1e-7;
@@ -82,6 +82,41 @@ fn a_vector_is_divided_by_its_root_mean_square() {
     assert!(VectorNorm::new(0, range, window, epsilon, TOLERANCE, LEVELS).is_err());
     assert!(VectorNorm::new(50, 0.0, window, epsilon, TOLERANCE, LEVELS).is_err());
     assert!(VectorNorm::new(50, range, Interval::new(-1.0, 1.0), epsilon, TOLERANCE, LEVELS).is_err());
+}
+
+/// A vector at multiples of the copies, as a sparse half bootstrap returns it: every copy is normalised by the sum over one, with a rotation less for each
+/// doubling.
+#[test]
+fn a_vector_in_copies_is_normalised_in_all_of_them() {
+    let (shape, epsilon, range) = (shape(8), 1e-3, 4.0);
+    let e = clear(&shape);
+    let norm = VectorNorm::new(30, range, Interval::new(0.05, 8.0), epsilon, TOLERANCE, LEVELS).unwrap();
+    let vector = Random::new(7).vector(30);
+    let mean_square = vector.iter().map(|x| x * x).sum::<f64>() / 30.0;
+    let mut rotations = Vec::new();
+    for copies in [1, 2, 8].map(Copies) {
+        // In both halves.
+        let place = |channel: usize| channel / 2 * copies.0 + channel % 2 * 128;
+        let mut coefficients = vec![0.0; shape.degree];
+        vector.iter().enumerate().for_each(|(channel, x)| coefficients[place(channel)] = x / range);
+        let encrypted = e.encrypt(&coefficients, shape.full_scale).unwrap();
+        let landing = Landing { levels: norm.levels(), copies };
+        let slots = climb_corrected(&e, &[encrypted], landing).unwrap();
+        let before = e.counts();
+        let normalised = norm.clone().over_copies(copies).apply(&e, &slots[0]).unwrap();
+        rotations.push((e.counts() - before).rotations);
+        for (channel, x) in vector.iter().enumerate() {
+            let slot = shape.slot_of_coefficient(place(channel));
+            for copy in 0..copies.0 {
+                let found = normalised.values()[slot + copy * 128 / copies.0].re;
+                assert!(
+                    (found - x / (mean_square + epsilon).sqrt()).abs() < 1e-3,
+                    "{copies:?}, channel {channel}: {found}"
+                );
+            }
+        }
+    }
+    assert_eq!(rotations, [8, 7, 5]);
 }
 
 #[test]

@@ -26,6 +26,11 @@ impl Copies {
     pub const ONE: Self = Self(1);
 }
 
+/// How far apart the slots are that hold a value, from the first on: a power of two, one for dense slots. Slots at multiples of `spacing` are those of the
+/// first `N / (2 spacing)` coefficients of each half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Spacing(pub usize);
+
 /// Which ring a slot ciphertext lives in, and so what its slots are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Packing {
@@ -189,6 +194,15 @@ pub trait Evaluator: SlotArithmetic {
         &self,
         slots: &Self::Slots,
         copies: Copies,
+        unit: f64,
+    ) -> Result<Self::Coefficients, CkksError>;
+
+    /// The same for real slots that are zero but at multiples of `spacing`, with fewer rotations and plaintexts: the first butterflies would only repeat
+    /// them, which a rotation for each bit of `spacing` does. What stands between them is added to unspecified coefficients.
+    fn spaced_slots_to_coefficients(
+        &self,
+        slots: &Self::Slots,
+        spacing: Spacing,
         unit: f64,
     ) -> Result<Self::Coefficients, CkksError>;
 

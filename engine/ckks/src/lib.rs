@@ -34,7 +34,7 @@ pub use bootstrapping::{bootstrap, correct_sine, sparse_bootstrap};
 pub use clear::*;
 pub use counts::OperationCounts;
 pub use error::CkksError;
-pub use evaluator::{Client, Copies, Evaluator, Level, Packing, Rotation, SlotArithmetic};
+pub use evaluator::{Client, Copies, Evaluator, Level, Packing, Rotation, SlotArithmetic, Spacing};
 pub use fhe_ring::{IntegerMatrix, MatrixShape};
 pub use fhe_rlwe::WeightProduct;
 pub use lanes::LaneProducts;
@@ -43,6 +43,6 @@ pub use periodic::PeriodicMatrix;
 pub use plain_vector::{PlainVector, Plaintext};
 pub use scheme::{
     CkksClient, CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, RemoteClient,
-    SlotCiphertext,
+    SlotCiphertext, TransformRequests,
 };
 pub use shape::CircuitShape;

@@ -1,6 +1,6 @@
 //! What a circuit needs to know about the parameter set it runs under.
 
-use crate::{CkksError, Copies, Packing};
+use crate::{CkksError, Copies, Packing, Spacing};
 
 /// Sizes and level budget of a parameter set, as circuits see them.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +63,24 @@ impl CircuitShape {
             found: copies.0.to_string(),
             required: format!("a power of two, at most {most}"),
             remedy: "repeat the values in fewer slots",
+        })
+    }
+
+    /// Refuses a spacing that is no power of two, or so wide that a factor of SlotsToCoeffs would have nothing to do.
+    ///
+    /// # Errors
+    /// [`CkksError::Precondition`] naming the operation.
+    pub fn check_spacing(&self, operation: &'static str, spacing: Spacing) -> Result<(), CkksError> {
+        let most = self.most_copies();
+        if spacing.0.is_power_of_two() && spacing.0 <= most {
+            return Ok(());
+        }
+        Err(CkksError::Precondition {
+            operation,
+            operand: "spacing",
+            found: spacing.0.to_string(),
+            required: format!("a power of two, at most {most}"),
+            remedy: "state a smaller spacing: slots further apart have it, too",
         })
     }
 

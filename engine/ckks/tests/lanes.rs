@@ -5,7 +5,7 @@ mod common;
 use common::{Instance, errors, uniform};
 use fhe_ckks::{
     BootstrapCost, CircuitShape, CkksError, CkksServer, Clear, Client, CoefficientCiphertext, Copies, Evaluator,
-    LaneProducts, Level, NoiseModel, OperationCounts, Packing, SlotArithmetic, SlotCiphertext, correct_sine,
+    LaneProducts, Level, NoiseModel, OperationCounts, Packing, SlotArithmetic, SlotCiphertext, Spacing, correct_sine,
     transforms::{lanes::lanes_from_coefficients, slot_transform::SlotTransform},
 };
 use fhe_ring::Meter;
@@ -117,6 +117,10 @@ impl BootstrapCost for Metered {
 
     fn slots_to_coefficients(&self, _: Packing, copies: Copies) -> Result<OperationCounts, CkksError> {
         self.counted(|server| server.sparse_slots_to_coefficients(&self.slots, copies, UNIT).map(drop))
+    }
+
+    fn spaced_slots_to_coefficients(&self, spacing: Spacing) -> Result<OperationCounts, CkksError> {
+        self.counted(|server| server.spaced_slots_to_coefficients(&self.slots, spacing, UNIT).map(drop))
     }
 
     fn slots_to_lanes(&self, lanes: usize) -> Result<OperationCounts, CkksError> {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Instance, errors, in_copies, sparse_bootstrap_errors, uniform};
-use fhe_ckks::{Client, Copies, Evaluator, Level, correct_sine};
+use fhe_ckks::{Client, Copies, Evaluator, Level, SlotArithmetic, Spacing, correct_sine};
 use num_complex::Complex64;
 
 /// Copies that change the raise alone, the factor after it too, and all but the last.
@@ -82,6 +82,59 @@ fn sparse_slots_to_coefficients_averages_the_copies() {
         let (_, worst) = errors(&found, expected);
         assert!(worst < 2f64.powi(-20), "2^{:.1}", worst.log2());
     }
+}
+
+/// The first coefficients of either half, at fewer rotations and products than all of them; the others stay empty.
+#[test]
+fn spaced_slots_become_the_first_coefficients() {
+    let instance = Instance::new("n11-toy", 20);
+    let shape = instance.parameters.shape().clone();
+    let numbers = uniform(shape.degree, 44);
+    let unit = 1.7 * (1u64 << 29) as f64;
+    for spacing in [1, 2, 16, 64].map(Spacing) {
+        let slots: Vec<f64> =
+            (0..shape.degree).map(|slot| if slot.is_multiple_of(spacing.0) { numbers[slot] } else { 0.0 }).collect();
+        macro_rules! circuit {
+            ($server:expr, $client:expr) => {{
+                let slots = $client.encrypt_slots(&slots, Level(5)).unwrap();
+                let before = $server.counts();
+                let coefficients = $server.spaced_slots_to_coefficients(&slots, spacing, unit).unwrap();
+                (coefficients, $server.counts() - before)
+            }};
+        }
+        let (planner, metered) = instance.planner();
+        let (_, planned) = circuit!(&planner, &metered);
+        let server = instance.server(&planner);
+        let (coefficients, counts) = circuit!(&server, &instance.client);
+        assert_eq!(counts, planned);
+        let dense = {
+            let before = planner.counts();
+            let slots = metered.encrypt_slots(&slots, Level(5)).unwrap();
+            planner.slots_to_coefficients(&slots, unit).unwrap();
+            planner.counts() - before
+        };
+        assert!(spacing.0 == 1 || counts.rotations < dense.rotations, "{} of {}", counts.rotations, dense.rotations);
+        assert!(spacing.0 == 1 || counts.plaintext_products < dense.plaintext_products);
+        let found = instance.client.decrypt(&coefficients).unwrap().expect("data");
+        let (_, worst) = errors(&found, (0..shape.degree).map(|p| slots[shape.slot_of_coefficient(p)]));
+        assert!(worst < 2f64.powi(-18), "spacing {}: 2^{:.1}", spacing.0, worst.log2());
+        let first = shape.degree / 2 / spacing.0;
+        assert!((0..shape.degree).all(|p| p % (shape.degree / 2) < first || found[p].abs() < 2f64.powi(-18)));
+    }
+}
+
+#[test]
+fn rejects_spacings_that_do_not_exist() {
+    let instance = Instance::new("n11-toy", 19);
+    let (server, client) = instance.planner();
+    let shape = instance.parameters.shape().clone();
+    let slots = client.encrypt_slots(&vec![0.0; shape.degree], Level(3)).unwrap();
+    let complex = client.encrypt_complex_slots(&vec![Complex64::ZERO; shape.degree / 2], Level(3)).unwrap();
+    for spacing in [0, 3, 256] {
+        let refusal = server.spaced_slots_to_coefficients(&slots, Spacing(spacing), 1e9).err().unwrap().to_string();
+        assert!(refusal.contains("spacing") && refusal.contains("at most 128"), "{refusal}");
+    }
+    assert!(server.spaced_slots_to_coefficients(&complex, Spacing(2), 1e9).is_err(), "complex slots");
 }
 
 #[test]

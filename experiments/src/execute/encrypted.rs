@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use fhe_ckks::{Client, OperationCounts, SlotArithmetic};
+use fhe_ckks::{Client, OperationCounts, SlotArithmetic, TransformRequests};
 use fhe_model::Matrix;
 use fhe_ring::{Backend, Counts, Seed};
 
@@ -63,7 +63,11 @@ pub(super) fn run(
     }
     if let (Some(generation), Some(steps)) = (generation, &plan.steps) {
         let spent = std::mem::take(&mut run.record.seconds);
-        setting(&steps.requests, steps.server_bytes).run(device, spent, Steps { run, generation })?;
+        setting(&steps.requests, steps.server_bytes).run(
+            device,
+            spent,
+            Steps { run, generation, transforms: &steps.transforms },
+        )?;
     }
     Ok(())
 }
@@ -132,16 +136,20 @@ impl Program for PromptRun<'_, '_> {
 struct Steps<'a> {
     run: Run<'a>,
     generation: &'a Generation,
+    transforms: &'a TransformRequests,
 }
 
 impl Program for Steps<'_> {
     fn run<B: Compute, C: Client<Server<B>>>(
         self,
         Parties { client, server }: Parties<B, C>,
-        spent: PhaseSeconds,
+        mut spent: PhaseSeconds,
     ) -> Result<(), HarnessError> {
-        let Self { mut run, generation } = self;
+        let Self { mut run, generation, transforms } = self;
         let (folder, start, progress) = (run.folder, run.start, run.progress);
+        let (encoded, seconds) = progress.phase("encode tables", || server.encode_transforms(transforms));
+        encoded.map_err(|error| HarnessError::execution("encode the transforms of steps", error))?;
+        spent.set_up += seconds;
         let Standing { mut stage, mut caches } = Stage::load(&server, generation, folder)?;
         let account = Account::open(&server, start);
         match run.earlier {

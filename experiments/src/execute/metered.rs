@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fhe_ckks::{
     BootstrapCost, CkksError, CkksServer, Client, CoefficientCiphertext, Copies, Evaluator, LaneProducts, Level,
-    OperationCounts, Packing, SlotArithmetic, SlotCiphertext,
+    OperationCounts, Packing, SlotArithmetic, SlotCiphertext, Spacing,
 };
 use fhe_ring::{Counts, Meter};
 
@@ -45,6 +45,8 @@ enum Transform {
     Ascent(Copies, usize),
     /// SlotsToCoeffs.
     Descent(Packing, Copies),
+    /// SlotsToCoeffs of real slots that lie apart.
+    SpacedDescent(Spacing),
     /// Real slots to so many lanes.
     Lanes(usize),
 }
@@ -80,6 +82,9 @@ impl BootstrapOperations {
                 };
                 self.server.sparse_slots_to_coefficients(slots, copies, self.server.shape().full_scale)?;
             }
+            Transform::SpacedDescent(spacing) => {
+                self.server.spaced_slots_to_coefficients(&self.real, spacing, self.server.shape().full_scale)?;
+            }
             Transform::Lanes(lanes) => {
                 self.server.slots_to_lanes(&[&self.factor], lanes, self.server.shape().full_scale)?;
             }
@@ -97,6 +102,10 @@ impl BootstrapCost for BootstrapOperations {
 
     fn slots_to_coefficients(&self, packing: Packing, copies: Copies) -> Result<OperationCounts, CkksError> {
         self.of(Transform::Descent(packing, copies))
+    }
+
+    fn spaced_slots_to_coefficients(&self, spacing: Spacing) -> Result<OperationCounts, CkksError> {
+        self.of(Transform::SpacedDescent(spacing))
     }
 
     fn slots_to_lanes(&self, lanes: usize) -> Result<OperationCounts, CkksError> {

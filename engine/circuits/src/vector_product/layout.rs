@@ -1,6 +1,6 @@
 //! Where the channels of one token's vector lie.
 
-use fhe_ckks::{CircuitShape, Copies, MatrixShape, Packing, Rotation};
+use fhe_ckks::{CircuitShape, Copies, MatrixShape, Packing, Rotation, Spacing};
 
 use crate::error::{Result, refuse};
 use crate::sparse_map::{SlotPlace, fewest_rotations};
@@ -195,6 +195,13 @@ impl VectorLayout {
     pub fn copies(&self) -> Copies {
         let common = self.places.iter().fold(self.shape.degree, |all, place| all | place.coefficient);
         Copies((1 << common.trailing_zeros()).min(self.shape.most_copies()))
+    }
+
+    /// How far apart the slots of the channels are at least. Parts of `block` channels lie in the first coefficients of the lower half, `shape.degree /
+    /// shape.small_degree` times as many: their slots are as far apart as so many go into the half.
+    pub fn spacing(&self) -> Spacing {
+        let common = self.places.iter().fold(self.shape.degree, |all, place| all | place.slot);
+        Spacing((1 << common.trailing_zeros()).min(self.shape.most_copies()))
     }
 
     /// Channels of a part of the input.

@@ -172,6 +172,19 @@ impl WeightProduct for VectorProduct {
     }
 }
 
+/// SlotsToCoeffs of a vector that is zero where no channel lies: cheaper the fewer coefficients it takes. Ends all levels.
+///
+/// # Errors
+/// Those of [`Evaluator::spaced_slots_to_coefficients`].
+pub fn descend_vector<E: Evaluator>(
+    e: &E,
+    layout: &VectorLayout,
+    vector: &[E::Slots],
+    unit: f64,
+) -> Result<Vec<E::Coefficients>> {
+    vector.iter().map(|slots| Ok(e.spaced_slots_to_coefficients(slots, layout.spacing(), unit)?)).collect()
+}
+
 /// Splits the ciphertexts of a vector, the operand of [`VectorProduct::multiply`].
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use super::{Clear, ClearCoefficients, ClearSlots, refuse};
-use crate::{CkksError, Copies, Level, Packing, SlotArithmetic};
+use crate::{CkksError, Copies, Level, OperationCounts, Packing, SlotArithmetic, Spacing};
 
 impl Clear {
     /// From slots to coefficients: the mean of all copies, rounded.
@@ -15,13 +15,7 @@ impl Clear {
     ) -> Result<ClearCoefficients, CkksError> {
         const OPERATION: &str = "slots_to_coefficients";
         self.shape.check_copies(OPERATION, copies)?;
-        self.check_unit(OPERATION, unit)?;
-        let required = Level(self.shape.slots_to_coefficients_levels);
-        if slots.level < required {
-            let (found, required) = (slots.level.0, format!("at least {}", required.0));
-            return Err(refuse(OPERATION, "level", found, required, "request more levels from the half bootstrap"));
-        }
-        let slots = self.lower(slots, required)?;
+        let slots = self.before_descent(OPERATION, slots, unit)?;
         let half = self.shape.degree / 2;
         let value = |slot: usize| match slots.packing {
             Packing::Real => slots.values[slot].re,
@@ -36,13 +30,54 @@ impl Clear {
             true => average(self.shape.slot_of_coefficient(p)) * unit,
             false => 0.0,
         };
-        let mut integers: Vec<f64> = (0..self.shape.degree).map(integer).collect();
+        let integers = (0..self.shape.degree).map(integer).collect();
+        let cost = self.cost.slots_to_coefficients(slots.packing, copies)?;
+        self.descended(OPERATION, integers, unit, cost)
+    }
+
+    /// The same from slots at multiples of a spacing alone.
+    pub(super) fn descend_spaced(
+        &self,
+        slots: &ClearSlots,
+        spacing: Spacing,
+        unit: f64,
+    ) -> Result<ClearCoefficients, CkksError> {
+        const OPERATION: &str = "spaced_slots_to_coefficients";
+        self.shape.check_spacing(OPERATION, spacing)?;
+        self.check_packing(OPERATION, slots, Packing::Real)?;
+        let slots = self.before_descent(OPERATION, slots, unit)?;
+        let integer = |p: usize| match self.shape.slot_of_coefficient(p) {
+            slot if slot.is_multiple_of(spacing.0) => slots.values[slot].re * unit,
+            _ => 0.0,
+        };
+        let integers = (0..self.shape.degree).map(integer).collect();
+        self.descended(OPERATION, integers, unit, self.cost.spaced_slots_to_coefficients(spacing)?)
+    }
+
+    /// Slots at the level where a descent begins.
+    fn before_descent(&self, operation: &'static str, slots: &ClearSlots, unit: f64) -> Result<ClearSlots, CkksError> {
+        self.check_unit(operation, unit)?;
+        let required = Level(self.shape.slots_to_coefficients_levels);
+        if slots.level < required {
+            let (found, required) = (slots.level.0, format!("at least {}", required.0));
+            return Err(refuse(operation, "level", found, required, "request more levels from the half bootstrap"));
+        }
+        self.lower(slots, required)
+    }
+
+    /// Coefficients with the errors of a descent, rounded.
+    fn descended(
+        &self,
+        operation: &'static str,
+        mut integers: Vec<f64>,
+        unit: f64,
+        cost: OperationCounts,
+    ) -> Result<ClearCoefficients, CkksError> {
         let sigma = self.noise.slots_to_coefficients.hypot(unit * self.noise.slots_to_coefficients_relative);
         self.disturb(sigma, integers.iter_mut());
         integers.iter_mut().for_each(|integer| *integer = integer.round());
-        let cost = self.cost.slots_to_coefficients(slots.packing, copies)?;
         self.count(|counts| *counts = *counts + cost);
-        self.coefficients(OPERATION, integers, unit)
+        self.coefficients(operation, integers, unit)
     }
 
     /// From coefficients to slots through the sine, every copy with an error of its own.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{CkksError, Copies, OperationCounts, Packing};
+use crate::{CkksError, Copies, OperationCounts, Packing, Spacing};
 
 /// Operations inside the transforms between slots and coefficients, known from a parameter set's plan alone.
 pub trait BootstrapCost: Send + Sync {
@@ -17,6 +17,11 @@ pub trait BootstrapCost: Send + Sync {
     /// # Errors
     /// If it cannot be planned.
     fn slots_to_coefficients(&self, packing: Packing, copies: Copies) -> Result<OperationCounts, CkksError>;
+    /// The same of real slots that are zero but at multiples of a spacing.
+    ///
+    /// # Errors
+    /// If it cannot be planned.
+    fn spaced_slots_to_coefficients(&self, spacing: Spacing) -> Result<OperationCounts, CkksError>;
     /// Everything that real slots take to become so many lanes, that step itself included.
     ///
     /// # Errors
@@ -34,6 +39,10 @@ impl<Cost: BootstrapCost + ?Sized> BootstrapCost for Arc<Cost> {
         (**self).slots_to_coefficients(packing, copies)
     }
 
+    fn spaced_slots_to_coefficients(&self, spacing: Spacing) -> Result<OperationCounts, CkksError> {
+        (**self).spaced_slots_to_coefficients(spacing)
+    }
+
     fn slots_to_lanes(&self, lanes: usize) -> Result<OperationCounts, CkksError> {
         (**self).slots_to_lanes(lanes)
     }
@@ -47,6 +56,10 @@ impl BootstrapCost for () {
 
     fn slots_to_coefficients(&self, _: Packing, _: Copies) -> Result<OperationCounts, CkksError> {
         Ok(OperationCounts { slots_to_coefficients: 1, ..OperationCounts::default() })
+    }
+
+    fn spaced_slots_to_coefficients(&self, _: Spacing) -> Result<OperationCounts, CkksError> {
+        self.slots_to_coefficients(Packing::Real, Copies::ONE)
     }
 
     fn slots_to_lanes(&self, _: usize) -> Result<OperationCounts, CkksError> {

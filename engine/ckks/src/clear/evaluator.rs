@@ -6,7 +6,9 @@ use rayon::prelude::*;
 
 use super::{Clear, ClearCoefficients, ClearRows, ClearSlots, ClearVector, UNIT_TOLERANCE, refuse};
 use crate::transforms::slot_transform::SlotTransform;
-use crate::{CkksError, Copies, Evaluator, Level, Packing, PeriodicMatrix, Plaintext, Rotation, SlotArithmetic};
+use crate::{
+    CkksError, Copies, Evaluator, Level, Packing, PeriodicMatrix, Plaintext, Rotation, SlotArithmetic, Spacing,
+};
 
 impl Clear {
     fn rotated(&self, a: &ClearSlots, rotation: Rotation) -> ClearSlots {
@@ -135,6 +137,15 @@ impl Evaluator for Clear {
         unit: f64,
     ) -> Result<ClearCoefficients, CkksError> {
         self.descend(slots, copies, unit)
+    }
+
+    fn spaced_slots_to_coefficients(
+        &self,
+        slots: &ClearSlots,
+        spacing: Spacing,
+        unit: f64,
+    ) -> Result<ClearCoefficients, CkksError> {
+        self.descend_spaced(slots, spacing, unit)
     }
 
     fn sparse_half_bootstrap(

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::polynomials::plan::ChebyshevPlan;
 use crate::{
-    Client, Copies, Evaluator, IntegerMatrix, MatrixShape, Packing, PeriodicMatrix, Rotation, SlotArithmetic,
+    Client, Copies, Evaluator, IntegerMatrix, MatrixShape, Packing, PeriodicMatrix, Rotation, SlotArithmetic, Spacing,
     bootstrap, sparse_bootstrap,
 };
 use num_complex::Complex64;
@@ -24,6 +24,11 @@ impl BootstrapCost for Plan {
     fn slots_to_coefficients(&self, packing: Packing, copies: Copies) -> Result<OperationCounts, CkksError> {
         let rotations = if packing == Packing::Real { 6 } else { 4 } - copies.0 as u64;
         Ok(OperationCounts { slots_to_coefficients: 1, rotations, rescalings: 3, ..OperationCounts::default() })
+    }
+
+    fn spaced_slots_to_coefficients(&self, spacing: Spacing) -> Result<OperationCounts, CkksError> {
+        let rotations = spacing.0 as u64;
+        Ok(OperationCounts { slots_to_coefficients: 1, rotations, ..OperationCounts::default() })
     }
 
     fn slots_to_lanes(&self, lanes: usize) -> Result<OperationCounts, CkksError> {
@@ -204,6 +209,8 @@ fn bootstraps_count_as_their_plan_says() {
     let lowered = rescaled(|c| c.constant_products = 1);
     let (_, counts) = counted(&e, || e.slots_to_coefficients(&e.lower(&climbed[0], Level(2))?, 1e6));
     assert_eq!(counts, Plan.slots_to_coefficients(Packing::Real, Copies::ONE).unwrap() + lowered);
+    let (_, counts) = counted(&e, || e.spaced_slots_to_coefficients(&e.lower(&climbed[0], Level(2))?, Spacing(4), 1e6));
+    assert_eq!(counts, Plan.spaced_slots_to_coefficients(Spacing(4)).unwrap() + lowered);
     let complex = e.to_complex(&climbed[0]).unwrap();
     let (_, counts) = counted(&e, || e.slots_to_coefficients(&complex, 1e6));
     assert_eq!(counts, Plan.slots_to_coefficients(Packing::Complex, Copies::ONE).unwrap() + lowered);
@@ -443,6 +450,23 @@ fn rejects_copies_that_do_not_exist() {
         assert!(refusal.contains("a power of two, at most 4"), "{refusal}");
         assert!(e.sparse_slots_to_coefficients(&slots(&e, 2), Copies(copies), 1.0).is_err());
     }
+}
+
+#[test]
+fn spaced_slots_are_their_coefficients_and_nothing_else() {
+    let e = clear();
+    let coefficients: Vec<f64> = (0..DEGREE).map(|p| (p as f64).sin()).collect();
+    let x = e.half_bootstrap(&[&e.encrypt(&coefficients, e.shape.full_scale).unwrap()], 4).unwrap().remove(0);
+    let found = e.decrypt(&e.spaced_slots_to_coefficients(&x, Spacing(4), 1e9).unwrap()).unwrap().unwrap();
+    for (p, found) in found.into_iter().enumerate() {
+        let kept = p % (DEGREE / 2) < DEGREE / 8;
+        let expected = if kept { x.values[e.shape.slot_of_coefficient(p)].re } else { 0.0 };
+        assert!((found - expected).abs() < 1e-8, "coefficient {p}: {found}, expected {expected}");
+    }
+    for spacing in [0, 3, 8] {
+        assert!(e.spaced_slots_to_coefficients(&x, Spacing(spacing), 1e9).is_err());
+    }
+    assert!(e.spaced_slots_to_coefficients(&e.to_complex(&x).unwrap(), Spacing(2), 1e9).is_err());
 }
 
 #[test]

@@ -59,7 +59,12 @@ impl<B: Backend> AscendingTables<B> {
         self.sparse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn of(&self, copies: Copies, server: &CkksServer<B>) -> Result<Arc<Ascent<B>>, CkksError> {
+    /// Copies whose factors are encoded.
+    pub(super) fn copies(&self) -> Vec<Copies> {
+        self.sparse().keys().copied().collect()
+    }
+
+    pub(super) fn of(&self, copies: Copies, server: &CkksServer<B>) -> Result<Arc<Ascent<B>>, CkksError> {
         if copies == Copies::ONE {
             return Ok(Arc::clone(&self.dense));
         }

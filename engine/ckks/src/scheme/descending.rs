@@ -16,8 +16,9 @@ use super::{
     packing::FromRealTransform,
 };
 use crate::{
-    CkksError, Copies, Level, Packing, Parameters, transforms::baby_giant::BabyGiantPlan,
-    transforms::bootstrap_factor::BootstrapFactor, transforms::diagonal_coefficients::DiagonalCoefficients,
+    CkksError, Copies, Level, Packing, Parameters, Rotation, SlotArithmetic, Spacing,
+    transforms::baby_giant::BabyGiantPlan, transforms::bootstrap_factor::BootstrapFactor,
+    transforms::diagonal_coefficients::DiagonalCoefficients,
 };
 
 /// Least scale at which the last factor is encoded: its entries of size one keep 16 bits.
@@ -28,6 +29,8 @@ const LEAST_FACTOR_SCALE: f64 = (1u64 << 16) as f64;
 pub(super) enum Destination {
     /// Coefficients at `q_0`, from slots in copies.
     Coefficients(Copies),
+    /// Coefficients at `q_0`, from slots that repeat in runs of so many: all stages but those that act inside the runs.
+    Runs(Spacing),
     /// Rows of so many lanes at `q_0 q_1`: all stages but those that act inside the lanes.
     Lanes(usize),
 }
@@ -36,7 +39,7 @@ impl Destination {
     /// The level that is left.
     fn level(self) -> Level {
         match self {
-            Self::Coefficients(_) => Level(0),
+            Self::Coefficients(_) | Self::Runs(_) => Level(0),
             Self::Lanes(_) => Level(1),
         }
     }
@@ -58,7 +61,7 @@ struct LastFactor<B: Backend> {
 type EncodedFor<B> = Option<(f64, Arc<EncodedTransform<B>>)>;
 
 /// The factors of SlotsToCoeffs.
-struct Descent<B: Backend> {
+pub(super) struct Descent<B: Backend> {
     destination: Destination,
     /// The first factor, from real slots.
     first: FromRealTransform<B>,
@@ -87,6 +90,7 @@ fn factors(parameters: &Parameters, destination: Destination) -> Result<Vec<Leve
     let slots = shape.slots(Packing::Complex);
     let factors = match destination {
         Destination::Coefficients(copies) => BootstrapFactor::descending(slots, copies, layers)?,
+        Destination::Runs(Spacing(runs)) => BootstrapFactor::to_lanes(slots, runs, layers.len())?,
         Destination::Lanes(lanes) => BootstrapFactor::to_lanes(slots, lanes, layers.len())?,
     };
     let level = |index| Level(destination.level().0 + shape.slots_to_coefficients_levels - index);
@@ -122,7 +126,12 @@ impl<B: Backend> DescendingTables<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|descent| descent.words()).sum()
     }
 
-    fn of(&self, destination: Destination, server: &CkksServer<B>) -> Result<Arc<Descent<B>>, CkksError> {
+    /// Destinations whose factors are encoded.
+    pub(super) fn destinations(&self) -> Vec<Destination> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    pub(super) fn of(&self, destination: Destination, server: &CkksServer<B>) -> Result<Arc<Descent<B>>, CkksError> {
         // Factors are whole before they are inserted.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(descent) = known.get(&destination) {
@@ -219,6 +228,38 @@ impl<B: Backend> CkksServer<B> {
         const OPERATION: &str = "slots_to_coefficients";
         self.parameters.shape().check_copies(OPERATION, copies)?;
         let coefficients = self.descend_to(OPERATION, &[slots], Destination::Coefficients(copies), unit)?.remove(0);
+        self.count(|c| c.slots_to_coefficients += 1);
+        Ok(CoefficientCiphertext::new(coefficients, unit))
+    }
+
+    /// SlotsToCoeffs of real slots at multiples of a spacing.
+    pub(super) fn descend_spaced(
+        &self,
+        slots: &SlotCiphertext<B>,
+        spacing: Spacing,
+        unit: f64,
+    ) -> Result<CoefficientCiphertext<B>, CkksError> {
+        const OPERATION: &str = "spaced_slots_to_coefficients";
+        self.parameters.shape().check_spacing(OPERATION, spacing)?;
+        if slots.packing() != Packing::Real {
+            return Err(CkksError::Precondition {
+                operation: OPERATION,
+                operand: "packing",
+                found: format!("{:?}", slots.packing()),
+                required: format!("{:?}", Packing::Real),
+                remedy: "convert with to_real",
+            });
+        }
+        let mut runs = self.lower_slots(slots, Level(self.parameters.shape().slots_to_coefficients_levels))?;
+        for bit in 0..spacing.0.trailing_zeros() {
+            let moved = self.rotate_slots(&runs, &[Rotation(-(1 << bit))])?.remove(0);
+            runs = self.add(&runs, &moved)?;
+        }
+        let destination = match spacing {
+            Spacing(1) => Destination::Coefficients(Copies::ONE),
+            _ => Destination::Runs(spacing),
+        };
+        let coefficients = self.descend_to(OPERATION, &[&runs], destination, unit)?.remove(0);
         self.count(|c| c.slots_to_coefficients += 1);
         Ok(CoefficientCiphertext::new(coefficients, unit))
     }

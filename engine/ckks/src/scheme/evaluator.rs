@@ -5,7 +5,7 @@ use fhe_ring::{Backend, IntegerMatrix};
 use super::{CkksServer, CoefficientCiphertext, EncryptedRows, EncryptedVector, SlotCiphertext};
 use crate::{
     CircuitShape, CkksError, Copies, Evaluator, Level, OperationCounts, Packing, PeriodicMatrix, Plaintext, Rotation,
-    SlotArithmetic, transforms::slot_transform::SlotTransform,
+    SlotArithmetic, Spacing, transforms::slot_transform::SlotTransform,
 };
 
 impl<B: Backend> SlotArithmetic for CkksServer<B> {
@@ -128,6 +128,15 @@ impl<B: Backend> Evaluator for CkksServer<B> {
         unit: f64,
     ) -> Result<Self::Coefficients, CkksError> {
         self.descend(slots, copies, unit)
+    }
+
+    fn spaced_slots_to_coefficients(
+        &self,
+        slots: &Self::Slots,
+        spacing: Spacing,
+        unit: f64,
+    ) -> Result<Self::Coefficients, CkksError> {
+        self.descend_spaced(slots, spacing, unit)
     }
 
     fn sparse_half_bootstrap(

@@ -23,4 +23,4 @@ mod vectors;
 pub use ciphertext::{CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, SlotCiphertext};
 pub use client::CkksClient;
 pub use remote_client::RemoteClient;
-pub use server::CkksServer;
+pub use server::{CkksServer, TransformRequests};

@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fhe_ring::Backend;
 use fhe_rlwe::{KeyRequests, KeyStore, KeySwitcher, WeightProduct};
 
-use super::{ascending::AscendingTables, descending::DescendingTables, encoder::Encoder};
-use crate::{CkksError, OperationCounts, Parameters};
+use super::{
+    ascending::AscendingTables,
+    descending::{DescendingTables, Destination},
+    encoder::Encoder,
+};
+use crate::{CkksError, Copies, OperationCounts, Parameters};
 
 /// CKKS over a backend with a set of evaluation keys; implements [`crate::Evaluator`].
 pub struct CkksServer<B: Backend> {
@@ -16,6 +20,13 @@ pub struct CkksServer<B: Backend> {
     pub(super) ascending: AscendingTables<B>,
     pub(super) descending: DescendingTables<B>,
     counts: Mutex<OperationCounts>,
+}
+
+/// Transforms between slots and coefficients that a circuit takes: those whose factors a server has encoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TransformRequests {
+    ascents: Vec<Copies>,
+    descents: Vec<Destination>,
 }
 
 impl<B: Backend> CkksServer<B> {
@@ -64,6 +75,20 @@ impl<B: Backend> CkksServer<B> {
     /// Keys that a planning run asked for.
     pub fn key_requests(&self) -> KeyRequests {
         self.switcher.keys().requests()
+    }
+
+    /// Transforms that a planning run took, those of dense slots included.
+    pub fn transform_requests(&self) -> TransformRequests {
+        TransformRequests { ascents: self.ascending.copies(), descents: self.descending.destinations() }
+    }
+
+    /// Encodes the factors of transforms that a circuit will take; otherwise each is encoded when it is first needed, as part of the circuit's work.
+    ///
+    /// # Errors
+    /// If one cannot be encoded.
+    pub fn encode_transforms(&self, requests: &TransformRequests) -> Result<(), CkksError> {
+        requests.ascents.iter().try_for_each(|&copies| self.ascending.of(copies, self).map(drop))?;
+        requests.descents.iter().try_for_each(|&destination| self.descending.of(destination, self).map(drop))
     }
 
     /// Bytes of the evaluation keys.

@@ -1,7 +1,10 @@
 //! The operations of a turn with their phase and their place in the model.
 
 use fhe_circuits::softmax::Crossing;
-use fhe_circuits::{CircuitError, Landing, Passage, RowModule, ScoreLayout, Selection, Softmax, crossing, split_rows};
+use fhe_circuits::{
+    CircuitError, Landing, Passage, RowModule, ScoreLayout, Selection, Softmax, VectorLayout, crossing, descend_vector,
+    split_rows,
+};
 use fhe_ckks::{Evaluator, PlainVector};
 
 use super::harness::{Harness, Phase, Sight};
@@ -41,6 +44,16 @@ impl<'a, E: Evaluator, H: Harness<E> + ?Sized> Execution<'a, E, H> {
         unit: f64,
     ) -> Result<Vec<E::Coefficients>> {
         self.work(Phase::Bootstrapping, location, |e| crossing::descend(e, tensor, unit))
+    }
+
+    /// SlotsToCoeffs of the vector of one token.
+    pub(super) fn descend_vector(
+        &mut self,
+        location: Location,
+        (layout, vector): (&VectorLayout, &[E::Slots]),
+        unit: f64,
+    ) -> Result<Vec<E::Coefficients>> {
+        self.work(Phase::Bootstrapping, location, |e| descend_vector(e, layout, vector, unit))
     }
 
     /// Half bootstrapping; distorted.

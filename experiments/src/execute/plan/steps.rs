@@ -1,7 +1,7 @@
 //! The steps behind a prompt, on a server of their own.
 
 use fhe_circuits::CacheLayout;
-use fhe_ckks::{Level, OperationCounts, Parameters, SlotArithmetic};
+use fhe_ckks::{Level, OperationCounts, Parameters, SlotArithmetic, TransformRequests};
 use fhe_model::encrypted::{Unattended, WeightBytes};
 use fhe_ring::Counts;
 use fhe_rlwe::KeyRequests;
@@ -14,6 +14,8 @@ use crate::record::StepPrediction;
 /// Counts, keys and memory of all steps, and of the last, whose cache is the longest.
 pub(in crate::execute) struct StepsPlan {
     pub(in crate::execute) requests: KeyRequests,
+    /// Encoded before the first step: one that goes on after an interruption counts them no more than one that was not interrupted.
+    pub(in crate::execute) transforms: TransformRequests,
     pub(super) operations: OperationCounts,
     pub(super) kernels: Counts,
     pub(super) key_switches: u64,
@@ -26,21 +28,21 @@ pub(in crate::execute) struct StepsPlan {
 }
 
 impl StepsPlan {
-    /// Steps twice, as [`super::Plan::new`] does, behind caches of nothing.
+    /// Steps twice, as [`super::Plan::new`] does, behind caches of nothing; the second time the factors of all transforms are there, too.
     pub(super) fn new(generation: &Generation, parameters: &Parameters) -> Result<Self, HarnessError> {
         let (server, client) = metered_pair(parameters)?;
-        let tables = server.backend().counts();
+        walk(generation, &server, &client, || ())?;
+        let (requests, transforms, key_bytes) =
+            (server.key_requests(), server.transform_requests(), server.key_bytes() as u64);
         let now = || (server.counts(), server.backend().counts(), server.key_switches());
-        let (mut before, mut last) = (now(), None);
+        let (start, mut before, mut last) = (now(), now(), None);
+        server.backend().restart_peak();
         walk(generation, &server, &client, || {
             let after = now();
             last = Some((after.0 - before.0, after.1 - before.1, after.2 - before.2));
             before = after;
         })?;
         let (operations, kernels, key_switches) = now();
-        let (requests, key_bytes) = (server.key_requests(), server.key_bytes() as u64);
-        server.backend().restart_peak();
-        walk(generation, &server, &client, || ())?;
         let server_bytes = server.backend().peak_bytes();
         let weights = (0..generation.steps.layers()).map(|layer| generation.steps.layer_weight_bytes(layer));
         let weights = weights.collect::<Result<Vec<_>, _>>().map_err(failed)?;
@@ -48,9 +50,10 @@ impl StepsPlan {
         let largest = largest.map(|WeightBytes { floats, integers }| floats + integers).max().unwrap_or(0);
         Ok(Self {
             requests,
-            operations,
-            kernels: kernels - tables,
-            key_switches,
+            transforms,
+            operations: operations - start.0,
+            kernels: kernels - start.1,
+            key_switches: key_switches - start.2,
             key_bytes,
             server_bytes,
             peak_bytes: server_bytes + largest.max(generation.kept_bytes()),

@@ -183,7 +183,8 @@ impl AttentionStep {
         let outputs = run.work(Phase::Linear, at(Site::AttentionOutput), |e| {
             layouts.to_output.apply(e, &heads.weighted_values(e, &selected, (public, cache))?)
         })?;
-        let outputs = run.descend(at(Site::AttentionOutput), &outputs, self.output.input_unit())?;
+        let outputs =
+            run.descend_vector(at(Site::AttentionOutput), (&layouts.output, &outputs), self.output.input_unit())?;
         run.observe(at(Site::AttentionOutput), &outputs, Reading::Vector(&layouts.output, None));
         let vector = run.work(Phase::Linear, self.output.location(), |e| split_vector(e, &layouts.output, &outputs))?;
         let sum = (at(Site::ResidualAfterAttention), Reading::Vector(&layouts.residual, None));

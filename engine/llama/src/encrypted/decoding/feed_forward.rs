@@ -137,7 +137,7 @@ impl FeedForwardStep {
             let products = raised.iter().map(product).collect::<Result<Vec<_>, _>>()?;
             layouts.to_down.apply(e, &products)
         })?;
-        let gated = run.descend(product_site, &products, self.down.input_unit())?;
+        let gated = run.descend_vector(product_site, (&layouts.down, &products), self.down.input_unit())?;
         let shares = Some(self.shares.as_slice()).filter(|shares| !shares.is_empty());
         run.observe(product_site, &gated, Reading::Vector(&layouts.down, shares));
         let vector = run.work(Phase::Linear, self.down.location(), |e| split_vector(e, &layouts.down, &gated))?;

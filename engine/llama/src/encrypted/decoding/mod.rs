@@ -13,7 +13,16 @@
 //! | SiLU times up -> down | sine, SiLU, product, move | 1 |
 //!
 //! What a product with a vector leaves in slots is moved to where the next product wants it by a [`SparseMap`](fhe_circuits::SparseMap), whose
-//! entries carry rotary positions and what undoes scales per row.
+//! entries carry rotary positions.
+//!
+//! **What layers share.** Maps and masks depend on the model's sizes, on the position of the token and on the number of cached tokens, but on no layer:
+//! scales per row are undone where the sine is corrected, shares of columns ride on the ups, and what else a layer has of its own is one number for each
+//! mask. So every plaintext vector but those of the corrections and of the centres of scores is embedded once a step or once for all
+//! ([`fhe_ckks::PlainVector`]), about 160 of 2^16 slots for SmolLM2-135M, a mebibyte each.
+//!
+//! **What crosses is mostly zero or repeated.** A product of up to as many rows as the small ring has coefficients lies at multiples of their ratio, and
+//! returns in so many copies; scores and sums repeat in the rows that are not in use, and cross in copies; what goes to a product lies in the first
+//! coefficients alone ([`fhe_circuits::descend_vector`]). None of these needs all butterflies of its transform.
 //!
 //! [`EncryptedModel::layer_and_cache`](super::EncryptedModel::layer_and_cache) fills the caches of the prompt; a step appends its own keys and values before
 //! it attends. All keys of a cache are attended to: it is that of one sequence, public prefix included, whose keys and values are plaintexts

@@ -80,7 +80,7 @@ impl VectorNormTurn {
             let normed = slots.iter().map(|x| self.norm.apply(e, x)).collect::<Result<Vec<_>, _>>()?;
             layouts.to_normalised.apply(e, &normed)
         })?;
-        let coefficients = run.descend(normalised, &moved, self.output_unit)?;
+        let coefficients = run.descend_vector(normalised, (&layouts.normalised, &moved), self.output_unit)?;
         run.observe(normalised, &coefficients, Reading::Vector(&layouts.normalised, None));
         run.work(Phase::Linear, normalised, |e| split_vector(e, &layouts.normalised, &coefficients))
     }
