@@ -25,6 +25,9 @@ pub const DEGREES: [usize; 5] = [15, 31, 63, 127, 255];
 /// The same and one more, for functions of few values: a polynomial of one ciphertext may be as long as its levels allow.
 pub(crate) const LONG_DEGREES: [usize; 6] = [15, 31, 63, 127, 255, 511];
 
+/// The largest degree that is fitted by the exchange algorithm.
+const LONGEST_LEVELLED: usize = 255;
+
 /// Points per degree at which an error is measured.
 const POINTS_PER_DEGREE: usize = 16;
 /// The normalised variable.
@@ -267,7 +270,9 @@ impl Approximation {
         };
         let interpolated = measured(Chebyshev::interpolate(&f, INTERVAL, degree));
         let enough = interpolated.as_ref().is_some_and(|fit| fit.error <= target.tolerance);
-        if enough || target.criterion != Criterion::Relative {
+        // Of a reciprocal interpolation is the best fit already: the relative error at Chebyshev nodes is a multiple of the Chebyshev polynomial
+        // that vanishes there. So long polynomials, which are those of reciprocals, are spared the exchange algorithm.
+        if enough || target.criterion != Criterion::Relative || degree > LONGEST_LEVELLED {
             return interpolated;
         }
         let levelled = measured(minimax_relative(&f, INTERVAL, degree));

@@ -227,7 +227,7 @@ fn an_encrypted_step_is_the_definition() {
     // Whatever brings the slots up is not counted.
     let zero = slots(&e, &vec![0.0; e.shape().degree], Level(e.shape().top_level() - 2));
     let before = e.counts();
-    decode(&e, &layout, heads, &step, |_, level| e.lower(&zero, level).unwrap());
+    decode(&e, &layout, heads, (&step, 17), |_, level| e.lower(&zero, level).unwrap());
     let lowered = 2 * step.keys.len() as u64 + 1;
     let mut counts = e.counts() - before;
     counts.rescalings -= lowered;
@@ -282,7 +282,7 @@ fn rejects_operands_of_another_layout() {
     assert!(layout.weighted_values(&e, std::slice::from_ref(&x), (&none, &cache)).is_err(), "a group has two members");
     let behind = layout.cache_behind(vec![x.clone()], vec![x.clone()], 1, 2).unwrap();
     assert!(layout.scores(&e, &x, (&none, &behind), &heads.map()).is_err(), "public tokens that nobody gave");
-    assert!(layout.cache_behind(vec![x.clone()], vec![x], layout.tokens(), layout.tokens()).is_err());
+    assert!(layout.cache_behind(vec![x.clone()], vec![x.clone()], layout.tokens(), layout.tokens()).is_err());
     assert!(layout.pages(&PublicCache::unknown(1, heads.head_dim, 3).unwrap()).is_err(), "another number of heads");
     assert!(layout.select(&e, &[x.clone(), x.clone()], 1.0, 1).is_err());
     assert!(layout.select(&e, &[], 1.0, 0).is_err());

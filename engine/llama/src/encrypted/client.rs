@@ -19,7 +19,7 @@ impl EncryptedModel {
         self.encrypt_embedded(client, self.embedded.as_ref())
     }
 
-    /// The same for the tokens of another block whose prompts lie as in this one's, behind the same prefix: all else that the circuit knows
+    /// The same for the tokens of another block whose prompts lie as in this one's, behind the same public tokens: all else that the circuit knows
     /// of a block is where its prompts lie.
     ///
     /// # Errors
@@ -30,7 +30,8 @@ impl EncryptedModel {
         block: &PromptBlock,
     ) -> Result<Vec<E::Coefficients>> {
         let lie_alike = block.size() == self.block.size() && block.prompts() == self.block.prompts();
-        if !lie_alike || block.prefix() != self.block.prefix() {
+        let same_public = block.prefix() == self.block.prefix() && block.context() == self.block.context();
+        if !lie_alike || !same_public {
             return Err(Error::OtherBlock { found: block.outline(), required: self.block.outline() });
         }
         let weights = self.source.weights("the embedding of a block")?;
