@@ -2,12 +2,26 @@
 
 use crate::model;
 use crate::stage::{Stage, stderr};
+use experiments::record::{CellRecord, FLOAT};
 use experiments::spec::Mode;
+use fhe_ckks::OperationCounts;
 use serde_json::json;
 
-const BEHIND: [&str; 10] = [
-    "--mode",
-    "metered",
+/// What a context asks of a circuit.
+const JOINT: [&str; 10] = [
+    "--set",
+    "attention.products=lanes",
+    "--set",
+    "softmax.variant=normalize-and-square",
+    "--set",
+    "softmax.rounds=2",
+    "--set",
+    "engine.parameters=n13-toy",
+    "--set",
+    "engine.weight_scales=per-row",
+];
+
+const BEHIND: [&str; 8] = [
     "--set",
     "context.text=calibration.txt",
     "--set",
@@ -28,7 +42,8 @@ fn staged() -> Stage {
 }
 
 fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    BEHIND.iter().chain(more).copied().collect()
+    let metered = ["--mode", "metered"];
+    metered.iter().chain(&JOINT).chain(&BEHIND).chain(more).copied().collect()
 }
 
 fn refusal(stage: &Stage, more: &[&str]) -> String {
@@ -88,11 +103,38 @@ fn calibrate_measures_behind_a_context() {
     assert!(written.contains("windows = 10") && written.contains("context = 32"), "{written}");
 }
 
+/// The prompt, and tokens behind it, attend to public keys and to encrypted ones: alike in every mode, and as float does.
+#[test]
+fn all_modes_go_on_from_a_context_and_count_alike() {
+    for products in ["context.products=weights", "context.products=slots"] {
+        let stage = staged();
+        let settings = [&JOINT[..], &BEHIND, &["--set", "context.tokens=40", "--set", products]].concat();
+        for mode in ["metered", "clear", "encrypted"] {
+            stage.succeed(&[&settings[..], &["--mode", mode, "--set", "generation.tokens=3"]].concat());
+        }
+        let [encrypted, clear, metered] = [Mode::Encrypted, Mode::Clear, Mode::Metered].map(|mode| stage.record(mode));
+        for (name, _) in OperationCounts::default().entries() {
+            let count = |record: &CellRecord| record.counts.get(name).copied();
+            assert_eq!(count(&clear), count(&encrypted), "{products}, {name}, clear");
+            assert_eq!(count(&metered), count(&encrypted), "{products}, {name}, metered");
+        }
+        assert_eq!(metered.footprint.key_bytes, encrypted.footprint.key_bytes);
+        for record in [&encrypted, &clear] {
+            assert_eq!(record.input.context_tokens, 40);
+            let generation = record.generation.as_ref().unwrap();
+            assert_eq!((generation.tokens.len(), generation.left_ranges.as_ref()), (3, None));
+            let float = record.agreement_with(FLOAT).unwrap();
+            assert!(float.kl_max <= 1e-4, "{products}: {}", float.kl_max);
+        }
+    }
+}
+
 /// A number of tokens is all that metering needs.
 #[test]
 fn a_block_of_tokens_is_metered_behind_a_number_of_tokens() {
     let stage = staged();
-    stage.succeed(&["--mode", "metered", "--set", "input.tokens=16", "--set", "context.tokens=50"]);
+    let metered = ["--mode", "metered", "--set", "input.tokens=16", "--set", "context.tokens=50"];
+    stage.succeed(&[&JOINT[..], &metered].concat());
     let record = stage.record(Mode::Metered);
     assert_eq!((record.input.context_tokens, record.input.live_tokens, record.input.block_tokens), (50, 16, 16));
     assert!(record.provenance.data.context.is_none());
