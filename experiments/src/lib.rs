@@ -29,6 +29,7 @@
 pub mod approximations;
 pub mod atomic;
 pub mod calibrate;
+pub mod chat;
 pub mod check;
 pub mod checkpoint;
 pub mod cli;

@@ -92,8 +92,21 @@ impl Circuit {
     /// # Errors
     /// [`HarnessError::Refused`].
     pub(super) fn of_inputs(cell: &Cell, inputs: &Inputs) -> Result<Self, HarnessError> {
-        let subject = Subject::weights(cell, &inputs.weights, inputs.ranges.clone());
-        Self::prepare(cell, inputs.parameters.clone(), subject, inputs.blocks[0].clone())
+        Self::of_block(cell, inputs.parameters.clone(), &inputs.weights, &inputs.ranges, inputs.blocks[0].clone())
+    }
+
+    /// The circuit of a model for a block, whatever the cell's prompts are.
+    ///
+    /// # Errors
+    /// [`HarnessError::Refused`].
+    pub(super) fn of_block(
+        cell: &Cell,
+        parameters: Parameters,
+        weights: &Weights,
+        ranges: &Ranges,
+        block: PromptBlock,
+    ) -> Result<Self, HarnessError> {
+        Self::prepare(cell, parameters, Subject::weights(cell, weights, ranges.clone()), block)
     }
 
     fn prepare(
