@@ -66,14 +66,14 @@ impl<'a> Conversation<'a> {
         let mut client = Client::open(self.common, line, &tokens, answer, &self.secrets()?)?;
         let Luggage { keys, key_bytes } = client.luggage().map_err(HarnessError::Session)?;
         let carries = |what: &str, set: usize| {
-            format!("{what:<13}{} evaluation keys, {}\n", keys[set], format::bytes(key_bytes[set]))
+            format!("{what:<15}{} evaluation keys, {}\n", keys[set], format::bytes(key_bytes[set]))
         };
         say(&carries("keys", 0))?;
         client.send_prompt_keys(progress).map_err(HarnessError::Session)?;
         let (first, _) = progress.phase("the server computes the prompt", || client.prompt());
         let first = first.map_err(HarnessError::Session)?;
         say(&format!(
-            "{:<13}{} tokens at positions {}..{}: {}\n",
+            "{:<15}{} tokens at positions {}..{}: {}\n",
             "prompt",
             prompt.len,
             prompt.start,
@@ -97,10 +97,10 @@ impl<'a> Conversation<'a> {
         let outside = client.left_ranges(self.common, &tokens, &generated[..steps])?;
         generated.retain(|token| !self.is_end(*token));
         let added = self.decode(&generated)?;
-        say(&format!("answer       {}{added}\n", if text.len() > 60 { "..." } else { &text }))?;
+        say(&format!("answer         {}{added}\n", if text.len() > 60 { "..." } else { &text }))?;
         if let Some(outside) = outside {
             say(&format!(
-                "doubtful     what was generated leaves the calibrated ranges, which the server cannot see: {outside}\n"
+                "doubtful       what was generated leaves the calibrated ranges, which the server cannot see: {outside}\n"
             ))?;
         }
         let terms = client.terms().clone();
@@ -139,7 +139,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn told(&self, number: usize, token: u32, how: &str) -> Result<String, HarnessError> {
-        Ok(format!("token {number:<7}{:<14}{how}\n", format!("{:?}", self.decode(&[token])?)))
+        Ok(format!("token {number:<9}{:<14}{how}\n", format!("{:?}", self.decode(&[token])?)))
     }
 }
 

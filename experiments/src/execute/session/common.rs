@@ -109,7 +109,7 @@ impl Common {
 
     /// The terms of a session that runs a circuit.
     pub(in crate::execute) fn terms(&self, circuit: &Circuit) -> Terms {
-        let (block, set) = (&circuit.block, self.parameters.set());
+        let block = &circuit.block;
         let placement = Placement {
             block: block.size(),
             prefix: block.prefix().len(),
@@ -117,13 +117,18 @@ impl Common {
             tokens: block.prompts()[0].len,
             answer: circuit.generation.as_ref().map_or(1, |generation| generation.tokens),
         };
+        Terms { circuit: self.circuit_hash(circuit, &placement), ..self.terms_of(placement) }
+    }
+
+    /// The same before there is a circuit.
+    pub(super) fn terms_of(&self, placement: Placement) -> Terms {
         let Fingerprint(fingerprint) = self.parameters.rlwe().fingerprint();
         Terms {
-            parameters: set.name.into(),
+            parameters: self.parameters.set().name.into(),
             fingerprint: fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
             model: self.data.model.clone(),
             ranges: self.data.ranges.clone().unwrap_or_default(),
-            circuit: self.circuit_hash(circuit, &placement),
+            circuit: String::new(),
             placement,
         }
     }

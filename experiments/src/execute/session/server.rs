@@ -79,6 +79,7 @@ impl<B: Compute> Server<'_, B> {
     /// One session, if there is another.
     fn session<R: Read, W: Write>(&self, line: &mut Line<R, W>) -> Result<bool, SessionError> {
         let Some(asked) = line.accept()? else { return Ok(false) };
+        self.common.terms_of(asked.placement).check_model(&asked)?;
         let circuit = self.common.circuit(asked.placement.tokens, asked.placement.answer);
         let circuit = circuit.map_err(SessionError::engine("prepare the circuit"))?;
         let terms = self.common.terms(&circuit);

@@ -51,6 +51,17 @@ impl Terms {
     /// # Errors
     /// [`SessionError::OtherTerms`] for the first that differ, those that explain most first.
     pub(super) fn check(&self, client: &Self) -> Result<(), SessionError> {
+        self.check_model(client)?;
+        let [found, required] = [client, self].map(|terms| format!("{:?}", terms.placement));
+        differing("the placement of the prompt", &found, &required)?;
+        differing("the circuit", &client.circuit, &self.circuit)
+    }
+
+    /// As much of it as can be checked before there is a circuit.
+    ///
+    /// # Errors
+    /// [`SessionError::OtherTerms`].
+    pub(super) fn check_model(&self, client: &Self) -> Result<(), SessionError> {
         let pairs = [
             ("the parameter set", &client.parameters, &self.parameters),
             ("the fingerprint of the parameters", &client.fingerprint, &self.fingerprint),
@@ -60,9 +71,7 @@ impl Terms {
         for (what, found, required) in pairs {
             differing(what, found, required)?;
         }
-        let [found, required] = [client, self].map(|terms| format!("{:?}", terms.placement));
-        differing("the placement of the prompt", &found, &required)?;
-        differing("the circuit", &client.circuit, &self.circuit)
+        Ok(())
     }
 }
 
