@@ -11,8 +11,9 @@ use crate::event::ProgressSink;
 use crate::execute::Sampler;
 use crate::execute::session::{Answer, Client, Common, Line, Luggage, Placement};
 use crate::format;
-use crate::randomness::seed_of;
-use crate::spec::{Cell, GenerationSection};
+
+/// Characters of a conversation that is not shown again with its answer.
+const LONG: usize = 60;
 
 /// A conversation so far.
 pub(super) struct Conversation<'a> {
@@ -29,12 +30,11 @@ pub(super) struct Conversation<'a> {
 type Say<'a> = &'a mut dyn FnMut(&str) -> Result<(), HarnessError>;
 
 impl<'a> Conversation<'a> {
-    /// The beginning of one, with the settings of a cell.
-    pub(super) fn new(common: &'a Common, cell: &Cell) -> Self {
-        let usual = GenerationSection { tokens: 2, rounds: None, temperature: None, seed: None };
-        let section = cell.config.generation.as_ref().unwrap_or(&usual);
+    /// The beginning of one. Secrets of all turns are drawn from `seed`, if one is stated, and no key is private.
+    pub(super) fn new(common: &'a Common, seed: Option<Seed>) -> Self {
+        let section = common.generation();
         let (sampler, answer) = (Sampler::new(section), section.tokens);
-        Self { common, sampler, answer, seed: seed_of(cell).map(Seed::from_bytes), turns: 0, text: String::new() }
+        Self { common, sampler, answer, seed, turns: 0, text: String::new() }
     }
 
     /// Forgets what was said. Secrets are new in every turn as it is.
@@ -45,7 +45,8 @@ impl<'a> Conversation<'a> {
     /// What is typed continues the conversation; the server's tokens continue that.
     ///
     /// # Errors
-    /// Where the conversation does not fit, leaves the calibrated ranges, or the session does not go on; it then is as it was before.
+    /// [`HarnessError::Session`] where the server cannot be talked to any more. Otherwise the conversation is as it was before: it would not fit, it
+    /// leaves the calibrated ranges, or its logits are no numbers.
     pub(super) fn turn<R: Read, W: Write>(
         &mut self,
         typed: &str,
@@ -56,14 +57,46 @@ impl<'a> Conversation<'a> {
         let text = if self.text.is_empty() { typed.to_owned() } else { format!("{} {typed}", self.text.trim_end()) };
         let tokens = self.tokens(&text)?;
         let prompt = self.common.block(&tokens)?.prompts()[0];
-        let answer = self.answer.min(Placement::room(prompt.start + prompt.len, self.common.block_tokens()));
+        let end = prompt.start + prompt.len;
+        let answer = self.answer.min(Placement::room(end, self.common.block_tokens()));
         if answer < self.answer {
-            say(&format!(
-                "room for {answer} of {} tokens: the conversation takes {} of the context\n",
-                self.answer, prompt.len
-            ))?;
+            let wanted = self.answer;
+            say(&format!("room for {answer} tokens of {wanted}: the conversation ends at position {end}\n"))?;
         }
-        let mut client = Client::open(self.common, line, &tokens, answer, &self.secrets()?)?;
+        let mut client = Client::open(self.common, line, &tokens, answer, &self.new_secrets()?)?;
+        let answered = self.answer(&mut client, (end, answer), say, progress);
+        if let Err(HarnessError::Session(_)) = answered {
+            return answered.map(|_| ());
+        }
+        let outside = match &answered {
+            Ok(generated) => client.left_ranges(self.common, &tokens, &generated[..generated.len() - 1])?,
+            Err(_) => None,
+        };
+        let terms = client.terms().clone();
+        // Whatever became of the answer, the server waits for the end of its session.
+        let account = client.close().map_err(HarnessError::Session)?;
+        let mut generated = answered?;
+        let steps = generated.len() - 1;
+        // An end of text ends an answer and is no part of it.
+        generated.retain(|token| !self.is_end(*token));
+        let added = self.decode(&generated)?;
+        say(&format!("answer         {}{added}\n", if text.len() > LONG { "..." } else { &text }))?;
+        if let Some(outside) = outside {
+            say(&format!("doubtful       it leaves the calibrated ranges, which the server cannot see: {outside}\n"))?;
+        }
+        say(&boundary::describe(&account, &terms, steps))?;
+        self.text = text + &added;
+        Ok(())
+    }
+
+    /// Token after token behind a prompt that ends at a position, so many at most.
+    fn answer<R: Read, W: Write>(
+        &self,
+        client: &mut Client<'_, R, W>,
+        (end, most): (usize, usize),
+        say: Say<'_>,
+        progress: &dyn ProgressSink,
+    ) -> Result<Vec<u32>, HarnessError> {
         let Luggage { keys, key_bytes } = client.luggage().map_err(HarnessError::Session)?;
         let carries = |what: &str, set: usize| {
             format!("{what:<15}{} evaluation keys, {}\n", keys[set], format::bytes(key_bytes[set]))
@@ -72,43 +105,22 @@ impl<'a> Conversation<'a> {
         client.send_prompt_keys(progress).map_err(HarnessError::Session)?;
         let (first, _) = progress.phase("the server computes the prompt", || client.prompt());
         let first = first.map_err(HarnessError::Session)?;
-        say(&format!(
-            "{:<15}{} tokens at positions {}..{}: {}\n",
-            "prompt",
-            prompt.len,
-            prompt.start,
-            prompt.start + prompt.len,
-            by_server(&first)
-        ))?;
-        let mut generated = vec![self.choose(&first, prompt.start + prompt.len)?];
+        let Placement { start, tokens, .. } = client.terms().placement;
+        say(&format!("prompt         {tokens} tokens at positions {start}..{end}: {}\n", by_server(&first)))?;
+        let mut generated = vec![self.choose(&first, end)?];
         say(&self.told(1, generated[0], "from the prompt's logits")?)?;
-        if answer > 1 && !self.is_end(generated[0]) {
-            say(&carries("keys of steps", 1))?;
-            client.send_step_keys(progress).map_err(HarnessError::Session)?;
-        }
-        while let Some(&last) = generated.last().filter(|last| generated.len() < answer && !self.is_end(**last)) {
+        while let Some(&last) = generated.last().filter(|last| generated.len() < most && !self.is_end(**last)) {
+            if generated.len() == 1 {
+                say(&carries("keys of steps", 1))?;
+                client.send_step_keys(progress).map_err(HarnessError::Session)?;
+            }
             let (next, _) = progress.phase("the server takes a step", || client.step(last));
             let next = next.map_err(HarnessError::Session)?;
-            generated.push(self.choose(&next, prompt.start + prompt.len + generated.len())?);
-            say(&self.told(generated.len(), generated[generated.len() - 1], &by_server(&next))?)?;
+            let token = self.choose(&next, end + generated.len())?;
+            generated.push(token);
+            say(&self.told(generated.len(), token, &by_server(&next))?)?;
         }
-        // An end of text ends an answer and is no part of it.
-        let steps = generated.len() - 1;
-        let outside = client.left_ranges(self.common, &tokens, &generated[..steps])?;
-        generated.retain(|token| !self.is_end(*token));
-        let added = self.decode(&generated)?;
-        say(&format!("answer         {}{added}\n", if text.len() > 60 { "..." } else { &text }))?;
-        if let Some(outside) = outside {
-            say(&format!(
-                "doubtful       what was generated leaves the calibrated ranges, which the server cannot see: {outside}\n"
-            ))?;
-        }
-        let terms = client.terms().clone();
-        let account = client.close().map_err(HarnessError::Session)?;
-        say(&boundary::describe(&account, &terms, steps))?;
-        self.text = text + &added;
-        self.turns += 1;
-        Ok(())
+        Ok(generated)
     }
 
     fn tokens(&self, text: &str) -> Result<Vec<u32>, HarnessError> {
@@ -117,8 +129,9 @@ impl<'a> Conversation<'a> {
         tokens.map_err(|error| HarnessError::execution("read what was typed", error))
     }
 
-    /// What the secrets of this turn are drawn from.
-    fn secrets(&self) -> Result<Seed, HarnessError> {
+    /// What the secrets of another session are drawn from.
+    fn new_secrets(&mut self) -> Result<Seed, HarnessError> {
+        self.turns += 1;
         match &self.seed {
             Some(seed) => Ok(seed.derive("session", self.turns)),
             None => Seed::from_os().map_err(|error| HarnessError::execution("draw secrets", error)),

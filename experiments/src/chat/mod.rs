@@ -27,6 +27,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 
 use conversation::Conversation;
+use fhe_ring::Seed;
 use server_process::ServerProcess;
 
 use crate::error::HarnessError;
@@ -34,6 +35,7 @@ use crate::event::ProgressSink;
 use crate::execute;
 use crate::execute::session::Common;
 use crate::format;
+use crate::randomness::seed_of;
 
 /// What is typed to begin a new conversation, and to end the program.
 const NEW: &str = "/new";
@@ -62,11 +64,12 @@ pub fn chat(
     let Terminal { input, output, interactive } = terminal;
     let cell = setting.cell(root)?;
     execute::use_threads(cell.config.threads())?;
-    let common = Common::read(cell.clone(), root, progress)?;
+    let seed = seed_of(&cell).map(Seed::from_bytes);
+    let common = Common::read(cell, root, progress)?;
     let mut server = ServerProcess::start(setting, root)?;
     let mut say = |text: &str| say(output, text);
-    say(&introduction(&common, &server, cell.config.engine.seed.is_some()))?;
-    let mut conversation = Conversation::new(&common, &cell);
+    say(&introduction(&common, &server, seed.is_some()))?;
+    let mut conversation = Conversation::new(&common, seed);
     let mut line = String::new();
     loop {
         if interactive {

@@ -6,7 +6,7 @@ use fhe_ckks::Parameters;
 use fhe_model::calibration::Ranges;
 use fhe_model::{Prefix, PromptBlock, Tokenizer, Weights};
 use fhe_rlwe::Fingerprint;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Placement, Terms};
 use crate::calibrate;
@@ -15,11 +15,12 @@ use crate::event::ProgressSink;
 use crate::execute::circuit::{Circuit, calibrated_ranges, parameters};
 use crate::identity::{DataHashes, canonical_json, short_hash};
 use crate::public_prefix;
-use crate::spec::{Cell, CellConfig, CircuitKind, Mode};
+use crate::spec::{Cell, CellConfig, CircuitKind, GenerationSection, Mode};
 
 /// A model with settings and ranges, from which the circuit of any prompt follows once it is known how long that is.
 pub struct Common {
     cell: Cell,
+    generation: GenerationSection,
     parameters: Parameters,
     weights: Weights,
     tokenizer: Tokenizer,
@@ -34,7 +35,7 @@ impl Common {
     /// # Errors
     /// [`HarnessError::InvalidValue`] for a cell that does not generate under encryption; what is wrong with parameters, model or ranges.
     pub fn read(cell: Cell, root: &Path, progress: &dyn ProgressSink) -> Result<Self, HarnessError> {
-        check(&cell.config)?;
+        let generation = check(&cell.config)?;
         let parameters = parameters(&cell)?;
         let folder = root.join(&cell.config.model.path);
         let open = |error| HarnessError::execution("open the model", error);
@@ -44,12 +45,17 @@ impl Common {
         let prefix = public_prefix::tokens(&cell.config.mitigation, &tokenizer, weights.config())?;
         let ranges = calibrated_ranges(&cell, &weights, (&prefix, Some(&tokenizer)), root, progress)?;
         let data = DataHashes::of(&cell, root)?;
-        Ok(Self { cell, parameters, weights, tokenizer, prefix, ranges, data })
+        Ok(Self { cell, generation, parameters, weights, tokenizer, prefix, ranges, data })
     }
 
     /// The settings.
     pub fn config(&self) -> &CellConfig {
         &self.cell.config
+    }
+
+    /// How long answers are, and how their tokens are chosen.
+    pub fn generation(&self) -> &GenerationSection {
+        &self.generation
     }
 
     /// The parameter set.
@@ -99,9 +105,7 @@ impl Common {
     /// Those of [`Common::block`]; [`HarnessError::Refused`] where the parameters do not carry it, or the block has no room for the answer.
     pub(in crate::execute) fn circuit(&self, tokens: usize, answer: usize) -> Result<Circuit, HarnessError> {
         let mut cell = self.cell.clone();
-        if let Some(generation) = &mut cell.config.generation {
-            generation.tokens = answer;
-        }
+        cell.config.generation = Some(GenerationSection { tokens: answer, ..self.generation.clone() });
         // Where tokens lie follows from how many there are.
         let block = self.block(&vec![0; tokens])?;
         Circuit::of_block(&cell, self.parameters.clone(), &self.weights, &self.ranges, block)
@@ -135,7 +139,7 @@ impl Common {
 
     /// Of what determines a circuit, and of the polynomials that this program derives from it.
     fn circuit_hash(&self, circuit: &Circuit, placement: &Placement) -> String {
-        let CellConfig { softmax, attention, mitigation, engine, generation, .. } = self.config();
+        let CellConfig { softmax, attention, mitigation, engine, .. } = self.config();
         let mut engine = json!(engine);
         if let Some(engine) = engine.as_object_mut() {
             // Who computes, how fast, and with which secrets.
@@ -144,9 +148,8 @@ impl Common {
         let steps = circuit.generation.iter().flat_map(|generation| generation.steps.polynomials());
         let degrees: Vec<usize> =
             circuit.model.polynomials().iter().chain(&steps.collect::<Vec<_>>()).map(|p| p.fitted.degree).collect();
-        let rounds = generation.as_ref().map_or(Value::Null, |section| json!(section.rounds));
         let all = json!({
-            "softmax": softmax, "attention": attention, "mitigation": mitigation, "engine": engine, "rounds": rounds,
+            "softmax": softmax, "attention": attention, "mitigation": mitigation, "engine": engine, "rounds": self.generation.rounds,
             "model": self.data.model, "ranges": self.data.ranges, "prefix": self.prefix.tokens(),
             "placement": placement, "degrees": degrees,
         });
@@ -154,8 +157,8 @@ impl Common {
     }
 }
 
-/// Refuses cells that no session runs.
-fn check(config: &CellConfig) -> Result<(), HarnessError> {
+/// How a cell generates; cells that no session runs are refused.
+fn check(config: &CellConfig) -> Result<GenerationSection, HarnessError> {
     let refuse = |key: &str, problem: &str| {
         Err(HarnessError::InvalidValue {
             origin: "the spec of a conversation".into(),
@@ -169,8 +172,6 @@ fn check(config: &CellConfig) -> Result<(), HarnessError> {
     if config.circuit != CircuitKind::Decoder {
         return refuse("circuit", "is not the whole decoder, which alone gives tokens; leave it out");
     }
-    if config.generation.is_none() {
-        return refuse("generation.tokens", "is missing: say how many tokens an answer has at most, as in --tokens 4");
-    }
-    Ok(())
+    let problem = "is missing: say how many tokens an answer has at most, as in --tokens 4";
+    config.generation.clone().map_or_else(|| refuse("generation.tokens", problem), Ok)
 }

@@ -97,7 +97,7 @@ fn a_wire_changes_no_bit_and_the_context_ends_where_it_ends() {
     let (common, seed) = (common(&[]), Seed::from_bytes([3; 32]));
     let prompt = &common.tokenizer().encode("It was a bright cold day").unwrap()[..6];
     let alone = in_one_process(&common, &cell(&[]), prompt, &seed);
-    let sampler = crate::execute::Sampler::new(common.config().generation.as_ref().unwrap());
+    let sampler = crate::execute::Sampler::new(common.generation());
     let (together, served) = beside_a_server(&common, |line| {
         let mut client = Client::open(&common, line, prompt, 3, &seed).unwrap();
         client.send_prompt_keys(&Quiet).unwrap();
