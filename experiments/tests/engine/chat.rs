@@ -69,24 +69,23 @@ fn a_conversation_answers_as_an_experiment_does() {
     }
 }
 
-/// What is typed next continues what was said: a longer prompt, of a session of its own. A beginning forgets it.
+/// What is typed next continues what was said: a longer prompt, of a session of its own. What was forgotten before does not.
 #[test]
 fn a_second_turn_continues_the_first() {
     let stage = calibrated();
-    let output = chat(&stage, "It was\na\n/new\nThe sea\n", &["--set", "generation.tokens=2"]);
+    let output = chat(&stage, "/new\nIt was\na\n", &["--set", "generation.tokens=2"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let said = String::from_utf8(output.stdout).unwrap();
     let answers: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("answer")).map(str::trim_start).collect();
-    let [first, second, third] = answers[..] else { panic!("{said}") };
+    let [first, second] = answers[..] else { panic!("{said}") };
     assert!(first.starts_with("It was") && second.starts_with(&format!("{} a", first.trim_end())), "{said}");
-    assert!(third.starts_with("The sea"), "{said}");
-    assert_eq!(said.matches("opening terms").count(), 3);
+    assert_eq!(said.matches("opening terms").count(), 2);
 }
 
 #[test]
 fn rejects_a_conversation_that_does_not_fit() {
     let stage = calibrated();
-    let output = chat(&stage, &"Of all the sciences ".repeat(12), &[]);
+    let output = chat(&stage, &"Of all the sciences ".repeat(2), &[]);
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("input.block_tokens = 16") && message.contains("one block has 16"), "{message}");
@@ -136,17 +135,11 @@ impl Begun {
         let mut client = program(stage, "chat", &[]).spawn().unwrap();
         client.stdin.as_mut().unwrap().write_all(b"It was a\n").unwrap();
         let mut said = BufReader::new(client.stdout.take().unwrap());
-        let mut server = None;
-        loop {
-            let mut line = String::new();
-            assert!(said.read_line(&mut line).unwrap() > 0, "the conversation ended before it began");
-            if let Some(rest) = line.strip_prefix("server      process ") {
-                server = rest.split(',').next().map(str::to_owned);
-            }
-            if line.starts_with("keys ") {
-                return Self { client, server: server.unwrap(), said };
-            }
-        }
+        let mut lines = said.by_ref().lines().map(Result::unwrap);
+        let introduced = lines.find_map(|line| line.strip_prefix("server      process ").map(str::to_owned)).unwrap();
+        lines.find(|line| line.starts_with("keys ")).unwrap();
+        let server = introduced.split(',').next().unwrap().to_owned();
+        Self { client, server, said }
     }
 
     fn server_runs(&self) -> bool {
