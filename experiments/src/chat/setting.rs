@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::HarnessError;
 use crate::spec::{Cell, Override, Suite};
 
-/// A cell of an experiment; its prompts play no part.
+/// A cell of an experiment. Its prompts play no part: what is typed never becomes part of a spec.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// The experiment.
@@ -19,8 +19,6 @@ pub struct Setting {
 /// Settings of the client alone: what secrets are drawn from, and how tokens are chosen.
 const OF_CLIENT: [&str; 3] = ["engine.seed", "generation.temperature", "generation.seed"];
 const PROMPTS: &str = "input.prompts";
-/// Stands where a spec wants prompts; what is typed never becomes part of one.
-const NO_PROMPTS: &str = "input.prompts=[\"(what is typed)\"]";
 
 impl Setting {
     /// The cell, as the client reads it.
@@ -29,8 +27,8 @@ impl Setting {
     /// What is wrong with the spec; [`HarnessError::NoSuchCell`].
     pub fn cell(&self, root: &Path) -> Result<Cell, HarnessError> {
         let mut overrides = self.overrides.clone();
+        // A change of them could be of a conversation, and would end a sweep of the block that they lie in.
         overrides.retain(|change| change.key() != PROMPTS);
-        overrides.push(Override::parse(NO_PROMPTS)?);
         let Suite { name: suite, mut cells } = Suite::load(&self.spec, &overrides, root)?;
         if self.cell >= cells.len() {
             return Err(HarnessError::NoSuchCell { cell: self.cell, suite, cells: cells.len() });
@@ -62,6 +60,21 @@ impl Setting {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Prompts that are changed change nothing, and answers of another length nothing else.
+    #[test]
+    fn the_committed_spec_is_one_cell_whatever_is_typed() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let overrides = ["generation.tokens=3", "input.prompts=[\"a secret\"]"];
+        let overrides = overrides.iter().map(|text| Override::parse(text).unwrap()).collect();
+        let setting = Setting { spec: "experiments/suites/chat.toml".into(), cell: 0, overrides };
+        let cell = setting.cell(root).unwrap();
+        assert_eq!((cell.config.input.block_tokens, cell.config.input.bos), (64, false));
+        assert_eq!(cell.prompts, ["It was a bright cold day in"]);
+        assert_eq!(cell.config.generation.unwrap().tokens, 3);
+        let beyond = Setting { cell: 1, ..setting };
+        assert!(matches!(beyond.cell(root), Err(HarnessError::NoSuchCell { cell: 1, cells: 1, .. })));
+    }
 
     /// A seed that keys are made from and a seed that tokens are drawn with are on no command line of the server.
     #[test]

@@ -162,7 +162,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct ModelArguments {
     /// An experiment that generates; its prompts play no part.
-    #[arg(default_value = "experiments/suites/generate.toml")]
+    #[arg(default_value = "experiments/suites/chat.toml")]
     spec: PathBuf,
     /// Which of its cells, counted from 0.
     #[arg(long = "cell", value_name = "N", default_value_t = 0)]
