@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::execute::session::SessionError;
 use crate::spec::ComputeDevice;
 
 /// Everything that can stop a command of the harness.
@@ -426,6 +427,17 @@ pub enum HarnessError {
     NotNumbers {
         /// Of the sequence.
         position: usize,
+    },
+    /// A session between client and server did not go on.
+    #[error(transparent)]
+    Session(SessionError),
+    /// The server of a conversation ended before the conversation did.
+    #[error("the server {ended} ({source}); what it was sent is lost, the conversation so far is not: start again")]
+    ServerEnded {
+        /// How: its exit status or signal.
+        ended: String,
+        /// What the client saw of it.
+        source: SessionError,
     },
     /// A mode that must produce logits produced none.
     #[error("the run produced no logits although its mode computes with data; this is a defect, please report it")]

@@ -137,7 +137,11 @@ fn code_identity(code: &CodeVersion) -> Value {
 }
 
 impl DataHashes {
-    fn of(cell: &Cell, root: &Path) -> Result<Self, HarnessError> {
+    /// Reads and hashes them.
+    ///
+    /// # Errors
+    /// [`HarnessError::Io`] when a named file cannot be read.
+    pub(crate) fn of(cell: &Cell, root: &Path) -> Result<Self, HarnessError> {
         let model = &cell.config.model;
         let hash_named = |path: &Option<PathBuf>| path.as_ref().map(|path| hash_file(&root.join(path))).transpose();
         let assumed = cell.config.input.tokens.and_then(|_| assumed_ranges(model, root));
@@ -191,7 +195,8 @@ fn hash_file(path: &Path) -> Result<String, HarnessError> {
     Ok(hasher.finalize().to_hex()[..16].to_string())
 }
 
-fn short_hash(bytes: &[u8]) -> String {
+/// The first 16 hexadecimal digits of a BLAKE3 hash.
+pub(crate) fn short_hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..16].to_string()
 }
 

@@ -8,6 +8,8 @@
 //! suites/*.toml (a comparison) + measurements of scripts/bench-peers + baselines/*.toml
 //!                  '--comparison--table--> .parquet .csv .md .tex    '--figure--> figures/SUITE.{svg,png}
 //!
+//! suites/*.toml (a cell) + what is typed --chat--> client ==frames, ciphertexts==> serve
+//!
 //! all of results/ --report--> report.html
 //! all of results/, README.md, baselines/regression/*.toml --check--> what does not hold
 //! ```
@@ -24,11 +26,12 @@
 //! - **Tables and figures are functions of the journal.** They regenerate from `results/` alone, byte for byte.
 //!
 //! The harness reads clocks, environment and files; the engine below it does not. What is measured stands behind
-//! [`executor::CellExecutor`]; [`execute`] is this workspace's engine.
+//! [`executor::CellExecutor`]; [`execute`] is this workspace's engine. A [`chat`] runs its circuits between two processes and records nothing.
 
 pub mod approximations;
 pub mod atomic;
 pub mod calibrate;
+pub mod chat;
 pub mod check;
 pub mod checkpoint;
 pub mod cli;

@@ -116,6 +116,16 @@ pub enum Error {
         /// Number of prompts.
         found: usize,
     },
+    /// A prompt that is to be continued does not follow its prefix at once: what lies between would count as tokens of the sequence.
+    #[error(
+        "the prompt starts at position {found} of its block, required: {required}, right behind the prefix; make it a token longer or shorter, or the block larger"
+    )]
+    PromptBehindGap {
+        /// Its first position.
+        found: usize,
+        /// Tokens of the prefix.
+        required: usize,
+    },
     /// Caches of another model than that of a step.
     #[error(
         "caches of {found} layers, required: one for each of the model's {required}; pass those that its prompt left"

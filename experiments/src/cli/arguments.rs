@@ -1,5 +1,6 @@
 //! What can be typed behind `fhe-llama`.
 
+use crate::chat::Setting;
 use crate::error::HarnessError;
 use crate::runner::RunRequest;
 use crate::spec::{Mode, Override};
@@ -85,6 +86,24 @@ pub(super) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Talk to a model under encryption: this process keeps the secrets, a server that it starts has the weights and sees ciphertexts alone.
+    ///
+    /// Each line continues the conversation so far and is answered token by token, with the seconds and half bootstraps of each and, at the end, what the
+    /// server received. Every turn is one encrypted prompt under new keys; a conversation longer than the block is refused.
+    Chat {
+        #[command(flatten)]
+        model: ModelArguments,
+        /// Most tokens of an answer, at least 2.
+        #[arg(long, value_name = "N")]
+        tokens: Option<usize>,
+    },
+    /// Serve encrypted prompts over standard input and output, in frames: what `chat` starts as its server.
+    ///
+    /// It reads the same spec and model as its client and holds no secret. It ends when its input does.
+    Serve {
+        #[command(flatten)]
+        model: ModelArguments,
+    },
     /// Print a parameter set: security, levels, precision claims, memory.
     Params {
         /// Its name, such as n16-llama.
@@ -144,6 +163,36 @@ pub(super) enum Command {
         /// The run folder.
         folder: PathBuf,
     },
+}
+
+/// Which model to talk to, and by which circuit.
+#[derive(Debug, Args)]
+pub(super) struct ModelArguments {
+    /// An experiment that generates; its prompts play no part.
+    #[arg(default_value = "experiments/suites/chat.toml")]
+    spec: PathBuf,
+    /// Which of its cells, counted from 0.
+    #[arg(long = "cell", value_name = "N", default_value_t = 0)]
+    cell: usize,
+    /// Another model folder: the same as --set model.path=DIR.
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Change a setting, as in engine.device=cuda; the value is TOML or a bare string. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+impl ModelArguments {
+    /// # Errors
+    /// What is wrong with a change of a setting.
+    pub(super) fn setting(self, tokens: Option<usize>) -> Result<Setting, HarnessError> {
+        let Self { spec, cell, model, overrides } = self;
+        let model = model.map(|folder| format!("model.path={}", folder.display()));
+        let tokens = tokens.map(|tokens| format!("generation.tokens={tokens}"));
+        let texts = overrides.into_iter().chain(model).chain(tokens);
+        let overrides = texts.map(|text| Override::parse(&text)).collect::<Result<_, _>>()?;
+        Ok(Setting { spec, cell, overrides })
+    }
 }
 
 /// Which cells of which experiments, and how.

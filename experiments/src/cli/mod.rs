@@ -3,6 +3,7 @@
 mod arguments;
 
 use crate::calibrate::{CalibrationRequest, calibrate};
+use crate::chat::{self, Terminal};
 use crate::comparison::Comparison;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
@@ -11,8 +12,9 @@ use crate::runner::{self, Reporter, RunRequest};
 use crate::spec::{self, MitigationSection, Override, Suite};
 use crate::workspace::Workspace;
 use crate::{approximations, check, comparison, figure, params, report, slurm, table};
-use arguments::{Cli, Command};
+use arguments::{Cli, Command, ModelArguments};
 use clap::{CommandFactory, Parser};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -30,6 +32,15 @@ pub fn main_with(executor: &dyn CellExecutor) -> ExitCode {
         Command::Cell { folder } => match runner::execute_cell(executor, &folder) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
+        },
+        // The client has been told why over the line; what came before that nobody else has seen.
+        Command::Serve { model } => match serve(model) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(HarnessError::Session(_)) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("error: the server: {error}");
+                ExitCode::from(2)
+            }
         },
         command => match dispatch(command, executor) {
             Ok(()) => ExitCode::SUCCESS,
@@ -98,9 +109,19 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
             Ok(())
         }
         Command::Check { against, record, suites } => check(&workspace, &against, record.as_deref(), &suites),
+        Command::Chat { model, tokens } => {
+            let (mut input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
+            let interactive = input.is_terminal();
+            let terminal = Terminal { input: &mut input, output: &mut output, interactive };
+            chat::chat(&model.setting(tokens)?, workspace.root(), terminal, &Reporter::new())
+        }
         // Handled before: a child prints no errors of its own.
-        Command::Cell { .. } => Ok(()),
+        Command::Cell { .. } | Command::Serve { .. } => Ok(()),
     }
+}
+
+fn serve(model: ModelArguments) -> Result<(), HarnessError> {
+    chat::serve(&model.setting(None)?, Workspace::current()?.root())
 }
 
 fn run(workspace: &Workspace, executor: &dyn CellExecutor, request: &RunRequest) -> Result<(), HarnessError> {

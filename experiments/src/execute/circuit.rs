@@ -102,8 +102,8 @@ impl Circuit {
     /// # Errors
     /// [`HarnessError::Refused`].
     pub(super) fn of_inputs(cell: &Cell, inputs: &Inputs) -> Result<Self, HarnessError> {
-        let subject = Subject::weights(cell, &inputs.weights, inputs.ranges.clone());
-        let circuit = Self::prepare(cell, inputs.parameters.clone(), subject, inputs.blocks[0].clone())?;
+        let (parameters, block) = (inputs.parameters.clone(), inputs.blocks[0].clone());
+        let circuit = Self::of_block(cell, parameters, &inputs.weights, &inputs.ranges, block)?;
         let Some(context) = &inputs.context else { return Ok(circuit) };
         let failed = |error| HarnessError::refused("put the circuit behind its context", error);
         let model = circuit.model.behind(Arc::clone(context)).map_err(failed)?;
@@ -111,6 +111,20 @@ impl Circuit {
             Ok(Generation { steps: generation.steps.behind(Arc::clone(context)).map_err(failed)?, ..generation })
         });
         Ok(Self { model, generation: generation.transpose()?, ..circuit })
+    }
+
+    /// The circuit of a model for a block, whatever the cell's prompts are.
+    ///
+    /// # Errors
+    /// [`HarnessError::Refused`].
+    pub(super) fn of_block(
+        cell: &Cell,
+        parameters: Parameters,
+        weights: &Weights,
+        ranges: &Ranges,
+        block: PromptBlock,
+    ) -> Result<Self, HarnessError> {
+        Self::prepare(cell, parameters, Subject::weights(cell, weights, ranges.clone()), block)
     }
 
     fn prepare(

@@ -4,7 +4,7 @@
 //! without data, which is all that [`metered`] does; [`encrypted`], whose [`parties`] may compute on a GPU, and [`in_clear`] run the [`decoder`] over their evaluators, attended by
 //! [`attendant`], which times phases and compares what passes by with a [`reference`]. Of a text, many [`windows`] walk through the clear
 //! circuit together, and its [`ranges`] are described. After every layer an encrypted run stores its
-//! [`state`]. Behind a prompt, [`generation`] goes on token by token. Where a cell asks for SoftMax alone, [`softmax`] runs that head by head instead.
+//! [`state`]. Behind a prompt, [`generation`] goes on token by token; a [`session`] does both between two processes. Where a cell asks for SoftMax alone, [`softmax`] runs that head by head instead.
 
 mod attendant;
 mod blocks;
@@ -23,6 +23,7 @@ mod plan;
 mod prepared;
 mod ranges;
 mod reference;
+pub mod session;
 mod softmax;
 mod state;
 mod windows;
@@ -32,6 +33,7 @@ use std::time::Instant;
 
 use circuit::Circuit;
 use fhe_model::encrypted::Polynomial;
+pub(crate) use generation::Sampler;
 use inputs::Inputs;
 use prepared::Prepared;
 
@@ -140,7 +142,7 @@ pub fn polynomials(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Res
 }
 
 /// Sets the number of worker threads of this process, once.
-fn use_threads(threads: usize) -> Result<(), HarnessError> {
+pub(crate) fn use_threads(threads: usize) -> Result<(), HarnessError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()

@@ -17,7 +17,7 @@ use crate::spec::ComputeDevice;
 pub(super) type Server<B> = CkksServer<Counting<B>>;
 
 /// What a run asks of the device beside arithmetic.
-pub(super) trait Compute: Backend {
+pub trait Compute: Backend {
     /// Waits until all that was asked for is done, so that a clock that is read then shows who took the time.
     fn settle(&self) -> Result<(), HarnessError>;
     /// Memory of the device that is in use, what its pool keeps for later included, where it is not the process's own. As nothing leaves the

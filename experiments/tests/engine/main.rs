@@ -1,6 +1,7 @@
 //! The program with its real engine, on a small insecure ring and a model folder that nothing else has seen.
 
 mod approximations;
+mod chat;
 mod context;
 mod device;
 mod generation;

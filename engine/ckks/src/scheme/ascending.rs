@@ -147,7 +147,7 @@ impl<B: Backend> CkksServer<B> {
         level: Level,
         landing: Level,
     ) -> Result<(Vec<Ciphertext<B>>, usize), CkksError> {
-        let ciphertexts: Vec<_> = batch.iter().map(|input| input.ciphertext.as_ref()).collect();
+        let ciphertexts: Vec<_> = batch.iter().map(|input| input.ciphertext()).collect();
         let basis = self.parameters.basis(level, Some(landing));
         let mut raised = self.switcher.raise(&ciphertexts, basis, &ascent.raise)?;
         for factor in &ascent.factors {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fhe_ring::{Backend, RingKind};
-use fhe_rlwe::{Ciphertext, ModuleRows, VectorParts};
+use fhe_rlwe::{Ciphertext, ModuleRows, SeededCiphertext, VectorParts};
 
 use crate::{Level, Packing};
 
@@ -47,19 +47,42 @@ impl<B: Backend> Clone for SlotCiphertext<B> {
 
 /// Integer coefficients `value * unit` at `q_0`, under the dense secret.
 pub struct CoefficientCiphertext<B: Backend> {
-    pub(super) ciphertext: Arc<Ciphertext<B>>,
+    pub(super) halves: Halves<B>,
     pub(super) unit: f64,
+}
+
+/// Two halves, or one and the public seed of the other.
+pub(super) enum Halves<B: Backend> {
+    /// As its owner encrypted it: the seed is what has to travel.
+    Fresh(Arc<SeededCiphertext<B>>),
+    /// As anything else leaves it.
+    Both(Arc<Ciphertext<B>>),
 }
 
 impl<B: Backend> CoefficientCiphertext<B> {
     pub(super) fn new(ciphertext: Ciphertext<B>, unit: f64) -> Self {
-        Self { ciphertext: Arc::new(ciphertext), unit }
+        Self { halves: Halves::Both(Arc::new(ciphertext)), unit }
+    }
+
+    pub(super) fn fresh(ciphertext: SeededCiphertext<B>, unit: f64) -> Self {
+        Self { halves: Halves::Fresh(Arc::new(ciphertext)), unit }
+    }
+
+    pub(super) fn ciphertext(&self) -> &Ciphertext<B> {
+        match &self.halves {
+            Halves::Fresh(seeded) => seeded.ciphertext(),
+            Halves::Both(ciphertext) => ciphertext,
+        }
     }
 }
 
 impl<B: Backend> Clone for CoefficientCiphertext<B> {
     fn clone(&self) -> Self {
-        Self { ciphertext: Arc::clone(&self.ciphertext), unit: self.unit }
+        let halves = match &self.halves {
+            Halves::Fresh(seeded) => Halves::Fresh(Arc::clone(seeded)),
+            Halves::Both(ciphertext) => Halves::Both(Arc::clone(ciphertext)),
+        };
+        Self { halves, unit: self.unit }
     }
 }
 

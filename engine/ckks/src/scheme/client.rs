@@ -1,5 +1,6 @@
 //! The client's side of CKKS: encryption and decryption of coefficients and slots.
 
+use std::io::Write;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -43,6 +44,20 @@ impl<B: Backend> CkksClient<B> {
     /// If a key would be below 128 bits and the parameters do not admit it.
     pub fn evaluation_keys(&self, requests: &KeyRequests, done: impl Fn(usize)) -> Result<KeyStore<B>, CkksError> {
         Ok(self.secrets.evaluation_keys_with_progress(self.backend.as_ref(), requests, done)?)
+    }
+
+    /// Generates the keys that a plan requested straight onto the wire, one in memory at a time: the message that [`KeyStore::read`] reads,
+    /// of [`KeyRequests::wire_bytes`]. Reports how many are done.
+    ///
+    /// # Errors
+    /// As [`CkksClient::evaluation_keys`]; if the output fails.
+    pub fn write_evaluation_keys(
+        &self,
+        requests: &KeyRequests,
+        out: &mut impl Write,
+        done: impl Fn(usize),
+    ) -> Result<(), CkksError> {
+        Ok(self.secrets.write_evaluation_keys(self.backend.as_ref(), requests, out, done)?)
     }
 
     /// Encrypts `N` real slots at a compute level, at its canonical scale.
@@ -194,12 +209,12 @@ impl<B: Backend> Client<CkksServer<B>> for CkksClient<B> {
             .collect::<Result<Vec<_>, _>>()?;
         let message = self.encoder.integers(self.backend.as_ref(), Packing::Complex, Basis::prefix(1), &integers)?;
         let nonce = self.nonce(integers.iter().map(|&integer| integer as u64));
-        let ciphertext = self.secrets.encrypt(self.backend.as_ref(), message, nonce)?;
-        Ok(CoefficientCiphertext::new(ciphertext, unit))
+        let ciphertext = self.secrets.encrypt_seeded(self.backend.as_ref(), message, nonce)?;
+        Ok(CoefficientCiphertext::fresh(ciphertext, unit))
     }
 
     fn decrypt(&self, ciphertext: &CoefficientCiphertext<B>) -> Result<Option<Vec<f64>>, CkksError> {
-        let Some(words) = self.phase(&ciphertext.ciphertext)? else { return Ok(None) };
+        let Some(words) = self.phase(ciphertext.ciphertext())? else { return Ok(None) };
         let centred = self.centred(&words, Basis::prefix(1));
         Ok(Some(centred.into_iter().map(|c| c / ciphertext.unit).collect()))
     }

@@ -27,8 +27,8 @@ pub(super) fn same_unit(operation: &'static str, found: f64, required: f64) -> R
 impl<B: Backend> CkksServer<B> {
     pub(super) fn add_lowest(&self, a: &Coefficients<B>, b: &Coefficients<B>) -> Result<Coefficients<B>, CkksError> {
         same_unit("add_coefficients", b.unit, a.unit)?;
-        let mut sum = a.ciphertext.duplicate(self.backend());
-        for (target, other) in sum.halves_mut().into_iter().zip(b.ciphertext.halves()) {
+        let mut sum = a.ciphertext().duplicate(self.backend());
+        for (target, other) in sum.halves_mut().into_iter().zip(b.ciphertext().halves()) {
             target.add_assign(self.backend(), other)?;
         }
         Ok(CoefficientCiphertext::new(sum, a.unit))
@@ -44,7 +44,7 @@ impl<B: Backend> CkksServer<B> {
                 remedy: "magnify by 1 to leave the ciphertext as it is",
             });
         }
-        let mut product = a.ciphertext.duplicate(self.backend());
+        let mut product = a.ciphertext().duplicate(self.backend());
         product.halves_mut().into_iter().for_each(|half| half.scale_integer(self.backend(), factor.into()));
         Ok(CoefficientCiphertext::new(product, a.unit * factor as f64))
     }
@@ -63,7 +63,7 @@ impl<B: Backend> CkksServer<B> {
             same_unit("module_rows", other.unit, first.unit)?;
         }
         self.count(|c| c.row_splits += inputs.len() as u64);
-        let ciphertexts: Vec<&Ciphertext<B>> = inputs.iter().map(|x| x.ciphertext.as_ref()).collect();
+        let ciphertexts: Vec<&Ciphertext<B>> = inputs.iter().map(|x| x.ciphertext()).collect();
         Ok(EncryptedRows { rows: self.switcher.module_rows(&ciphertexts, tokens)?, unit: first.unit })
     }
 
@@ -86,7 +86,7 @@ impl<B: Backend> CkksServer<B> {
     /// Unit, then the residues of both halves modulo `q_0` in the evaluation domain; empty without data.
     pub(super) fn save_lowest(&self, a: &Coefficients<B>) -> Vec<u8> {
         let mut bytes = a.unit.to_le_bytes().to_vec();
-        for half in a.ciphertext.halves() {
+        for half in a.ciphertext().halves() {
             for word in half.download(self.backend()).unwrap_or_default() {
                 bytes.extend(word.to_le_bytes());
             }

@@ -18,6 +18,7 @@ mod server;
 mod slots;
 mod storage;
 mod together;
+mod transfer;
 mod vectors;
 
 pub use ciphertext::{CoefficientCiphertext, EncryptedRows, EncryptedVector, LaneCiphertext, SlotCiphertext};

@@ -43,14 +43,14 @@ impl<C: Backend, S: Backend> RemoteClient<C, S> {
 impl<C: Backend, S: Backend> Client<CkksServer<S>> for RemoteClient<C, S> {
     fn encrypt(&self, coefficients: &[f64], unit: f64) -> Result<CoefficientCiphertext<S>, CkksError> {
         let local = self.client.encrypt(coefficients, unit)?;
-        Ok(CoefficientCiphertext::new(local.ciphertext.carried(self.here.as_ref(), self.there.as_ref())?, local.unit))
+        Ok(CoefficientCiphertext::new(local.ciphertext().carried(self.here.as_ref(), self.there.as_ref())?, local.unit))
     }
 
     fn decrypt(&self, ciphertext: &CoefficientCiphertext<S>) -> Result<Option<Vec<f64>>, CkksError> {
         if !S::HOLDS_DATA {
             return Ok(None);
         }
-        let local = ciphertext.ciphertext.carried(self.there.as_ref(), self.here.as_ref())?;
+        let local = ciphertext.ciphertext().carried(self.there.as_ref(), self.here.as_ref())?;
         self.client.decrypt(&CoefficientCiphertext::new(local, ciphertext.unit))
     }
 }

@@ -13,6 +13,35 @@ use super::{
 use crate::{CkksError, Copies, OperationCounts, Parameters};
 
 /// CKKS over a backend with a set of evaluation keys; implements [`crate::Evaluator`].
+///
+/// Evaluation keys are all that it takes from a client,
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use fhe_ckks::{CkksServer, Parameters};
+/// # use fhe_ring::{Cpu, Seed};
+/// # use fhe_rlwe::{KeyRequests, client::ClientSecrets};
+/// # let parameters = Parameters::named("n11-toy")?;
+/// # let backend = Arc::new(Cpu::new(parameters.rlwe().chain().clone()));
+/// let secrets = ClientSecrets::generate(parameters.rlwe(), &Seed::from_os()?)?;
+/// let keys = secrets.evaluation_keys(backend.as_ref(), &KeyRequests::default())?;
+/// let server = CkksServer::new(backend, parameters, keys)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// and a server that is given the secrets in their place does not compile:
+///
+/// ```compile_fail,E0308
+/// # use std::sync::Arc;
+/// # use fhe_ckks::{CkksServer, Parameters};
+/// # use fhe_ring::{Cpu, Seed};
+/// # use fhe_rlwe::{KeyRequests, client::ClientSecrets};
+/// # let parameters = Parameters::named("n11-toy")?;
+/// # let backend = Arc::new(Cpu::new(parameters.rlwe().chain().clone()));
+/// let secrets = ClientSecrets::generate(parameters.rlwe(), &Seed::from_os()?)?;
+/// let server = CkksServer::new(backend, parameters, secrets)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct CkksServer<B: Backend> {
     pub(super) switcher: KeySwitcher<B>,
     pub(super) parameters: Parameters,

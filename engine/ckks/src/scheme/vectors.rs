@@ -25,7 +25,7 @@ impl<B: Backend> CkksServer<B> {
         for other in inputs {
             same_unit("split_vector", other.unit, first.unit)?;
         }
-        let ciphertexts: Vec<&Ciphertext<B>> = inputs.iter().map(|x| x.ciphertext.as_ref()).collect();
+        let ciphertexts: Vec<&Ciphertext<B>> = inputs.iter().map(|x| x.ciphertext()).collect();
         let parts = self.switcher.split_vector(&ciphertexts, block, parts)?;
         self.count(|c| c.vector_splits += inputs.len() as u64);
         Ok(EncryptedVector { parts, unit: first.unit })

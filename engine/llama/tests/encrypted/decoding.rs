@@ -148,6 +148,12 @@ fn rejects_several_prompts_and_models_that_keep_nothing() {
     let refused = DecodingModel::prepare(&weights, &ranges, &both, &shape, rounds_per_row(), 16).unwrap_err();
     assert!(matches!(refused, Error::SeveralPrompts { found: 2 }), "{refused}");
     assert!(EncryptedModel::prepare(&weights, &ranges, &both, &shape, rounds_per_row()).is_err());
+    // Behind a prefix of one, eight tokens have no room in the first half of the block.
+    let prefix = Prefix::new(vec![3], weights.config()).unwrap();
+    let apart = PromptBlock::after(&prefix, &[random_tokens(8, 3)], 16, weights.config()).unwrap();
+    let ranges_apart = ranges_of(&weights, &apart, &margins_for(LANES));
+    let refused = DecodingModel::prepare(&weights, &ranges_apart, &apart, &shape, rounds_per_row(), 16).unwrap_err();
+    assert!(matches!(refused, Error::PromptBehindGap { found: 8, required: 1 }), "{refused}");
     let forgets = CircuitOptions { keep_cache: false, ..rounds_per_row() };
     let model = EncryptedModel::prepare(&weights, &ranges, &both, &shape, forgets).unwrap();
     let e = Clear::new(shape, (), NoiseModel::default(), 7).unwrap();

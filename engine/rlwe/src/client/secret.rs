@@ -9,6 +9,45 @@ use super::parts;
 use crate::{KeyId, Parameters, RlweError, SecretId, security::Distribution};
 
 /// The five secrets of a client and the seed of its randomness. Zeroized on drop, never printed.
+///
+/// What a client makes for others can be written to the wire,
+///
+/// ```
+/// # use fhe_ring::{Backend, Basis, Cpu, Seed};
+/// # use fhe_rlwe::{KeyRequests, Parameters, client::ClientSecrets};
+/// fn sends(backend: &Cpu, secrets: &ClientSecrets, parameters: &Parameters, out: &mut Vec<u8>) {
+///     secrets.evaluation_keys(backend, &KeyRequests::default()).unwrap().write(backend, parameters, out).unwrap();
+/// }
+/// ```
+///
+/// the secrets themselves cannot:
+///
+/// ```compile_fail,E0599
+/// # use fhe_ring::{Backend, Basis, Cpu, Seed};
+/// # use fhe_rlwe::{KeyRequests, Parameters, client::ClientSecrets};
+/// fn sends(backend: &Cpu, secrets: &ClientSecrets, parameters: &Parameters, out: &mut Vec<u8>) {
+///     secrets.write(backend, parameters, out).unwrap();
+/// }
+/// ```
+///
+/// nor do they, or the seeds that they are drawn from, have a representation in any other format,
+///
+/// ```compile_fail,E0277
+/// fn travels<T: serde::Serialize>() {}
+/// travels::<fhe_rlwe::client::ClientSecrets>();
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn travels<T: serde::Serialize>() {}
+/// travels::<fhe_ring::Seed>();
+/// ```
+///
+/// where other types have one:
+///
+/// ```
+/// fn travels<T: serde::Serialize>() {}
+/// travels::<String>();
+/// ```
 pub struct ClientSecrets {
     parameters: Parameters,
     dense: Zeroizing<Vec<i8>>,

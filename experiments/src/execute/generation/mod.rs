@@ -19,7 +19,7 @@ use crate::event::ProgressSink;
 use crate::record::PhaseSeconds;
 
 pub(super) use outcome::{Continuation, describe};
-pub(super) use sampler::Sampler;
+pub(crate) use sampler::Sampler;
 pub(super) use state::{Stage, Standing, load_cache, save_cache};
 
 /// What generates after a prompt.
@@ -55,7 +55,7 @@ const MOST_KEPT_BYTES: u64 = 2 << 30;
 
 impl Generation {
     /// The steps with all their weights, if these are small and needed at all.
-    fn with_weights<E: SlotArithmetic>(&self, e: &E) -> Result<Option<DecodingModel>, HarnessError> {
+    pub(super) fn with_weights<E: SlotArithmetic>(&self, e: &E) -> Result<Option<DecodingModel>, HarnessError> {
         if !e.holds_data() || self.kept_bytes() == 0 {
             return Ok(None);
         }

@@ -234,10 +234,12 @@ impl StepPreparation<'_> {
 /// Tokens of the one sequence that a block holds, prefix and public context included.
 ///
 /// # Errors
-/// [`Error::SeveralPrompts`].
+/// [`Error::SeveralPrompts`]; [`Error::PromptBehindGap`].
 pub(super) fn sequence_length(block: &PromptBlock) -> Result<usize> {
     match block.prompts() {
-        [prompt] => Ok(block.context().len() + prompt.start + prompt.len),
+        [prompt] if prompt.start == block.prefix().len() => Ok(block.context().len() + prompt.start + prompt.len),
+        // A prompt that would straddle the middle of its block may lie behind it.
+        [prompt] => Err(Error::PromptBehindGap { found: prompt.start, required: block.prefix().len() }),
         prompts => Err(Error::SeveralPrompts { found: prompts.len() }),
     }
 }

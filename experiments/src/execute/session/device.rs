@@ -1,0 +1,28 @@
+//! A server on the device that its settings ask for.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use fhe_cuda::{Cuda, Driver};
+use fhe_ring::{Counting, Cpu};
+
+use super::{Common, Line, Server};
+use crate::error::HarnessError;
+use crate::spec::ComputeDevice;
+
+/// Serves sessions over a line until the client has none left.
+///
+/// # Errors
+/// [`HarnessError::Gpu`] for a device that cannot be used; [`HarnessError::Session`] for why it stopped, which the client has been told.
+pub fn serve<R: Read, W: Write>(common: &Common, line: &mut Line<R, W>) -> Result<(), HarnessError> {
+    let chain = common.parameters().rlwe().chain();
+    match common.config().engine.device {
+        ComputeDevice::Cpu => Server::new(common, Arc::new(Counting::new(Cpu::new(chain.clone())))).serve(line),
+        device @ ComputeDevice::Cuda(ordinal) => {
+            let started = Driver::new(ordinal).and_then(|driver| Cuda::new(chain.clone(), driver));
+            let cuda = started.map_err(|source| HarnessError::Gpu { device, source })?;
+            Server::new(common, Arc::new(Counting::new(cuda))).serve(line)
+        }
+    }
+    .map_err(HarnessError::Session)
+}
