@@ -12,7 +12,8 @@ use super::{Placement, Terms};
 use crate::calibrate;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
-use crate::execute::circuit::{Circuit, calibrated_ranges, parameters};
+use crate::execute::calibrated::calibrated_ranges;
+use crate::execute::circuit::{Circuit, parameters};
 use crate::identity::{DataHashes, canonical_json, short_hash};
 use crate::public_prefix;
 use crate::spec::{Cell, CellConfig, CircuitKind, GenerationSection, Mode};
@@ -171,6 +172,9 @@ fn check(config: &CellConfig) -> Result<GenerationSection, HarnessError> {
     }
     if config.circuit != CircuitKind::Decoder {
         return refuse("circuit", "is not the whole decoder, which alone gives tokens; leave it out");
+    }
+    if config.context.is_some() {
+        return refuse("context", "is there, but what is typed stands at the beginning; leave it out");
     }
     let problem = "is missing: say how many tokens an answer has at most, as in --tokens 4";
     config.generation.clone().map_or_else(|| refuse("generation.tokens", problem), Ok)
