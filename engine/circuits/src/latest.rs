@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Public plaintexts that depend on a key, as the position of a token: made by the first of many layers, found by the others, gone when another key
 /// comes. Clones share it; it is no part of what it belongs to, so that all are equal.
-pub struct Latest<K, V>(Arc<Mutex<Option<(K, Arc<V>)>>>);
+pub struct Latest<K, V>(Arc<Mutex<Known<K, V>>>);
+
+/// The last key, and what belongs to it.
+type Known<K, V> = Option<(K, Arc<V>)>;
 
 impl<K, V> Default for Latest<K, V> {
     fn default() -> Self {

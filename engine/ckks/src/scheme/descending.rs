@@ -61,7 +61,7 @@ struct LastFactor<B: Backend> {
 type EncodedFor<B> = Option<(f64, Arc<EncodedTransform<B>>)>;
 
 /// The factors of SlotsToCoeffs.
-pub(super) struct Descent<B: Backend> {
+struct Descent<B: Backend> {
     destination: Destination,
     /// The first factor, from real slots.
     first: FromRealTransform<B>,
@@ -126,12 +126,24 @@ impl<B: Backend> DescendingTables<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|descent| descent.words()).sum()
     }
 
-    /// Destinations whose factors are encoded.
-    pub(super) fn destinations(&self) -> Vec<Destination> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    /// Destinations whose factors are encoded, and the output unit that the last of them is encoded for.
+    pub(super) fn destinations(&self) -> Vec<(Destination, Option<f64>)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(&destination, descent)| (destination, descent.last.unit())).collect()
     }
 
-    pub(super) fn of(&self, destination: Destination, server: &CkksServer<B>) -> Result<Arc<Descent<B>>, CkksError> {
+    /// Encodes the factors on the way to a destination, the last of them for an output unit, unless they are there.
+    pub(super) fn encode(
+        &self,
+        destination: Destination,
+        unit: Option<f64>,
+        server: &CkksServer<B>,
+    ) -> Result<(), CkksError> {
+        let descent = self.of(destination, server)?;
+        unit.map_or(Ok(()), |unit| descent.last(server, unit).map(drop))
+    }
+
+    fn of(&self, destination: Destination, server: &CkksServer<B>) -> Result<Arc<Descent<B>>, CkksError> {
         // Factors are whole before they are inserted.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(descent) = known.get(&destination) {
@@ -204,6 +216,11 @@ impl<B: Backend> Descent<B> {
 }
 
 impl<B: Backend> LastFactor<B> {
+    /// The output unit that it is encoded for now.
+    fn unit(&self) -> Option<f64> {
+        self.encoded.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(unit, _)| *unit)
+    }
+
     fn new(
         parameters: &Parameters,
         encoder: &Encoder,

@@ -51,11 +51,11 @@ pub struct CkksServer<B: Backend> {
     counts: Mutex<OperationCounts>,
 }
 
-/// Transforms between slots and coefficients that a circuit takes: those whose factors a server has encoded.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Transforms between slots and coefficients that a circuit takes, and the units that their last factors are left encoded for: what a server has encoded.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TransformRequests {
     ascents: Vec<Copies>,
-    descents: Vec<Destination>,
+    descents: Vec<(Destination, Option<f64>)>,
 }
 
 impl<B: Backend> CkksServer<B> {
@@ -117,7 +117,8 @@ impl<B: Backend> CkksServer<B> {
     /// If one cannot be encoded.
     pub fn encode_transforms(&self, requests: &TransformRequests) -> Result<(), CkksError> {
         requests.ascents.iter().try_for_each(|&copies| self.ascending.of(copies, self).map(drop))?;
-        requests.descents.iter().try_for_each(|&destination| self.descending.of(destination, self).map(drop))
+        let mut descents = requests.descents.iter();
+        descents.try_for_each(|&(destination, unit)| self.descending.encode(destination, unit, self))
     }
 
     /// Bytes of the evaluation keys.
