@@ -2,8 +2,8 @@
 
 use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{
-    CacheLayout, CircuitError, KeyValueCache, Landing, Passage, RotaryAngles, Softmax, SoftmaxVariant, VectorProduct,
-    split_vector,
+    CacheLayout, CircuitError, KeyValueCache, Landing, Passage, PublicPages, RotaryAngles, Softmax, SoftmaxVariant,
+    VectorProduct, split_vector,
 };
 use fhe_ckks::{Evaluator, Level};
 
