@@ -1,5 +1,6 @@
 //! `fhe-llama calibrate`: the ranges that a model's activations take on a text, measured in float.
 
+use crate::context_band::ContextBand;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::public_prefix;
@@ -22,8 +23,8 @@ pub struct CalibrationRequest {
     pub mitigation: MitigationSection,
     /// Tokens of a calibration window; a power of two.
     pub block_tokens: usize,
-    /// Most public tokens before a block, those that are prepended included; 0 for blocks at the beginning.
-    pub context_tokens: usize,
+    /// Public tokens before a block.
+    pub context: ContextBand,
     /// Blocks to look at, or some more where they are cut from long texts.
     pub windows: usize,
 }
@@ -51,10 +52,10 @@ pub fn calibrate(
     let text = std::fs::read_to_string(&text_path).map_err(|source| HarnessError::io("read", &text_path, source))?;
     let corpus = Corpus::from_text(&text, &tokenizer).map_err(failed)?;
     let prefix = public_prefix::tokens(&request.mitigation, &tokenizer, weights.config())?;
-    let CalibrationRequest { mitigation, block_tokens: block, context_tokens, windows, .. } = request;
-    let file = ranges_file(mitigation, &prefix, *context_tokens);
+    let CalibrationRequest { mitigation, block_tokens: block, context, windows, .. } = request;
+    let file = ranges_file(mitigation, &prefix, *context);
     let plan = WindowPlan { block: *block, windows: *windows, ..WindowPlan::default() };
-    let plan = plan.after(prefix).behind(*context_tokens);
+    let plan = plan.after(prefix).behind(context.most).behind_at_least(context.least);
     let model = FloatModel::new(&weights);
     let (ranges, _) = progress.phase(PHASE, || {
         let start = Instant::now();
@@ -72,7 +73,8 @@ pub fn circuit_weights(stored: &Weights, mitigation: &MitigationSection) -> Weig
     if mitigation.rotate { stored.rotated(Rotation::SEED) } else { stored.clone() }
 }
 
-/// The calibrated ranges of a cell's model, measured now and stored beside the weights if the model has none.
+/// The calibrated ranges of a cell's model, measured now and stored beside the weights if the model has none: behind a context of as many
+/// tokens as the cell's, or up to a quarter less ([`ContextBand::of`]).
 ///
 /// # Errors
 /// [`HarnessError::NoRanges`] without stored ranges and without a text; those of [`calibrate`].
@@ -95,7 +97,7 @@ pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Resul
         mitigation: mitigation.clone(),
         output: None,
         block_tokens: input.block_tokens,
-        context_tokens: cell.config.context_tokens(),
+        context: ContextBand::of(cell.config.context_tokens()),
         windows: WindowPlan::default().windows,
     };
     let stored = calibrate(&request, root, progress)?;
@@ -104,7 +106,7 @@ pub fn ranges_of(cell: &Cell, root: &Path, progress: &dyn ProgressSink) -> Resul
 }
 
 /// Where a cell's calibrated ranges lie: the file the spec names, else, if it exists, the one beside the weights that holds
-/// after the cell's prefix, and behind as many public tokens as the cell has or the fewest more.
+/// after the cell's prefix, and behind as many public tokens as the cell has: of several the one that holds behind the fewest other numbers.
 ///
 /// # Errors
 /// What is wrong with the model's configuration or tokenizer, where a prefix has to be read by them.
@@ -122,29 +124,28 @@ pub fn stored_ranges(config: &CellConfig, root: &Path) -> Result<Option<PathBuf>
     } else {
         Prefix::none()
     };
-    let file = |context: usize| folder.join(ranges_file(mitigation, &prefix, context));
+    let file = |band: ContextBand| folder.join(ranges_file(mitigation, &prefix, band));
     let stored = match config.context_tokens() {
-        0 => Some(0),
+        0 => Some(ContextBand::of(0)),
         context => {
-            contexts_in(&folder)?.into_iter().filter(|&longer| longer >= context && file(longer).is_file()).min()
+            let bands = bands_in(&folder)?.into_iter().filter(|&band| file(band).is_file());
+            ContextBand::narrowest(bands, context)
         }
     };
     Ok(stored.map(file).filter(|path| path.is_file()))
 }
 
-/// The numbers of public tokens that the files of a folder hold behind, by their names.
-fn contexts_in(folder: &Path) -> Result<Vec<usize>, HarnessError> {
+/// The contexts that the files of a folder hold behind, by their names.
+fn bands_in(folder: &Path) -> Result<Vec<ContextBand>, HarnessError> {
     let entries = std::fs::read_dir(folder).map_err(|source| HarnessError::io("list", folder, source))?;
-    let number = |name: &str| name.strip_suffix(".toml")?.rsplit_once("-behind-")?.1.parse().ok();
-    Ok(entries.flatten().filter_map(|entry| number(&entry.file_name().to_string_lossy())).collect())
+    Ok(entries.flatten().filter_map(|entry| ContextBand::in_name(&entry.file_name().to_string_lossy())).collect())
 }
 
 /// The name of the file of ranges that hold after a prefix, behind public tokens and for rotated weights: `ranges.toml` for none of these,
-/// `ranges-rotated-after-0-behind-3968.toml` for all, token 0 being the prefix.
-fn ranges_file(mitigation: &MitigationSection, prefix: &Prefix, context: usize) -> String {
+/// `ranges-rotated-after-0-behind-3072-to-3968.toml` for all, token 0 being the prefix.
+fn ranges_file(mitigation: &MitigationSection, prefix: &Prefix, context: ContextBand) -> String {
     let rotated = if mitigation.rotate { "-rotated" } else { "" };
     let tokens: Vec<String> = prefix.tokens().iter().map(u32::to_string).collect();
     let after = if tokens.is_empty() { String::new() } else { format!("-after-{}", tokens.join("-")) };
-    let behind = if context == 0 { String::new() } else { format!("-behind-{context}") };
-    format!("ranges{rotated}{after}{behind}.toml")
+    format!("ranges{rotated}{after}{}.toml", context.suffix())
 }

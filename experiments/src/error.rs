@@ -382,6 +382,23 @@ pub enum HarnessError {
         /// The command that makes the right ones.
         command: String,
     },
+    /// Ranges that hold behind more public tokens than a cell has.
+    #[error(
+        "`{}` was measured behind {least} to {most} public tokens, this cell has {required}; `{command}` measures behind as few",
+        path.display()
+    )]
+    RangesOfLongerContext {
+        /// The ranges file.
+        path: PathBuf,
+        /// Fewest public tokens that the ranges hold behind.
+        least: usize,
+        /// Most public tokens that they hold behind.
+        most: usize,
+        /// Those of the cell.
+        required: usize,
+        /// The command that makes the right ones.
+        command: String,
+    },
     /// A text has fewer tokens than a context is to have, or the context is shorter than what is prepended.
     #[error(
         "`context.tokens` is {required}: `{}` has {found} tokens behind what is prepended, which are {prepended}; at least \

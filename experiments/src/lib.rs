@@ -37,6 +37,7 @@ pub mod checkpoint;
 pub mod cli;
 mod command_line;
 pub mod comparison;
+pub mod context_band;
 pub mod error;
 pub mod event;
 pub mod execute;

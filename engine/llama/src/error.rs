@@ -315,6 +315,19 @@ pub enum Error {
         /// Those of the block.
         required: usize,
     },
+    /// Ranges were measured behind more public tokens than the block lies behind.
+    #[error(
+        "the ranges were measured behind {least} to {most} public tokens, the block lies behind {required}, where sums over keys are smaller; \
+         `fhe-llama calibrate --context-tokens {required}` measures behind as few"
+    )]
+    RangesOfLongerContext {
+        /// Fewest public tokens that they hold behind.
+        least: usize,
+        /// Most public tokens that they hold behind.
+        most: usize,
+        /// Those of the block.
+        required: usize,
+    },
     /// The first token of a prompt leaves the calibrated windows by itself.
     #[error("prompt {prompt} begins with token {token}, which leaves the ranges by itself after {prefix}: {source}")]
     FirstToken {

@@ -57,7 +57,7 @@ pub(super) enum Command {
         /// Public tokens before every prompt, as text such as '<|endoftext|>'.
         #[arg(long)]
         prefix: Option<String>,
-        /// Where to store the ranges [default: in the model folder, ranges.toml or ranges-rotated-after-TOKENS-behind-N.toml].
+        /// Where to store the ranges [default: in the model folder, ranges.toml or ranges-rotated-after-TOKENS-behind-LEAST-to-N.toml].
         #[arg(long)]
         output: Option<PathBuf>,
         /// Tokens of a calibration window, as many as the encrypted block will have.
@@ -66,6 +66,9 @@ pub(super) enum Command {
         /// Most public tokens before a block, the prefix included: windows are then cut from texts of so many tokens and a block.
         #[arg(long, value_name = "N", default_value_t = 0)]
         context_tokens: usize,
+        /// Fewest public tokens before a block that is looked at: ranges that hold behind LEAST to N tokens are narrower than those behind 0 to N.
+        #[arg(long, value_name = "LEAST", default_value_t = 0)]
+        context_least: usize,
         /// Windows to look at, one block each.
         #[arg(long, value_name = "N", default_value_t = WindowPlan::default().windows)]
         windows: usize,

@@ -5,6 +5,7 @@ mod arguments;
 use crate::calibrate::{CalibrationRequest, calibrate};
 use crate::chat::{self, Terminal};
 use crate::comparison::Comparison;
+use crate::context_band::ContextBand;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
 use crate::lock::{self, Lock};
@@ -69,9 +70,20 @@ fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), Harness
         Command::Submit { asked, options, dry_run, .. } => {
             submit(&workspace, executor, &asked.request()?, &options, dry_run)
         }
-        Command::Calibrate { model, text, prefix, output, block_tokens, context_tokens, windows, rotate } => {
+        Command::Calibrate {
+            model,
+            text,
+            prefix,
+            output,
+            block_tokens,
+            context_tokens,
+            context_least,
+            windows,
+            rotate,
+        } => {
             let mitigation = MitigationSection { prepend: prefix.is_some(), prefix, rotate };
-            let request = CalibrationRequest { model, text, mitigation, output, block_tokens, context_tokens, windows };
+            let context = ContextBand { least: context_least, most: context_tokens };
+            let request = CalibrationRequest { model, text, mitigation, output, block_tokens, context, windows };
             let written = calibrate(&request, workspace.root(), &Reporter::new())?;
             println!("wrote {}", written.display());
             Ok(())

@@ -6,6 +6,7 @@ use fhe_model::calibration::Ranges;
 use fhe_model::{Prefix, Tokenizer, Weights};
 
 use crate::calibrate;
+use crate::context_band::ContextBand;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::spec::Cell;
@@ -14,7 +15,8 @@ use crate::spec::Cell;
 /// tokenizer to name another prefix.
 ///
 /// # Errors
-/// What is wrong with the ranges; [`HarnessError::RangesOfOtherPrefix`], [`HarnessError::RangesOfShorterContext`].
+/// What is wrong with the ranges; [`HarnessError::RangesOfOtherPrefix`], [`HarnessError::RangesOfShorterContext`],
+/// [`HarnessError::RangesOfLongerContext`].
 pub(super) fn calibrated_ranges(
     cell: &Cell,
     weights: &Weights,
@@ -30,7 +32,7 @@ pub(super) fn calibrated_ranges(
     Ok(ranges)
 }
 
-/// Refuses ranges that hold after another prefix or behind fewer public tokens, with the command that makes the right ones.
+/// Refuses ranges that hold after another prefix, or behind fewer or more public tokens, with the command that makes the right ones.
 fn check_public_tokens(
     cell: &Cell,
     path: &Path,
@@ -39,7 +41,8 @@ fn check_public_tokens(
     tokenizer: Option<&Tokenizer>,
 ) -> Result<(), HarnessError> {
     let (plan, context) = (&ranges.provenance().plan, cell.config.context_tokens());
-    if plan.prefix == *required && plan.context >= context {
+    let measured = ContextBand::measured(plan);
+    if plan.prefix == *required && measured.contains(context) {
         return Ok(());
     }
     let model = &cell.config.model;
@@ -47,18 +50,17 @@ fn check_public_tokens(
     let words = tokenizer.and_then(|tokenizer| tokenizer.decode(required.tokens()).ok());
     let prefix = words.filter(|_| !required.is_empty()).map_or(String::new(), |text| format!(" --prefix '{text}'"));
     let rotate = if cell.config.mitigation.rotate { " --rotate" } else { "" };
-    let behind = if context == 0 { String::new() } else { format!(" --context-tokens {context}") };
+    let behind = ContextBand::of(context).options();
     let command = format!("fhe-llama calibrate {} --text {text}{prefix}{rotate}{behind}", model.path.display());
     let path = path.into();
-    Err(if plan.prefix == *required {
-        HarnessError::RangesOfShorterContext { path, found: plan.context, required: context, command }
+    Err(if plan.prefix != *required {
+        let (found, required) = (plan.prefix.to_string(), required.to_string());
+        HarnessError::RangesOfOtherPrefix { path, found, required, command }
+    } else if context > measured.most {
+        HarnessError::RangesOfShorterContext { path, found: measured.most, required: context, command }
     } else {
-        HarnessError::RangesOfOtherPrefix {
-            path,
-            found: plan.prefix.to_string(),
-            required: required.to_string(),
-            command,
-        }
+        let ContextBand { least, most } = measured;
+        HarnessError::RangesOfLongerContext { path, least, most, required: context, command }
     })
 }
 

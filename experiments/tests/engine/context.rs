@@ -53,30 +53,46 @@ fn refusal(stage: &Stage, more: &[&str]) -> String {
 }
 
 #[test]
-fn ranges_are_measured_behind_a_context_once_and_hold_behind_shorter_ones() {
+fn ranges_are_measured_behind_a_context_once_and_hold_behind_those_of_about_its_length() {
     let stage = staged();
     stage.succeed(&with(&["--set", "context.tokens=40"]));
     let file = |name: &str| stage.path().join("odd").join(name);
-    assert!(file("ranges-after-0-behind-40.toml").is_file() && !file("ranges-after-0.toml").exists());
+    assert!(file("ranges-after-0-behind-30-to-40.toml").is_file() && !file("ranges-after-0.toml").exists());
     let record = stage.record(Mode::Metered);
     assert_eq!((record.input.context_tokens, record.input.prefix_tokens.len()), (40, 0));
     assert!(record.provenance.data.context.is_some());
-    let shorter = stage.succeed(&with(&["--set", "context.tokens=23"]));
+    let shorter = stage.succeed(&with(&["--set", "context.tokens=33"]));
     assert!(!stderr(&shorter).contains("calibrating"), "{}", stderr(&shorter));
-    assert!(!file("ranges-after-0-behind-23.toml").exists());
+    assert!(!file("ranges-after-0-behind-24-to-33.toml").exists());
     let longer = stage.succeed(&with(&["--set", "context.tokens=41"]));
-    assert!(stderr(&longer).contains("calibrating") && file("ranges-after-0-behind-41.toml").is_file());
+    assert!(stderr(&longer).contains("calibrating") && file("ranges-after-0-behind-30-to-41.toml").is_file());
     // Without a context the cell is what it always was: ranges of its own, in whose name nothing has changed.
     stage.succeed(&with(&["--set", "context.tokens=0"]));
     assert!(file("ranges-after-0.toml").is_file());
     let last = stage.records().pop().unwrap();
     assert_eq!((last.input.context_tokens, last.input.prefix_tokens), (0, vec![0]));
     assert!(!last.config.keys().any(|key| key.starts_with("context")));
+}
 
-    let named = ["--set", "model.ranges=odd/ranges-after-0-behind-40.toml", "--set", "context.tokens=60"];
-    let message = refusal(&stage, &named);
-    for part in ["behind at most 40 public tokens, this cell has 60", " --context-tokens 60` measures"] {
-        assert!(message.contains(part), "`{part}` is missing from: {message}");
+#[test]
+fn rejects_ranges_of_shorter_and_of_longer_contexts_with_the_command_that_measures_the_right_ones() {
+    let stage = staged();
+    // Ranges are measured and stored before a circuit is prepared, whatever becomes of that.
+    stage.run(&with(&["--set", "context.tokens=40"]));
+    let ranges = ["--set", "model.ranges=odd/ranges-after-0-behind-30-to-40.toml", "--set"];
+    for (tokens, measured, options) in [
+        ("context.tokens=60", "at most 40 public tokens, this cell has 60", " --context-tokens 60 --context-least 45`"),
+        ("context.tokens=29", "30 to 40 public tokens, this cell has 29", " --context-tokens 29 --context-least 21`"),
+        (
+            "context.tokens=0",
+            "30 to 40 public tokens, this cell has 0",
+            "`fhe-llama calibrate odd --text calibration.txt --prefix '",
+        ),
+    ] {
+        let message = refusal(&stage, &[ranges.as_slice(), &[tokens]].concat());
+        for part in [measured, options] {
+            assert!(message.contains(part), "`{part}` is missing from: {message}");
+        }
     }
 }
 
@@ -93,14 +109,18 @@ fn calibrate_measures_behind_a_context() {
         "e",
         "--context-tokens",
         "32",
+        "--context-least",
+        "16",
         "--windows",
         "10",
-        "--output",
-        "ranges.toml",
     ]);
     assert!(output.status.success(), "{}", stderr(&output));
-    let written = std::fs::read_to_string(stage.path().join("ranges.toml")).unwrap();
-    assert!(written.contains("windows = 10") && written.contains("context = 32"), "{written}");
+    let written = std::fs::read_dir(stage.path().join("odd")).unwrap().flatten();
+    let file = written.map(|file| file.path()).find(|path| path.to_string_lossy().ends_with("-behind-16-to-32.toml"));
+    let written = std::fs::read_to_string(file.unwrap()).unwrap();
+    for line in ["windows = 10", "context = 32", "context-least = 16"] {
+        assert!(written.contains(line), "{written}");
+    }
 }
 
 /// The prompt, and tokens behind it, attend to public keys and to encrypted ones: alike in every mode, and as float does.

@@ -125,6 +125,7 @@ impl AssumedRanges {
             covers_masked_scores: true,
             prefix: Prefix::none(),
             context: 0,
+            context_least: 0,
         })
     }
 

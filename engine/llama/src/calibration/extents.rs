@@ -158,12 +158,18 @@ impl Extents {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     extents: Extents,
+    public: bool,
 }
 
 impl Recorder {
     /// Has seen nothing yet.
     pub fn new(config: &Config) -> Self {
-        Self { extents: Extents::empty(config) }
+        Self { extents: Extents::empty(config), public: false }
+    }
+
+    /// Looks at blocks all of whose tokens are public, as it does at a public prefix: at keys with rotary positions and values alone.
+    pub(super) fn of_public_tokens(config: &Config) -> Self {
+        Self { public: true, ..Self::new(config) }
     }
 
     /// What it has seen.
@@ -174,6 +180,9 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn observe(&mut self, location: Location, tensor: &Matrix, block: &PromptBlock) {
+        if self.public && !matches!(location.site, Site::RotatedKey | Site::Value) {
+            return;
+        }
         let carried = |row: usize| match location.site {
             Site::RotatedKey | Site::Value => tensor.row(row),
             _ => &tensor.row(row)[block.prefix().len()..],

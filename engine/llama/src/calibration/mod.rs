@@ -6,8 +6,8 @@
 //! prompt is checked against them before it is encrypted ([`ModelRanges::preflight`]), and held-out text tells how often
 //! they do not hold ([`Ranges::validate`]).
 //!
-//! Ranges hold after one public [`Prefix`](crate::Prefix), and behind a [`PublicContext`](crate::PublicContext) that begins with it and is no longer than
-//! those they were measured behind ([`WindowPlan::behind`]). A few tokens that begin a prompt become sinks themselves, whatever prefix
+//! Ranges hold after one public [`Prefix`](crate::Prefix), and behind a [`PublicContext`](crate::PublicContext) that begins with it, is no longer than
+//! those they were measured behind ([`WindowPlan::behind`]), and no shorter than they were told ([`WindowPlan::behind_at_least`]). A few tokens that begin a prompt become sinks themselves, whatever prefix
 //! stands before them; no window begins with these, and the pre-flight refuses a prompt whose first token leaves the ranges.
 
 mod assumed;
@@ -79,9 +79,11 @@ fn run_windows(
     let candidates: BTreeSet<u32> = corpus.tokens().iter().copied().chain(config.bos_token_id).collect();
     let sinking = first_tokens::sinking(model, &plan.prefix, &candidates, plan.block)?;
     let blocks: Vec<PromptBlock> = plan.blocks_without(&sinking, corpus, config)?;
-    let mut done = 0;
+    let (mut done, total) = (0, blocks.iter().filter(|block| plan.records(block)).count());
     for pass in passes(&blocks, plan) {
-        let mut recorders: Vec<Recorder> = pass.iter().map(|_| Recorder::new(config)).collect();
+        let recorder =
+            |block| if plan.records(block) { Recorder::new(config) } else { Recorder::of_public_tokens(config) };
+        let mut recorders: Vec<Recorder> = pass.iter().map(recorder).collect();
         let mut observers: Vec<&mut dyn Observer> =
             recorders.iter_mut().map(|recorder| recorder as &mut dyn Observer).collect();
         if plan.context == 0 {
@@ -89,9 +91,19 @@ fn run_windows(
         } else {
             model.observe_successive(pass, &mut observers, |_, _| ())?;
         }
-        recorders.iter().for_each(|recorder| window(recorder.extents()));
-        done += pass.len();
-        progress(done, blocks.len());
+        // The circuit takes keys and values of a context from its tensors; they belong to what each window behind them saw.
+        let mut seen = Extents::empty(config);
+        for (block, recorder) in pass.iter().zip(&recorders) {
+            if plan.records(block) {
+                let mut extents = recorder.extents().clone();
+                extents.merge(&seen);
+                window(&extents);
+                done += 1;
+            } else {
+                seen.merge(recorder.extents());
+            }
+        }
+        progress(done, total);
     }
     Ok(sinking)
 }

@@ -17,15 +17,25 @@ impl ModelRanges {
         Self { context, ..self }
     }
 
+    /// The same windows, but for blocks behind at least so many public tokens.
+    #[must_use]
+    pub fn behind_at_least(self, context_least: usize) -> Self {
+        Self { context_least, ..self }
+    }
+
     /// Refuses a block behind other public tokens than those that the windows hold after: another prefix, a context that does not begin with
-    /// the prefix, or one that is longer than any measured.
+    /// the prefix, or one that is longer or shorter than those measured.
     ///
     /// # Errors
-    /// [`Error::RangesOfOtherPrefix`], [`Error::RangesOfShorterContext`].
+    /// [`Error::RangesOfOtherPrefix`], [`Error::RangesOfShorterContext`], [`Error::RangesOfLongerContext`].
     pub fn check_block(&self, block: &PromptBlock) -> Result<()> {
         let context = block.context();
         if context.len() > self.context {
             return Err(Error::RangesOfShorterContext { found: self.context, required: context.len() });
+        }
+        if context.len() < self.context_least {
+            let (least, most) = (self.context_least, self.context);
+            return Err(Error::RangesOfLongerContext { least, most, required: context.len() });
         }
         let required = if context.is_empty() { block.prefix().clone() } else { context.first(self.prefix.len()) };
         if self.prefix == required {

@@ -26,6 +26,8 @@ pub struct ModelRanges {
     pub prefix: Prefix,
     /// Most public tokens, prefix included, that a block may lie behind; 0 for blocks without a public context.
     pub context: usize,
+    /// Fewest public tokens that it must lie behind.
+    pub context_least: usize,
 }
 
 /// The windows of one decoder layer. Bounds of a single number are on the absolute value.
@@ -97,6 +99,7 @@ impl Extents {
             covers_masked_scores: margins.cover_masked_scores,
             prefix: Prefix::none(),
             context: 0,
+            context_least: 0,
         }
     }
 }

@@ -110,7 +110,7 @@ impl Ranges {
     /// Windows with the public tokens that they were measured after.
     fn placed(&self, windows: ModelRanges) -> ModelRanges {
         let plan = &self.provenance.plan;
-        windows.after(&plan.prefix).behind(plan.context)
+        windows.after(&plan.prefix).behind(plan.context).behind_at_least(plan.context_least)
     }
 
     /// Writes the file whole or not at all: under a temporary name beside it, then renamed.

@@ -65,7 +65,7 @@ impl Corpus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WindowPlan {
-    /// Number of windows, one block each: at least so many, where blocks lie behind a context.
+    /// Number of windows, one recorded block each: at least so many, where blocks lie behind a context.
     pub windows: usize,
     /// Tokens of a block, a power of two.
     pub block: usize,
@@ -79,6 +79,9 @@ pub struct WindowPlan {
     /// Most public tokens before a block, prefix included. Windows are then successive blocks of long texts, each behind all before it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub context: usize,
+    /// Fewest public tokens that ranges are to hold behind: blocks that end before so many are context of those that follow, and not windows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub context_least: usize,
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -87,7 +90,7 @@ fn is_zero(number: &usize) -> bool {
 
 impl Default for WindowPlan {
     fn default() -> Self {
-        Self { windows: 384, block: 128, without_beginning: 0.25, prefix: Prefix::none(), context: 0 }
+        Self { windows: 384, block: 128, without_beginning: 0.25, prefix: Prefix::none(), context: 0, context_least: 0 }
     }
 }
 
@@ -109,7 +112,19 @@ impl WindowPlan {
         Self { context, ..self }
     }
 
-    /// The blocks of this plan.
+    /// The same plan for blocks behind at least so many public tokens. The sums that SoftMax divides by grow with the number of keys, so that
+    /// behind contexts of about one length their windows are far narrower than behind those of all lengths.
+    #[must_use]
+    pub fn behind_at_least(self, context_least: usize) -> Self {
+        Self { context_least, ..self }
+    }
+
+    /// Whether a block of this plan is a window: whether any of it lies behind at least the fewest public tokens.
+    pub fn records(&self, block: &PromptBlock) -> bool {
+        block.context().len() + self.block > self.context_least
+    }
+
+    /// The blocks of this plan, with those that are only context of others.
     ///
     /// # Errors
     /// [`Error::CalibrationSetting`], [`Error::BlockSize`], [`Error::TextTooShort`], [`Error::TokenOutOfVocabulary`].
@@ -124,7 +139,7 @@ impl WindowPlan {
         corpus: &Corpus,
         config: &Config,
     ) -> Result<Vec<PromptBlock>> {
-        self.validate(corpus)?;
+        self.validate(corpus, config)?;
         let cuts = Cuts::new(corpus, first_tokens);
         if self.context == 0 { self.packed(cuts, config) } else { self.texts(cuts, config) }
     }
@@ -156,7 +171,8 @@ impl WindowPlan {
     /// where blocks are cut, so that every position of a text is one that some prompt has.
     fn texts(&self, mut cuts: Cuts<'_>, config: &Config) -> Result<Vec<PromptBlock>> {
         let length = self.text_tokens(config);
-        let texts = self.windows.div_ceil(length.div_ceil(self.block));
+        let recorded = length.div_ceil(self.block) - self.context_least / self.block;
+        let texts = self.windows.div_ceil(recorded);
         let blocks = |text: usize| {
             let beginning = self.beginning(text, &cuts, config);
             let tokens = cuts.prompt(length - self.prefix.len(), beginning);
@@ -167,7 +183,7 @@ impl WindowPlan {
 
     /// Tokens of a text with its prefix: a whole context and the block behind it, if the model has so many positions.
     fn text_tokens(&self, config: &Config) -> usize {
-        (self.context + self.block).min(config.max_position_embeddings)
+        self.context.saturating_add(self.block).min(config.max_position_embeddings)
     }
 
     /// The token that a window begins with in place of one of the text, if it is of the share that does and may.
@@ -175,7 +191,7 @@ impl WindowPlan {
         config.bos_token_id.filter(|bos| !self.starts_anywhere(window) && !cuts.avoided.contains(bos))
     }
 
-    fn validate(&self, corpus: &Corpus) -> Result<()> {
+    fn validate(&self, corpus: &Corpus, config: &Config) -> Result<()> {
         if self.windows == 0 {
             return Err(Error::CalibrationSetting { key: "windows", found: 0.0, required: "at least 1" });
         }
@@ -192,6 +208,11 @@ impl WindowPlan {
         if (1..self.prefix.len()).contains(&self.context) {
             let (found, required) = (self.context as f64, "0, or at least the tokens of the prefix");
             return Err(Error::CalibrationSetting { key: "context", found, required });
+        }
+        if self.context_least > self.context || self.context_least >= self.text_tokens(config) {
+            let (found, required) =
+                (self.context_least as f64, "at most the context, and fewer than the model's positions");
+            return Err(Error::CalibrationSetting { key: "context-least", found, required });
         }
         let (found, required) = (corpus.tokens.len(), (self.block.saturating_add(self.context)).saturating_mul(2));
         if found < required {

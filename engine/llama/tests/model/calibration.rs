@@ -6,8 +6,14 @@ use safetensors::tensor::Dtype;
 
 use crate::fixture::{LAYERS, config, folder, random_model, random_tokens, tensors};
 
-const PLAN: WindowPlan =
-    WindowPlan { windows: 20, block: 32, without_beginning: 0.25, prefix: Prefix::none(), context: 0 };
+const PLAN: WindowPlan = WindowPlan {
+    windows: 20,
+    block: 32,
+    without_beginning: 0.25,
+    prefix: Prefix::none(),
+    context: 0,
+    context_least: 0,
+};
 
 fn calibrated(weights: &Weights, margins: Margins) -> Ranges {
     let corpus = Corpus::from_tokens(random_tokens(2000, 1));

@@ -201,7 +201,7 @@ fn rejects_blocks_behind_other_tokens_and_tensors_of_other_weights() {
 }
 
 const PLAN: WindowPlan =
-    WindowPlan { windows: 4, block: 32, without_beginning: 1.0, prefix: Prefix::none(), context: 96 };
+    WindowPlan { windows: 4, block: 32, without_beginning: 1.0, prefix: Prefix::none(), context: 96, context_least: 0 };
 
 /// One text of four blocks: what is recorded of it is what is recorded of it as a whole, wherever it is cut. Pairs that are masked are those
 /// inside a block.

@@ -5,6 +5,7 @@ mod assumed;
 mod calibration;
 mod config;
 mod context;
+mod context_band;
 mod fetched;
 mod fixture;
 mod float_reference;

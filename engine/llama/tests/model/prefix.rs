@@ -173,7 +173,7 @@ fn no_window_begins_with_a_token_that_sinks_by_itself() {
         .map(|(i, token)| if i % 3 == 0 { MASSIVE } else { token })
         .collect();
     let corpus = Corpus::from_tokens(text);
-    let plan = WindowPlan { windows: 30, block: 16, without_beginning: 1.0, prefix: Prefix::none(), context: 0 };
+    let plan = WindowPlan { windows: 30, block: 16, without_beginning: 1.0, ..WindowPlan::default() };
     let model = FloatModel::new(&weights);
     let sinking = |plan: &WindowPlan| {
         let ranges = calibrate(&model, &corpus, plan, Margins::default(), |_, _| ()).unwrap();
