@@ -7,7 +7,7 @@
 use super::load::{SpecFile, alternatives};
 use super::{ComputeDevice, Noise, Override, keys, preset, sweep};
 use crate::record::flattened;
-use fhe_circuits::{Functions, WeightScales};
+use fhe_circuits::{Functions, PublicProducts, WeightScales};
 use fhe_model::encrypted::AttentionProducts;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -82,6 +82,8 @@ fn agrees(key: &str, stated: &Settings, wanted: &Settings) -> bool {
             let has_none = wanted.contains_key("input.tokens") || !stated.contains_key("context.tokens");
             has_none && !wanted.contains_key(key)
         }
+        // Without a context there is nothing to choose.
+        "context.products" => !wanted.contains_key("context.tokens") && !wanted.contains_key(key),
         _ => false,
     }
 }
@@ -113,12 +115,13 @@ fn swept_keys(spec: &Table) -> BTreeSet<String> {
 }
 
 /// The settings that a record leaves out where they are at their defaults, and those.
-fn left_out_defaults() -> Option<[(&'static str, Json); 8]> {
+fn left_out_defaults() -> Option<[(&'static str, Json); 9]> {
     fn json(value: impl Serialize) -> Option<Json> {
         serde_json::to_value(value).ok()
     }
     Some([
         ("context.tokens", json(0)?),
+        ("context.products", json(PublicProducts::default())?),
         ("attention.products", json(AttentionProducts::default())?),
         ("engine.device", json(ComputeDevice::default())?),
         ("engine.weight_bits", json(super::default_weight_bits())?),

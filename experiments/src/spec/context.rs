@@ -18,7 +18,8 @@ pub struct ContextSection {
     #[schemars(extend("default" = 0))]
     pub tokens: usize,
     /// How encrypted queries are multiplied with public keys, and what SoftMax makes of them with public values.
-    #[schemars(schema_with = "schema::choices::<PublicProducts>")]
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "schema::choices::<PublicProducts>", extend("default" = PublicProducts::default()))]
     pub products: PublicProducts,
 }
 
