@@ -374,7 +374,6 @@ fn rejects_a_context_where_it_makes_no_sense() {
         (vec![ONE_PROMPT, "context.token=3"], "did you mean `context.tokens`?"),
         (vec![ONE_PROMPT, "context.tokens=-1"], "context.tokens"),
         (vec![ONE_PROMPT, "circuit=softmax", "attention.products=lanes"], "only a whole decoder goes on"),
-        (vec![ONE_PROMPT, "generation.tokens=3"], "behind an encrypted prompt alone"),
         (vec!["input.text=model/config.json", "mode=clear"], "windows of a text stand at its beginning"),
     ] {
         let message = refusal(&spec, &overrides);
