@@ -29,6 +29,8 @@ pub struct JointSums {
     key_rows: Vec<KeyRows>,
     meet: SparseMap,
     part: SparseMap,
+    /// For each set of heads, 1 where sums cross in the common place, and 0 otherwise.
+    arrivals: Vec<PlainVector>,
 }
 
 impl JointSums {
@@ -55,7 +57,12 @@ impl JointSums {
             let entry = |pair: &[SlotPlace; 2]| SlotEntry { from: pair[from], to: pair[to], factor: 1.0 };
             SparseMap::new(slots, pairs.iter().map(entry))
         };
-        Ok(Self { scores: scores.clone(), key_rows, meet: map(0, 1)?, part: map(1, 0)? })
+        let exchanged = |set: usize| {
+            let arrivals: Vec<f64> = scores.arrivals(set).numbers().collect();
+            (0..arrivals.len()).map(|slot| arrivals[layout.exchanged(slot)]).collect::<Vec<_>>().into()
+        };
+        let arrivals = (0..layout.sets()).map(exchanged).collect();
+        Ok(Self { scores: scores.clone(), key_rows, meet: map(0, 1)?, part: map(1, 0)?, arrivals })
     }
 
     /// The scores of encrypted keys.
@@ -74,13 +81,8 @@ impl JointSums {
     }
 
     /// For each set of heads, 1 where sums cross in the common place, and 0 otherwise.
-    pub(crate) fn arrivals(&self) -> Vec<PlainVector> {
-        let layout = self.attention().layout();
-        let exchanged = |set: usize| {
-            let arrivals: Vec<f64> = self.scores.arrivals(set).numbers().collect();
-            (0..arrivals.len()).map(|slot| arrivals[layout.exchanged(slot)]).collect::<Vec<_>>().into()
-        };
-        (0..layout.sets()).map(exchanged).collect()
+    pub(crate) fn arrivals(&self) -> &[PlainVector] {
+        &self.arrivals
     }
 
     /// Sums over all keys in the common place, one for each set of heads, to be averaged over its copies: from the terms of encrypted keys, summed over the

@@ -181,7 +181,6 @@ impl JointSoftmax {
         crossing: &mut Crossing<'_, E::Slots>,
     ) -> Result<JointTerms<E::Slots>> {
         terms.check(sums)?;
-        let arrivals = sums.arrivals();
         for (round, reciprocal) in self.rounds.iter().enumerate() {
             if round > 0 {
                 terms = terms.mapped(|terms| squared(e, terms))?;
@@ -189,7 +188,7 @@ impl JointSoftmax {
             let own = by_sets(sums.scores(), &terms.own).into_iter().map(|set| sum(e, set));
             let public = terms.public.iter().map(|blocks| sum(e, blocks));
             let met = sums.meet(e, &own.collect::<Result<Vec<_>>>()?, public.collect::<Result<_>>()?)?;
-            let factors = reciprocal.of_sums(e, &met, &arrivals, crossing)?;
+            let factors = reciprocal.of_sums(e, &met, sums.arrivals(), crossing)?;
             terms = terms.times(e, sums, &sums.to_own(e, &factors)?, &sums.to_public(e, &factors)?)?;
         }
         Ok(terms)
