@@ -2,6 +2,7 @@
 //!
 //! Scores arrive in some [`ScoreLayout`], normalised to `(score - centre) / half_width` with a centre per
 //! head and one half width, so that every one of them lies in [-1, 1]. Variants differ in how they divide ([`SoftmaxVariant`]).
+//! Behind public keys there is one SoftMax for both kinds, [`JointSoftmax`].
 //! What is common to the keys of a query, a sum over them, leaves the slots and returns through a half bootstrap of its own, a [`Passage`].
 
 mod exp_goldschmidt;

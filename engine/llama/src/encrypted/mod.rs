@@ -27,7 +27,7 @@
 //! Over lanes ([`AttentionProducts`]) the turns of attention are others: positions, exchange, factors; then sine, lanes, SoftMax, factors;
 //! then sine, lanes, exchange, on the way to O.
 //!
-//! Behind a [`PublicContext`] queries climb once more, to scores with its keys, which share one SoftMax with the block's own; what the weighted public values
+//! Behind a [`PublicContext`](crate::PublicContext) queries climb once more, to scores with its keys, which share one SoftMax with the block's own; what the weighted public values
 //! write to the residual joins there ([`CircuitOptions::public_products`]).
 //!
 //! A public [`Prefix`](crate::Prefix) is in the circuit as plaintext keys and values alone; its rows carry what the first prompt's first
@@ -40,6 +40,7 @@
 mod attention_layer;
 mod cache;
 mod client;
+mod context;
 mod decoding;
 mod execution;
 mod feed_forward;
@@ -60,7 +61,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use fhe_circuits::approximation::FittedPolynomial;
-use fhe_circuits::{LaneAttention, Layout, PublicCache, RowModule};
+use fhe_circuits::{LaneAttention, Layout, RowModule};
 use fhe_ckks::{CircuitShape, Evaluator, LaneProducts, OperationCounts};
 use rayon::prelude::*;
 
@@ -69,7 +70,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::{ContextTensors, Location, Site};
 use crate::matrix::Matrix;
-use crate::prompt::{PromptBlock, PublicContext};
+use crate::prompt::PromptBlock;
 use crate::weights::ModelSource;
 
 pub use decoding::DecodingModel;
@@ -79,6 +80,7 @@ pub use options::CircuitOptions;
 pub use products::{AttentionProducts, softmax_windows};
 pub use tensors::WeightBytes;
 
+use context::Context;
 use layer::Layer;
 use location::At;
 use norm::NormTurn;
@@ -105,8 +107,7 @@ pub struct Polynomial {
 pub struct EncryptedModel {
     source: ModelSource,
     block: PromptBlock,
-    /// Keys and values of the public context, once they are known.
-    context: Option<Arc<ContextTensors>>,
+    context: Context,
     residual: Residual,
     /// What the block starts with, tokens x channels; absent where only the shape of the model is known.
     embedded: Option<Matrix>,
@@ -179,7 +180,16 @@ impl EncryptedModel {
             ModelSource::Weights(weights) => Some(weights.embed(&block.embedded().tokens().collect::<Vec<_>>())?),
             ModelSource::Shape(_) => None,
         };
-        Ok(Self { block: block.clone(), context: None, embedded, layers, final_norm, head, residual, source })
+        Ok(Self {
+            block: block.clone(),
+            context: Context::of(block),
+            embedded,
+            layers,
+            final_norm,
+            head,
+            residual,
+            source,
+        })
     }
 
     /// The same with the keys and values of its block's public context, without which no evaluator with data runs its layers.
@@ -187,9 +197,8 @@ impl EncryptedModel {
     /// # Errors
     /// [`Error::OtherContext`] for those of another context; [`Error::ContextOfOtherWeights`]; [`Error::ShapeAlone`].
     pub fn behind(self, context: Arc<ContextTensors>) -> Result<Self> {
-        context.check_block(&self.block)?;
-        context.check_weights(self.source.weights("a public context")?)?;
-        Ok(Self { context: Some(context), ..self })
+        let context = self.context.known(context, &self.source)?;
+        Ok(Self { context, ..self })
     }
 
     /// The architecture.
@@ -299,22 +308,11 @@ impl EncryptedModel {
         let layer = if e.holds_data() {
             harness.phase(Phase::Linear);
             let weights = self.source.weights("a decoder layer")?.layer(index)?;
-            Cow::Owned(layer.filled(weights.into(), self.public_cache(index)?)?)
+            Cow::Owned(layer.filled(weights.into(), self.context.cache(index)?)?)
         } else {
             Cow::Borrowed(layer)
         };
         Ok(FilledLayer { layer, residual: &self.residual.layout })
-    }
-
-    /// Keys and values of the public context in a layer, if the block has one.
-    fn public_cache(&self, layer: usize) -> Result<Option<PublicCache>> {
-        if self.block.context().is_empty() {
-            return Ok(None);
-        }
-        let Some(context) = &self.context else {
-            return Err(Error::OtherContext { found: PublicContext::none(), required: self.block.context().clone() });
-        };
-        context.layer(layer)?.to_public_cache(layer).map(Some)
     }
 
     fn prepared_layer(&self, index: usize) -> Result<&Layer> {

@@ -42,6 +42,7 @@ use fhe_circuits::{CacheLayout, VectorProduct};
 use fhe_ckks::CircuitShape;
 use rayon::prelude::*;
 
+use super::context::Context;
 use super::location::At;
 use super::projection::{Fill, OutputRange, Projection, common_unit, filling_unit};
 use super::tensors::{LayerTensors, Tensor};
@@ -50,7 +51,7 @@ use crate::calibration::ModelRanges;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::float::{ContextTensors, Site};
-use crate::prompt::{PromptBlock, PublicContext};
+use crate::prompt::PromptBlock;
 use crate::weights::ModelSource;
 
 use attention::AttentionStep;
@@ -65,10 +66,7 @@ use norm::VectorNormTurn;
 #[derive(Clone, Debug)]
 pub struct DecodingModel {
     source: ModelSource,
-    /// Public tokens before the prompt.
-    public: PublicContext,
-    /// Their keys and values, once they are known.
-    context: Option<Arc<ContextTensors>>,
+    context: Context,
     prompt_length: usize,
     layouts: StepLayouts,
     residual_unit: f64,
@@ -132,8 +130,7 @@ impl DecodingModel {
         let layers = layers.collect::<Vec<Result<LayerStep>>>().into_iter().collect::<Result<Vec<_>>>()?;
         let (final_norm, head) = preparation.head(&Tensor::head(&source), ranges, entering[layers.len()])?;
         Ok(Self {
-            public: block.context().clone(),
-            context: None,
+            context: Context::of(block),
             prompt_length,
             layouts,
             residual_unit,
@@ -151,16 +148,13 @@ impl DecodingModel {
     /// # Errors
     /// [`Error::OtherContext`] for those of another context; [`Error::ContextOfOtherWeights`]; [`Error::ShapeAlone`].
     pub fn behind(self, context: Arc<ContextTensors>) -> Result<Self> {
-        if *context.context() != self.public {
-            return Err(Error::OtherContext { found: context.context().clone(), required: self.public });
-        }
-        context.check_weights(self.source.weights("a public context")?)?;
-        Ok(Self { context: Some(context), ..self })
+        let context = self.context.known(context, &self.source)?;
+        Ok(Self { context, ..self })
     }
 
     /// Number of public tokens before the prompt.
     pub fn public_tokens(&self) -> usize {
-        self.public.len()
+        self.context.tokens()
     }
 
     /// The architecture.

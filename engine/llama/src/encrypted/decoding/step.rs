@@ -12,7 +12,6 @@ use crate::encrypted::harness::{Harness, Phase};
 use crate::encrypted::location::At;
 use crate::error::{Error, Result};
 use crate::float::Site;
-use crate::prompt::PublicContext;
 
 impl DecodingModel {
     /// One decoder layer of a step: the residual after it. The token takes the next place of the layer's cache and is attended to with the
@@ -43,14 +42,8 @@ impl DecodingModel {
 
     /// Keys and values of the public context in a layer, in the places of the cache; zeros for an evaluator without data.
     fn public_pages<E: Evaluator>(&self, e: &E, layer: usize) -> Result<PublicPages> {
-        let known = match &self.context {
-            Some(context) if e.holds_data() => Some(context.layer(layer)?.to_public_cache(layer)?),
-            None if e.holds_data() && !self.public.is_empty() => {
-                return Err(Error::OtherContext { found: PublicContext::none(), required: self.public.clone() });
-            }
-            _ => None,
-        };
-        let pages = public_pages(&self.layouts.cache, known.as_ref(), self.config(), self.public.len());
+        let known = if e.holds_data() { self.context.cache(layer)? } else { None };
+        let pages = public_pages(&self.layouts.cache, known.as_ref(), self.config(), self.context.tokens());
         pages.at(Site::Key.in_layer(layer))
     }
 

@@ -120,11 +120,12 @@ impl JointProducts {
         let squares = run.work(Phase::NonLinear, at(Site::Score), |e| softmax.own_squares(e, sums, &scores))?;
         drop(scores);
         let factors = self.queries.channel_factors(run.e.shape());
-        let public_squares = public.squares(run, (public_queries, factors), softmax)?;
+        let products = public.products(run)?;
+        let public_squares = public.squares(run, &products, (public_queries, factors), softmax)?;
         let terms = JointTerms { own: squares, public: public_squares };
         let probabilities = run
             .crossing_sums(at(Site::LogDenominator), None, |e, crossing| softmax.normalise(e, sums, terms, crossing))?;
-        let public = public.weigh(run, probabilities.public, self.output.input_unit())?;
+        let public = public.weigh(run, &products, probabilities.public, self.output.input_unit())?;
         let own = own.weigh(run, *layer, probabilities.own, values)?;
         Ok(WeightedValues { own, public: Some(public) })
     }

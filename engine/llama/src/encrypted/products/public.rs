@@ -113,6 +113,12 @@ pub(super) struct PublicAttention {
     output_bound: f64,
 }
 
+/// Public keys and values, ready to be multiplied with.
+pub(super) enum PublicKeyProducts<'a> {
+    Slots(&'a PublicLayout, SlotProducts<'a>),
+    Weights(&'a WeightLayout, WeightProducts<'a>),
+}
+
 impl PublicAttention {
     pub(super) fn prepare(
         preparation: &Preparation<'_>,
@@ -137,28 +143,52 @@ impl PublicAttention {
         self.cache = cache;
     }
 
+    /// Keys and values for both products of a run, as integers where these are weights and the evaluator needs any.
+    pub(super) fn products<E: Evaluator, H: Harness<E> + ?Sized>(
+        &self,
+        run: &mut Execution<'_, E, H>,
+    ) -> Result<PublicKeyProducts<'_>> {
+        run.work(Phase::Linear, self.location(), |e| {
+            Ok(match &self.place.layout {
+                PublicKeyLayout::Slots(layout) => {
+                    PublicKeyProducts::Slots(layout, SlotProducts::new(layout, &self.cache)?)
+                }
+                PublicKeyLayout::Weights(layout) if e.holds_data() => {
+                    PublicKeyProducts::Weights(layout, WeightProducts::new(layout, &self.cache, BITS)?)
+                }
+                PublicKeyLayout::Weights(layout) => {
+                    PublicKeyProducts::Weights(layout, WeightProducts::assumed(layout, self.largest, BITS)?)
+                }
+            })
+        })
+    }
+
     /// Squares of the exponentials of all scores, a few blocks at a time, from projected queries with the factors of their channels.
     pub(super) fn squares<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
+        products: &PublicKeyProducts<'_>,
         (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
         softmax: &JointSoftmax,
     ) -> Result<Wide<E>> {
-        match &self.place.layout {
-            PublicKeyLayout::Slots(layout) => self.squares_in_slots(run, layout, (queries, factors), softmax),
-            PublicKeyLayout::Weights(layout) => self.squares_of_weights(run, layout, (queries, factors), softmax),
+        match products {
+            PublicKeyProducts::Slots(layout, products) => {
+                self.squares_in_slots(run, (layout, products), (queries, factors), softmax)
+            }
+            PublicKeyProducts::Weights(layout, products) => {
+                self.squares_of_weights(run, (layout, products), (queries, factors), softmax)
+            }
         }
     }
 
     fn squares_in_slots<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
-        layout: &PublicLayout,
+        (layout, products): (&PublicLayout, &SlotProducts<'_>),
         (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
         softmax: &JointSoftmax,
     ) -> Result<Wide<E>> {
         let location = self.location();
-        let products = SlotProducts::new(layout, &self.cache).at(location)?;
         let levels = PublicLayout::PLACEMENT_LEVELS + SlotProducts::SCORE_LEVELS + softmax.public_score_levels();
         let queries = run.climb_corrected(location, &queries, levels)?;
         let queries =
@@ -179,7 +209,7 @@ impl PublicAttention {
     fn squares_of_weights<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
-        layout: &WeightLayout,
+        (layout, products): (&WeightLayout, &WeightProducts<'_>),
         (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
         softmax: &JointSoftmax,
     ) -> Result<Wide<E>> {
@@ -187,7 +217,6 @@ impl PublicAttention {
         let queries = run.climb_corrected(location, &queries, WeightLayout::PLACEMENT_LEVELS)?;
         let queries =
             run.work(Phase::NonLinear, location, |e| layout.place_queries(e, &self.angles, &queries, factors))?;
-        let products = run.work(Phase::Linear, location, |e| self.weights(layout, e.holds_data()))?;
         let mut squares = Vec::with_capacity(queries.len());
         for (ciphertext, queries) in queries.iter().enumerate() {
             let unit = products.query_unit(run.e.shape(), ciphertext, map).at(location)?;
@@ -213,22 +242,21 @@ impl PublicAttention {
     pub(super) fn weigh<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
+        products: &PublicKeyProducts<'_>,
         probabilities: Wide<E>,
         unit: f64,
     ) -> Result<Vec<E::Coefficients>> {
         let location = self.location();
-        match &self.place.layout {
-            PublicKeyLayout::Slots(layout) => {
+        match products {
+            PublicKeyProducts::Slots(layout, products) => {
                 let outputs = run.work(Phase::Linear, location, |e| {
                     let probabilities = probabilities.first().map_or(&[][..], Vec::as_slice);
-                    let outputs = SlotProducts::new(layout, &self.cache)?.weighted_values(e, probabilities)?;
-                    layout.collect_outputs(e, &outputs)
+                    layout.collect_outputs(e, &products.weighted_values(e, probabilities)?)
                 })?;
                 drop(probabilities);
                 run.descend(location, &outputs, unit)
             }
-            PublicKeyLayout::Weights(layout) => {
-                let products = run.work(Phase::Linear, location, |e| self.weights(layout, e.holds_data()))?;
+            PublicKeyProducts::Weights(_, products) => {
                 // Two products with weights in a row would leave the probabilities no bits: what the first leaves climbs once more.
                 let full = filling_unit(run.e.shape(), self.output_bound);
                 let mut outputs = Vec::with_capacity(probabilities.len());
@@ -249,14 +277,6 @@ impl PublicAttention {
                 run.descend(location, &outputs, unit)
             }
         }
-    }
-
-    /// Keys and values as integers, where the evaluator needs any.
-    fn weights<'a>(&self, layout: &'a WeightLayout, hold_data: bool) -> Result<WeightProducts<'a>, CircuitError> {
-        if hold_data {
-            return WeightProducts::new(layout, &self.cache, BITS);
-        }
-        WeightProducts::assumed(layout, self.largest, BITS)
     }
 
     fn location(&self) -> Location {
