@@ -84,10 +84,10 @@ fn encrypted(parameters: &Parameters, planner: &CkksServer<Meter>) -> (CkksServe
 /// What runs a phase: by the clock, or on the meter.
 type Phase<'a> = dyn FnMut(&'static str, &mut dyn FnMut()) + 'a;
 
-/// Every phase of the job in slots; queries start at `level + 1`, probabilities at `level`.
+/// Every phase of the job in slots; queries start at `level` and what their placement takes, probabilities at `level`.
 fn in_slots<B: Backend>(job: &Job, server: &CkksServer<B>, client: &CkksClient<B>, level: usize, run: &mut Phase<'_>) {
     let products = job.products();
-    let projection = job.slots(client, job.layout.ciphertexts(), level + 1);
+    let projection = job.slots(client, job.layout.ciphertexts(), level + PublicLayout::PLACEMENT_LEVELS);
     let (mut queries, mut rotated, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
     run("placement of the queries", &mut || {
         queries = job.layout.place_queries(server, &job.angles, &projection, 1.0).expect("placed");
@@ -104,7 +104,7 @@ fn in_slots<B: Backend>(job: &Job, server: &CkksServer<B>, client: &CkksClient<B
     let probabilities: Vec<_> = std::iter::repeat_n(probabilities[0].clone(), blocks).collect();
     run("values", &mut || outputs = products.weighted_values(server, &probabilities).expect("values"));
     run("outputs on their way back", &mut || {
-        black_box(job.layout.collect_outputs(server, &outputs).expect("collected"));
+        black_box(job.layout.collect_outputs(server, &outputs, &probabilities[0]).expect("collected"));
     });
 }
 

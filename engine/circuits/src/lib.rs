@@ -70,8 +70,8 @@ pub use score_layout::{ScoreContract, ScoreLayout, Selection, SumCrossing};
 pub use silu::GatedSilu;
 pub use slim::{Blocks, Folded, SlimApproximation};
 pub use softmax::{
-    JointSoftmax, JointTerms, PublicContract, Softmax, SoftmaxArgument, SoftmaxPolynomial, SoftmaxVariant,
-    SoftmaxWindows,
+    JointProbabilities, JointSoftmax, JointTerms, LastDivision, PublicContract, Softmax, SoftmaxArgument,
+    SoftmaxPolynomial, SoftmaxVariant, SoftmaxWindows,
 };
 pub use sparse_map::{SlotEntry, SlotPlace, SparseMap, fewest_rotations};
 pub use vector_product::{VectorLayout, VectorPlace, VectorProduct, descend_vector, split_vector};

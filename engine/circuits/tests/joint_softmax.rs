@@ -8,16 +8,18 @@ use std::sync::Arc;
 
 use encrypted::{Instance, SlotClient};
 use fhe_circuits::{
-    Interval, JointSoftmax, JointSums, JointTerms, KeyRows, LaneAttention, LaneScores, Passage, PublicCache,
-    PublicContract, PublicLayout, RowModule, ScoreContract, ScoreLayout, SlotPlace, SlotProducts, SoftmaxWindows,
-    WeightLayout,
+    Interval, JointProbabilities, JointSoftmax, JointSums, JointTerms, KeyRows, LaneAttention, LaneScores,
+    LastDivision, Passage, PublicCache, PublicContract, PublicLayout, RowModule, ScoreContract, ScoreLayout, SlotPlace,
+    SlotProducts, SoftmaxWindows, WeightLayout,
 };
 use fhe_ckks::{CircuitShape, Evaluator, SlotArithmetic};
 use support::{Random, clear, close, shape};
 
 /// Both ways end where their products begin; what is left of the levels is for scores.
-const WEIGHTS: PublicContract = PublicContract { score_levels: 12, output_levels: 0 };
-const SLOTS: PublicContract = PublicContract { score_levels: 10, output_levels: 2 };
+const WEIGHTS: PublicContract =
+    PublicContract { score_levels: 12, output_levels: 0, last_division: LastDivision::OfTerms };
+const SLOTS: PublicContract =
+    PublicContract { score_levels: 11, output_levels: 1, last_division: LastDivision::OfOutputs };
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -136,7 +138,7 @@ impl Case {
         JointTerms { own, public: self.public(shape).key_rows.iter().map(blocks).collect() }
     }
 
-    fn run<E: Evaluator>(&self, e: &E, client: &impl SlotClient<E>) -> JointTerms<E::Slots> {
+    fn run<E: Evaluator>(&self, e: &E, client: &impl SlotClient<E>) -> JointProbabilities<E::Slots> {
         let shape = e.shape().clone();
         let lowest = shape.slots_to_coefficients_levels;
         let (softmax, sums, numbers) = (self.softmax(&shape), self.sums(&shape), self.numbers(&shape));
@@ -158,12 +160,15 @@ impl Case {
         let found = softmax.normalise(e, &sums, terms, &mut crossing).unwrap();
         let own_floor = lowest + ScoreContract::LANES.output_levels;
         assert!(found.own.iter().all(|p| e.level(p).0 == own_floor), "SoftMax consumes what it states");
-        let public_floor = lowest + self.contract.output_levels;
+        let deferred = usize::from(self.contract.last_division == LastDivision::OfOutputs);
+        let public_floor = lowest + self.contract.output_levels + deferred;
         assert!(found.public.iter().flatten().all(|p| e.level(p).0 == public_floor), "SoftMax consumes what it states");
+        assert_eq!(found.factors.len(), deferred * found.public.len());
+        assert!(found.factors.iter().all(|factor| e.level(factor).0 >= public_floor), "factors have levels for a mask");
         found
     }
 
-    fn compare(&self, shape: &CircuitShape, found: &JointTerms<Vec<f64>>, tolerance: f64) {
+    fn compare(&self, shape: &CircuitShape, found: &JointProbabilities<Vec<f64>>, tolerance: f64) {
         let Self { tokens, heads, keys, .. } = *self;
         let (scores, public, numbers) = (self.scores(shape), self.public(shape), self.numbers(shape));
         let exponential = |number: f64| (self.half_width * (1.0 + 1.0 / 1024.0) * number).exp();
@@ -197,15 +202,29 @@ impl Case {
             let exponential = exponential(numbers.public[ciphertext][block][slot]);
             expected[ciphertext][block][slot] = exponential / sums[head * tokens + query];
         }
-        for (found, expected) in found.public.iter().flatten().zip(expected.iter().flatten()) {
-            close(found, expected, tolerance);
+        for (ciphertext, (found_blocks, expected)) in found.public.iter().zip(&expected).enumerate() {
+            for (found_block, expected) in found_blocks.iter().zip(expected) {
+                // Idle slots are anything before they meet a factor of zero.
+                let divided: Vec<f64> = match found.factors.get(ciphertext) {
+                    None => found_block.clone(),
+                    Some(factors) => found_block.iter().zip(factors).map(|(term, factor)| term * factor).collect(),
+                };
+                close(&divided, expected, tolerance);
+            }
         }
     }
 }
 
-fn read<E: Evaluator>(client: &impl SlotClient<E>, terms: &JointTerms<E::Slots>) -> JointTerms<Vec<f64>> {
+fn read<E: Evaluator>(
+    client: &impl SlotClient<E>,
+    found: &JointProbabilities<E::Slots>,
+) -> JointProbabilities<Vec<f64>> {
     let numbers = |slots: &Vec<E::Slots>| slots.iter().map(|x| client.numbers(x)).collect();
-    JointTerms { own: numbers(&terms.own), public: terms.public.iter().map(numbers).collect() }
+    JointProbabilities {
+        own: numbers(&found.own),
+        public: found.public.iter().map(numbers).collect(),
+        factors: numbers(&found.factors),
+    }
 }
 
 #[test]
@@ -231,7 +250,7 @@ fn encrypted_probabilities_of_both_kinds_of_keys_are_the_definition() {
     }
 }
 
-/// What the real set's 14 levels carry: three rounds beside weights, two in slots, where one level less is left for the exponential.
+/// What the real set's 14 levels carry: three rounds beside weights and in slots, where levels for an exponential of degree 15 are left.
 #[test]
 fn levels_are_those_of_the_real_set() {
     let shape = shape(16);
@@ -254,16 +273,17 @@ fn levels_are_those_of_the_real_set() {
         |softmax: &JointSoftmax| softmax.rounds().iter().map(|round| round.passage().levels).collect::<Vec<_>>();
     assert_eq!(crossings(&weights)[0], 7 + 7);
     assert_eq!(weights.crossing_levels(), 14);
-    let slots = case(128, 2, 5000.0, SLOTS).softmax(&shape);
-    assert_eq!([slots.own_score_levels(), slots.public_score_levels()], [13, 10]);
-    assert!(slots.crossing_levels() <= 14);
+    let slots = case(3968, 3, 5000.0, SLOTS).softmax(&shape);
+    assert_eq!([slots.own_score_levels(), slots.public_score_levels()], [14, 11]);
+    assert_eq!(crossings(&slots)[0], 7 + 7);
+    assert_eq!(slots.crossing_levels(), 14);
     let refused = |case: Case| {
         let sums = case.sums(&shape);
         let windows = case.windows();
         let refused = JointSoftmax::new(case.rounds, &windows, case.head_dim, &shape, 1e-6, (&sums, case.contract));
         refused.map(|_| ()).unwrap_err().to_string()
     };
-    assert!(refused(case(128, 3, 100.0, SLOTS)).contains("levels"));
+    assert!(refused(case(128, 4, 100.0, SLOTS)).contains("levels"));
     assert!(refused(case(128, 5, 100.0, WEIGHTS)).contains("1 to 4"));
     assert!(refused(case(128, 3, 1e6, WEIGHTS)).contains("reciprocal of a sum of squares"));
 }

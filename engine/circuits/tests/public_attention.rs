@@ -4,6 +4,8 @@
 mod encrypted;
 mod support;
 
+use std::f64::consts::TAU;
+
 use encrypted::{Instance, SlotClient};
 use fhe_circuits::{
     ChannelFactors, Layout, PublicCache, PublicLayout, PublicProducts, RotaryAngles, RowModule, ScoreMap, SlotProducts,
@@ -15,8 +17,8 @@ use support::{Random, clear, close, shape};
 
 /// What stands in the slots of keys that pad a block.
 const PADDING: f64 = -0.75;
-/// Levels from queries to outputs in the layout of a projection: placement, scores, a square, values, and the way back.
-const LEVELS: usize = 5;
+/// Levels from distorted queries to outputs in the layout of a projection: placement, scores, a square, values, and the way back.
+const LEVELS: usize = 6;
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -93,6 +95,11 @@ impl Numbers {
         (0..self.case.heads * self.case.head_dim).map(|channel| 1.0 + 0.01 * channel as f64).collect()
     }
 
+    /// What outputs of a query are multiplied by.
+    fn factor(&self, head: usize, token: usize) -> f64 {
+        1.0 / (1.0 + 0.25 * head as f64 + 0.01 * token as f64)
+    }
+
     /// The projected queries as they come, to be multiplied by their factors.
     fn projected(&self) -> Vec<f64> {
         let (factors, tokens) = (self.factors(), self.case.tokens);
@@ -117,8 +124,13 @@ struct Found {
 
 fn in_slots<E: Evaluator>(e: &E, client: &impl SlotClient<E>, layout: &PublicLayout, numbers: &Numbers) -> Found {
     let start = LEVELS + e.shape().slots_to_coefficients_levels;
-    let projection = slots_of(&layout.projection().unwrap(), &numbers.projected());
+    let angle = TAU * e.shape().message_ratio;
+    let distorted: Vec<f64> = numbers.projected().iter().map(|x| (angle * x).sin() / angle).collect();
+    let projection = slots_of(&layout.projection().unwrap(), &distorted);
     let projection: Vec<_> = projection.iter().map(|values| client.slots(e, values, start)).collect();
+    // Another factor for every query, in all rows.
+    let factors = layout.plain(|head, _, token| numbers.factor(head, token));
+    let factors = client.slots(e, &factors, start - LEVELS + 2);
     let before = e.counts();
     let products = SlotProducts::new(layout, &numbers.cache).unwrap();
     let key_rows = products.key_rows();
@@ -129,13 +141,14 @@ fn in_slots<E: Evaluator>(e: &E, client: &impl SlotClient<E>, layout: &PublicLay
     let half = key_rows.blocks() / 2;
     let mut scores = products.scores(e, &rotated, 0..half, &numbers.map, PADDING).unwrap();
     scores.extend(products.scores(e, &rotated, half..key_rows.blocks(), &numbers.map, PADDING).unwrap());
-    assert!(scores.iter().all(|x| e.level(x) == Level(start - 1 - SlotProducts::SCORE_LEVELS)));
+    let placed = start - PublicLayout::PLACEMENT_LEVELS;
+    assert!(scores.iter().all(|x| e.level(x) == Level(placed - SlotProducts::SCORE_LEVELS)));
     let squares: Vec<_> = scores.iter().map(|x| e.square(x).unwrap()).collect();
     let normaliser = key_rows.normaliser(e, &squares).unwrap();
     assert_eq!(e.level(&normaliser), Level(e.level(&squares[0]).0 - key_rows.normaliser_levels()));
     let outputs = products.weighted_values(e, &squares).unwrap();
     assert_eq!(e.level(&outputs[0]), Level(e.level(&squares[0]).0 - SlotProducts::VALUE_LEVELS));
-    let outputs = layout.collect_outputs(e, &outputs).unwrap();
+    let outputs = layout.collect_outputs(e, &outputs, &factors).unwrap();
     assert!(outputs.iter().all(|x| e.level(x) == Level(start - LEVELS)));
     let counts = e.counts() - before;
     let read = |x: &[E::Slots]| x.iter().map(|x| client.numbers(x)).collect();
@@ -161,7 +174,8 @@ fn check_slots(found: &Found, layout: &PublicLayout, numbers: &Numbers, toleranc
                 let Some(channel) = layout.channel(ciphertext, row) else { continue };
                 for token in 0..tokens {
                     let found = outputs[layout.projected_slot(head, row, token)];
-                    let expected = numbers.outputs[(head * head_dim + channel) * tokens + token];
+                    let output = numbers.outputs[(head * head_dim + channel) * tokens + token];
+                    let expected = output * numbers.factor(head, token);
                     assert!((found - expected).abs() <= tolerance * keys as f64, "head {head}, channel {channel}");
                 }
             }
@@ -387,11 +401,12 @@ fn rotations_and_products_are_as_many_as_stated() {
         (rows, ciphertexts, blocks)
     );
     let counts = in_slots(&e, &e, &layout, &Numbers::new(case, 3)).counts;
-    // Exchanges on both ways, narrow rotations for both products, two sums over eight keys.
-    let (exchanges, narrow) = (2 * ciphertexts * 2, 2 * ciphertexts * 2 * (rows - 1));
+    // Exchanges of values, squares and outputs, narrow rotations for both products, two sums over eight keys. Offsets of -7 to 7 rows are four giant steps, of which one
+    // is none, and as many babies, but for one of -8 rows; without a baby step there are four.
+    let (exchanges, narrow) = (3 * ciphertexts * 2, 2 * ciphertexts * (3 + 2 * rows - 1 - 4 + 1));
     assert_eq!(counts.rotations, (exchanges + narrow + 2 * 3) as u64);
-    // Cosines and sines in three moves, masks in three moves, diagonals of both products, two masks of the normaliser.
-    let (placed, diagonals) = (ciphertexts * 6 + ciphertexts * 3, 2 * blocks * ciphertexts * (2 * rows - 1));
+    // Cosines and sines in three moves, as they are and for the cube, masks in three moves, diagonals of both products, two masks of the normaliser.
+    let (placed, diagonals) = (ciphertexts * 12 + 3, 2 * blocks * ciphertexts * (2 * rows - 1));
     assert_eq!(counts.plaintext_products, (placed + diagonals + 2) as u64);
 }
 
@@ -461,7 +476,7 @@ fn rejects_operands_of_another_layout() {
     assert!(products.scores(&e, &rotated[1..], 0..4, &numbers.map, 0.0).is_err());
     assert!(products.scores(&e, &rotated, 0..4, &other, 0.0).is_err());
     assert!(products.weighted_values(&e, std::slice::from_ref(&x)).is_err());
-    assert!(layout.collect_outputs(&e, std::slice::from_ref(&x)).is_err());
+    assert!(layout.collect_outputs(&e, std::slice::from_ref(&x), &x).is_err());
     assert!(products.key_rows().normaliser(&e, std::slice::from_ref(&x)).is_err());
 
     let layout = weights_of(&shape, numbers.case);

@@ -86,7 +86,8 @@ impl JointSums {
     }
 
     /// Sums over all keys in the common place, one for each set of heads, to be averaged over its copies: from the terms of encrypted keys, summed over the
-    /// ciphertexts of each set, and those of public keys, summed over the blocks of each ciphertext of queries. Terms must be zero where no pair is live.
+    /// ciphertexts of each set, and those of public keys, summed over the blocks of each ciphertext of queries. Terms must be zero where an encrypted pair is not live
+    /// and at keys that pad a block.
     ///
     /// # Errors
     /// If there is another number of sums; those of the evaluator.

@@ -36,10 +36,15 @@ impl KeyRows {
         if self.reversed { bit_reverse(row, self.rows) } else { row }
     }
 
+    /// Whether no key pads a block.
+    pub fn is_full(&self, block: usize) -> bool {
+        (block + 1) * self.rows <= self.keys
+    }
+
     /// 1 in the slots of keys of a block, 0 in idle ones and in those of keys that pad the last block.
     pub fn mask(&self, block: usize) -> PlainVector {
         let keys = self.keys.saturating_sub(block * self.rows);
-        if keys >= self.rows { self.live.clone() } else { self.live_rows(keys) }
+        if self.is_full(block) { self.live.clone() } else { self.live_rows(keys) }
     }
 
     /// The same with the first rows of keys alone.
@@ -67,11 +72,10 @@ impl KeyRows {
             let moves = shift.iter().any(|&shift| shift != 0.0);
             Ok::<_, CircuitError>(if moves { Some(e.add_plain(&e.subtract(first, first)?, &shift)?) } else { None })
         };
-        let is_full = |block: usize| (block + 1) * self.rows <= self.keys;
-        let full = blocks.clone().find(|&block| is_full(block)).map(encoded).transpose()?.flatten();
+        let full = blocks.clone().find(|&block| self.is_full(block)).map(encoded).transpose()?.flatten();
         let add = |(block, score): (usize, &E::Slots)| {
-            let own = if is_full(block) { None } else { encoded(block)? };
-            let shift = if is_full(block) { &full } else { &own };
+            let own = if self.is_full(block) { None } else { encoded(block)? };
+            let shift = if self.is_full(block) { &full } else { &own };
             Ok(shift.as_ref().map(|shift| e.add(score, shift)).transpose()?.unwrap_or_else(|| score.clone()))
         };
         blocks.zip(scores).map(add).collect()

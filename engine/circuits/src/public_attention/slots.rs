@@ -9,7 +9,11 @@
 //! ```
 //!
 //! and zero where the channel's row is none of `0..C`: rows that a rotation brings from elsewhere are not used. Rotations are taken
-//! of the narrow side in both, `2 C - 2` for each ciphertext of queries and outputs. All blocks of keys share the rotated queries.
+//! of the narrow side in both, about `2 C` for each ciphertext of queries and outputs. All blocks of keys share the rotated queries.
+//!
+//! **Keys of rotations.** With a key for each of the `2 C - 2` rotations, those of the queries, which are high, would be the largest keys of a whole circuit (6.6
+//! GiB for 32 rows of ten primes). So an offset is a giant step and a baby step, `k = s a + b` with `s` about the root of `2 C`: as many rotations, of the queries a
+//! few decompositions more, and `s + 2 C / s - 2` keys.
 //!
 //! **Which ring.** In complex slots, with the halves of the tokens as real and imaginary parts and rows above all, rotations would stay inside
 //! the field of rows: `C` diagonals instead of `2 C - 1`. But every ciphertext of scores would have to be converted before the function that
@@ -64,6 +68,19 @@ impl<'a> SlotProducts<'a> {
         1 - rows..rows
     }
 
+    /// The same offsets by giant steps: their rows, and the offsets that baby steps reach from there.
+    fn giant_steps(&self) -> impl Iterator<Item = (i64, std::ops::Range<i64>)> + use<> {
+        let offsets = self.offsets();
+        let rows = offsets.end;
+        // The root of the number of offsets, rounded up to a power of two.
+        let step = 1 << (2 * rows).ilog2().div_ceil(2);
+        let first = offsets.start.div_euclid(step) * step;
+        (first..rows).step_by(step as usize).map(move |giant| {
+            let babies = giant.max(offsets.start)..(giant + step).min(rows);
+            (giant, babies)
+        })
+    }
+
     /// The row of channels that belongs to a row of keys at an offset, if any.
     fn channel_row(&self, row: usize, offset: i64) -> Option<usize> {
         usize::try_from(row as i64 + offset).ok().filter(|&row| row < self.layout.channel_rows())
@@ -102,10 +119,14 @@ impl<'a> SlotProducts<'a> {
             let remedy = "place the queries in this layout";
             return Err(refuse("rotate_queries", "ciphertexts", queries.len(), self.layout.ciphertexts(), remedy));
         }
-        let rotations: Vec<_> = self.offsets().map(|rows| self.layout.module().rotate_rows(rows)).collect();
-        let mut rotated = Vec::with_capacity(queries.len() * rotations.len());
+        let by_rows = |rows| self.layout.module().rotate_rows(rows);
+        let giants: Vec<_> = self.giant_steps().map(|(giant, _)| by_rows(giant)).collect();
+        let mut rotated = Vec::with_capacity(queries.len() * self.offsets().count());
         for x in queries {
-            rotated.extend(e.rotate_hoisted(x, &rotations)?);
+            for (x, (giant, offsets)) in e.rotate_hoisted(x, &giants)?.iter().zip(self.giant_steps()) {
+                let babies: Vec<_> = offsets.map(|offset| by_rows(offset - giant)).collect();
+                rotated.extend(e.rotate_hoisted(x, &babies)?);
+            }
         }
         Ok(rotated)
     }
@@ -167,6 +188,11 @@ impl<'a> SlotProducts<'a> {
             return Err(refuse("public values", "ciphertexts", probabilities.len(), blocks, remedy));
         }
         let probabilities: Vec<&E::Slots> = probabilities.iter().collect();
+        let moved = |x: &E::Slots, rows: i64| Ok(e.rotate(x, self.layout.module().rotate_rows(rows))?);
+        let total = |terms: &mut dyn Iterator<Item = Result<E::Slots>>| {
+            let sum = terms.reduce(|sum, term| Ok(e.add(&sum?, &term?)?));
+            sum.unwrap_or_else(|| Err(refuse("public values", "offsets", 0, "at least one", "report this")))
+        };
         let output = |ciphertext: usize| {
             let fill = |row: usize, block: usize, numbers: &mut [f64]| {
                 let offset = self.offsets().start + row as i64;
@@ -175,15 +201,13 @@ impl<'a> SlotProducts<'a> {
                 });
             };
             let sums = e.periodic_products(&probabilities, &self.matrix(self.offsets().count(), &fill))?;
-            let mut output: Option<E::Slots> = None;
-            for (sum, rows) in sums.iter().zip(self.offsets()) {
-                let moved = e.rotate(sum, self.layout.module().rotate_rows(rows))?;
-                output = Some(match output {
-                    None => moved,
-                    Some(output) => e.add(&output, &moved)?,
-                });
+            let mut sums = sums.iter();
+            let mut giants = Vec::new();
+            for (giant, offsets) in self.giant_steps() {
+                let mut babies = offsets.zip(&mut sums).map(|(offset, sum)| moved(sum, offset - giant));
+                giants.push(moved(&total(&mut babies)?, giant)?);
             }
-            output.ok_or_else(|| refuse("public values", "offsets", 0, "at least one", "report this"))
+            total(&mut giants.into_iter().map(Ok))
         };
         (0..self.layout.ciphertexts()).map(output).collect()
     }

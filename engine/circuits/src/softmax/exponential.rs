@@ -1,8 +1,11 @@
 //! The exponential of a fraction of the scores, with the mask in its coefficients.
 //!
-//! Pairs that are not live take coefficients of zero: a mask at no level, for as many products with plaintexts as the polynomial has coefficients.
+//! Pairs that are not live take coefficients of zero: a mask at no level, for as many products with plaintexts as the polynomial has coefficients. Where every pair
+//! is live, or nobody asks what becomes of the others, coefficients are constants, and these products are gone.
 
 use fhe_ckks::polynomials::chebyshev::Chebyshev;
+use fhe_ckks::polynomials::evaluation::evaluate_plan;
+use fhe_ckks::polynomials::plan::ChebyshevPlan;
 use fhe_ckks::polynomials::slot_polynomials::SlotPolynomials;
 use fhe_ckks::{CircuitShape, Evaluator, PlainVector};
 
@@ -43,6 +46,8 @@ pub(super) struct Exponent {
 #[derive(Clone, Debug)]
 pub(super) struct MaskedExponential {
     polynomial: SlotPolynomials,
+    /// The same in as many levels, with constants for coefficients.
+    everywhere: ChebyshevPlan,
     coefficients: Vec<f64>,
     error: f64,
 }
@@ -87,7 +92,8 @@ impl MaskedExponential {
             Some((fit, error)) if error <= LIMIT => {
                 let coefficients = fit.coefficients().to_vec();
                 let polynomial = SlotPolynomials::new(std::slice::from_ref(&coefficients))?;
-                Ok(Self { polynomial, coefficients, error })
+                let everywhere = ChebyshevPlan::with_levels(&coefficients, polynomial.levels())?;
+                Ok(Self { polynomial, everywhere, coefficients, error })
             }
             best => Err(CircuitError::Approximation {
                 function: FUNCTION,
@@ -129,5 +135,11 @@ impl MaskedExponential {
     /// The exponentials of one ciphertext where a mask is 1, and zeros where it is 0.
     pub(super) fn apply_masked<E: Evaluator>(&self, e: &E, scores: &E::Slots, mask: &PlainVector) -> Result<E::Slots> {
         Ok(self.polynomial.evaluate(e, scores, &|numbers| mask.scaled(numbers[0]))?)
+    }
+
+    /// The exponentials of one ciphertext in all slots, also in idle ones, which must lie within the interval.
+    pub(super) fn apply_everywhere<E: Evaluator>(&self, e: &E, scores: &E::Slots) -> Result<E::Slots> {
+        e.expect_within_interval(scores);
+        Ok(evaluate_plan(e, scores, &self.everywhere)?)
     }
 }

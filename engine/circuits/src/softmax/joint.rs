@@ -5,7 +5,8 @@
 //! level more than reciprocals take beside encrypted keys alone.
 //!
 //! Public keys are wide: a ciphertext of scores for every few dozen of them. So their exponentials are made block by block ([`JointSoftmax::public_squares`]), and a
-//! round takes a square and a product for each block, and nothing else.
+//! round takes a square and a product for each block, and nothing else. The last product can be left to what the products with public values make of all
+//! blocks ([`LastDivision::OfOutputs`]): a sum divides all keys of a query alike.
 //!
 //! Source of one normaliser over public and encrypted keys: arXiv 2601.18511, section 4.3.
 
@@ -30,8 +31,19 @@ const SUM: &str = "reciprocal of a sum of squares in the joint SoftMax";
 pub struct PublicContract {
     /// The most levels that their scores can have, corrected and centred in their slots.
     pub score_levels: usize,
-    /// Levels that the probabilities still need.
+    /// Levels that the products with values take, and what follows them but a division.
     pub output_levels: usize,
+    /// What the last sums divide.
+    pub last_division: LastDivision,
+}
+
+/// What the sums of the last round divide; one level in either case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastDivision {
+    /// Every term: probabilities are left.
+    OfTerms,
+    /// What becomes of the terms: they are left as they are, with factors to multiply outputs by.
+    OfOutputs,
 }
 
 /// A SoftMax in rounds over scores of encrypted keys in lanes and of public keys.
@@ -41,7 +53,7 @@ pub struct JointSoftmax {
     own: MaskedExponential,
     public: MaskedExponential,
     rounds: Vec<SumReciprocal>,
-    public_output_levels: usize,
+    contract: PublicContract,
 }
 
 /// The terms of a round: those of encrypted keys by ciphertexts of scores, those of public keys by ciphertexts of queries and blocks.
@@ -51,6 +63,17 @@ pub struct JointTerms<S> {
     pub own: Vec<S>,
     /// Of public keys.
     pub public: Vec<Vec<S>>,
+}
+
+/// What SoftMax leaves, by ciphertexts as [`JointTerms`].
+#[derive(Clone, Debug)]
+pub struct JointProbabilities<S> {
+    /// Of encrypted keys.
+    pub own: Vec<S>,
+    /// Of public keys, `output_levels` of the contract above the lowest; [`LastDivision::OfOutputs`]: not divided, and a level higher.
+    pub public: Vec<Vec<S>>,
+    /// [`LastDivision::OfOutputs`]: for each ciphertext of queries, what divides its outputs, in all rows of keys, no lower than `public`; else none.
+    pub factors: Vec<S>,
 }
 
 impl JointSoftmax {
@@ -104,7 +127,7 @@ impl JointSoftmax {
             scale: 1.0 / ((head_dim as f64).sqrt() * stretched),
             centres: tight.centres.iter().map(|centre| centre / stretched).collect(),
         };
-        Ok(Self { map, own, public: public_exponential, rounds: all, public_output_levels: public.output_levels })
+        Ok(Self { map, own, public: public_exponential, rounds: all, contract: public })
     }
 
     /// How products of queries and keys (of true values) become normalised scores, of both kinds.
@@ -134,7 +157,7 @@ impl JointSoftmax {
 
     /// Levels from scores of public keys in slots to the end of what follows SoftMax.
     pub fn public_score_levels(&self) -> usize {
-        self.public.levels() + 2 * self.rounds.len() + self.public_output_levels
+        self.public.levels() + 2 * self.rounds.len() + self.contract.output_levels
     }
 
     /// The most levels that a half bootstrap of sums must leave.
@@ -155,7 +178,7 @@ impl JointSoftmax {
         squared(e, self.own.apply(e, sums.scores(), scores)?)
     }
 
-    /// Those of the public keys of a block; zero for keys that pad it.
+    /// Those of the public keys of a block; zero for keys that pad it. Idle slots of the scores must be zero, and come out as anything: no sum looks at them.
     ///
     /// # Errors
     /// Those of the evaluator.
@@ -166,7 +189,11 @@ impl JointSoftmax {
         block: usize,
         scores: &E::Slots,
     ) -> Result<E::Slots> {
-        Ok(e.square(&self.public.apply_masked(e, scores, &rows.mask(block))?)?)
+        let exponentials = match rows.is_full(block) {
+            true => self.public.apply_everywhere(e, scores),
+            false => self.public.apply_masked(e, scores, &rows.mask(block)),
+        };
+        Ok(e.square(&exponentials?)?)
     }
 
     /// Probabilities from the terms of the first round, each kind where its products want it.
@@ -179,8 +206,9 @@ impl JointSoftmax {
         sums: &JointSums,
         mut terms: JointTerms<E::Slots>,
         crossing: &mut Crossing<'_, E::Slots>,
-    ) -> Result<JointTerms<E::Slots>> {
+    ) -> Result<JointProbabilities<E::Slots>> {
         terms.check(sums)?;
+        let mut last_factors = Vec::new();
         for (round, reciprocal) in self.rounds.iter().enumerate() {
             if round > 0 {
                 terms = terms.mapped(|terms| squared(e, terms))?;
@@ -189,9 +217,15 @@ impl JointSoftmax {
             let public = terms.public.iter().map(|blocks| sum(e, blocks));
             let met = sums.meet(e, &own.collect::<Result<Vec<_>>>()?, public.collect::<Result<_>>()?)?;
             let factors = reciprocal.of_sums(e, &met, sums.arrivals(), crossing)?;
-            terms = terms.times(e, sums, &sums.to_own(e, &factors)?, &sums.to_public(e, &factors)?)?;
+            terms.own = own_times(e, sums, terms.own, &sums.to_own(e, &factors)?)?;
+            let factors = sums.to_public(e, &factors)?;
+            if round + 1 == self.rounds.len() && self.contract.last_division == LastDivision::OfOutputs {
+                last_factors = factors;
+            } else {
+                terms.public = public_times(e, terms.public, &factors)?;
+            }
         }
-        Ok(terms)
+        Ok(JointProbabilities { own: terms.own, public: terms.public, factors: last_factors })
     }
 }
 
@@ -213,19 +247,26 @@ impl<S> JointTerms<S> {
         let Self { own, public } = self;
         Ok(Self { own: map(own)?, public: public.into_iter().map(map).collect::<Result<_>>()? })
     }
+}
 
-    /// Every term times the factor of its set, or of its ciphertext of queries; terms make room for products one by one.
-    fn times<E: Evaluator<Slots = S>>(self, e: &E, sums: &JointSums, own: &[S], public: &[S]) -> Result<Self> {
-        let product = |(term, factor): (S, &S)| Ok(e.multiply(&term, factor)?);
-        let lengths = sums.scores().set_lengths();
-        let own_factors = own.iter().zip(lengths).flat_map(|(factor, length)| std::iter::repeat_n(factor, length));
-        let of_blocks =
-            |(blocks, factor): (Vec<S>, &S)| blocks.into_iter().map(|term| product((term, factor))).collect();
-        Ok(Self {
-            own: self.own.into_iter().zip(own_factors).map(product).collect::<Result<_>>()?,
-            public: self.public.into_iter().zip(public).map(of_blocks).collect::<Result<_>>()?,
-        })
-    }
+/// Every term times the factor of its set; terms make room for products one by one.
+fn own_times<E: Evaluator>(
+    e: &E,
+    sums: &JointSums,
+    terms: Vec<E::Slots>,
+    factors: &[E::Slots],
+) -> Result<Vec<E::Slots>> {
+    let lengths = sums.scores().set_lengths();
+    let factors = factors.iter().zip(lengths).flat_map(|(factor, length)| std::iter::repeat_n(factor, length));
+    terms.into_iter().zip(factors).map(|(term, factor)| Ok(e.multiply(&term, factor)?)).collect()
+}
+
+/// Every term times the factor of its ciphertext of queries, likewise.
+fn public_times<E: Evaluator>(e: &E, terms: Vec<Vec<E::Slots>>, factors: &[E::Slots]) -> Result<Vec<Vec<E::Slots>>> {
+    let product = |(blocks, factor): (Vec<E::Slots>, &E::Slots)| {
+        blocks.into_iter().map(|term| Ok(e.multiply(&term, factor)?)).collect()
+    };
+    terms.into_iter().zip(factors).map(product).collect()
 }
 
 fn squared<E: Evaluator>(e: &E, roots: Vec<E::Slots>) -> Result<Vec<E::Slots>> {

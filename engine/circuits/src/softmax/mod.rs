@@ -18,7 +18,7 @@ mod windows;
 pub use exp_goldschmidt::ExpGoldschmidt;
 pub use exp_inverse::ExpInverse;
 pub use exp_slim_inverse::ExpSlimInverse;
-pub use joint::{JointSoftmax, JointTerms, PublicContract};
+pub use joint::{JointProbabilities, JointSoftmax, JointTerms, LastDivision, PublicContract};
 pub use normalize_and_square::NormalizeAndSquare;
 pub use sum_reciprocal::SumReciprocal;
 pub use windows::SoftmaxWindows;

@@ -125,7 +125,8 @@ impl JointProducts {
         let terms = JointTerms { own: squares, public: public_squares };
         let probabilities = run
             .crossing_sums(at(Site::LogDenominator), None, |e, crossing| softmax.normalise(e, sums, terms, crossing))?;
-        let public = public.weigh(run, &products, probabilities.public, self.output.input_unit())?;
+        let weighted = (probabilities.public, probabilities.factors);
+        let public = public.weigh(run, &products, weighted, self.output.input_unit())?;
         let own = own.weigh(run, *layer, probabilities.own, values)?;
         Ok(WeightedValues { own, public: Some(public) })
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use fhe_circuits::crossing::SINE_LEVELS;
 use fhe_circuits::{
-    ChannelFactors, CircuitError, JointSoftmax, JointSums, KeyRows, LaneAttention, LaneScores, Layout, PublicCache,
-    PublicContract, PublicLayout, PublicProducts, RotaryAngles, RowModule, SlotPlace, SlotProducts, WeightLayout,
-    WeightProducts,
+    ChannelFactors, CircuitError, JointSoftmax, JointSums, KeyRows, LaneAttention, LaneScores, LastDivision, Layout,
+    PublicCache, PublicContract, PublicLayout, PublicProducts, RotaryAngles, RowModule, SlotPlace, SlotProducts,
+    WeightLayout, WeightProducts,
 };
 use fhe_ckks::{CircuitShape, Evaluator};
 
@@ -80,14 +80,20 @@ impl PublicPlace {
 
     /// What is left of the levels for SoftMax.
     pub(super) fn contract(&self, shape: &CircuitShape) -> PublicContract {
-        let raised = shape.compute_levels.saturating_sub(SINE_LEVELS);
         match self.layout {
             PublicKeyLayout::Slots(_) => {
-                let output_levels = SlotProducts::VALUE_LEVELS + PublicLayout::COLLECTION_LEVELS;
                 let before = PublicLayout::PLACEMENT_LEVELS + SlotProducts::SCORE_LEVELS;
-                PublicContract { score_levels: raised.saturating_sub(before), output_levels }
+                PublicContract {
+                    score_levels: shape.compute_levels.saturating_sub(before),
+                    output_levels: SlotProducts::VALUE_LEVELS,
+                    last_division: LastDivision::OfOutputs,
+                }
             }
-            PublicKeyLayout::Weights(_) => PublicContract { score_levels: raised, output_levels: 0 },
+            PublicKeyLayout::Weights(_) => PublicContract {
+                score_levels: shape.compute_levels.saturating_sub(SINE_LEVELS),
+                output_levels: 0,
+                last_division: LastDivision::OfTerms,
+            },
         }
     }
 
@@ -190,7 +196,7 @@ impl PublicAttention {
     ) -> Result<Wide<E>> {
         let location = self.location();
         let levels = PublicLayout::PLACEMENT_LEVELS + SlotProducts::SCORE_LEVELS + softmax.public_score_levels();
-        let queries = run.climb_corrected(location, &queries, levels)?;
+        let queries = run.climb(location, &queries, levels)?;
         let queries =
             run.work(Phase::NonLinear, location, |e| layout.place_queries(e, &self.angles, &queries, factors))?;
         let rotated = run.work(Phase::Linear, location, |e| products.rotate_queries(e, &queries))?;
@@ -243,15 +249,18 @@ impl PublicAttention {
         &self,
         run: &mut Execution<'_, E, H>,
         products: &PublicKeyProducts<'_>,
-        probabilities: Wide<E>,
+        (probabilities, factors): (Wide<E>, Vec<E::Slots>),
         unit: f64,
     ) -> Result<Vec<E::Coefficients>> {
         let location = self.location();
         match products {
             PublicKeyProducts::Slots(layout, products) => {
+                // The contract asks for what divides outputs.
+                let (Some(terms), Some(factors)) = (probabilities.first(), factors.first()) else {
+                    unreachable!("all queries of one context lie in one ciphertext of scores")
+                };
                 let outputs = run.work(Phase::Linear, location, |e| {
-                    let probabilities = probabilities.first().map_or(&[][..], Vec::as_slice);
-                    layout.collect_outputs(e, &products.weighted_values(e, probabilities)?)
+                    layout.collect_outputs(e, &products.weighted_values(e, terms)?, factors)
                 })?;
                 drop(probabilities);
                 run.descend(location, &outputs, unit)
