@@ -87,7 +87,7 @@ fn queries_meet_public_keys_and_their_own() {
     let case = Case::new(json!({ "max_position_embeddings": 256 }), 150, 13, 16);
     case.check(options(PublicProducts::Weights, 3));
     case.check(options(PublicProducts::Weights, 2));
-    case.check(options(PublicProducts::Slots, 2));
+    case.check(options(PublicProducts::Slots, 3));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn heads_that_are_no_power_of_two_meet_public_keys() {
         json!({"num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 8, "max_position_embeddings": 128});
     let case = Case::new(model, 37, 16, 16);
     case.check(options(PublicProducts::Weights, 3));
-    case.check(options(PublicProducts::Slots, 2));
+    case.check(options(PublicProducts::Slots, 3));
 }
 
 /// Tokens after a prompt behind public ones: a cache that begins in the middle of a ciphertext, and one behind whole ciphertexts of public tokens.
@@ -154,7 +154,7 @@ fn rejects_what_has_no_part_for_a_context() {
     assert!(in_slots.contains("products in slots") && in_slots.contains("public context"), "{in_slots}");
     let inverse = refused(CircuitOptions { softmax: SoftmaxVariant::ExpInverse, ..good });
     assert!(inverse.contains("SoftMax"), "{inverse}");
-    let levels = refused(options(PublicProducts::Slots, 3));
+    let levels = refused(options(PublicProducts::Slots, 4));
     assert!(levels.contains("levels"), "{levels}");
 
     let model = case.prepare(good).unwrap();

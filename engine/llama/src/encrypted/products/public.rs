@@ -23,7 +23,9 @@ use crate::float::{Location, Site};
 use crate::prompt::PromptBlock;
 
 /// Blocks of scores that are raised and made exponentials of at once: what a half bootstrap likes to have together, and no more than memory likes.
-const BLOCKS_TOGETHER: usize = 4;
+const RAISED_TOGETHER: usize = 4;
+/// Blocks of scores that are multiplied in slots at once: as many as make reading all rotated queries little beside what follows.
+const MULTIPLIED_TOGETHER: usize = 16;
 /// Bits of keys and values as weights. They span more than a row of weights does, and their integers are few.
 const BITS: u32 = 15;
 /// Score of keys that pad a block, inside its window.
@@ -203,7 +205,7 @@ impl PublicAttention {
         drop(queries);
         let rows = &self.place.sums.key_rows()[0];
         let mut squares = Vec::with_capacity(rows.blocks());
-        for blocks in chunks(rows.blocks()) {
+        for blocks in chunks(rows.blocks(), MULTIPLIED_TOGETHER) {
             let scores = run.work(Phase::Linear, location, |e| {
                 products.scores(e, &rotated, blocks.clone(), softmax.score_map(), PADDING)
             })?;
@@ -230,7 +232,7 @@ impl PublicAttention {
             let scores = run.work(Phase::Linear, location, |e| products.multiply_keys(e, ciphertext, &queries))?;
             let rows = &self.place.sums.key_rows()[ciphertext];
             let mut of_ciphertext = Vec::with_capacity(scores.len());
-            for blocks in chunks(scores.len()) {
+            for blocks in chunks(scores.len(), RAISED_TOGETHER) {
                 let levels = softmax.public_score_levels();
                 let raised = run.climb_corrected(location, &scores[blocks.clone()], levels)?;
                 let scores = run.work(Phase::NonLinear, location, |e| {
@@ -294,8 +296,8 @@ impl PublicAttention {
 }
 
 /// Blocks in groups that are worked on together.
-fn chunks(blocks: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..blocks).step_by(BLOCKS_TOGETHER).map(move |first| first..(first + BLOCKS_TOGETHER).min(blocks))
+fn chunks(blocks: usize, together: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..blocks).step_by(together).map(move |first| first..(first + together).min(blocks))
 }
 
 fn squared<E: Evaluator, H: Harness<E> + ?Sized>(
