@@ -5,8 +5,11 @@
 //! ([`crate::vector_product`]) natural order is best: most bits of the slot agree, and fifteen rotations move 4096 channels. Elsewhere the
 //! rows of the weight matrix can be in another order, and [`fewest_rotations`] looks for one in which the product lands as conveniently
 //! as it can: queries reach their places in a cache ([`crate::CacheLayout`]) by sixteen rotations.
+//!
+//! Where two fields of the slot move independently of each other, distances are all sums of one of either's. A map **in steps** ([`SparseMap::in_steps`]) takes
+//! the distances of one field first, masks, and those of the other last: their sum of rotations, and of keys, instead of their product.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fhe_ckks::{Evaluator, PlainVector, Rotation};
 
@@ -35,31 +38,66 @@ pub struct SlotEntry {
 /// A sparse linear map between the slots of two tensors. Its plaintexts are embedded once, however often it is applied ([`PlainVector`]).
 #[derive(Clone, Debug)]
 pub struct SparseMap {
-    /// By source ciphertext and rotation, then by target ciphertext: the factors where the numbers arrive.
-    terms: BTreeMap<(usize, i64), BTreeMap<usize, PlainVector>>,
+    /// By source ciphertext and its rotation, then by target ciphertext and the rotation into it: the factors in between.
+    terms: BTreeMap<(usize, i64), BTreeMap<(usize, i64), PlainVector>>,
     sources: usize,
     targets: usize,
 }
 
 impl SparseMap {
-    /// The map with these entries between ciphertexts of `slots` slots.
+    /// The map with these entries between ciphertexts of `slots` slots, by one rotation for each distance.
     ///
     /// # Errors
     /// If there is no entry, a slot lies outside, or a ciphertext up to the last one gets nothing.
     pub fn new(slots: usize, entries: impl IntoIterator<Item = SlotEntry>) -> Result<Self> {
+        let entries: Vec<SlotEntry> = entries.into_iter().collect();
+        Self::of_steps(slots, &entries, |distance| [distance, 0])
+    }
+
+    /// The same by at most two rotations for each distance, the first of them one of `first`, so that few are left for the second.
+    ///
+    /// # Errors
+    /// As [`SparseMap::new`]; if there is nothing to choose from.
+    pub fn in_steps(slots: usize, entries: impl IntoIterator<Item = SlotEntry>, first: &[i64]) -> Result<Self> {
+        let entries: Vec<SlotEntry> = entries.into_iter().collect();
+        let shorter = |steps: i64| shorter_way(steps, slots);
+        let mut open: BTreeSet<i64> = entries.iter().map(|entry| distance(entry, slots)).collect();
+        let mut steps = BTreeMap::new();
+        while let Some(&some) = open.first() {
+            // Of the second steps that complete a distance, the one that completes most others.
+            let completed = |second: i64| {
+                let of_first = first.iter().map(move |&first| (shorter(first + second), first));
+                of_first.filter(|(distance, _)| open.contains(distance)).collect::<Vec<_>>()
+            };
+            let seconds = first.iter().map(|&first| shorter(some - first));
+            let Some(second) = seconds.max_by_key(|&second| (completed(second).len(), std::cmp::Reverse(second.abs())))
+            else {
+                let remedy = "give it the distances of one field";
+                return Err(refuse("SparseMap::in_steps", "first steps", "none", "at least one", remedy));
+            };
+            for (distance, first) in completed(second) {
+                steps.entry(distance).or_insert([first, second]);
+            }
+            open.retain(|distance| !steps.contains_key(distance));
+        }
+        Self::of_steps(slots, &entries, |distance| steps[&distance])
+    }
+
+    /// The map with a rotation of the source and one into the target for each distance.
+    fn of_steps(slots: usize, entries: &[SlotEntry], steps: impl Fn(i64) -> [i64; 2]) -> Result<Self> {
         const OPERATION: &str = "SparseMap::new";
-        let mut terms: BTreeMap<(usize, i64), BTreeMap<usize, Vec<f64>>> = BTreeMap::new();
+        let mut terms: BTreeMap<(usize, i64), BTreeMap<(usize, i64), Vec<f64>>> = BTreeMap::new();
         let (mut sources, mut reached) = (0, Vec::new());
-        for SlotEntry { from, to, factor } in entries {
+        for entry in entries {
+            let SlotEntry { from, to, factor } = *entry;
             if from.slot.max(to.slot) >= slots {
                 let required = format!("below {slots}");
                 return Err(refuse(OPERATION, "slot", from.slot.max(to.slot), required, "use further ciphertexts"));
             }
-            let steps = (from.slot + slots - to.slot) % slots;
-            // The shorter way round, so that a map and its inverse use rotations of one size.
-            let steps = if 2 * steps > slots { steps as i64 - slots as i64 } else { steps as i64 };
-            let targets = terms.entry((from.ciphertext, steps)).or_default();
-            targets.entry(to.ciphertext).or_insert_with(|| vec![0.0; slots])[to.slot] += factor;
+            let [first, second] = steps(distance(entry, slots));
+            let between = (to.slot as i64 + second).rem_euclid(slots as i64) as usize;
+            let targets = terms.entry((from.ciphertext, first)).or_default();
+            targets.entry((to.ciphertext, second)).or_insert_with(|| vec![0.0; slots])[between] += factor;
             sources = sources.max(from.ciphertext + 1);
             reached.resize(reached.len().max(to.ciphertext + 1), false);
             reached[to.ciphertext] = true;
@@ -71,7 +109,7 @@ impl SparseMap {
             let remedy = "number the ciphertexts of the target without gaps";
             return Err(refuse(OPERATION, "a ciphertext of the target", empty, "one with entries", remedy));
         }
-        let kept = |targets: BTreeMap<usize, Vec<f64>>| {
+        let kept = |targets: BTreeMap<(usize, i64), Vec<f64>>| {
             targets.into_iter().map(|(target, factors)| (target, factors.into())).collect()
         };
         let terms = terms.into_iter().map(|(rotated, targets)| (rotated, kept(targets))).collect();
@@ -80,10 +118,12 @@ impl SparseMap {
 
     /// Rotations that it takes, those of different ciphertexts counted apart.
     pub fn rotations(&self) -> usize {
-        self.terms.keys().filter(|(_, steps)| *steps != 0).count()
+        let seconds: BTreeSet<_> = self.terms.values().flat_map(BTreeMap::keys).collect();
+        let firsts = self.terms.keys().filter(|(_, steps)| *steps != 0).count();
+        firsts + seconds.iter().filter(|(_, steps)| *steps != 0).count()
     }
 
-    /// Applies the map: one level, the rotations of each ciphertext hoisted. Slots that no entry leads to become zero.
+    /// Applies the map: one level, the first rotations of each ciphertext hoisted. Slots that no entry leads to become zero.
     ///
     /// # Errors
     /// If there are fewer ciphertexts than the map has sources; those of the evaluator.
@@ -101,14 +141,35 @@ impl SparseMap {
                 .collect();
             rotated.extend(e.rotate_hoisted(x, &rotations)?);
         }
-        let target = |number: usize| {
-            let terms: Vec<(&E::Slots, &PlainVector)> = (rotated.iter().zip(self.terms.values()))
-                .filter_map(|(x, targets)| Some((x, targets.get(&number)?)))
-                .collect();
-            Ok(e.plain_combination(&terms)?)
-        };
-        (0..self.targets).map(target).collect()
+        let mut by_second: BTreeMap<(usize, i64), Vec<(&E::Slots, &PlainVector)>> = BTreeMap::new();
+        for (x, targets) in rotated.iter().zip(self.terms.values()) {
+            for (target, plain) in targets {
+                by_second.entry(*target).or_default().push((x, plain));
+            }
+        }
+        let mut arrived: Vec<Option<E::Slots>> = vec![None; self.targets];
+        for ((target, steps), terms) in by_second {
+            let between = e.plain_combination(&terms)?;
+            let moved = if steps == 0 { between } else { e.rotate(&between, Rotation(steps))? };
+            arrived[target] = Some(match arrived[target].take() {
+                None => moved,
+                Some(sum) => e.add(&sum, &moved)?,
+            });
+        }
+        // Every target has an entry.
+        Ok(arrived.into_iter().flatten().collect())
     }
+}
+
+/// The rotation that brings the number of an entry to its place.
+fn distance(entry: &SlotEntry, slots: usize) -> i64 {
+    shorter_way(entry.from.slot as i64 - entry.to.slot as i64, slots)
+}
+
+/// The same rotation the shorter way round, so that a map and its inverse use rotations of one size.
+fn shorter_way(steps: i64, slots: usize) -> i64 {
+    let steps = steps.rem_euclid(slots as i64);
+    if 2 * steps > slots as i64 { steps - slots as i64 } else { steps }
 }
 
 /// Which of `from` should move to each of `to`, as many: pairs that share few distances, found greedily in time that grows with the product of

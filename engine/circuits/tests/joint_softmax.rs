@@ -81,6 +81,7 @@ struct Public {
     /// Ciphertext of queries and slot of a row of a block.
     slot: Box<dyn Fn(usize, usize, usize) -> (usize, usize)>,
     rows: usize,
+    exchange: Vec<i64>,
 }
 
 impl Case {
@@ -97,14 +98,16 @@ impl Case {
             let layout = WeightLayout::new(shape, module, [heads, key_heads], head_dim, keys).unwrap();
             let key_rows = (0..layout.ciphertexts()).map(|ciphertext| layout.key_rows(ciphertext)).collect();
             let rows = layout.channel_rows();
-            return Public { key_rows, rows, slot: Box::new(move |head, row, query| layout.slot(head, row, query)) };
+            let slot = Box::new(move |head, row, query| layout.slot(head, row, query));
+            return Public { key_rows, rows, slot, exchange: vec![] };
         }
         let ones = vec![1.0; key_heads * keys * head_dim];
         let cache = PublicCache::new(key_heads, head_dim, ones.clone(), ones).unwrap();
         let layout = PublicLayout::new(module, heads, key_heads, head_dim).unwrap();
         let key_rows = vec![SlotProducts::new(&layout, &cache).unwrap().key_rows()];
         let rows = layout.channel_rows();
-        Public { key_rows, rows, slot: Box::new(move |head, row, query| (0, layout.slot(head, row, query))) }
+        let exchange = layout.exchange_steps();
+        Public { key_rows, rows, slot: Box::new(move |head, row, query| (0, layout.slot(head, row, query))), exchange }
     }
 
     fn sums(&self, shape: &CircuitShape) -> JointSums {
@@ -113,7 +116,7 @@ impl Case {
             let (ciphertext, slot) = (public.slot)(head, 0, query);
             SlotPlace { ciphertext, slot }
         };
-        JointSums::new(&self.scores(shape), public.key_rows.clone(), first).unwrap()
+        JointSums::new(&self.scores(shape), public.key_rows.clone(), first, &public.exchange).unwrap()
     }
 
     fn windows(&self) -> SoftmaxWindows {
@@ -296,7 +299,7 @@ fn rejects_places_and_terms_of_other_layouts() {
         let (ciphertext, slot) = (public.slot)(head, 0, query);
         SlotPlace { ciphertext, slot }
     };
-    let refused = JointSums::new(&case.scores(&shape), public.key_rows[..1].to_vec(), first).unwrap_err();
+    let refused = JointSums::new(&case.scores(&shape), public.key_rows[..1].to_vec(), first, &[]).unwrap_err();
     assert!(refused.to_string().contains("JointSums::new"), "{refused}");
     let (softmax, sums) = (case.softmax(&shape), case.sums(&shape));
     let one = e.slots(&e, &vec![0.0; shape.degree], 8);

@@ -26,7 +26,8 @@ fn entries(triples: &[(usize, usize, f64)]) -> impl Iterator<Item = SlotEntry> {
 proptest! {
     #[test]
     fn a_map_is_the_sum_of_its_entries(
-        triples in prop::collection::vec((0..2 * SLOTS, 0..SLOTS, -1.0..1.0_f64), 1..50), seed in any::<u64>()
+        triples in prop::collection::vec((0..2 * SLOTS, 0..SLOTS, -1.0..1.0_f64), 1..50), seed in any::<u64>(),
+        first in prop::collection::vec(-40..40_i64, 1..6)
     ) {
         let shape = shape(6);
         let e = clear(&shape);
@@ -36,15 +37,17 @@ proptest! {
             .map(|part| e.encrypt(&coefficients(part), shape.full_scale / 100.0).unwrap())
             .collect();
         let tensor = climb(&e, &tensor, 1).unwrap();
-        let map = SparseMap::new(SLOTS, entries(&triples)).unwrap();
-        let before = e.counts();
-        let found = map.apply(&e, &tensor).unwrap();
-        prop_assert_eq!((e.counts() - before).rotations, map.rotations() as u64);
-        prop_assert_eq!(found.len(), 1);
-        prop_assert_eq!(e.level(&found[0]), Level(shape.slots_to_coefficients_levels));
         let mut expected = vec![0.0; SLOTS];
         triples.iter().for_each(|&(from, to, factor)| expected[to] += factor * numbers[from] / 100.0);
-        close(&found[0].values().iter().map(|value| value.re).collect::<Vec<_>>(), &expected, 1e-6);
+        let in_steps = SparseMap::in_steps(SLOTS, entries(&triples), &first).unwrap();
+        for map in [SparseMap::new(SLOTS, entries(&triples)).unwrap(), in_steps] {
+            let before = e.counts();
+            let found = map.apply(&e, &tensor).unwrap();
+            prop_assert_eq!((e.counts() - before).rotations, map.rotations() as u64);
+            prop_assert_eq!(found.len(), 1);
+            prop_assert_eq!(e.level(&found[0]), Level(shape.slots_to_coefficients_levels));
+            close(&found[0].values().iter().map(|value| value.re).collect::<Vec<_>>(), &expected, 1e-6);
+        }
     }
 
     #[test]
@@ -143,8 +146,37 @@ fn a_product_feeds_the_next() {
     assert!(mean < largest * 2_f64.powi(-10) && worst < largest * 2_f64.powi(-8), "{mean} {worst} of {largest}");
 }
 
+/// Two fields that move independently: as many rotations as both have distances together, not one for each pair of these.
+#[test]
+fn steps_of_two_fields_add_up() {
+    let exchange = [-3, 0, 3];
+    let entries = || {
+        (0..3 * 5).map(|i| {
+            let (low, high) = (exchange[i % 3], 16 * (i / 3) as i64);
+            let to = (low + high).rem_euclid(SLOTS as i64) as usize;
+            SlotEntry { from: place(0), to: place(to), factor: 1.0 }
+        })
+    };
+    assert_eq!(
+        SparseMap::new(SLOTS, entries()).unwrap().rotations(),
+        11,
+        "a field of 64 slots has four distances of 16"
+    );
+    let map = SparseMap::in_steps(SLOTS, entries(), &exchange).unwrap();
+    assert_eq!(map.rotations(), 2 + 3);
+    let e = clear(&shape(6));
+    let x = e.encrypt(&uniform(SLOTS, 1), 1.0).unwrap();
+    let x = climb(&e, &[x], 1).unwrap();
+    let found = map.apply(&e, &x).unwrap().remove(0).values().iter().map(|value| value.re).collect::<Vec<_>>();
+    let mut expected = vec![0.0; SLOTS];
+    entries().for_each(|entry| expected[entry.to.slot] += x[0].values()[0].re);
+    close(&found, &expected, 1e-6);
+}
+
 #[test]
 fn rejects_maps_that_lead_nowhere() {
+    assert!(SparseMap::in_steps(SLOTS, entries(&[(0, 5, 1.0)]), &[]).is_err());
+    assert!(SparseMap::in_steps(SLOTS, entries(&[]), &[0]).is_err());
     let new = |triples: &[(usize, usize, f64)]| SparseMap::new(SLOTS, entries(triples));
     assert!(new(&[]).is_err());
     assert!(new(&[(0, 5, 1.0), (3, 2 * SLOTS, 1.0)]).is_err(), "the second target gets nothing");

@@ -8,7 +8,8 @@
 //! public keys      [ rows of a block, summed by rotations ]  ------->  its first copy
 //! ```
 //!
-//! There tokens are lowest, as they are in the layouts of public keys, and a sum moves by as many rotations as there are heads. From the common place
+//! There tokens are lowest, as they are in the layout of public keys as weights, and a sum moves by as many rotations as there are heads. The layout of those in slots
+//! exchanges two fields ([`PublicLayout`](super::PublicLayout)): the exchange is a first step on the way, its inverse on the way back. From the common place
 //! sums cross: the average over its copies passes, so that a public sum in one copy counts as much as encrypted keys in all of them. What a
 //! polynomial makes of them goes both ways back. Each way takes a level.
 
@@ -37,11 +38,17 @@ impl JointSums {
     /// Levels from either attention to the common place, and back.
     pub const LEVELS: usize = 1;
 
-    /// For scores over lanes and public scores in `key_rows`, of which `first(head, query)` says where that of a block's first key lies.
+    /// For scores over lanes and public scores in `key_rows`, of which `first(head, query)` says where that of a block's first key lies, and `exchange` by which
+    /// distances, and their negatives, the layout of these exchanges fields; none if it does not.
     ///
     /// # Errors
     /// If a place is none of these ciphertexts.
-    pub fn new(scores: &LaneScores, key_rows: Vec<KeyRows>, first: impl Fn(usize, usize) -> SlotPlace) -> Result<Self> {
+    pub fn new(
+        scores: &LaneScores,
+        key_rows: Vec<KeyRows>,
+        first: impl Fn(usize, usize) -> SlotPlace,
+        exchange: &[i64],
+    ) -> Result<Self> {
         let layout = scores.attention().layout();
         let (slots, tokens) = (layout.module().slots(), layout.module().tokens());
         let pairs: Vec<[SlotPlace; 2]> = (0..layout.heads())
@@ -55,7 +62,12 @@ impl JointSums {
         }
         let map = |from: usize, to: usize| {
             let entry = |pair: &[SlotPlace; 2]| SlotEntry { from: pair[from], to: pair[to], factor: 1.0 };
-            SparseMap::new(slots, pairs.iter().map(entry))
+            let entries = pairs.iter().map(entry);
+            if exchange.is_empty() {
+                SparseMap::new(slots, entries)
+            } else {
+                SparseMap::in_steps(slots, entries, exchange)
+            }
         };
         let exchanged = |set: usize| {
             let arrivals: Vec<f64> = scores.arrivals(set).numbers().collect();

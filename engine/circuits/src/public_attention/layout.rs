@@ -169,6 +169,11 @@ impl PublicLayout {
         -most..=most
     }
 
+    /// All distances by which entries move when the fields are exchanged, in slots; either way.
+    pub fn exchange_steps(&self) -> Vec<i64> {
+        self.exchange_moves().map(|moves| self.exchange_rotation(moves).0).collect()
+    }
+
     /// The rotation that brings entries from so many distances away.
     pub(super) fn exchange_rotation(&self, moves: i64) -> Rotation {
         Rotation(moves * self.exchange_distance())

@@ -112,7 +112,7 @@ impl PublicLayout {
 
     /// The rotations that bring entries from all distances.
     fn exchange_rotations(&self) -> Vec<Rotation> {
-        self.exchange_moves().map(|moves| self.exchange_rotation(moves)).collect()
+        self.exchange_steps().into_iter().map(Rotation).collect()
     }
 
     fn check_ciphertexts(&self, operation: &'static str, found: usize) -> Result<()> {

@@ -63,13 +63,13 @@ impl PublicPlace {
             PublicProducts::Slots => {
                 let layout = PublicLayout::new(module, heads, key_heads, head_dim)?;
                 let first = |head, query| place((0, layout.slot(head, 0, query)));
-                let sums = JointSums::new(&own, vec![layout.key_rows(keys)], first)?;
+                let sums = JointSums::new(&own, vec![layout.key_rows(keys)], first, &layout.exchange_steps())?;
                 Self { layout: PublicKeyLayout::Slots(layout), sums }
             }
             PublicProducts::Weights => {
                 let layout = WeightLayout::new(shape, module, [heads, key_heads], head_dim, keys)?;
                 let rows = (0..layout.ciphertexts()).map(|ciphertext| layout.key_rows(ciphertext)).collect();
-                let sums = JointSums::new(&own, rows, |head, query| place(layout.slot(head, 0, query)))?;
+                let sums = JointSums::new(&own, rows, |head, query| place(layout.slot(head, 0, query)), &[])?;
                 Self { layout: PublicKeyLayout::Weights(layout), sums }
             }
         })
