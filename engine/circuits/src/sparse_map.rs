@@ -35,11 +35,17 @@ pub struct SlotEntry {
     pub factor: f64,
 }
 
+/// A ciphertext and a rotation of it.
+type Turned = (usize, i64);
+
+/// What a map does, with plaintexts `P` between its rotations: for each rotation of a source, what goes on by which rotation into a target.
+type Terms<P> = BTreeMap<Turned, BTreeMap<Turned, P>>;
+
 /// A sparse linear map between the slots of two tensors. Its plaintexts are embedded once, however often it is applied ([`PlainVector`]).
 #[derive(Clone, Debug)]
 pub struct SparseMap {
     /// By source ciphertext and its rotation, then by target ciphertext and the rotation into it: the factors in between.
-    terms: BTreeMap<(usize, i64), BTreeMap<(usize, i64), PlainVector>>,
+    terms: Terms<PlainVector>,
     sources: usize,
     targets: usize,
 }
@@ -86,7 +92,7 @@ impl SparseMap {
     /// The map with a rotation of the source and one into the target for each distance.
     fn of_steps(slots: usize, entries: &[SlotEntry], steps: impl Fn(i64) -> [i64; 2]) -> Result<Self> {
         const OPERATION: &str = "SparseMap::new";
-        let mut terms: BTreeMap<(usize, i64), BTreeMap<(usize, i64), Vec<f64>>> = BTreeMap::new();
+        let mut terms: Terms<Vec<f64>> = BTreeMap::new();
         let (mut sources, mut reached) = (0, Vec::new());
         for entry in entries {
             let SlotEntry { from, to, factor } = *entry;
@@ -109,7 +115,7 @@ impl SparseMap {
             let remedy = "number the ciphertexts of the target without gaps";
             return Err(refuse(OPERATION, "a ciphertext of the target", empty, "one with entries", remedy));
         }
-        let kept = |targets: BTreeMap<(usize, i64), Vec<f64>>| {
+        let kept = |targets: BTreeMap<Turned, Vec<f64>>| {
             targets.into_iter().map(|(target, factors)| (target, factors.into())).collect()
         };
         let terms = terms.into_iter().map(|(rotated, targets)| (rotated, kept(targets))).collect();
@@ -141,7 +147,7 @@ impl SparseMap {
                 .collect();
             rotated.extend(e.rotate_hoisted(x, &rotations)?);
         }
-        let mut by_second: BTreeMap<(usize, i64), Vec<(&E::Slots, &PlainVector)>> = BTreeMap::new();
+        let mut by_second: BTreeMap<Turned, Vec<_>> = BTreeMap::new();
         for (x, targets) in rotated.iter().zip(self.terms.values()) {
             for (target, plain) in targets {
                 by_second.entry(*target).or_default().push((x, plain));
