@@ -46,6 +46,7 @@ pub mod silu;
 pub mod slim;
 pub mod softmax;
 pub mod sparse_map;
+mod total;
 pub mod vector_product;
 mod window;
 

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fhe_ckks::{Evaluator, PlainVector, Rotation};
 
 use crate::error::{Result, refuse};
+use crate::total::total;
 
 /// A slot of one of the ciphertexts of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,17 +154,15 @@ impl SparseMap {
                 by_second.entry(*target).or_default().push((x, plain));
             }
         }
-        let mut arrived: Vec<Option<E::Slots>> = vec![None; self.targets];
-        for ((target, steps), terms) in by_second {
-            let between = e.plain_combination(&terms)?;
-            let moved = if steps == 0 { between } else { e.rotate(&between, Rotation(steps))? };
-            arrived[target] = Some(match arrived[target].take() {
-                None => moved,
-                Some(sum) => e.add(&sum, &moved)?,
+        let arrive = |number: usize| {
+            let moved = by_second.range((number, i64::MIN)..=(number, i64::MAX)).map(|((_, steps), terms)| {
+                let between = e.plain_combination(terms)?;
+                Ok(if *steps == 0 { between } else { e.rotate(&between, Rotation(*steps))? })
             });
-        }
-        // Every target has an entry.
-        Ok(arrived.into_iter().flatten().collect())
+            let none = || refuse("SparseMap::apply", "terms of a target", 0, "at least one", "report this");
+            total(e, moved)?.ok_or_else(none)
+        };
+        (0..self.targets).map(arrive).collect()
     }
 }
 

@@ -130,7 +130,7 @@ fn in_slots<E: Evaluator>(e: &E, client: &impl SlotClient<E>, layout: &PublicLay
     let projection: Vec<_> = projection.iter().map(|values| client.slots(e, values, start)).collect();
     // Another factor for every query, in all rows.
     let factors = layout.plain(|head, _, token| numbers.factor(head, token));
-    let factors = client.slots(e, &factors, start - LEVELS + 2);
+    let factors = [client.slots(e, &factors, start - LEVELS + 2)];
     let before = e.counts();
     let products = SlotProducts::new(layout, &numbers.cache).unwrap();
     let key_rows = products.key_rows();
@@ -476,7 +476,8 @@ fn rejects_operands_of_another_layout() {
     assert!(products.scores(&e, &rotated[1..], 0..4, &numbers.map, 0.0).is_err());
     assert!(products.scores(&e, &rotated, 0..4, &other, 0.0).is_err());
     assert!(products.weighted_values(&e, std::slice::from_ref(&x)).is_err());
-    assert!(layout.collect_outputs(&e, std::slice::from_ref(&x), &x).is_err());
+    assert!(layout.collect_outputs(&e, std::slice::from_ref(&x), std::slice::from_ref(&x)).is_err());
+    assert!(layout.collect_outputs(&e, &[x.clone(), x.clone()], &[]).is_err(), "no factors");
     assert!(products.key_rows().normaliser(&e, std::slice::from_ref(&x)).is_err());
 
     let layout = weights_of(&shape, numbers.case);

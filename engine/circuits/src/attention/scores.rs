@@ -6,6 +6,7 @@ use fhe_ckks::{Evaluator, Rotation};
 
 use super::{KeyStep, Movable, ScoreBlock, SlotAttention};
 use crate::error::{CircuitError, Result, refuse};
+use crate::total::total;
 
 /// Affine map of `q . k` to what the slots of a score ciphertext hold.
 #[derive(Clone, Debug)]
@@ -108,17 +109,13 @@ impl SlotAttention {
 
     /// Channel row `m` of the result: the sum over all groups of product `m`, times the plaintext.
     fn collect_groups<E: Evaluator>(&self, e: &E, products: &[E::Slots], plain: &[f64]) -> Result<E::Slots> {
-        let mut sum: Option<E::Slots> = None;
-        for away in self.groups_away(products.len()) {
+        let from_away = |away| {
             let place = |m: usize| Some((m, self.moved_row(plain, m, self.row_away(m, away)?)));
             let masks: Vec<(usize, Vec<f64>)> = (0..products.len()).filter_map(place).collect();
             let terms: Vec<_> = masks.iter().map(|(m, mask)| (&products[*m], mask.as_slice())).collect();
-            let part = e.rotate(&e.plain_combination(&terms)?, self.rotate_groups(away))?;
-            sum = Some(match sum {
-                None => part,
-                Some(sum) => e.add(&sum, &part)?,
-            });
-        }
+            Ok(e.rotate(&e.plain_combination(&terms)?, self.rotate_groups(away))?)
+        };
+        let sum = total(e, self.groups_away(products.len()).map(from_away))?;
         sum.ok_or_else(|| refuse("scores", "steps", 0, "at least one", "let every query attend to itself"))
     }
 

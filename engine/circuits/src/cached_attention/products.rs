@@ -8,6 +8,7 @@ use super::{CacheLayout, KeyValueCache, PublicPages};
 use crate::attention::ScoreMap;
 use crate::error::{Result, refuse};
 use crate::score_layout::Selection;
+use crate::total::total;
 
 /// Keys or values of a page of tokens.
 enum Page<'a, S> {
@@ -149,18 +150,13 @@ impl CacheLayout {
         }
         let used = self.used_rows(cache.length);
         let output = |(member, selected): (usize, &[E::Slots])| {
-            let mut sum: Option<E::Slots> = None;
-            for (number, (selected, values)) in selected.iter().zip(pages_of(&public.values, &cache.values)).enumerate()
-            {
+            let pages = selected.iter().zip(pages_of(&public.values, &cache.values)).enumerate();
+            let products = pages.map(|(number, (selected, values))| {
                 let row = number * self.group_rows() + member;
-                let spread = self.rows(used).spread(e, selected.clone(), row % used)?;
-                let product = values.times(e, &spread)?;
-                sum = Some(match sum {
-                    None => product,
-                    Some(sum) => e.add(&sum, &product)?,
-                });
-            }
-            let sum = sum.ok_or_else(|| refuse(OPERATION, "the cache", "empty", "one token or more", "append one"))?;
+                values.times(e, &self.rows(used).spread(e, selected.clone(), row % used)?)
+            });
+            let sum = total(e, products)?
+                .ok_or_else(|| refuse(OPERATION, "the cache", "empty", "one token or more", "append one"))?;
             self.token_field().sum(e, sum, member)
         };
         selected.chunks(pages).enumerate().map(output).collect()

@@ -8,7 +8,7 @@ use super::LaneAttention;
 use super::layout::KeyCopy;
 use crate::attention::RotaryAngles;
 use crate::channel_factors::ChannelFactors;
-use crate::error::{Result, refuse};
+use crate::error::{CircuitError, Result, refuse};
 use crate::prefix_rows::PrefixRows;
 use crate::window::Window;
 
@@ -89,21 +89,16 @@ impl LaneAttention {
         placement: &Placement<'_>,
     ) -> Result<E::Slots> {
         let layout = &self.layout;
-        let mut sum: Option<E::Slots> = None;
-        for half in 0..2 {
+        let half = |half| {
             let terms = self.half_terms(set, copy, half, placement);
             let rotated = (terms.keys())
                 .map(|&(source, slots)| Ok(e.rotate(&dense[source], Rotation(slots))?))
                 .collect::<Result<Vec<_>>>()?;
             let terms: Vec<_> = rotated.iter().zip(terms.values().map(Vec::as_slice)).collect();
             let part = e.plain_combination(&terms)?;
-            let moved = e.rotate(&part, Rotation(layout.half_rotation(half, copy.parity)))?;
-            sum = Some(match sum {
-                None => moved,
-                Some(sum) => e.add(&sum, &moved)?,
-            });
-        }
-        let Some(sum) = sum else { unreachable!("a block has two halves") };
+            Ok::<_, CircuitError>(e.rotate(&part, Rotation(layout.half_rotation(half, copy.parity)))?)
+        };
+        let sum = e.add(&half(0)?, &half(1)?)?;
         // Every lane of a place looks at all places around it, of which only this one is not zero.
         let copies = layout.copies();
         let window = Window { stride: layout.key_lanes(), length: copies, before: copies - 1 - copy.place };

@@ -6,6 +6,7 @@ use fhe_ckks::{Evaluator, PlainVector};
 
 use crate::error::{CircuitError, Result, refuse};
 use crate::layout::{RowModule, bit_reverse};
+use crate::total::total_of;
 use crate::window::Window;
 
 /// Where the keys of a block lie in the ciphertexts of its scores: in `rows` rows of slots, `stride` rows apart.
@@ -100,20 +101,14 @@ impl KeyRows {
                 return Err(refuse("normaliser", "ciphertexts", blocks.len(), self.blocks(), remedy));
             }
         };
-        let mut sum: Option<E::Slots> = None;
-        let mut add = |x: E::Slots| {
-            sum = Some(match sum.take() {
-                None => x,
-                Some(sum) => e.add(&sum, &x)?,
-            });
-            Ok::<(), CircuitError>(())
-        };
-        others.iter().try_for_each(|x| add(x.clone()))?;
-        add(match self.is_padded() {
+        let last = match self.is_padded() {
             true => e.plain_combination(&[(last, &self.mask(self.blocks() - 1))])?,
             false => last.clone(),
-        })?;
-        let Some(sum) = sum else { unreachable!("there is a last block") };
+        };
+        let sum = match total_of(e, others)? {
+            Some(sum) => e.add(&sum, &last)?,
+            None => last,
+        };
         let gathered = self.gather(e, sum)?;
         self.spread(e, e.plain_combination(&[(&gathered, &self.live_rows(1))])?)
     }

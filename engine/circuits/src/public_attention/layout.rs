@@ -21,8 +21,6 @@
 
 use std::ops::RangeInclusive;
 
-use fhe_ckks::Rotation;
-
 use super::KeyRows;
 use crate::error::{Result, refuse};
 use crate::layout::{Layout, Place, RowModule};
@@ -171,12 +169,7 @@ impl PublicLayout {
 
     /// All distances by which entries move when the fields are exchanged, in slots; either way.
     pub fn exchange_steps(&self) -> Vec<i64> {
-        self.exchange_moves().map(|moves| self.exchange_rotation(moves).0).collect()
-    }
-
-    /// The rotation that brings entries from so many distances away.
-    pub(super) fn exchange_rotation(&self, moves: i64) -> Rotation {
-        Rotation(moves * self.exchange_distance())
+        self.exchange_moves().map(|moves| moves * self.exchange_distance()).collect()
     }
 
     /// From how many distances away the entry of a slot comes: the lower field less the upper one.

@@ -19,6 +19,7 @@ use crate::attention::RotaryAngles;
 use crate::channel_factors::ChannelFactors;
 use crate::crossing::SINE_LEVELS;
 use crate::error::{Result, refuse};
+use crate::total::total;
 
 /// A value and its square.
 type Powers<S> = (S, S);
@@ -26,8 +27,6 @@ type Powers<S> = (S, S);
 impl PublicLayout {
     /// Levels that [`PublicLayout::place_queries`] takes.
     pub const PLACEMENT_LEVELS: usize = SINE_LEVELS;
-    /// Levels that [`PublicLayout::collect_outputs`] takes of outputs; of factors one more.
-    pub const COLLECTION_LEVELS: usize = 1;
 
     /// Queries from the layout of their projection, distorted as a half bootstrap leaves them, corrected, multiplied by their `factors`, with rotary positions in
     /// the public layout. [`PublicLayout::PLACEMENT_LEVELS`]; rotations exchange the fields, and the channels of a pair meet without any.
@@ -78,18 +77,28 @@ impl PublicLayout {
         (0..self.ciphertexts()).map(place).collect()
     }
 
-    /// Outputs from the public layout in that of a projection, each entry multiplied by the factor of its query, which stands in all rows of the public
-    /// layout. Takes [`PublicLayout::COLLECTION_LEVELS`].
+    /// Outputs from the public layout in that of a projection, each entry multiplied by the factor of its query. Those stand in all rows of the public layout, and so
+    /// in one ciphertext. Takes a level of the outputs, two of the factors.
     ///
     /// # Errors
-    /// If there is another number of outputs; those of the evaluator.
+    /// If there is another number of outputs or of ciphertexts of factors; those of the evaluator.
     pub fn collect_outputs<E: Evaluator>(
         &self,
         e: &E,
         outputs: &[E::Slots],
-        factors: &E::Slots,
+        factors: &[E::Slots],
     ) -> Result<Vec<E::Slots>> {
-        self.check_ciphertexts("collect_outputs", outputs.len())?;
+        const OPERATION: &str = "collect_outputs";
+        self.check_ciphertexts(OPERATION, outputs.len())?;
+        let [factors] = factors else {
+            return Err(refuse(
+                OPERATION,
+                "ciphertexts of factors",
+                factors.len(),
+                1,
+                "divide by the sums over all keys",
+            ));
+        };
         let (first, run) = (*self.exchange_moves().start(), self.run());
         // What is going to move so many distances lies where the other way leaves what came from as many.
         let fill = |row: usize, _: usize, numbers: &mut [f64]| {
@@ -104,8 +113,8 @@ impl PublicLayout {
         let factors = e.periodic_products(&[factors], &masks)?;
         let collect = |x: &E::Slots| {
             let moved = |(factor, &rotation): (&E::Slots, &Rotation)| Ok(e.rotate(&e.multiply(x, factor)?, rotation)?);
-            let sum = factors.iter().zip(&rotations).map(moved).reduce(|sum, moved| Ok(e.add(&sum?, &moved?)?));
-            sum.unwrap_or_else(|| Err(refuse("collect_outputs", "moves", 0, "at least one", "report this")))
+            let sum = total(e, factors.iter().zip(&rotations).map(moved))?;
+            sum.ok_or_else(|| refuse(OPERATION, "moves", 0, "at least one", "report this"))
         };
         outputs.iter().map(collect).collect()
     }

@@ -11,8 +11,7 @@
 //! and zero where the channel's row is none of `0..C`: rows that a rotation brings from elsewhere are not used. Rotations are taken
 //! of the narrow side in both, about `2 C` for each ciphertext of queries and outputs. All blocks of keys share the rotated queries.
 //!
-//! **Keys of rotations.** With a key for each of the `2 C - 2` rotations, those of the queries, which are high, would be the largest keys of a whole circuit (6.6
-//! GiB for 32 rows of ten primes). So an offset is a giant step and a baby step, `k = s a + b` with `s` about the root of `2 C`: as many rotations, of the queries a
+//! **Keys of rotations.** With a key for each of the `2 C - 2` rotations, those of the queries, which are high, would be among the largest of a whole circuit. So an offset is a giant step and a baby step, `k = s a + b` with `s` about the root of `2 C`: as many rotations, of the queries a
 //! few decompositions more, and `s + 2 C / s - 2` keys.
 //!
 //! **Which ring.** In complex slots, with the halves of the tokens as real and imaginary parts and rows above all, rotations would stay inside
@@ -29,6 +28,7 @@ use fhe_ckks::{Evaluator, PeriodicMatrix};
 use super::{KeyRows, PublicCache, PublicLayout};
 use crate::attention::ScoreMap;
 use crate::error::{Result, refuse};
+use crate::total::{total, total_of};
 
 /// Products of encrypted queries and probabilities with one public cache, in slots.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,11 @@ impl<'a> SlotProducts<'a> {
             return Err(refuse("SlotProducts::new", "heads and channels of the cache", found, required, remedy));
         }
         Ok(Self { layout, cache })
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> &'a PublicLayout {
+        self.layout
     }
 
     /// Where the keys lie in the ciphertexts of scores.
@@ -189,10 +194,7 @@ impl<'a> SlotProducts<'a> {
         }
         let probabilities: Vec<&E::Slots> = probabilities.iter().collect();
         let moved = |x: &E::Slots, rows: i64| Ok(e.rotate(x, self.layout.module().rotate_rows(rows))?);
-        let total = |terms: &mut dyn Iterator<Item = Result<E::Slots>>| {
-            let sum = terms.reduce(|sum, term| Ok(e.add(&sum?, &term?)?));
-            sum.unwrap_or_else(|| Err(refuse("public values", "offsets", 0, "at least one", "report this")))
-        };
+        let none = || refuse("public values", "offsets", 0, "at least one", "report this");
         let output = |ciphertext: usize| {
             let fill = |row: usize, block: usize, numbers: &mut [f64]| {
                 let offset = self.offsets().start + row as i64;
@@ -204,10 +206,10 @@ impl<'a> SlotProducts<'a> {
             let mut sums = sums.iter();
             let mut giants = Vec::new();
             for (giant, offsets) in self.giant_steps() {
-                let mut babies = offsets.zip(&mut sums).map(|(offset, sum)| moved(sum, offset - giant));
-                giants.push(moved(&total(&mut babies)?, giant)?);
+                let babies = offsets.zip(&mut sums).map(|(offset, sum)| moved(sum, offset - giant));
+                giants.push(moved(&total(e, babies)?.ok_or_else(none)?, giant)?);
             }
-            total(&mut giants.into_iter().map(Ok))
+            total_of(e, &giants)?.ok_or_else(none)
         };
         (0..self.layout.ciphertexts()).map(output).collect()
     }

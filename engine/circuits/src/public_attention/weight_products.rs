@@ -60,6 +60,11 @@ impl<'a> WeightProducts<'a> {
         Ok(Self { layout, matrices })
     }
 
+    /// The layout.
+    pub fn layout(&self) -> &'a WeightLayout {
+        self.layout
+    }
+
     /// Products with keys and values of which only the largest magnitudes are assumed, for evaluators without data.
     ///
     /// # Errors

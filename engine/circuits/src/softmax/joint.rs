@@ -22,6 +22,7 @@ use crate::attention::ScoreMap;
 use crate::error::{Result, refuse};
 use crate::public_attention::{JointSums, KeyRows};
 use crate::score_layout::{ScoreContract, ScoreLayout};
+use crate::total::total_of;
 
 const OPERATION: &str = "JointSoftmax::new";
 const SUM: &str = "reciprocal of a sum of squares in the joint SoftMax";
@@ -274,8 +275,5 @@ fn squared<E: Evaluator>(e: &E, roots: Vec<E::Slots>) -> Result<Vec<E::Slots>> {
 }
 
 fn sum<E: Evaluator>(e: &E, terms: &[E::Slots]) -> Result<E::Slots> {
-    let Some((first, others)) = terms.split_first() else {
-        return Err(refuse("JointSoftmax::normalise", "terms", 0, "at least one", "report this"));
-    };
-    Ok(others.iter().try_fold(first.clone(), |sum, other| e.add(&sum, other))?)
+    total_of(e, terms)?.ok_or_else(|| refuse("JointSoftmax::normalise", "terms", 0, "at least one", "report this"))
 }

@@ -12,6 +12,7 @@ use crate::error::{Result, refuse};
 use crate::interval::Interval;
 use crate::score_layout::{ScoreLayout, Selection, SumCrossing};
 use crate::slim::Blocks;
+use crate::total::total_of;
 
 /// How the sums of a layout cross, and where blocks lie in which they can be worked on slimly.
 #[derive(Clone, Copy, Debug)]
@@ -132,11 +133,9 @@ impl KeySums {
         let sum = match self.crossing {
             SumCrossing::Rotations(_) => layout.sum_over_keys(e, terms)?,
             SumCrossing::Copies(_) => {
-                let Some((first, others)) = terms.split_first() else {
-                    let remedy = "let every query attend to itself";
-                    return Err(refuse("Softmax::apply", "ciphertexts of a set", "none", "at least one", remedy));
-                };
-                others.iter().try_fold(first.clone(), |sum, other| e.add(&sum, other))?
+                let remedy = "let every query attend to itself";
+                let none = || refuse("Softmax::apply", "ciphertexts of a set", "none", "at least one", remedy);
+                total_of(e, terms)?.ok_or_else(none)?
             }
         };
         self.off_centre(e, &sum, arrivals)

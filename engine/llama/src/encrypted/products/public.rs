@@ -123,8 +123,8 @@ pub(super) struct PublicAttention {
 
 /// Public keys and values, ready to be multiplied with.
 pub(super) enum PublicKeyProducts<'a> {
-    Slots(&'a PublicLayout, SlotProducts<'a>),
-    Weights(&'a WeightLayout, WeightProducts<'a>),
+    Slots(SlotProducts<'a>),
+    Weights(WeightProducts<'a>),
 }
 
 impl PublicAttention {
@@ -158,14 +158,12 @@ impl PublicAttention {
     ) -> Result<PublicKeyProducts<'_>> {
         run.work(Phase::Linear, self.location(), |e| {
             Ok(match &self.place.layout {
-                PublicKeyLayout::Slots(layout) => {
-                    PublicKeyProducts::Slots(layout, SlotProducts::new(layout, &self.cache)?)
-                }
+                PublicKeyLayout::Slots(layout) => PublicKeyProducts::Slots(SlotProducts::new(layout, &self.cache)?),
                 PublicKeyLayout::Weights(layout) if e.holds_data() => {
-                    PublicKeyProducts::Weights(layout, WeightProducts::new(layout, &self.cache, BITS)?)
+                    PublicKeyProducts::Weights(WeightProducts::new(layout, &self.cache, BITS)?)
                 }
                 PublicKeyLayout::Weights(layout) => {
-                    PublicKeyProducts::Weights(layout, WeightProducts::assumed(layout, self.largest, BITS)?)
+                    PublicKeyProducts::Weights(WeightProducts::assumed(layout, self.largest, BITS)?)
                 }
             })
         })
@@ -180,27 +178,24 @@ impl PublicAttention {
         softmax: &JointSoftmax,
     ) -> Result<Wide<E>> {
         match products {
-            PublicKeyProducts::Slots(layout, products) => {
-                self.squares_in_slots(run, (layout, products), (queries, factors), softmax)
-            }
-            PublicKeyProducts::Weights(layout, products) => {
-                self.squares_of_weights(run, (layout, products), (queries, factors), softmax)
-            }
+            PublicKeyProducts::Slots(products) => self.squares_in_slots(run, products, (queries, factors), softmax),
+            PublicKeyProducts::Weights(products) => self.squares_of_weights(run, products, (queries, factors), softmax),
         }
     }
 
     fn squares_in_slots<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
-        (layout, products): (&PublicLayout, &SlotProducts<'_>),
+        products: &SlotProducts<'_>,
         (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
         softmax: &JointSoftmax,
     ) -> Result<Wide<E>> {
         let location = self.location();
         let levels = PublicLayout::PLACEMENT_LEVELS + SlotProducts::SCORE_LEVELS + softmax.public_score_levels();
         let queries = run.climb(location, &queries, levels)?;
-        let queries =
-            run.work(Phase::NonLinear, location, |e| layout.place_queries(e, &self.angles, &queries, factors))?;
+        let queries = run.work(Phase::NonLinear, location, |e| {
+            products.layout().place_queries(e, &self.angles, &queries, factors)
+        })?;
         let rotated = run.work(Phase::Linear, location, |e| products.rotate_queries(e, &queries))?;
         drop(queries);
         let rows = &self.place.sums.key_rows()[0];
@@ -217,14 +212,15 @@ impl PublicAttention {
     fn squares_of_weights<E: Evaluator, H: Harness<E> + ?Sized>(
         &self,
         run: &mut Execution<'_, E, H>,
-        (layout, products): (&WeightLayout, &WeightProducts<'_>),
+        products: &WeightProducts<'_>,
         (queries, factors): (Vec<E::Coefficients>, ChannelFactors),
         softmax: &JointSoftmax,
     ) -> Result<Wide<E>> {
         let (location, map) = (self.location(), softmax.score_map());
         let queries = run.climb_corrected(location, &queries, WeightLayout::PLACEMENT_LEVELS)?;
-        let queries =
-            run.work(Phase::NonLinear, location, |e| layout.place_queries(e, &self.angles, &queries, factors))?;
+        let queries = run.work(Phase::NonLinear, location, |e| {
+            products.layout().place_queries(e, &self.angles, &queries, factors)
+        })?;
         let mut squares = Vec::with_capacity(queries.len());
         for (ciphertext, queries) in queries.iter().enumerate() {
             let unit = products.query_unit(run.e.shape(), ciphertext, map).at(location)?;
@@ -256,18 +252,16 @@ impl PublicAttention {
     ) -> Result<Vec<E::Coefficients>> {
         let location = self.location();
         match products {
-            PublicKeyProducts::Slots(layout, products) => {
-                // The contract asks for what divides outputs.
-                let (Some(terms), Some(factors)) = (probabilities.first(), factors.first()) else {
-                    unreachable!("all queries of one context lie in one ciphertext of scores")
-                };
+            PublicKeyProducts::Slots(products) => {
                 let outputs = run.work(Phase::Linear, location, |e| {
-                    layout.collect_outputs(e, &products.weighted_values(e, terms)?, factors)
+                    // All queries of a context lie in one ciphertext of scores.
+                    let terms = probabilities.first().map_or(&[][..], Vec::as_slice);
+                    products.layout().collect_outputs(e, &products.weighted_values(e, terms)?, &factors)
                 })?;
                 drop(probabilities);
                 run.descend(location, &outputs, unit)
             }
-            PublicKeyProducts::Weights(_, products) => {
+            PublicKeyProducts::Weights(products) => {
                 // Two products with weights in a row would leave the probabilities no bits: what the first leaves climbs once more.
                 let full = filling_unit(run.e.shape(), self.output_bound);
                 let mut outputs = Vec::with_capacity(probabilities.len());
