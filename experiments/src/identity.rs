@@ -73,6 +73,8 @@ pub struct ResolvedCell {
     pub machine: Machine,
     /// The folder that relative paths of the configuration start at.
     pub root: PathBuf,
+    /// How many cells its parent may run at once, itself included: no part of what it is, but of what its times mean.
+    pub at_once: usize,
 }
 
 impl ResolvedCell {
@@ -97,7 +99,7 @@ impl ResolvedCell {
     /// Identifies a cell from parts that are already known.
     pub fn with(cell: Cell, data: DataHashes, code: CodeVersion, machine: Machine, root: PathBuf) -> Self {
         let (config_hash, identity) = hashes(&json!(cell.config), cell.repetition, &code, &data, &machine);
-        Self { cell, identity, config_hash, data, code, machine, root }
+        Self { cell, identity, config_hash, data, code, machine, root, at_once: 1 }
     }
 }
 

@@ -65,6 +65,11 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Memory that new processes can have without others being swapped out; zero where the system does not tell.
+pub(crate) fn available_memory_bytes() -> u64 {
+    kibibytes("/proc/meminfo", "MemAvailable:")
+}
+
 /// The most memory this process has held at once, in bytes; zero where the system does not tell.
 pub fn peak_memory_bytes() -> u64 {
     kibibytes("/proc/self/status", "VmHWM:")

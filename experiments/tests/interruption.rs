@@ -11,6 +11,7 @@ use experiments::event::ProgressSink;
 use experiments::executor::CellExecutor;
 use experiments::identity::ResolvedCell;
 use experiments::journal::Journal;
+use experiments::machine::peak_memory_bytes;
 use experiments::record::{CellRecord, Status};
 use experiments::runner::{Intent, RunRequest, plan};
 use experiments::spec::Cell;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
 
 fn trials() -> Vec<Trial> {
     type Test = fn() -> Result<(), Failed>;
-    let tests: [(&str, Test); 14] = [
+    let tests: [(&str, Test); 18] = [
         ("a_cell_runs_once", a_cell_runs_once),
         ("force_starts_from_the_beginning", force_starts_from_the_beginning),
         ("a_failed_cell_is_a_row_and_the_others_run", a_failed_cell_is_a_row_and_the_others_run),
@@ -46,6 +47,10 @@ fn trials() -> Vec<Trial> {
         ("a_result_that_cannot_be_recorded_is_kept", a_result_that_cannot_be_recorded_is_kept),
         ("two_processes_share_the_cells_of_a_suite", two_processes_share_the_cells_of_a_suite),
         ("one_cell_runs_alone", one_cell_runs_alone),
+        ("cells_run_beside_each_other", cells_run_beside_each_other),
+        ("cells_wait_for_memory", cells_wait_for_memory),
+        ("the_first_cell_tells_what_others_need", the_first_cell_tells_what_others_need),
+        ("a_killed_parent_of_several_loses_nothing", a_killed_parent_of_several_loses_nothing),
         ("a_cell_that_holds_too_much_is_stopped", a_cell_that_holds_too_much_is_stopped),
         ("a_cell_that_is_refused_memory_is_a_row", a_cell_that_is_refused_memory_is_a_row),
     ];
@@ -88,7 +93,7 @@ impl CellExecutor for Scripted {
                 continue;
             }
             if layer == EVENTFUL {
-                act(script.trim(), &model)?;
+                act(script.trim(), &model, cell.cell.config.input.block_tokens)?;
             }
             let mut trace = OpenOptions::new().create(true).append(true).open(model.join("trace")).unwrap();
             writeln!(trace, "{} {layer}", cell.cell.config.input.block_tokens).unwrap();
@@ -96,12 +101,20 @@ impl CellExecutor for Scripted {
             progress.step("layers", layer, LAYERS, start);
         }
         record.counts.insert("layers".into(), LAYERS);
+        record.footprint.peak_memory_bytes = peak_memory_bytes();
         Ok(record)
     }
 }
 
-fn act(script: &str, model: &Path) -> Result<(), HarnessError> {
+fn act(script: &str, model: &Path, cell: usize) -> Result<(), HarnessError> {
     match script {
+        "meet" => {
+            let place = |cell: usize| model.join(format!("cell-{cell}"));
+            std::fs::write(place(cell), "").unwrap();
+            // The first one is to run alone; the others wait for each other.
+            wait_for("the other cell", || cell == 16 || place(32).exists() && place(64).exists());
+            Ok(())
+        }
         "fail" => Err(HarnessError::execution("compute layer 3", std::io::Error::other("the numbers ran out"))),
         "panic" => panic!("index 7 of 5"),
         "wait" => {
@@ -191,9 +204,19 @@ impl Stage {
         wait_for("cells at their third layer", || arrived() == cells);
     }
 
+    /// Lets cells that wait go on.
+    fn go(&self) {
+        std::fs::write(self.folder.path().join("model/go"), "").unwrap();
+    }
+
     /// Makes the suite a sweep of three cells.
     fn sweep(&self) {
-        let spec = format!("{}\n[sweep.product]\n\"input.block_tokens\" = [16, 32, 64]\n", fixture::SPEC);
+        self.sweep_with("");
+    }
+
+    /// The same with something more in the spec.
+    fn sweep_with(&self, section: &str) {
+        let spec = format!("{}\n{section}\n[sweep.product]\n\"input.block_tokens\" = [16, 32, 64]\n", fixture::SPEC);
         std::fs::write(self.folder.path().join("sample.toml"), spec).unwrap();
     }
 }
@@ -211,10 +234,11 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The child of a process, from the kernel's list.
+/// The child of a process, from the kernel's lists: each thread has one.
 fn child_of(parent: &Child) -> u32 {
-    let file = format!("/proc/{0}/task/{0}/children", parent.id());
-    std::fs::read_to_string(file).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    let threads = std::fs::read_dir(format!("/proc/{}/task", parent.id())).unwrap().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.collect::<String>().split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn kill(process: u32) {
@@ -403,7 +427,7 @@ fn two_processes_share_the_cells_of_a_suite() -> Result<(), Failed> {
     let planned = plan(&Workspace::at(stage.folder.path()), &request).unwrap();
     let intents: Vec<Intent> = planned.iter().map(|planned| planned.intent).collect();
     assert_eq!(intents, [Intent::Wait, Intent::Wait, Intent::Run]);
-    std::fs::write(stage.folder.path().join("model/go"), "").unwrap();
+    stage.go();
     let outputs = [first, second].map(|process| process.wait_with_output().unwrap());
     assert!(outputs.iter().all(|output| output.status.success()), "{}", outputs.each_ref().map(stderr).concat());
     assert!(stderr(&outputs[1]).contains("another process is running it"), "{}", stderr(&outputs[1]));
@@ -430,6 +454,72 @@ fn one_cell_runs_alone() -> Result<(), Failed> {
     assert!(stderr(&output).contains("--cell 3: suite `sample` has 3 cells, counted from 0"), "{}", stderr(&output));
     assert!(stage.run(&[]).status.success());
     assert_eq!(stage.records().iter().map(|record| record.cell).collect::<Vec<_>>(), [1, 0, 2]);
+    Ok(())
+}
+
+/// The layers of all three cells of a sweep, each once.
+fn whole_sorted_trace(stage: &Stage) -> bool {
+    let mut trace = stage.trace();
+    trace.sort();
+    let cells = ["16", "32", "64"].into_iter();
+    trace == cells.flat_map(|cell| (1..=LAYERS).map(move |layer| format!("{cell} {layer}"))).collect::<Vec<_>>()
+}
+
+fn cells_run_beside_each_other() -> Result<(), Failed> {
+    let stage = Stage::new("wait");
+    stage.sweep_with("[limits]\nmemory_gib = 0.5");
+    let run = stage.command(&["--jobs", "3"]).spawn().unwrap();
+    stage.wait_for_eventful(3);
+    stage.go();
+    let output = run.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(whole_sorted_trace(&stage), "{:?}", stage.trace());
+    let beside: Vec<usize> = stage.records().iter().map(|record| record.provenance.cells_beside).collect();
+    assert_eq!((beside, stage.run_folders()), (vec![2, 2, 2], 0));
+    // What a cell says bears its number.
+    assert!((1..=3).all(|cell| stderr(&output).contains(&format!("  [{cell}] ok"))), "{}", stderr(&output));
+    // Recorded is recorded, however many run at once.
+    let again = stage.run(&[]);
+    assert!(again.status.success() && stage.records().len() == 3, "{}", stderr(&again));
+    Ok(())
+}
+
+fn cells_wait_for_memory() -> Result<(), Failed> {
+    let stage = Stage::new("wait");
+    // No machine has that: each runs, but none beside another.
+    stage.sweep_with("[limits]\nmemory_gib = 1e6");
+    let run = stage.command(&["--jobs", "2"]).spawn().unwrap();
+    stage.wait_for_eventful(1);
+    stage.go();
+    let output = run.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("waits for memory: it may hold 977 TiB"), "{}", stderr(&output));
+    let cells: Vec<String> = stage.trace().iter().map(|line| line.split(' ').next().unwrap().to_string()).collect();
+    assert!(cells.is_sorted() && whole_sorted_trace(&stage), "one after the other: {cells:?}");
+    Ok(())
+}
+
+fn the_first_cell_tells_what_others_need() -> Result<(), Failed> {
+    let stage = Stage::new("meet");
+    stage.sweep();
+    let output = stage.run(&["--jobs", "2"]);
+    assert!(output.status.success() && whole_sorted_trace(&stage), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nothing is known of the memory"), "{}", stderr(&output));
+    Ok(())
+}
+
+fn a_killed_parent_of_several_loses_nothing() -> Result<(), Failed> {
+    let stage = Stage::new("sleep");
+    stage.sweep_with("[limits]\nmemory_gib = 0.5");
+    let mut parent = stage.command(&["--jobs", "3"]).spawn().unwrap();
+    stage.wait_for_eventful(3);
+    kill(parent.id());
+    parent.wait().unwrap();
+    stage.script("");
+    let output = stage.run(&["--jobs", "2"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(whole_sorted_trace(&stage), "{:?}", stage.trace());
+    assert_eq!((stage.records().len(), stage.run_folders()), (3, 0));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use crate::runner::RunRequest;
 use crate::spec::{Mode, Override};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fhe_model::calibration::WindowPlan;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Homomorphically encrypted inference of Llama models: experiments, records, tables, figures.
@@ -26,6 +27,10 @@ pub(super) enum Command {
     Run {
         #[command(flatten)]
         asked: Asked,
+        /// Run up to N cells at once, as long as the memory they will hold is free: by their limits, records or predictions, and one of
+        /// which none tells runs alone. Each has its share of the cores where its experiment states no threads.
+        #[arg(long, value_name = "N", default_value = "1")]
+        jobs: NonZeroUsize,
         /// List the cells and what would become of each, and run none.
         #[arg(long)]
         dry_run: bool,
@@ -225,7 +230,7 @@ impl Asked {
         let Self { specs, overrides, mode, cells, force } = self;
         let mut overrides = overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>()?;
         overrides.extend(mode.map(|mode| Override::mode(mode.into())));
-        Ok(RunRequest { specs, overrides, cells, force })
+        Ok(RunRequest { specs, overrides, cells, force, jobs: None })
     }
 }
 

@@ -59,8 +59,8 @@ pub fn main_with(executor: &dyn CellExecutor) -> ExitCode {
 fn dispatch(command: Command, executor: &dyn CellExecutor) -> Result<(), HarnessError> {
     let workspace = Workspace::current()?;
     match command {
-        Command::Run { asked, dry_run } => {
-            let request = asked.request()?;
+        Command::Run { asked, jobs, dry_run } => {
+            let request = RunRequest { jobs: Some(jobs), ..asked.request()? };
             if dry_run {
                 print!("{}", table::plan(&runner::plan(&workspace, &request)?));
                 return Ok(());

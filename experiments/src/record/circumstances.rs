@@ -38,6 +38,9 @@ pub struct Provenance {
     /// each included; what was done between a checkpoint and an interruption is in no number.
     #[serde(default)]
     pub resumptions: u32,
+    /// How many other cells the same command may have run beside it, which its times then tell of, too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cells_beside: usize,
 }
 
 /// The model of a cell.

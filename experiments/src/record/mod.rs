@@ -167,6 +167,7 @@ impl CellRecord {
             started_at: machine::utc_now(),
             parameters: config.engine.parameters.clone(),
             insecure: config.engine.insecure,
+            cells_beside: resolved.at_once.saturating_sub(1),
             ..Provenance::default()
         };
         Self {

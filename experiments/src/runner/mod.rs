@@ -4,28 +4,32 @@
 //! the same identity is not run again. Whatever a child does, including being killed, its cell ends as a row.
 //!
 //! Processes that run the same suite in one workspace share its cells: each is run by one of them, and the others, once
-//! they have done what was free, wait for its record.
+//! they have done what was free, wait for its record. One process runs several beside each other where it is asked to and what they
+//! will hold fits into the memory that is free.
 
 mod child;
+mod expectation;
+mod gate;
 mod plan;
+mod pool;
 mod progress;
 
 pub use child::execute_cell;
+pub use expectation::Expectation;
 pub use plan::{Intent, PlannedCell, plan, plan_elsewhere};
 pub use progress::Reporter;
 
-use crate::atomic::{Disk, OsDisk};
-use crate::checkpoint::RunFolder;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
 use crate::identity::ResolvedCell;
-use crate::journal::Journal;
-use crate::lock::{self, Lock};
+use crate::machine;
 use crate::record::{CellRecord, Status};
 use crate::spec::{Cell, Override, Suite};
 use crate::workspace::Workspace;
+use pool::Pool;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 /// What `fhe-llama run` was asked to do.
 #[derive(Clone, Debug, Default)]
@@ -38,9 +42,24 @@ pub struct RunRequest {
     pub cells: Vec<usize>,
     /// Run cells that have a record, too, and from their beginning.
     pub force: bool,
+    /// How many cells may run at once; absent, one. Each has its share of this machine's cores, unless its spec states its threads.
+    pub jobs: Option<NonZeroUsize>,
 }
 
 impl RunRequest {
+    fn at_once(&self) -> usize {
+        self.jobs.map_or(1, NonZeroUsize::get)
+    }
+
+    /// A suite whose cells run as this request has it.
+    ///
+    /// # Errors
+    /// What is wrong with the spec.
+    fn suite(&self, spec: &Path, workspace: &Workspace) -> Result<Suite, HarnessError> {
+        let share = (machine::cores() / self.at_once()).max(1);
+        Suite::load_sharing(spec, &self.overrides, workspace.root(), share)
+    }
+
     /// The cells of a suite that are asked for.
     ///
     /// # Errors
@@ -92,7 +111,7 @@ pub fn checked(
 ) -> Result<(Vec<Cell>, bool), HarnessError> {
     let (mut asked, mut of_suites) = (Vec::new(), 0);
     for spec in &request.specs {
-        let suite = Suite::load(spec, &request.overrides, workspace.root())?;
+        let suite = request.suite(spec, workspace)?;
         of_suites += suite.cells.len();
         asked.extend(request.of(suite)?);
     }
@@ -121,65 +140,11 @@ pub fn run(
     reporter: &Reporter,
 ) -> Result<RunSummary, HarnessError> {
     let (cells, has_others) = checked(workspace, executor, request, reporter)?;
+    let at_once = request.at_once().min(cells.len());
     let identified = cells.into_iter().map(|cell| ResolvedCell::identify(cell, workspace.root()));
+    let identified = identified.map(|cell| cell.map(|cell| ResolvedCell { at_once, ..cell }));
     let cells: Vec<ResolvedCell> = identified.collect::<Result<_, _>>()?;
-    let mut records = vec![None; cells.len()];
-    let mut busy = Vec::new();
-    for (position, cell) in cells.iter().enumerate() {
-        reporter.cell(position + 1, cells.len(), cell);
-        match Lock::try_take(workspace, &lock::of_claim(&cell.identity))? {
-            Some(_claim) => records[position] = Some(run_missing(workspace, cell, request.force, reporter, &OsDisk)?),
-            None => {
-                reporter.note("another process is running it; its record is waited for when all others are done");
-                busy.push(position);
-            }
-        }
-    }
-    for position in busy {
-        let cell = &cells[position];
-        reporter.cell(position + 1, cells.len(), cell);
-        let _claim = Lock::wait(workspace, &lock::of_claim(&cell.identity))?;
-        records[position] = Some(run_missing(workspace, cell, request.force, reporter, &OsDisk)?);
-    }
+    let records = Pool::new(workspace, &cells, at_once, request.force, reporter).run()?;
     let suites = cells.iter().map(|cell| cell.cell.suite.clone()).collect();
-    Ok(RunSummary { suites, records: records.into_iter().flatten().collect(), has_others })
-}
-
-/// Whether a record makes a run of this cell unnecessary.
-fn stands_for(record: &CellRecord, cell: &ResolvedCell) -> bool {
-    record.identity == cell.identity && record.status.is_answer() && record.cell == cell.cell.index
-}
-
-/// The record of one cell: the one it has, or that of a run.
-fn run_missing(
-    workspace: &Workspace,
-    cell: &ResolvedCell,
-    force: bool,
-    reporter: &Reporter,
-    disk: &dyn Disk,
-) -> Result<CellRecord, HarnessError> {
-    let journal = Journal::of(workspace, &cell.cell.suite);
-    let contents = journal.read()?;
-    if contents.torn.is_some() {
-        reporter.note(&format!("{}: an unfinished last line is dropped", journal.path().display()));
-    }
-    let done = contents.records.into_iter().rev().find(|record| stands_for(record, cell));
-    if let Some(record) = done.filter(|_| !force) {
-        reporter.note(&format!(
-            "recorded on {} with the same configuration, code, data and machine class; --force runs it again",
-            record.provenance.started_at
-        ));
-        return Ok(record);
-    }
-    if force {
-        // Opening first makes sure that no orphan is using what is about to be deleted.
-        child::open_when_free(workspace, cell, reporter)?.finish()?;
-    }
-    let record = child::run_in_child(workspace, cell, reporter)?;
-    journal.append(&record, disk)?;
-    if record.status.is_answer() {
-        RunFolder::discard(workspace, &cell.identity)?;
-    }
-    reporter.finished(&record);
-    Ok(record)
+    Ok(RunSummary { suites, records, has_others })
 }

@@ -1,13 +1,13 @@
 //! What a run would do, found out without running anything.
 
-use super::{RunRequest, stands_for};
+use super::pool::stands_for;
+use super::{Expectation, RunRequest};
 use crate::error::HarnessError;
 use crate::identity::ResolvedCell;
 use crate::journal::Journal;
 use crate::lock::{self, Lock};
 use crate::machine::Machine;
-use crate::record::{CellRecord, Prediction};
-use crate::spec::{ComputeDevice, Mode, Suite};
+use crate::spec::ComputeDevice;
 use crate::workspace::Workspace;
 use std::fmt;
 
@@ -42,10 +42,8 @@ pub struct PlannedCell {
     pub cell: ResolvedCell,
     /// What would become of it.
     pub intent: Intent,
-    /// The last record of the same configuration, whatever code, data and machine it was made with.
-    pub last: Option<CellRecord>,
-    /// What was predicted last of encrypting the same circuit and input, in whatever mode.
-    pub predicted: Option<Prediction>,
+    /// What is known of it beforehand.
+    pub expected: Expectation,
 }
 
 /// Reads, checks and identifies all cells of a request as [`super::run`] does, and stops there. What only the engine
@@ -74,7 +72,7 @@ fn plan_on(
 ) -> Result<Vec<PlannedCell>, HarnessError> {
     let mut planned = Vec::new();
     for spec in &request.specs {
-        let suite = Suite::load(spec, &request.overrides, workspace.root())?;
+        let suite = request.suite(spec, workspace)?;
         let records = Journal::of(workspace, &suite.name).read()?.records;
         for cell in request.of(suite)? {
             let cell = ResolvedCell::identify_on(machine(cell.config.engine.device)?, cell, workspace.root())?;
@@ -91,24 +89,9 @@ fn plan_on(
             } else {
                 Intent::Resume
             };
-            let last = records.iter().rev().find(|record| record.config_hash == cell.config_hash).cloned();
-            let predicted = predicted(&CellRecord::begin(&cell), &records);
-            planned.push(PlannedCell { cell, intent, last, predicted });
+            let expected = Expectation::of(&cell, &records);
+            planned.push(PlannedCell { cell, intent, expected });
         }
     }
     Ok(planned)
-}
-
-/// Who computes and how does not change what encryption takes in operations and bytes, and a prediction names its devices.
-fn predicted(begun: &CellRecord, records: &[CellRecord]) -> Option<Prediction> {
-    let of_circuit = |record: &CellRecord| {
-        let is_how =
-            |key: &str| matches!(key, "mode" | "engine.device" | "engine.threads") || key.starts_with("limits.");
-        let asked = record.config.iter().filter(|(key, _)| !is_how(key));
-        asked.map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>()
-    };
-    let wanted = of_circuit(begun);
-    let same =
-        records.iter().rev().filter(|record| record.repetition == begun.repetition && of_circuit(record) == wanted);
-    same.filter(|_| begun.mode == Mode::Encrypted).find_map(|record| record.predicted.clone())
 }

@@ -4,7 +4,7 @@ use crate::event::{Event, ProgressSink};
 use crate::format;
 use crate::identity::ResolvedCell;
 use crate::record::{CellRecord, Status};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,10 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Reporter {
     interactive: bool,
+    /// Those of all cells that run beside each other.
+    bars: MultiProgress,
+    /// What tells the lines of this cell from those of cells beside it.
+    label: String,
     state: Mutex<State>,
 }
 
@@ -28,7 +32,14 @@ struct State {
 impl Reporter {
     /// Bars if standard error is a terminal.
     pub fn new() -> Self {
-        Self { interactive: std::io::stderr().is_terminal(), state: Mutex::default() }
+        let interactive = std::io::stderr().is_terminal();
+        Self { interactive, bars: MultiProgress::new(), label: String::new(), state: Mutex::default() }
+    }
+
+    /// Of a cell, whose lines bear its number where others run beside it.
+    pub(super) fn of_cell(&self, number: Option<usize>) -> Self {
+        let label = number.map_or(String::new(), |number| format!("[{number}] "));
+        Self { interactive: self.interactive, bars: self.bars.clone(), label, state: Mutex::default() }
     }
 
     /// Announces a cell.
@@ -42,7 +53,7 @@ impl Reporter {
 
     /// Says something about the cell at hand.
     pub fn note(&self, text: &str) {
-        self.say(&format!("  {text}"));
+        self.say(&format!("  {}{text}", self.label));
     }
 
     /// Says how a cell ended.
@@ -59,21 +70,19 @@ impl Reporter {
     /// Passes on what a child wrote to its standard error.
     pub fn complaint(&self, text: &str) {
         self.note("the cell's process wrote:");
-        text.trim_end().lines().for_each(|line| self.say(&format!("    | {line}")));
+        text.trim_end().lines().for_each(|line| self.say(&format!("    {}| {line}", self.label)));
     }
 
     /// Takes the bar of an unfinished phase away.
     pub fn close(&self) {
         if let Some(bar) = self.state().bar.take() {
             bar.finish_and_clear();
+            self.bars.remove(&bar);
         }
     }
 
     fn say(&self, line: &str) {
-        match &self.state().bar {
-            Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
-        }
+        self.bars.suspend(|| eprintln!("{line}"));
     }
 
     /// The state holds no invariant that a panic elsewhere could have broken.
@@ -82,9 +91,9 @@ impl Reporter {
     }
 
     fn start_bar(&self, phase: &str) {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let bar = self.bars.add(ProgressBar::new_spinner());
         bar.set_style(spinner_style());
-        bar.set_prefix(phase.to_string());
+        bar.set_prefix(format!("{}{phase}", self.label));
         bar.enable_steady_tick(Duration::from_millis(200));
         self.state().bar = Some(bar);
     }
@@ -101,7 +110,7 @@ impl Reporter {
             bar.set_message(left);
         } else if state.last_line.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL) {
             state.last_line = Some(Instant::now());
-            eprintln!("  {phase}: {done} of {total}{}{left}", if left.is_empty() { "" } else { ", " });
+            eprintln!("  {}{phase}: {done} of {total}{}{left}", if left.is_empty() { "" } else { ", " }, self.label);
         }
     }
 }
@@ -122,7 +131,7 @@ impl ProgressSink for Reporter {
             Event::PhaseStarted { .. } => self.state().last_line = Some(Instant::now()),
             Event::PhaseFinished { phase, seconds } => {
                 self.close();
-                self.say(&format!("  {phase:<28} {:>12}", format::seconds(seconds)));
+                self.say(&format!("  {}{phase:<28} {:>12}", self.label, format::seconds(seconds)));
             }
             Event::Step { phase, done, total, seconds_left } => self.step(&phase, done, total, seconds_left),
             Event::Message { text } => self.note(&text),

@@ -1,12 +1,10 @@
 //! What a task asks Slurm for: enough for its cell, as far as anything is known of it.
 
-use crate::record::Status;
 use crate::runner::PlannedCell;
-use crate::spec::{ComputeDevice, Mode};
+use crate::spec::ComputeDevice;
 use std::fmt;
 
-/// What a cell held and took before, or was predicted to, times these: another node is another machine.
-const MEMORY_MARGIN: f64 = 1.25;
+/// What a cell took before, or was predicted to, times this: another node is another machine.
 const TIME_MARGIN: f64 = 2.0;
 /// Steps in which a task asks for time, so that cells that take about as long are one array.
 const MINUTES: u64 = 10;
@@ -31,26 +29,22 @@ pub struct Resources {
 impl Resources {
     /// Those of a cell: of its limits, of its last record, of a prediction, whichever is known first.
     pub fn of(planned: &PlannedCell) -> Self {
-        let config = &planned.cell.cell.config;
-        let last = planned.last.as_ref().filter(|record| record.status == Status::Ok);
-        let gpu = config.engine.device != ComputeDevice::Cpu;
-        // Predictions are of ciphertexts in this machine's memory.
-        let predicted = planned.predicted.as_ref().filter(|_| config.mode == Mode::Encrypted && !gpu);
-        let gib = |bytes: u64| MEMORY_MARGIN * bytes as f64 / f64::from(1u32 << 30);
-        let predicted_gib = || predicted.map(|of| gib(of.peak_memory_bytes.max(of.server_memory_bytes)));
-        let memory_gib = config.limits.memory_gib.map(|limit| limit + GIB_TO_RECORD);
-        let memory_gib = memory_gib.or_else(|| last.map(|record| gib(record.footprint.peak_memory_bytes)));
+        let (config, expected) = (&planned.cell.cell.config, &planned.expected);
+        let gib = |bytes: u64| bytes as f64 / f64::from(1u32 << 30);
+        let own = if config.limits.memory_gib.is_some() { GIB_TO_RECORD } else { 0.0 };
+        let memory_gib = expected.memory_bytes(config).map(|bytes| gib(bytes) + own);
         // Which device a node resembles nobody knows here: the slowest, then.
+        let predicted = expected.predicted_here(config);
         let slowest = || predicted?.seconds.iter().map(|on| TIME_MARGIN * on.seconds).reduce(f64::max);
         let seconds = config.limits.seconds.map(|limit| limit + SECONDS_TO_RECORD);
-        let seconds = seconds.or_else(|| last.map(|record| TIME_MARGIN * record.seconds.total));
+        let seconds = seconds.or_else(|| expected.last_ok().map(|record| TIME_MARGIN * record.seconds.total));
         Self {
             processors: config.threads(),
-            memory_gib: memory_gib.or_else(predicted_gib).map(|gib| (gib.ceil() as u64).max(1)),
+            memory_gib: memory_gib.map(|gib| (gib.ceil() as u64).max(1)),
             minutes: seconds
                 .or_else(slowest)
                 .map(|seconds| ((seconds / 60.0).ceil() as u64).next_multiple_of(MINUTES).max(MINUTES)),
-            gpu,
+            gpu: config.engine.device != ComputeDevice::Cpu,
         }
     }
 

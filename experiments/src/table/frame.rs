@@ -255,6 +255,9 @@ fn push_provenance(row: &mut Row, record: &CellRecord) {
     push(row, "security_source", from.security_source.as_str());
     push(row, "insecure", from.insecure);
     push(row, "resumptions", u64::from(from.resumptions));
+    if from.cells_beside > 0 {
+        push(row, "cells_beside", from.cells_beside);
+    }
     push(row, "model_hash", from.data.model.as_str());
     push(row, "prompts_hash", from.data.prompts.as_str());
     push(row, "ranges_hash", from.data.ranges.as_deref());

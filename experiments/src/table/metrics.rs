@@ -124,6 +124,10 @@ fn setting(records: &[&CellRecord]) -> Section {
             let times = record.provenance.resumptions;
             (times > 0).then(|| if times == 1 { "once".into() } else { format!("{times} times") })
         })
+        .row("beside others", |record| {
+            let others = record.provenance.cells_beside;
+            (others > 0).then(|| format!("up to {others}: times are not of a machine of its own"))
+        })
         .section
 }
 

@@ -14,7 +14,7 @@ pub(super) fn plan(planned: &[PlannedCell]) -> String {
     let names = short_names(&settings.iter().collect::<Vec<_>>());
     let suites = begun.iter().any(|record| record.suite != begun[0].suite);
     let start = suites.then(|| ("suite".to_string(), Side::Left)).into_iter().chain([("cell".into(), Side::Right)]);
-    let is_predicted = planned.iter().any(|planned| planned.predicted.is_some());
+    let is_predicted = planned.iter().any(|planned| planned.expected.predicted.is_some());
     let end = ["intent", "last record of this configuration"].into_iter();
     let end =
         end.chain(is_predicted.then_some("predicted of its encryption")).map(|name| (name.to_string(), Side::Left));
@@ -25,9 +25,9 @@ pub(super) fn plan(planned: &[PlannedCell]) -> String {
         let suite = suites.then(|| planned.cell.cell.suite.clone());
         let cell = planned.cell.cell.index.to_string();
         let choices = labels.iter().map(|labels| labels[index].clone());
-        let last = planned.last.as_ref().map_or("none".into(), last);
+        let last = planned.expected.last.as_ref().map_or("none".into(), last);
         let row = suite.into_iter().chain([cell]).chain(choices);
-        let predicted = is_predicted.then(|| planned.predicted.as_ref().map_or("nothing".into(), predicted));
+        let predicted = is_predicted.then(|| planned.expected.predicted.as_ref().map_or("nothing".into(), predicted));
         grid.row(row.chain([planned.intent.to_string(), last]).chain(predicted));
     }
     let mut text = grid.text();
