@@ -3,7 +3,7 @@
 mod fixture;
 
 use experiments::error::HarnessError;
-use experiments::spec::{CircuitKind, MitigationSection, Mode, Override, SoftmaxVariant, Suite};
+use experiments::spec::{CircuitKind, ComputeDevice, MitigationSection, Mode, Override, SoftmaxVariant, Suite};
 use std::path::Path;
 
 fn load(text: &str, overrides: &[&str]) -> Result<Suite, HarnessError> {
@@ -381,4 +381,30 @@ fn rejects_a_context_where_it_makes_no_sense() {
     }
     let message = refusal(fixture::SPEC, &[ONE_PROMPT, "context.tokens=3"]);
     assert!(message.contains("`context.text` is missing"), "{message}");
+}
+
+#[test]
+fn a_device_of_the_command_line_is_for_cells_with_ciphertexts() {
+    let mixed = format!("{}\n[sweep.product]\nmode = [\"encrypted\", \"clear\"]\n", fixture::SPEC);
+    let devices = |overrides: &[&str]| -> Vec<ComputeDevice> {
+        load(&mixed, overrides).unwrap().cells.iter().map(|cell| cell.config.engine.device).collect()
+    };
+    assert_eq!(devices(&["engine.device=cuda:1"]), [ComputeDevice::Cuda(1), ComputeDevice::Cpu]);
+    assert_eq!(devices(&[]), [ComputeDevice::Cpu; 2]);
+    let nowhere = refusal(&mixed, &["engine.device=cuda", "mode=clear"]);
+    assert!(nowhere.contains("engine.device") && nowhere.contains("mode `clear`"), "{nowhere}");
+    // What a spec itself says is meant for all its cells.
+    let stated = refusal(&mixed.replace("[engine]", "[engine]\ndevice = \"cuda\""), &[]);
+    assert!(stated.contains("engine.device"), "{stated}");
+}
+
+#[test]
+fn threads_that_no_spec_states_are_shared() {
+    let (folder, _) = fixture::workspace();
+    std::fs::write(folder.path().join("silent.toml"), fixture::SPEC.replace("threads = 2", "")).unwrap();
+    let threads = |spec: &str| {
+        let suite = Suite::load_sharing(Path::new(spec), &[], folder.path(), 7).unwrap();
+        suite.cells[0].config.threads()
+    };
+    assert_eq!([threads("silent.toml"), threads("sample.toml")], [7, 2]);
 }

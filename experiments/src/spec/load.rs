@@ -145,7 +145,8 @@ pub struct Suite {
 impl Suite {
     /// Reads a spec file, applies overrides in order, expands the sweep and checks every cell. Paths, the spec's own
     /// included, are relative to `root`. An override of a swept key replaces that axis: a key of `[sweep.zip]` leaves
-    /// the zip, whose other keys go on varying together, and `[[sweep.exclude]]` is held against the new value.
+    /// the zip, whose other keys go on varying together, and `[[sweep.exclude]]` is held against the new value. One of `engine.device` is
+    /// meant for the cells that compute on ciphertexts, if there are such.
     ///
     /// # Errors
     /// One error naming the file, the dotted key, what was found and what is accepted.
@@ -201,8 +202,7 @@ impl Suite {
                 sweep::remove(&mut spec, other);
             }
         }
-        let mut name = String::new();
-        let mut cells: Vec<Cell> = Vec::new();
+        let mut specs = Vec::new();
         for combination in swept.combinations()? {
             let mut table = spec.clone();
             for (key, value) in combination {
@@ -211,10 +211,28 @@ impl Suite {
             let resolved: SpecFile = Value::Table(table).try_into().map_err(|source: toml::de::Error| {
                 HarnessError::SpecType { origin: file.into(), message: one_line(&source.to_string()) }
             })?;
-            name = resolved.name.clone();
-            append_cells(resolved, file, root, threads, &mut cells)?;
+            specs.push(resolved);
+        }
+        if overrides.iter().any(|change| change.key == DEVICE) {
+            leave_device_to_ciphertexts(&mut specs);
+        }
+        let name = specs.first().map(|spec| spec.name.clone()).unwrap_or_default();
+        let mut cells: Vec<Cell> = Vec::new();
+        for spec in specs {
+            append_cells(spec, file, root, threads, &mut cells)?;
         }
         Ok(Self { name, cells })
+    }
+}
+
+/// The key of who computes on ciphertexts.
+const DEVICE: &str = "engine.device";
+
+/// Where a device is asked for on the command line, cells without ciphertexts are not meant, unless a suite has no others.
+fn leave_device_to_ciphertexts(specs: &mut [SpecFile]) {
+    if specs.iter().any(|spec| spec.mode == Mode::Encrypted) {
+        let others = specs.iter_mut().filter(|spec| spec.mode != Mode::Encrypted);
+        others.for_each(|spec| spec.engine.device = ComputeDevice::Cpu);
     }
 }
 
@@ -321,7 +339,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path, threads: usize) -> Re
     if spec.engine.device != ComputeDevice::Cpu && spec.mode != Mode::Encrypted {
         let (device, mode) = (spec.engine.device, spec.mode);
         let problem = format!("is `{device}`, but no ciphertexts are computed with in mode `{mode}`; leave it out");
-        return Err(refuse("engine.device", problem));
+        return Err(refuse(DEVICE, problem));
     }
     let SpecFile { circuit, mode, ref softmax, ref engine, ref attention, .. } = spec;
     if let Some(text) = spec.input.text.as_ref().filter(|_| circuit == CircuitKind::Softmax) {
