@@ -147,6 +147,8 @@ impl WindowPlan {
     /// Prompts of many lengths that share blocks.
     fn packed(&self, mut cuts: Cuts<'_>, config: &Config) -> Result<Vec<PromptBlock>> {
         let room = self.block - self.prefix.len();
+        // As long as a prompt behind the prefix may be.
+        let longest = room.min(config.max_position_embeddings.saturating_sub(self.prefix.len()));
         let block = |window: usize| {
             let beginning = self.beginning(window, &cuts, config);
             let mut left = room;
@@ -154,13 +156,16 @@ impl WindowPlan {
             for eighths in MIXES[window % MIXES.len()] {
                 // The first prompt makes room for the prefix.
                 let taken = if prompts.is_empty() { self.prefix.len() } else { 0 };
-                let length = (eighths * self.block / 8).saturating_sub(taken).min(left);
-                let length = length.min(config.max_position_embeddings.saturating_sub(self.prefix.len()));
+                let length = (eighths * self.block / 8).saturating_sub(taken).min(left).min(longest);
                 if length == 0 {
                     continue;
                 }
                 left -= length;
                 prompts.push(cuts.prompt(length, beginning));
+            }
+            // In a small block the prefix leaves none of these shares.
+            if prompts.is_empty() && longest > 0 {
+                prompts.push(cuts.prompt(longest, beginning));
             }
             PromptBlock::after(&self.prefix, &prompts, self.block, config)
         };
@@ -285,10 +290,7 @@ mod tests {
 
     #[test]
     fn a_window_starts_a_little_later_where_it_would_start_with_a_token_that_is_not_allowed() {
-        let text = r#"{"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "intermediate_size": 8, "vocab_size": 100, "max_position_embeddings": 64, "bos_token_id": 1}"#;
-        let config = Config::parse(text, Path::new("config.json")).unwrap();
-        let corpus = Corpus::from_tokens((0..500).map(|index| 2 + index % 5).collect());
+        let (config, corpus) = (config(), Corpus::from_tokens((0..500).map(|index| 2 + index % 5).collect()));
         let plan = WindowPlan { windows: 40, block: 16, ..WindowPlan::default() };
         let first_tokens = |left_out: &[u32]| -> BTreeSet<u32> {
             let blocks = plan.blocks_without(&left_out.iter().copied().collect(), &corpus, &config).unwrap();
@@ -298,5 +300,26 @@ mod tests {
         assert_eq!(first_tokens(&[]), BTreeSet::from([1, 2, 3, 4, 5, 6]));
         assert_eq!(first_tokens(&[3, 4]), BTreeSet::from([1, 2, 5, 6]));
         assert_eq!(first_tokens(&[1]), BTreeSet::from([2, 3, 4, 5, 6]));
+    }
+
+    #[test]
+    fn every_block_has_a_prompt_however_little_the_prefix_leaves() {
+        let (config, corpus) = (config(), Corpus::from_tokens((0..500).map(|index| 2 + index % 5).collect()));
+        for (block, prefix) in [(8, 3), (8, 4), (4, 3), (2, 1), (16, 4)] {
+            let prefix = Prefix::new(vec![7; prefix], &config).unwrap();
+            let plan = WindowPlan { windows: 20, block, ..WindowPlan::default() }.after(prefix.clone());
+            let blocks = plan.blocks(&corpus, &config).unwrap();
+            assert_eq!(blocks.len(), 20);
+            for of in &blocks {
+                let tokens: usize = of.prompts().iter().map(|span| span.len).sum();
+                assert!((1..=block - prefix.len()).contains(&tokens), "{tokens} of {block} behind {}", prefix.len());
+            }
+        }
+    }
+
+    fn config() -> Config {
+        let text = r#"{"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 8, "vocab_size": 100, "max_position_embeddings": 64, "bos_token_id": 1}"#;
+        Config::parse(text, Path::new("config.json")).unwrap()
     }
 }
