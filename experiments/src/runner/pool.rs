@@ -88,7 +88,11 @@ impl<'a> Pool<'a> {
                 }
             }
         };
-        std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(worker))));
+        // The last worker is this thread, so that children of a run of one cell at a time are those of the main thread.
+        std::thread::scope(|scope| {
+            (1..workers).for_each(|_| drop(scope.spawn(worker)));
+            worker();
+        });
         done.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
