@@ -96,7 +96,8 @@ impl CellExecutor for Scripted {
                 act(script.trim(), &model, cell.cell.config.input.block_tokens)?;
             }
             let mut trace = OpenOptions::new().create(true).append(true).open(model.join("trace")).unwrap();
-            writeln!(trace, "{} {layer}", cell.cell.config.input.block_tokens).unwrap();
+            // One write a line: cells beside each other append to the same file.
+            trace.write_all(format!("{} {layer}\n", cell.cell.config.input.block_tokens).as_bytes()).unwrap();
             folder.save(&checkpoint, &layer.to_le_bytes())?;
             progress.step("layers", layer, LAYERS, start);
         }
@@ -204,6 +205,16 @@ impl Stage {
         wait_for("cells at their third layer", || arrived() == cells);
     }
 
+    /// Runs cells beside each other, lets them go on once so many wait at their third layer, and takes what the command says.
+    fn run_past_eventful(&self, arguments: &[&str], cells: usize) -> Output {
+        let run = self.command(arguments).spawn().unwrap();
+        self.wait_for_eventful(cells);
+        self.go();
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        output
+    }
+
     /// Lets cells that wait go on.
     fn go(&self) {
         std::fs::write(self.folder.path().join("model/go"), "").unwrap();
@@ -234,11 +245,11 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The child of a process, from the kernel's lists: each thread has one.
+/// The child of a process that runs one cell at a time, from the kernel's list of its main thread's children.
 fn child_of(parent: &Child) -> u32 {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", parent.id())).unwrap().flatten();
-    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    lists.collect::<String>().split_whitespace().next().unwrap().parse().unwrap()
+    let main = parent.id();
+    let children = std::fs::read_to_string(format!("/proc/{main}/task/{main}/children")).unwrap();
+    children.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn kill(process: u32) {
@@ -468,11 +479,7 @@ fn whole_sorted_trace(stage: &Stage) -> bool {
 fn cells_run_beside_each_other() -> Result<(), Failed> {
     let stage = Stage::new("wait");
     stage.sweep_with("[limits]\nmemory_gib = 0.5");
-    let run = stage.command(&["--jobs", "3"]).spawn().unwrap();
-    stage.wait_for_eventful(3);
-    stage.go();
-    let output = run.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
+    let output = stage.run_past_eventful(&["--jobs", "3"], 3);
     assert!(whole_sorted_trace(&stage), "{:?}", stage.trace());
     let beside: Vec<usize> = stage.records().iter().map(|record| record.provenance.cells_beside).collect();
     assert_eq!((beside, stage.run_folders()), (vec![2, 2, 2], 0));
@@ -488,11 +495,7 @@ fn cells_wait_for_memory() -> Result<(), Failed> {
     let stage = Stage::new("wait");
     // No machine has that: each runs, but none beside another.
     stage.sweep_with("[limits]\nmemory_gib = 1e6");
-    let run = stage.command(&["--jobs", "2"]).spawn().unwrap();
-    stage.wait_for_eventful(1);
-    stage.go();
-    let output = run.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
+    let output = stage.run_past_eventful(&["--jobs", "2"], 1);
     assert!(stderr(&output).contains("waits for memory: it may hold 977 TiB"), "{}", stderr(&output));
     let cells: Vec<String> = stage.trace().iter().map(|line| line.split(' ').next().unwrap().to_string()).collect();
     assert!(cells.is_sorted() && whole_sorted_trace(&stage), "one after the other: {cells:?}");
