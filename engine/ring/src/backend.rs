@@ -16,6 +16,18 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// The primes, shared by every ring degree.
     fn primes(&self) -> &PrimeChain;
 
+    // --- where --------------------------------------------------------------------------------------------------
+
+    /// How many devices compute: one, but for backends that are made of several.
+    fn shards(&self) -> usize {
+        1
+    }
+    /// Makes a polynomial lie on one of the [`Backend::shards`], counted from 0, and so what is computed from it: kernels run where their
+    /// first operand lies. No word of any result depends on it.
+    fn place(&self, polynomial: Operand<'_, Self::Buffer>, shard: usize) {
+        let _ = (polynomial, shard);
+    }
+
     // --- storage -------------------------------------------------------------------------------------------------
 
     /// A zero polynomial.

@@ -62,6 +62,14 @@ impl<B: Backend> Backend for Counting<B> {
         self.inner.primes()
     }
 
+    fn shards(&self) -> usize {
+        self.inner.shards()
+    }
+
+    fn place(&self, polynomial: Operand<'_, Self::Buffer>, shard: usize) {
+        self.inner.place(polynomial.untracked(), shard);
+    }
+
     fn zeros(&self, shape: Shape) -> Self::Buffer {
         self.track(self.inner.zeros(shape), shape.words())
     }
