@@ -34,3 +34,10 @@ pub trait Device: Send + Sync + 'static {
     /// else uses the memory that it writes.
     unsafe fn launch(&self, launch: &Launch) -> Result<(), CudaError>;
 }
+
+/// A device among others of its kind, between whose memories words can be copied without the host.
+pub trait Peer: Device {
+    /// A copy of words of another device: as they are after everything that was asked of that one before, and before everything that is asked of
+    /// it later. Neither device waits for work of the other that has nothing to do with these words.
+    fn copy_from(&self, other: &Self, memory: &Self::Memory) -> Result<Self::Memory, CudaError>;
+}

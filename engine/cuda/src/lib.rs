@@ -30,7 +30,8 @@
 //! * Everything that a kernel reads or writes is 64-bit words, and every argument is one word (`kernels/ABI.md`).
 //! * What a kernel leaves in a polynomial is fully reduced; between the two launches of a large transform it is not.
 //! * Only this crate decides the grid, the block and the shared memory of a launch; a device carries it out or fails.
-//! * A device does what it is asked in the order in which it is asked: a driver has one stream.
+//! * A device does what it is asked in the order in which it is asked: a driver has one stream for kernels, and two beside it for copies
+//!   to other GPUs of the node, which [`LocalComm`] makes for `fhe_shards::Sharded`.
 //! * A build of this crate needs no C++ compiler and no CUDA. Its tests need a C++ compiler and fail without one.
 //!
 //! # Reading order
@@ -39,6 +40,7 @@
 
 mod backend;
 mod base_conversion;
+mod comm;
 mod conversion;
 mod cuda;
 mod device;
@@ -56,8 +58,9 @@ mod tables;
 mod transform;
 mod weights;
 
+pub use comm::LocalComm;
 pub use cuda::Cuda;
-pub use device::Device;
+pub use device::{Device, Peer};
 #[cfg(feature = "cuda")]
 pub use driver::{Driver, DriverMemory, Moment, device_name};
 pub use error::CudaError;

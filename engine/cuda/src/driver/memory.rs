@@ -47,8 +47,17 @@ impl DriverMemory {
 
 impl Driver {
     pub(super) fn allocate_words(&self, words: usize) -> Result<CudaSlice<u64>, CudaError> {
+        self.allocate_words_on(&self.stream, words)
+    }
+
+    /// Words that can be used once the stream has got there.
+    pub(super) fn allocate_words_on(
+        &self,
+        stream: &Arc<CudaStream>,
+        words: usize,
+    ) -> Result<CudaSlice<u64>, CudaError> {
         // SAFETY: any bits are words, and kernels write them before they read them.
-        let take = || unsafe { self.stream.alloc::<u64>(words.max(1)) };
+        let take = || unsafe { stream.alloc::<u64>(words.max(1)) };
         take().or_else(|error| {
             if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
                 return Err(self.failure("allocation", error));

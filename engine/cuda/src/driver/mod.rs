@@ -4,6 +4,7 @@ mod clock;
 mod compiler;
 mod libraries;
 mod memory;
+mod peers;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ pub use memory::DriverMemory;
 
 use crate::{CudaError, Device, Kernel, Launch};
 
-/// A GPU, all of whose work is queued on one stream in the order of calls.
+/// A GPU, all of whose work is queued on one stream in the order of calls; copies to other GPUs are made beside it.
 ///
 /// Nothing of CUDA is needed to build this: the driver's library is loaded by [`Driver::new`], and the kernels are compiled
 /// for the device's own architecture the first time and stored in the user's cache folder. Freed memory stays with the
@@ -25,6 +26,10 @@ use crate::{CudaError, Device, Kernel, Launch};
 pub struct Driver {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
+    /// Where memory is taken for words of other devices.
+    arrivals: Arc<CudaStream>,
+    /// Where words are copied to other devices.
+    departures: Arc<CudaStream>,
     /// In the order of [`Kernel::ALL`].
     functions: Vec<CudaFunction>,
     name: String,
@@ -56,7 +61,7 @@ impl Driver {
         }
         let no_device = |error: DriverError| CudaError::NoDevice { required: ordinal, found: error.to_string() };
         let context = CudaContext::new(ordinal).map_err(no_device)?;
-        // SAFETY: there is one stream, so no work waits for that of another.
+        // SAFETY: kernels have one stream; who copies between devices makes streams wait by hand.
         unsafe { context.disable_event_tracking() };
         let (major, minor) = context.compute_capability().map_err(no_device)?;
         let architecture = format!("sm_{major}{minor}");
@@ -67,10 +72,11 @@ impl Driver {
             .map(|kernel| module.load_function(kernel.name()))
             .collect::<Result<_, _>>()
             .map_err(failed("finding a kernel"))?;
-        let stream = context.new_stream().map_err(failed("making a stream"))?;
+        let stream = || context.new_stream().map_err(failed("making a stream"));
+        let (stream, arrivals, departures) = (stream()?, stream()?, stream()?);
         memory::keep_freed(&context).map_err(failed("setting up the memory pool"))?;
         let name = context.name().map_err(no_device)?;
-        Ok(Self { context, stream, functions, name, architecture })
+        Ok(Self { context, stream, arrivals, departures, functions, name, architecture })
     }
 
     /// The device's name.

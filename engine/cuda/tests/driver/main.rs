@@ -10,4 +10,5 @@ mod emulated;
 mod launches;
 mod loading;
 mod memory;
+mod shards;
 mod streams;

@@ -1,0 +1,88 @@
+//! Several devices as one backend.
+
+use fhe_conformance::{Pattern, exercise, exercise_modules};
+use fhe_cuda::{Cuda, Driver, LocalComm};
+use fhe_ring::{Backend, Basis, Cpu, Operand, Poly, Ring, Shape};
+use fhe_shards::Sharded;
+
+use crate::{
+    conformance::{cases_of, chain},
+    emulated::{DEVICES, POOLS, SEED, device, emulated},
+};
+
+fn sharded(devices: usize, max_log_degree: u32) -> Sharded<Cuda<Driver>, LocalComm> {
+    let shard = |ordinal| {
+        let driver = device(ordinal).expect("there are so many");
+        Cuda::new(chain(max_log_degree), driver).expect("the degree is supported")
+    };
+    Sharded::new((0..devices).map(shard).collect(), LocalComm).expect("all of one chain")
+}
+
+/// Operands seldom lie together, so that every kernel depends on copies; streams and threads run in several orders.
+#[test]
+#[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]
+fn every_kernel_agrees_on_several_devices() {
+    let states: [&[(&str, &str)]; 3] =
+        [&[(DEVICES, "2")], &[(DEVICES, "2"), (SEED, "1"), (POOLS, "0")], &[(DEVICES, "3"), (SEED, "2")]];
+    emulated("shards::every_kernel_agrees_on_several_devices", &states, || {
+        let devices = std::env::var(DEVICES).expect("set by the test").parse().expect("a number");
+        let (cpu, cuda) = (Cpu::new(chain(9)), sharded(devices, 9).with_uploads_in_turn());
+        for case in cases_of(9, 3).iter().filter(|case| case.pattern == Pattern::Random) {
+            exercise(&cpu, case).assert_equals(&exercise(&cuda, case), &case.to_string());
+        }
+        let context = "module rows";
+        exercise_modules(&cpu, Pattern::Random).assert_equals(&exercise_modules(&cuda, Pattern::Random), context);
+        assert!(cuda.traffic().total().copies > 100, "{:?}", cuda.traffic());
+    });
+}
+
+/// Words that are copied while their first owner goes on to change, free and allocate: the copy has those of the moment when it was asked for.
+#[test]
+#[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]
+fn a_copy_is_of_the_moment_when_it_is_asked_for() {
+    let seeds = ["1", "2", "3", "4", "5", "6"].map(|seed| [(DEVICES, "2"), (SEED, seed)]);
+    let states = seeds.each_ref().map(|state| &state[..]);
+    emulated("shards::a_copy_is_of_the_moment_when_it_is_asked_for", &states, || {
+        let backend = sharded(2, 6);
+        let shape = Shape::evaluation(Ring::cyclotomic(6), Basis::prefix(3));
+        for word in 1..32_u64 {
+            let upload = |word| Poly::upload(&backend, shape, |words| words.fill(word)).expect("reduced");
+            let mut changing = upload(word);
+            let still = upload(3);
+            changing.add_assign(&backend, &still).expect("one shape");
+            // Zeros on the other device, to which the words go.
+            let mut sum = Poly::zeros(&backend, shape).expect("well formed");
+            backend.place(sum.operand(), 1);
+            sum.add_assign(&backend, &changing).expect("one shape");
+            changing.add_assign(&backend, &still).expect("one shape");
+            drop(still);
+            let other = upload(5);
+            // And back, after which the source on the second device is freed.
+            let mut both = changing.multiply(&backend, &other).expect("one shape");
+            both.add_assign(&backend, &sum).expect("one shape");
+            drop(sum);
+            assert_eq!(both.buffer().home(), Some(0));
+            assert_eq!(both.download(&backend).expect("data"), vec![(word + 6) * 5 + word + 3; shape.words()]);
+        }
+    });
+}
+
+/// Each device has its own memory: what one shard holds is not held by the other.
+#[test]
+#[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]
+fn a_polynomial_lies_where_it_is_used() {
+    emulated("shards::a_polynomial_lies_where_it_is_used", &[&[(DEVICES, "2")]], || {
+        let backend = sharded(2, 10);
+        let shape = Shape::evaluation(Ring::cyclotomic(10), Basis::prefix(3));
+        let available = || backend.shards().iter().map(|shard| shard.device().memory().expect("a device")[0]);
+        let before: Vec<u64> = available().collect();
+        let buffer = backend.upload(shape, &mut |words| words.fill(1));
+        backend.place(Operand { buffer: &buffer, shape }, 1);
+        let mut changed = buffer;
+        backend.negate(&mut changed, shape);
+        backend.shards().iter().for_each(|shard| shard.device().synchronize().expect("a device"));
+        let held: Vec<u64> = before.iter().zip(available()).map(|(before, now)| before - now).collect();
+        assert!(held[1] >= 8 * shape.words() as u64, "{held:?}");
+        assert!(changed.copy_on(0).is_none() && changed.home() == Some(1));
+    });
+}
