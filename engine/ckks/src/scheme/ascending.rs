@@ -19,6 +19,7 @@ use super::{
     CkksServer, CoefficientCiphertext, SlotCiphertext,
     ascent::{Ascent, AscentEncoder},
     encoder::Encoder,
+    sharding::on_all_shards,
     together::Together,
 };
 use crate::{
@@ -97,7 +98,7 @@ impl<B: Backend> AscendingTables<B> {
 }
 
 impl<B: Backend> CkksServer<B> {
-    /// Half bootstrapping of all inputs, a few at a time.
+    /// Half bootstrapping of all inputs, a few at a time on each shard.
     pub(super) fn ascend(
         &self,
         inputs: &[&CoefficientCiphertext<B>],
@@ -107,21 +108,23 @@ impl<B: Backend> CkksServer<B> {
         self.parameters.shape().check_copies("half_bootstrap", copies)?;
         let landing = self.landing(levels)?;
         let ascent = self.ascending.of(copies, self)?;
-        let mut results = Vec::with_capacity(inputs.len());
-        for batch in inputs.chunks(BATCH) {
-            let mut level = Level(landing.0 + self.parameters.bootstrap_levels());
-            let (raised, steps) = self.raise_and_transform(batch, &ascent, level, landing)?;
-            level.0 -= steps + 1;
-            let real = self.transform_to_real(&raised, &ascent.last)?;
-            drop(raised);
-            let slots = real.into_iter().map(|x| SlotCiphertext::new(x, level, Some(landing))).collect();
-            results.extend(self.eval_mod(slots, landing)?);
-            self.count(|c| {
-                c.half_bootstraps += batch.len() as u64;
-                c.levels_restored += (levels * batch.len()) as u64;
-            });
-        }
-        Ok(results)
+        on_all_shards(self.backend(), inputs, |inputs| {
+            let mut results = Vec::with_capacity(inputs.len());
+            for batch in inputs.chunks(BATCH) {
+                let mut level = Level(landing.0 + self.parameters.bootstrap_levels());
+                let (raised, steps) = self.raise_and_transform(batch, &ascent, level, landing)?;
+                level.0 -= steps + 1;
+                let real = self.transform_to_real(&raised, &ascent.last)?;
+                drop(raised);
+                let slots = real.into_iter().map(|x| SlotCiphertext::new(x, level, Some(landing))).collect();
+                results.extend(self.eval_mod(slots, landing)?);
+                self.count(|c| {
+                    c.half_bootstraps += batch.len() as u64;
+                    c.levels_restored += (levels * batch.len()) as u64;
+                });
+            }
+            Ok(results)
+        })
     }
 
     /// The level where EvalMod lands.

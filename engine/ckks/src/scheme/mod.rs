@@ -15,6 +15,7 @@ mod periodic;
 mod reference;
 mod remote_client;
 mod server;
+mod sharding;
 mod slots;
 mod storage;
 mod together;

@@ -1,0 +1,33 @@
+//! Which device works on which ciphertext, where a backend has several.
+//!
+//! A ciphertext changes its place at the lowest modulus alone, on its way into a half bootstrap, where it is smallest. From there until it is at the
+//! lowest modulus again everything happens to it where it is. The ciphertexts of a tensor are dealt out in turn, so that those of two tensors that
+//! belong together (gate and up, a head's queries and keys) lie together.
+
+use fhe_ring::Backend;
+use rayon::prelude::*;
+
+use super::CoefficientCiphertext;
+use crate::CkksError;
+
+/// The results of `work` for all inputs in their order: on every shard for those that are dealt to it, on all shards at once.
+pub(super) fn on_all_shards<B: Backend, R: Send>(
+    backend: &B,
+    inputs: &[&CoefficientCiphertext<B>],
+    work: impl Fn(&[&CoefficientCiphertext<B>]) -> Result<Vec<R>, CkksError> + Sync,
+) -> Result<Vec<R>, CkksError> {
+    let shards = backend.shards().min(inputs.len());
+    if shards <= 1 {
+        return work(inputs);
+    }
+    let dealt: Vec<Vec<_>> =
+        (0..shards).map(|shard| inputs.iter().skip(shard).step_by(shards).copied().collect()).collect();
+    for (shard, inputs) in dealt.iter().enumerate() {
+        for half in inputs.iter().flat_map(|input| input.ciphertext().halves()) {
+            backend.place(half.operand(), shard);
+        }
+    }
+    let results = dealt.par_iter().map(|inputs| work(inputs)).collect::<Result<Vec<_>, _>>()?;
+    let mut results: Vec<_> = results.into_iter().map(Vec::into_iter).collect();
+    Ok((0..inputs.len()).filter_map(|index| results[index % shards].next()).collect())
+}
