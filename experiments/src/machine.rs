@@ -18,7 +18,7 @@ pub struct Machine {
     pub cores: usize,
     /// Physical memory.
     pub memory_bytes: u64,
-    /// The GPU that computes, where one does.
+    /// The GPU that computes, where one does; of several, `2 x NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<String>,
 }
@@ -36,14 +36,15 @@ impl Machine {
         }
     }
 
-    /// The same with the GPU that computes, if the device is one.
+    /// The same with the GPUs that compute, if the device is some.
     ///
     /// # Errors
-    /// [`HarnessError::Gpu`] where there is none of this number.
+    /// [`HarnessError::Gpu`] where there are none of these numbers.
     pub fn computing_on(self, device: ComputeDevice) -> Result<Self, HarnessError> {
-        let ComputeDevice::Cuda(ordinal) = device else { return Ok(self) };
-        let name = fhe_cuda::device_name(ordinal);
-        Ok(Self { gpu: Some(name.map_err(|source| HarnessError::Gpu { device, source })?), ..self })
+        let ComputeDevice::Cuda(gpus) = device else { return Ok(self) };
+        let names = gpus.numbers().map(fhe_cuda::device_name).collect::<Result<Vec<_>, _>>();
+        let names = names.map_err(|source| HarnessError::Gpu { device, source })?;
+        Ok(Self { gpu: Some(joint_name(&names)), ..self })
     }
 
     /// What makes two machines interchangeable for a measurement: processor, instruction set, vector extension, GPU.
@@ -58,6 +59,15 @@ impl Machine {
         let gpu = self.gpu.as_ref().map(|name| format!("{name} beside ")).unwrap_or_default();
         format!("{gpu}{}, {}, {cores}", self.cpu, self.vector_extension)
     }
+}
+
+/// Several devices in one name: `2 x NVIDIA H100`.
+fn joint_name(names: &[String]) -> String {
+    let counted = names.chunk_by(|a, b| a == b).map(|alike| match alike {
+        [one] => one.clone(),
+        alike => format!("{} x {}", alike.len(), alike[0]),
+    });
+    counted.collect::<Vec<_>>().join(" + ")
 }
 
 /// Logical cores this process may use.
@@ -131,6 +141,13 @@ mod tests {
         assert!(classes[0] != classes[1] && classes[1] != classes[2]);
         assert!(with("one").name().starts_with("one beside CPU"));
         assert_eq!(machine.clone().computing_on(ComputeDevice::Cpu).unwrap(), machine);
+    }
+
+    #[test]
+    fn several_gpus_have_one_name() {
+        let name = |names: &[&str]| joint_name(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(name(&["H100"]), "H100");
+        assert_eq!(name(&["H100", "H100", "A30"]), "2 x H100 + A30");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use experiments::journal::Journal;
 use experiments::lock::{self, Lock};
 use experiments::randomness::{Randomness, noise_seed, seed_of};
 use experiments::record::CellRecord;
-use experiments::spec::ComputeDevice;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -170,7 +169,7 @@ fn cells_of_a_sweep_make_secrets_of_their_own_from_one_seed() {
     let seeds: Vec<_> = cells.iter().map(|cell| seed_of(&cell.cell).unwrap()).collect();
     assert_ne!(seeds[0], seeds[1]);
     let mut elsewhere = cells[0].cell.clone();
-    elsewhere.config.engine.device = ComputeDevice::Cuda(1);
+    elsewhere.config.engine.device = "cuda:0,1".parse().unwrap();
     elsewhere.config.engine.threads = Some(64);
     elsewhere.config.limits.seconds = Some(1.0);
     assert_eq!(seed_of(&elsewhere).unwrap(), seeds[0], "who computes, and how fast, is not what is asked");

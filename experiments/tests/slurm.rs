@@ -105,6 +105,8 @@ fn a_gpu_is_asked_for_where_the_cell_names_one() {
     let (_folder, workspace) = suite(fixture::SPEC);
     let [script] = <[_; 1]>::try_from(scripts(&workspace, &request(&["engine.device=cuda"]), &[])).unwrap();
     assert!(script.contains("#SBATCH --gres=gpu:1\n"), "{script}");
+    let [script] = <[_; 1]>::try_from(scripts(&workspace, &request(&["engine.device=cuda:0,1"]), &[])).unwrap();
+    assert!(script.contains("#SBATCH --gres=gpu:2\n"), "{script}");
 }
 
 /// An override of what a sweep varies would change which cell a number means.

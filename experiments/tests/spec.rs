@@ -389,7 +389,7 @@ fn a_device_of_the_command_line_is_for_cells_with_ciphertexts() {
     let devices = |overrides: &[&str]| -> Vec<ComputeDevice> {
         load(&mixed, overrides).unwrap().cells.iter().map(|cell| cell.config.engine.device).collect()
     };
-    assert_eq!(devices(&["engine.device=cuda:1"]), [ComputeDevice::Cuda(1), ComputeDevice::Cpu]);
+    assert_eq!(devices(&["engine.device=cuda:1"]), ["cuda:1".parse().unwrap(), ComputeDevice::Cpu]);
     assert_eq!(devices(&[]), [ComputeDevice::Cpu; 2]);
     let nowhere = refusal(&mixed, &["engine.device=cuda", "mode=clear"]);
     assert!(nowhere.contains("engine.device") && nowhere.contains("mode `clear`"), "{nowhere}");

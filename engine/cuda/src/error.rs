@@ -33,6 +33,12 @@ pub enum CudaError {
         /// The driver's answer.
         found: String,
     },
+    /// There is no library of NCCL.
+    #[error(
+        "NCCL: no library `libnccl.so` was found, but one is required to send messages between GPUs by it; install NVIDIA's NCCL 2, or \
+         let GPUs copy from each other directly"
+    )]
+    NoNccl,
     /// The kernels are not compiled for this device yet, and there is no compiler.
     #[error(
         "kernels: none are stored for {architecture} in `{cache}`, and no library `libnvrtc.so` was found to compile them; \

@@ -31,7 +31,7 @@
 //! * What a kernel leaves in a polynomial is fully reduced; between the two launches of a large transform it is not.
 //! * Only this crate decides the grid, the block and the shared memory of a launch; a device carries it out or fails.
 //! * A device does what it is asked in the order in which it is asked: a driver has one stream for kernels, and two beside it for copies
-//!   to other GPUs of the node, which [`LocalComm`] makes for `fhe_shards::Sharded`.
+//!   to other GPUs of the node, which [`LocalComm`] or `NcclComm` makes for [`fhe_shards::Sharded`].
 //! * A build of this crate needs no C++ compiler and no CUDA. Its tests need a C++ compiler and fail without one.
 //!
 //! # Reading order
@@ -62,6 +62,6 @@ pub use comm::LocalComm;
 pub use cuda::Cuda;
 pub use device::{Device, Peer};
 #[cfg(feature = "cuda")]
-pub use driver::{Driver, DriverMemory, Moment, device_name};
+pub use driver::{Driver, DriverMemory, Moment, NcclComm, device_name};
 pub use error::CudaError;
 pub use launch::{Kernel, Launch};

@@ -48,6 +48,11 @@ impl<B: Backend, C: Comm<B>> Sharded<B, C> {
         kernel: impl Fn(usize, &[&I]) -> Vec<R> + Sync,
     ) -> Vec<R> {
         let shards: Vec<usize> = inputs.iter().map(shard_of).collect();
+        if let [first, others @ ..] = &shards[..]
+            && others.iter().all(|other| other == first)
+        {
+            return kernel(*first, &inputs.iter().collect::<Vec<_>>());
+        }
         let on = |shard: usize| shards.iter().enumerate().filter(move |(_, of)| **of == shard).map(|(index, _)| index);
         let computed: Vec<(usize, R)> = (0..self.shards().len())
             .into_par_iter()

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use fhe_ckks::{Client, OperationCounts, SlotArithmetic, TransformRequests};
 use fhe_model::Matrix;
-use fhe_ring::{Backend, Counts, Seed};
+use fhe_ring::{Counts, Seed};
+use fhe_shards::Traffic;
 
 use super::attendant::Attendant;
 use super::circuit::Circuit;
@@ -221,18 +222,20 @@ fn report(prepared: &Prepared, observations: Observations, record: &mut CellReco
 }
 
 /// What the server of this process has done since the account was opened, to be added to what earlier processes did.
-struct Account<'a, B: Backend> {
+struct Account<'a, B: Compute> {
     server: &'a Server<B>,
     operations: OperationCounts,
     kernels: Counts,
     key_switches: u64,
+    traffic: Traffic,
     start: Instant,
 }
 
-impl<'a, B: Backend> Account<'a, B> {
+impl<'a, B: Compute> Account<'a, B> {
     fn open(server: &'a Server<B>, start: Instant) -> Self {
         let (operations, kernels) = (server.counts(), server.backend().counts());
-        Self { server, operations, kernels, key_switches: server.key_switches(), start }
+        let traffic = server.backend().inner().traffic().unwrap_or_default();
+        Self { server, operations, kernels, key_switches: server.key_switches(), traffic, start }
     }
 
     /// Observations of all processes so far, this one's share included.
@@ -240,6 +243,10 @@ impl<'a, B: Backend> Account<'a, B> {
         let mut balance = observations.clone();
         let switches = self.server.key_switches() - self.key_switches;
         add(&mut balance.counts, metered::operations(self.server.counts() - self.operations, switches));
+        if let Some(traffic) = self.server.backend().inner().traffic() {
+            let moved = traffic.since(&self.traffic).total();
+            add(&mut balance.counts, [("peer_copies".into(), moved.copies), ("peer_bytes".into(), moved.bytes)].into());
+        }
         add(&mut balance.kernels, metered::kernels(&(self.server.backend().counts() - self.kernels)));
         balance.seconds.total += self.start.elapsed().as_secs_f64();
         balance.peak_memory_bytes = balance.peak_memory_bytes.max(machine::peak_memory_bytes());

@@ -14,6 +14,7 @@ mod decoder;
 mod encrypted;
 mod extremes;
 mod generation;
+mod gpus;
 mod in_clear;
 mod inputs;
 mod metered;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fhe_ckks::{CkksClient, CkksServer, Client, Parameters, RemoteClient};
-use fhe_cuda::{Cuda, CudaError, Driver};
+use fhe_cuda::CudaError;
 use fhe_ring::{Backend, Counting, Cpu, Seed};
 use fhe_rlwe::{KeyRequests, KeyStore};
+use fhe_shards::Traffic;
 
+use super::gpus;
 use crate::error::HarnessError;
 use crate::event::ProgressSink;
 use crate::record::PhaseSeconds;
@@ -21,8 +23,12 @@ pub trait Compute: Backend {
     /// Waits until all that was asked for is done, so that a clock that is read then shows who took the time.
     fn settle(&self) -> Result<(), HarnessError>;
     /// Memory of the device that is in use, what its pool keeps for later included, where it is not the process's own. As nothing leaves the
-    /// pool unless memory runs short, that is what the run has needed so far.
+    /// pool unless memory runs short, that is what the run has needed so far. Of several devices the sum.
     fn device_bytes(&self) -> Result<u64, HarnessError>;
+    /// What has been copied between devices, if there are several.
+    fn traffic(&self) -> Option<Traffic> {
+        None
+    }
 }
 
 impl Compute for Cpu {
@@ -32,19 +38,6 @@ impl Compute for Cpu {
 
     fn device_bytes(&self) -> Result<u64, HarnessError> {
         Ok(0)
-    }
-}
-
-impl Compute for Cuda<Driver> {
-    fn settle(&self) -> Result<(), HarnessError> {
-        self.device().synchronize().map_err(|error| HarnessError::execution("wait for the GPU", error))
-    }
-
-    fn device_bytes(&self) -> Result<u64, HarnessError> {
-        let memory = self.device().memory();
-        let [available, total] =
-            memory.map_err(|error| HarnessError::execution("ask the GPU for its memory", error))?;
-        Ok(total - available)
     }
 }
 
@@ -91,18 +84,18 @@ impl Setting<'_> {
                 let server = self.server(cpu(), &mut spent, keys)?;
                 program.run(Parties { client, server }, spent)
             }
-            ComputeDevice::Cuda(ordinal) => {
+            ComputeDevice::Cuda(named) => {
                 let unusable = |source| HarnessError::Gpu { device, source };
-                let (cuda, took) = self.progress.phase("start the GPU", || {
-                    Cuda::new(self.parameters.rlwe().chain().clone(), Driver::new(ordinal)?)
-                });
+                let start = || gpus::start(self.parameters.rlwe().chain(), named);
+                let (started, took) = self.progress.phase("start the GPU", start);
                 spent.set_up += took;
-                let cuda = cuda.map_err(unusable)?;
-                let [available, total] = cuda.device().memory().map_err(unusable)?;
+                let started = started.map_err(unusable)?;
+                // Keys and plaintexts are needed on every one.
+                let [available, total] = gpus::least_memory(&started).map_err(unusable)?;
                 if self.server_bytes > available {
                     return Err(unusable(CudaError::OutOfMemory { required: self.server_bytes, available, total }));
                 }
-                let there = Arc::new(Counting::new(cuda));
+                let there = Arc::new(Counting::new(started));
                 let client = RemoteClient::new(cpu(), Arc::clone(&there), self.parameters.clone(), &self.seed);
                 let client = client.map_err(failed)?;
                 let keys = |requests: &_, done: &dyn Fn(usize)| client.evaluation_keys(requests, done);

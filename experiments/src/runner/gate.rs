@@ -68,7 +68,7 @@ impl Gate {
         if inside.len() >= self.at_once {
             return Err("waits for one of the cells that run to end".into());
         }
-        if demand.device != ComputeDevice::Cpu && inside.iter().any(|other| other.device == demand.device) {
+        if inside.iter().any(|other| other.device.shares_a_gpu_with(demand.device)) {
             return Err(format!("waits for {} to be free", demand.device));
         }
         let Some(wanted) = demand.memory_bytes else {
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn a_gpu_computes_for_one_cell_at_a_time() {
-        let on = |ordinal| Demand { device: ComputeDevice::Cuda(ordinal), ..cpu(1) };
-        assert!(admits(&[on(0)], on(0)).is_err());
-        assert_eq!(admits(&[on(0)], on(1)), Ok(()));
-        assert_eq!(admits(&[on(0)], cpu(1)), Ok(()));
+        let on = |device: &str| Demand { device: device.parse().unwrap(), ..cpu(1) };
+        assert!(admits(&[on("cuda:0,1")], on("cuda:1,2")).unwrap_err().contains("cuda:1,2 to be free"));
+        assert_eq!(admits(&[on("cuda")], on("cuda:1")), Ok(()));
+        assert_eq!(admits(&[on("cuda")], cpu(1)), Ok(()));
     }
 
     #[test]

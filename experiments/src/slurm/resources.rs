@@ -22,8 +22,8 @@ pub struct Resources {
     pub memory_gib: Option<u64>,
     /// Time.
     pub minutes: Option<u64>,
-    /// Whether it computes on a GPU.
-    pub gpu: bool,
+    /// GPUs.
+    pub gpus: usize,
 }
 
 impl Resources {
@@ -44,7 +44,10 @@ impl Resources {
             minutes: seconds
                 .or_else(slowest)
                 .map(|seconds| ((seconds / 60.0).ceil() as u64).next_multiple_of(MINUTES).max(MINUTES)),
-            gpu: config.engine.device != ComputeDevice::Cpu,
+            gpus: match config.engine.device {
+                ComputeDevice::Cpu => 0,
+                ComputeDevice::Cuda(gpus) => gpus.count(),
+            },
         }
     }
 
@@ -52,8 +55,8 @@ impl Resources {
     pub(super) fn options(&self) -> Vec<String> {
         let memory = self.memory_gib.map(|gib| format!("--mem={gib}G"));
         let time = self.minutes.map(|minutes| format!("--time={minutes}"));
-        let gpu = self.gpu.then(|| "--gres=gpu:1".to_string());
-        [Some(format!("--cpus-per-task={}", self.processors)), memory, time, gpu].into_iter().flatten().collect()
+        let gpus = (self.gpus > 0).then(|| format!("--gres=gpu:{}", self.gpus));
+        [Some(format!("--cpus-per-task={}", self.processors)), memory, time, gpus].into_iter().flatten().collect()
     }
 }
 
@@ -63,6 +66,10 @@ impl fmt::Display for Resources {
         write!(f, "{} processor{plural}", self.processors)?;
         self.memory_gib.map_or(Ok(()), |gib| write!(f, ", {gib} GiB"))?;
         self.minutes.map_or(Ok(()), |minutes| write!(f, ", {minutes} minutes"))?;
-        if self.gpu { f.write_str(", a GPU") } else { Ok(()) }
+        match self.gpus {
+            0 => Ok(()),
+            1 => f.write_str(", a GPU"),
+            gpus => write!(f, ", {gpus} GPUs"),
+        }
     }
 }

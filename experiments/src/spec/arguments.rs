@@ -249,7 +249,7 @@ mod tests {
     fn every_default_that_is_left_out_is_known() {
         let engine = EngineSection {
             parameters: String::new(),
-            device: ComputeDevice::Cuda(1),
+            device: "cuda:1".parse().unwrap(),
             threads: None,
             seed: None,
             weight_bits: 3,

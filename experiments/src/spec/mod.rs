@@ -17,7 +17,7 @@ mod sweep;
 
 pub(crate) use arguments::arguments;
 pub use context::ContextSection;
-pub use device::ComputeDevice;
+pub use device::{ComputeDevice, Gpus};
 pub use generation::GenerationSection;
 pub(crate) use keys::check_fields;
 pub use keys::{nearest, settable_keys};

@@ -34,6 +34,28 @@ fn a_gpu_computes_what_the_cpu_does() {
     }
 }
 
+/// Keys on both, and ciphertexts that move when they are smallest.
+#[test]
+#[ignore = "needs the emulated GPUs of scripts/cuda-emulator-test, of which there are as many as a test asks for"]
+fn two_gpus_compute_what_one_does() {
+    let stage = Stage::new();
+    for device in ["engine.device=cuda", "engine.device=cuda:0,1"] {
+        let output = stage.command(&["--set", device]).env("CUDA_EMULATOR_DEVICES", "2").output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let [one, two]: [CellRecord; 2] = stage.records().try_into().unwrap();
+    let machines = [&one, &two].map(|record| record.provenance.machine.gpu.clone().unwrap());
+    assert_ne!(machines[0], machines[1]);
+    assert!(one.layer_errors.len() > 20);
+    assert_eq!(two.layer_errors, one.layer_errors);
+    assert_eq!((&two.agreement, &two.prompts), (&one.agreement, &one.prompts));
+    let mut counts = two.counts.clone();
+    let moved = ["peer_copies", "peer_bytes"].map(|name| counts.remove(name).unwrap());
+    assert_eq!((counts, &two.kernels), (one.counts, &one.kernels));
+    assert!(moved[0] > 100 && moved[1] > two.footprint.key_bytes / 2, "{moved:?}");
+    assert!(two.footprint.device_memory_bytes > one.footprint.device_memory_bytes);
+}
+
 /// What the run needs is known before the first key is made.
 #[test]
 #[ignore = "needs the emulated GPU of scripts/cuda-emulator-test, which has as much memory as a test gives it"]

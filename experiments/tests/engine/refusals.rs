@@ -44,7 +44,7 @@ fn rejects_what_a_spec_cannot_say() {
     refused(&stage, &["--set", "engine.thread=2"], &["unknown key `engine.thread`", "`engine.threads`"]);
     refused(&stage, &["--set", "model.path=nowhere"], &["`model.path`", "`nowhere`, which does not exist"]);
     refused(&stage, &["--set", "engine.parameters=n17"], &["engine.parameters", "`n17`", "n16-llama"]);
-    refused(&stage, &["--set", "engine.device=cuda:0,1"], &["engine.device", "`cuda:0,1` is no device", "`cuda`"]);
+    refused(&stage, &["--set", "engine.device=cuda:0,0"], &["engine.device", "`cuda:0,0` is no device", "`cuda`"]);
     refused(&stage, &["--set", "engine.device=cuda", "--mode", "clear"], &["engine.device", "`cuda`", "mode `clear`"]);
     refused(&stage, &["--set", "engine.insecure=false"], &["n11-toy", "below 128 bits", "engine.insecure = true"]);
 }
@@ -74,7 +74,7 @@ fn rejects_weights_that_are_missing_cut_or_misshapen() {
 
 #[test]
 fn rejects_a_gpu_that_is_not_there() {
-    refused(&calibrated(), &["--set", "engine.device=cuda:4096"], &["engine.device = cuda:4096: driver: "]);
+    refused(&calibrated(), &["--set", "engine.device=cuda:62,63"], &["engine.device = cuda:62,63: driver: "]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 // The run-time compiler for machines without a GPU: libnvrtc.so, which compiles programs with the host's C++ compiler.
 //
 // It takes the sources, names and options that NVIDIA's takes. Its machine code is a shared library for the host, which
-// the emulated driver loads as a module.
+// the emulated driver loads as a module. Where CUDA_EMULATOR_NVRTC names NVIDIA's own library, that compiles the sources to PTX first, of which the
+// host's compiler gets a translation.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "../image.hpp"
+#include "nvidia.hpp"
 
 #ifndef EMULATOR_FOLDER
 #error "EMULATOR_FOLDER names the folder kernels/emulator"
@@ -85,9 +87,7 @@ std::string table_entries(const std::string &source) {
     return entries;
 }
 
-std::string image_of(const Program &program) {
-    std::string entries = table_entries(program.text);
-    for (const auto &[name, text] : program.headers) entries += table_entries(text);
+std::string image_of(const std::string &entries) {
     const std::string folder = EMULATOR_FOLDER;
     return "#include \"" + folder + "/cuda.hpp\"\n#include \"kernels.cu\"\n#include \"" + folder + "/launch.hpp\"\n" +
            "#include \"" + folder + "/image.hpp\"\n" +
@@ -104,12 +104,37 @@ bool is_known(const std::string &option) {
     return known.contains(option);
 }
 
+// The kernels as they are written. Answers the entries of their table.
+std::string write_sources(const Program &program, const Folder &folder) {
+    for (const auto &[name, text] : program.headers) folder.write(name, text);
+    folder.write("kernels.cu", program.text);
+    std::string entries = table_entries(program.text);
+    for (const auto &[name, text] : program.headers) entries += table_entries(text);
+    return entries;
+}
+
+// The kernels as NVIDIA's compiler makes them. Answers the entries of their table, or none and the reason in the log.
+std::string write_translation(Program &program, const Folder &folder, const std::string &library) {
+    const std::string architecture = variable("CUDA_EMULATOR_PTX", "compute_80");
+    const nvidia::Answer answer = nvidia::ptx_of({program.text, program.headers}, library, architecture);
+    program.log = answer.reason;
+    if (answer.ptx.empty()) return "";
+    folder.write("kernels.ptx", answer.ptx);
+    const std::string command = "python3 '" EMULATOR_FOLDER "/compiler/ptx.py' '" + folder.file("kernels.ptx").string() + "' > '" +
+                                folder.file("kernels.cu").string() + "' 2> '" + folder.file("log").string() + "'";
+    const int status = std::system(command.c_str());
+    program.log = contents(folder.file("log"));
+    return status == 0 ? table_entries(contents(folder.file("kernels.cu"))) : "";
+}
+
 Result compile(Program &program) {
     const Folder folder;
     if (!folder.exists()) return INTERNAL_ERROR;
-    for (const auto &[name, text] : program.headers) folder.write(name, text);
-    folder.write("kernels.cu", program.text);
-    folder.write("image.cpp", image_of(program));
+    const std::string nvidia = variable("CUDA_EMULATOR_NVRTC", "");
+    const std::string entries =
+        nvidia.empty() ? write_sources(program, folder) : write_translation(program, folder, nvidia);
+    if (entries.empty()) return COMPILATION;
+    folder.write("image.cpp", image_of(entries));
     // A sanitizer, say.
     const std::string more = variable("CUDA_EMULATOR_CXXFLAGS", "");
     const std::string command = variable("CXX", "c++") +

@@ -14,6 +14,12 @@ pub(super) fn have_driver() -> bool {
     unsafe { cudarc::driver::sys::is_culib_present() }
 }
 
+/// Whether the library for collective communication can be loaded.
+pub(super) fn have_nccl() -> bool {
+    // SAFETY: loads and unloads NVIDIA's library, whose initialisers are made for that.
+    unsafe { cudarc::nccl::sys::is_culib_present() }
+}
+
 /// Whether the run-time compiler can be loaded: from the folder of CUDA, if there is one, else from where the system
 /// looks.
 pub(super) fn have_compiler() -> bool {

@@ -4,6 +4,7 @@ mod clock;
 mod compiler;
 mod libraries;
 mod memory;
+mod nccl;
 mod peers;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use cudarc::{
 
 pub use clock::Moment;
 pub use memory::DriverMemory;
+pub use nccl::NcclComm;
 
 use crate::{CudaError, Device, Kernel, Launch};
 

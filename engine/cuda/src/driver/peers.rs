@@ -21,7 +21,7 @@ impl Peer for Driver {
 
 impl Driver {
     /// Words that no kernel waits for, and that are freed in the order of the kernels' stream.
-    fn take_arrival(&self, words: usize) -> Result<CudaSlice<u64>, CudaError> {
+    pub(super) fn take_arrival(&self, words: usize) -> Result<CudaSlice<u64>, CudaError> {
         let taken = self.allocate_words_on(&self.arrivals, words)?;
         let length = taken.len();
         // SAFETY: the allocation has this length, and is owned by nobody else from here on.

@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use fhe_cuda::{Cuda, Driver};
 use fhe_ring::{Counting, Cpu};
 
 use super::{Common, Line, Server};
 use crate::error::HarnessError;
+use crate::execute::gpus;
 use crate::spec::ComputeDevice;
 
 /// Serves sessions over a line until the client has none left.
@@ -18,10 +18,9 @@ pub fn serve<R: Read, W: Write>(common: &Common, line: &mut Line<R, W>) -> Resul
     let chain = common.parameters().rlwe().chain();
     match common.config().engine.device {
         ComputeDevice::Cpu => Server::new(common, Arc::new(Counting::new(Cpu::new(chain.clone())))).serve(line),
-        device @ ComputeDevice::Cuda(ordinal) => {
-            let started = Driver::new(ordinal).and_then(|driver| Cuda::new(chain.clone(), driver));
-            let cuda = started.map_err(|source| HarnessError::Gpu { device, source })?;
-            Server::new(common, Arc::new(Counting::new(cuda))).serve(line)
+        device @ ComputeDevice::Cuda(gpus) => {
+            let started = gpus::start(chain, gpus).map_err(|source| HarnessError::Gpu { device, source })?;
+            Server::new(common, Arc::new(Counting::new(started))).serve(line)
         }
     }
     .map_err(HarnessError::Session)
