@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fiber.hpp"
+#include "races.hpp"
 
 namespace emulator {
 
@@ -46,6 +47,14 @@ struct Thread {
     // The barrier that the thread waits at; 0 while it can run.
     unsigned barrier = 0;
     bool returned = false;
+    // How many barriers it has waited at.
+    unsigned waits = 0;
+    races::Watched watched = races::new_thread();
+
+    Thread() = default;
+    Thread(const Thread &) = delete;
+    Thread &operator=(const Thread &) = delete;
+    ~Thread() { races::end_thread(watched); }
 };
 
 // The threads of a block, of the same number as long as a launch lasts, and what they run on.
@@ -55,6 +64,8 @@ struct Block {
     // Those that have not started yet: from `next` on in this order.
     std::vector<unsigned> turns;
     std::size_t next = 0;
+    // What orders them, beside whoever runs the block: its beginning, every other barrier, its end.
+    char beginning, barriers[2], end;
 
     void resize(const Dimensions &size) {
         threads.resize(size.count());
@@ -73,6 +84,8 @@ struct Position {
     // The kernel and its arguments.
     void (*call)(const std::uint64_t *arguments);
     const std::uint64_t *arguments;
+    // Whoever runs the block.
+    races::Watched outside;
     // The barrier of the source that threads run through as if it were missing; 0 for none.
     unsigned omitted_barrier;
 };
@@ -81,13 +94,17 @@ inline constinit thread_local Position position{};
 
 // What a fiber runs: one thread of the kernel after the other. Only one that waits needs a fiber for itself, on which it
 // goes on later; another fiber takes its place here.
-[[noreturn]] inline void run_threads() {
+[[noreturn]] BETWEEN_THREADS inline void run_threads() {
     Block &block = *position.threads;
     while (block.next < block.turns.size()) {
         Thread &thread = block.threads[block.turns[block.next++]];
         thread.fiber = position.fiber;
         position.thread = &thread;
+        races::become(thread.watched);
+        races::see(&block.beginning);
         position.call(position.arguments);
+        races::show(&block.end);
+        races::become(position.outside);
         position.thread->returned = true;
     }
     position.fiber->leave();
@@ -95,24 +112,32 @@ inline constinit thread_local Position position{};
 }
 
 // Waits until every thread of the block has reached this barrier.
-inline void wait_at_barrier(unsigned barrier) {
+BETWEEN_THREADS inline void wait_at_barrier(unsigned barrier) {
     if (barrier == position.omitted_barrier) return;
     position.thread->barrier = barrier;
+    // Who goes on first may be at the next barrier before the last one has left this one.
+    char *order = &position.threads->barriers[position.thread->waits++ % 2];
+    races::show(order);
+    races::become(position.outside);
     position.fiber->leave();
+    races::see(order);
 }
 
-inline void resume(Fiber &fiber) {
+BETWEEN_THREADS inline void resume(Fiber &fiber) {
     position.fiber = &fiber;
     fiber.resume();
 }
 
 // Runs the block that `position` names. Answers what the kernel did wrong, or null.
-inline const char *run_block(Block &block, Order &order) {
+BETWEEN_THREADS inline const char *run_block(Block &block, Order &order) {
     const unsigned count = block.threads.size();
     for (Thread &thread : block.threads) {
         thread.barrier = 0;
         thread.returned = false;
+        thread.waits = 0;
     }
+    position.outside = races::running();
+    races::show(&block.beginning);
     block.turns = order.turns(count);
     block.next = 0;
     for (std::size_t used = 0; block.next < count; used++) {
@@ -126,11 +151,15 @@ inline const char *run_block(Block &block, Order &order) {
             if (thread.returned != first.returned) return "some threads of a block returned before a barrier";
             if (thread.barrier != first.barrier) return "the threads of a block wait at different barriers";
         }
-        if (first.returned) return nullptr;
+        if (first.returned) {
+            races::see(&block.end);
+            return nullptr;
+        }
         for (const unsigned i : order.turns(count)) {
             Thread &thread = block.threads[i];
             thread.barrier = 0;
             position.thread = &thread;
+            races::become(thread.watched);
             resume(*thread.fiber);
         }
     }

@@ -8,6 +8,8 @@
 
 #include <sys/mman.h>
 
+#include "races.hpp"
+
 #if !defined(__x86_64__) || !defined(__linux__)
 #error "the kernel emulator exchanges stacks by hand, on x86-64 Linux alone; other machines need their own fiber.hpp"
 #endif
@@ -68,10 +70,10 @@ class Fiber {
     }
 
     // From outside: runs the fiber until it leaves.
-    void resume() { emulator_exchange_stacks(&outside_, inside_); }
+    BETWEEN_THREADS void resume() { emulator_exchange_stacks(&outside_, inside_); }
 
     // From inside: back to where the fiber was resumed.
-    void leave() { emulator_exchange_stacks(&inside_, outside_); }
+    BETWEEN_THREADS void leave() { emulator_exchange_stacks(&inside_, outside_); }
 
    private:
     static constexpr std::size_t SIZE = 64 << 10;

@@ -79,6 +79,7 @@ const char *run(const Kernel (&kernels)[COUNT], const Launch &launch) {
                 .fiber = nullptr,
                 .call = kernel->call,
                 .arguments = launch.arguments,
+                .outside = races::running(),
                 .omitted_barrier = launch.omitted_barrier};
     std::memset(shared, POISON, SHARED_BYTES);
     for (const unsigned turn : order.turns(launch.grid.count())) {

@@ -75,6 +75,15 @@ class Folder {
     std::filesystem::path path_;
 };
 
+// Runs a command, without the libraries that a sanitizer has this process load first.
+int run(const std::string &command) {
+    const std::string preloaded = variable("LD_PRELOAD", "");
+    unsetenv("LD_PRELOAD");
+    const int status = std::system(command.c_str());
+    if (!preloaded.empty()) setenv("LD_PRELOAD", preloaded.c_str(), 1);
+    return status;
+}
+
 // The kernels that a source defines, as entries of the image's table.
 std::string table_entries(const std::string &source) {
     static const std::regex definition(
@@ -122,7 +131,7 @@ std::string write_translation(Program &program, const Folder &folder, const std:
     folder.write("kernels.ptx", answer.ptx);
     const std::string command = "python3 '" EMULATOR_FOLDER "/compiler/ptx.py' '" + folder.file("kernels.ptx").string() + "' > '" +
                                 folder.file("kernels.cu").string() + "' 2> '" + folder.file("log").string() + "'";
-    const int status = std::system(command.c_str());
+    const int status = run(command);
     program.log = contents(folder.file("log"));
     return status == 0 ? table_entries(contents(folder.file("kernels.cu"))) : "";
 }
@@ -141,7 +150,7 @@ Result compile(Program &program) {
                                 " -std=c++20 -O2 -g1 -fPIC -mtls-dialect=gnu2 -fvisibility=hidden -shared"
                                 " -Wno-unknown-pragmas " + more + " -o '" + folder.file("image.so").string() + "' '" +
                                 folder.file("image.cpp").string() + "' 2> '" + folder.file("log").string() + "'";
-    const int status = std::system(command.c_str());
+    const int status = run(command);
     program.log = contents(folder.file("log"));
     if (status != 0) return COMPILATION;
     program.code = contents(folder.file("image.so"));

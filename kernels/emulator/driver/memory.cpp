@@ -12,8 +12,8 @@ namespace driver {
 namespace {
 
 constexpr std::uint64_t PAGE = 4 << 10;
-// Addresses of a device, all of its life long.
-constexpr std::uint64_t SPACE = std::uint64_t{1} << 42;
+// Addresses of a device, all of its life long: as many as there are, from the most on.
+constexpr std::uint64_t MOST_SPACE = std::uint64_t{1} << 42, LEAST_SPACE = std::uint64_t{1} << 37;
 // The alignment that the driver promises, and what sizes are rounded up to.
 constexpr std::uint64_t ALIGNMENT = 256;
 constexpr std::uint64_t GRANULE = 512;
@@ -47,8 +47,11 @@ bool is_margin(const unsigned char *first, const unsigned char *end) {
 
 }  // namespace
 
-Memory::Memory(unsigned device, std::uint64_t total) : total_(total) {
-    void *space = mmap(nullptr, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+Memory::Memory(unsigned device, std::uint64_t total) : space_(MOST_SPACE), total_(total) {
+    const auto reserve = [&] { return mmap(nullptr, space_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0); };
+    void *space = reserve();
+    // A sanitizer leaves less of it.
+    for (; space == MAP_FAILED && space_ > LEAST_SPACE; space = reserve()) space_ /= 2;
     if (space == MAP_FAILED) {
         std::fprintf(stderr, "CUDA emulator: no address space for device %u\n", device);
         std::abort();
@@ -74,7 +77,7 @@ Result Memory::take(std::uint64_t bytes, bool pooled, Address &address) {
     }
     const std::uint64_t pages = round_up(bytes, PAGE);
     const std::uint64_t guard = pieces_.size() < MOST_GUARDED ? PAGE : 0;
-    if (next_ + pages + guard > base_ + SPACE) {
+    if (next_ + pages + guard > base_ + space_) {
         std::fprintf(stderr, "CUDA emulator: a device has no addresses left that were not used before\n");
         std::abort();
     }
@@ -141,7 +144,7 @@ bool Memory::reaches(Address address, std::uint64_t bytes) {
     return piece != pieces_.end() && piece->second.accessible && bytes <= piece->first + piece->second.bytes - address;
 }
 
-bool Memory::owns(Address address) const { return address >= base_ && address < base_ + SPACE; }
+bool Memory::owns(Address address) const { return address >= base_ && address < base_ + space_; }
 
 void Memory::trim(std::uint64_t keep) {
     while (spare_bytes_ > keep) {

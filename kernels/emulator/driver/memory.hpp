@@ -60,6 +60,7 @@ class Memory {
    private:
     std::map<Address, Piece>::iterator around(Address address);
 
+    std::uint64_t space_;
     Address base_;
     Address next_;
     std::uint64_t total_;

@@ -88,7 +88,7 @@ Result run(Context &context, const Queued &queued) {
                                   .arguments = queued.arguments.data(),
                                   .argument_count = queued.arguments.size(),
                                   .order = machine().schedule.draw(),
-                                  .omitted_barrier = 0};
+                                  .omitted_barrier = machine().settings.omitted_barrier};
     const Ending ending = run_guarded(queued.function->module->image->run, launch);
     if (ending.fault == nullptr) return SUCCESS;
     if (ending.stopped) std::fprintf(stderr, "CUDA emulator: access to %p\n", ending.address);

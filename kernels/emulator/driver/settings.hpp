@@ -27,6 +27,8 @@ struct Settings {
     bool pools = number("CUDA_EMULATOR_POOLS", 1) != 0;
     // The order of streams, blocks and threads; 0 for the order in which they were made.
     std::uint64_t seed = number("CUDA_EMULATOR_SEED", 0);
+    // The barrier of the kernels' source, counted from 1, that threads run through as if it were missing; 0 for none.
+    unsigned omitted_barrier = number("CUDA_EMULATOR_OMITTED_BARRIER", 0);
     // Whether what is left at exit makes the process fail.
     bool leaks_fail = number("CUDA_EMULATOR_LEAKS_FAIL", 0) != 0;
 };

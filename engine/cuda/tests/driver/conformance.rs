@@ -6,7 +6,7 @@ use fhe_conformance::{Case, Pattern, cases, exercise, exercise_modules, laws, ru
 use fhe_cuda::{Cuda, Driver};
 use fhe_ring::{Cpu, PrimeChain, primes::primes_below};
 
-use crate::emulated::{FLAGS, POOLS, SEED, STORE, driver, emulated};
+use crate::emulated::{FLAGS, OMITTED_BARRIER, POOLS, SEED, STORE, driver, emulated, processes, said};
 
 /// Primes of very different sizes.
 pub(crate) fn chain(max_log_degree: u32) -> PrimeChain {
@@ -101,7 +101,7 @@ fn every_kernel_agrees_at_small_degrees_and_follows_its_definition() {
 fn sanitizers_find_nothing() {
     let stores = [(), ()].map(|()| tempfile::tempdir().expect("a folder"));
     let [first, second] = stores.each_ref().map(|store| store.path().to_str().expect("a name"));
-    let library = address_sanitizer();
+    let library = sanitizer("libasan.so");
     let behaviour = [(STORE, first), (FLAGS, "-fsanitize=undefined -fno-sanitize-recover=all")];
     let addresses = [
         (STORE, second),
@@ -120,9 +120,45 @@ fn sanitizers_find_nothing() {
     });
 }
 
-/// The library that a program must load first whose kernels are compiled so.
-fn address_sanitizer() -> String {
+/// The threads of a block touch the same words only with a barrier in between, whatever the order in which they happened to run; without one of the
+/// barriers they do not, and that is found.
+#[test]
+#[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]
+fn threads_of_a_block_do_not_race() {
+    const TEST: &str = "conformance::threads_of_a_block_do_not_race";
+    let store = tempfile::tempdir().expect("a folder");
+    let library = sanitizer("libtsan.so");
+    let races = [
+        (STORE, store.path().to_str().expect("a name")),
+        (FLAGS, "-fsanitize=thread"),
+        ("LD_PRELOAD", library.as_str()),
+        // Who calls the driver is not compiled for the sanitizer, and known to it in part.
+        (
+            "TSAN_OPTIONS",
+            "handle_segv=0:use_sigaltstack=0:ignore_noninstrumented_modules=1:halt_on_error=1:exitcode=66",
+        ),
+    ];
+    let omitting = [&races[..], &[(OMITTED_BARRIER, "1")]].concat();
+    let Some([whole, broken]) = processes(TEST, &[&races, &omitting], || {
+        for log_degree in [4, 9, 13] {
+            let (cpu, cuda) = backends(log_degree, driver());
+            let mut cases = cases_of(log_degree, 3);
+            cases.retain(|case| case.pattern == Pattern::Random);
+            cases.dedup_by_key(|case| case.ring);
+            cases.iter().for_each(|case| compare(&cpu, &cuda, case));
+        }
+    })
+    .map(|outputs| <[_; 2]>::try_from(outputs).expect("two processes")) else {
+        return;
+    };
+    assert!(whole.status.success(), "{}:\n{}", whole.status, said(&whole));
+    assert_eq!(broken.status.code(), Some(66), "{}", said(&broken));
+    assert!(said(&broken).contains("data race"), "{}", said(&broken));
+}
+
+/// The library of a sanitizer, which a program must load first whose kernels are compiled for it.
+fn sanitizer(library: &str) -> String {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| String::from("g++"));
-    let output = Command::new(compiler).arg("-print-file-name=libasan.so").output().expect("a compiler");
+    let output = Command::new(compiler).arg(format!("-print-file-name={library}")).output().expect("a compiler");
     String::from_utf8(output.stdout).expect("a name").trim().to_owned()
 }

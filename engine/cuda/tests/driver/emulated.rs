@@ -25,6 +25,8 @@ pub(crate) const THREADS: &str = "RAYON_NUM_THREADS";
 pub(crate) const FLAGS: &str = "CUDA_EMULATOR_CXXFLAGS";
 /// Where compiled kernels are stored.
 pub(crate) const STORE: &str = "XDG_CACHE_HOME";
+/// The barrier of the kernels' source that threads run through.
+pub(crate) const OMITTED_BARRIER: &str = "CUDA_EMULATOR_OMITTED_BARRIER";
 /// Whether devices have pools of memory.
 pub(crate) const POOLS: &str = "CUDA_EMULATOR_POOLS";
 
