@@ -49,18 +49,15 @@ struct Thread {
     bool returned = false;
     // How many barriers it has waited at.
     unsigned waits = 0;
-    races::Watched watched = races::new_thread();
-
-    Thread() = default;
-    Thread(const Thread &) = delete;
-    Thread &operator=(const Thread &) = delete;
-    ~Thread() { races::end_thread(watched); }
+    races::Watched watched{};
 };
 
 // The threads of a block, of the same number as long as a launch lasts, and what they run on.
 struct Block {
     std::deque<Thread> threads;
     std::deque<Fiber> fibers;
+    // As many as the largest block had: the sanitizer takes its time to make them.
+    std::deque<races::Thread> watched;
     // Those that have not started yet: from `next` on in this order.
     std::vector<unsigned> turns;
     std::size_t next = 0;
@@ -69,7 +66,11 @@ struct Block {
 
     void resize(const Dimensions &size) {
         threads.resize(size.count());
-        for (unsigned i = 0; i < threads.size(); i++) threads[i].index = size.at(i);
+        while (watched.size() < threads.size()) watched.emplace_back();
+        for (unsigned i = 0; i < threads.size(); i++) {
+            threads[i].index = size.at(i);
+            threads[i].watched = watched[i].name();
+        }
     }
 };
 

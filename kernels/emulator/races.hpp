@@ -17,21 +17,35 @@ using Watched = void *;
 
 // Who is running now.
 inline Watched running() { return __tsan_get_current_fiber(); }
-inline Watched new_thread() { return __tsan_create_fiber(0); }
-inline void end_thread(Watched thread) { __tsan_destroy_fiber(thread); }
 // Goes on as somebody else, which orders nothing.
 inline void become(Watched thread) { __tsan_switch_to_fiber(thread, __tsan_switch_to_fiber_no_sync); }
 // All that was done before is done before whatever follows a `see` of the same object.
 inline void show(void *object) { __tsan_release(object); }
 inline void see(void *object) { __tsan_acquire(object); }
 
+// One of the threads of a block.
+class Thread {
+   public:
+    Thread() = default;
+    Thread(const Thread &) = delete;
+    Thread &operator=(const Thread &) = delete;
+    ~Thread() { __tsan_destroy_fiber(name_); }
+
+    Watched name() const { return name_; }
+
+   private:
+    Watched name_ = __tsan_create_fiber(0);
+};
+
 #else
 
 struct Watched {};
 
+struct Thread {
+    Watched name() const { return {}; }
+};
+
 inline Watched running() { return {}; }
-inline Watched new_thread() { return {}; }
-inline void end_thread(Watched) {}
 inline void become(Watched) {}
 inline void show(void *) {}
 inline void see(void *) {}

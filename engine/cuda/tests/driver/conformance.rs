@@ -145,6 +145,8 @@ fn threads_of_a_block_do_not_race() {
             let mut cases = cases_of(log_degree, 3);
             cases.retain(|case| case.pattern == Pattern::Random);
             cases.dedup_by_key(|case| case.ring);
+            // Every kernel runs for the first ring; the second one takes its time at a large degree.
+            cases.truncate(if log_degree == 13 { 1 } else { 2 });
             cases.iter().for_each(|case| compare(&cpu, &cuda, case));
         }
     })
