@@ -147,7 +147,7 @@ impl QuantisedMatrix {
     /// # Errors
     /// If the rows come from another layout than that of the input, or the integers are needed and not there.
     pub fn multiply<E: Evaluator>(&self, e: &E, rows: &E::Rows) -> Result<Vec<E::Coefficients>> {
-        Ok(e.pack_rows(&self.multiply_rows(e, rows)?)?)
+        Ok(e.packed_product(&self.integers, self.quantisation.scale(), rows)?)
     }
 
     /// The product as rows, not yet packed.

@@ -249,6 +249,15 @@ pub trait Evaluator: SlotArithmetic {
     fn integer_product(&self, weights: &IntegerMatrix, scale: f64, rows: &Self::Rows) -> Result<Self::Rows, CkksError>;
     /// Packs rows back into ciphertexts of `r` rows each (zero rows fill the last one).
     fn pack_rows(&self, rows: &Self::Rows) -> Result<Vec<Self::Coefficients>, CkksError>;
+    /// `weights * rows`, packed.
+    fn packed_product(
+        &self,
+        weights: &IntegerMatrix,
+        scale: f64,
+        rows: &Self::Rows,
+    ) -> Result<Vec<Self::Coefficients>, CkksError> {
+        self.pack_rows(&self.integer_product(weights, scale, rows)?)
+    }
 
     // --- products of weights and one vector ----------------------------------------------------------------------
 

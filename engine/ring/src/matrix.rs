@@ -46,6 +46,21 @@ impl IntegerMatrix {
         Self { shape, entries: Vec::new() }
     }
 
+    /// Some of its rows, up to the last one.
+    ///
+    /// # Panics
+    /// If the first one is behind the last row.
+    #[must_use]
+    pub fn row_range(&self, first: usize, count: usize) -> Self {
+        let MatrixShape { rows, columns } = self.shape;
+        assert!(first <= rows, "row {first} of {rows}");
+        let shape = MatrixShape { rows: count.min(rows - first), columns };
+        if !self.is_filled() {
+            return Self::unfilled(shape);
+        }
+        Self { shape, entries: self.entries[first * columns..][..shape.words()].to_vec() }
+    }
+
     /// Whether the entries are there.
     pub fn is_filled(&self) -> bool {
         self.entries.len() == self.shape.words()

@@ -51,6 +51,23 @@ impl<B: Backend> ModuleRows<B> {
         }
     }
 
+    /// How many rows share a ciphertext when they are packed again; `None` of stacked rows.
+    pub fn per_ciphertext(&self) -> Option<usize> {
+        match &self.form {
+            Form::Dense(_) => None,
+            Form::Structured { ciphertexts, group, tokens } => {
+                ciphertexts.first().map(|[b, _]| group * b.shape().ring.degree() / tokens)
+            }
+        }
+    }
+
+    /// Makes products of these rows be computed on a shard of the backend. Stacked rows stay where they are.
+    pub fn place(&self, backend: &B, shard: usize) {
+        if let Form::Structured { ciphertexts, .. } = &self.form {
+            ciphertexts.iter().flatten().for_each(|half| backend.place(half.operand(), shard));
+        }
+    }
+
     /// `weights * self` modulo `q_0`; noise grows with the weights, no key is used. The rows of the result are stacked, whatever the form
     /// of these.
     ///

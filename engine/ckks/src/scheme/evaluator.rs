@@ -188,6 +188,15 @@ impl<B: Backend> Evaluator for CkksServer<B> {
         self.multiply_rows(weights, scale, rows)
     }
 
+    fn packed_product(
+        &self,
+        weights: &IntegerMatrix,
+        scale: f64,
+        rows: &Self::Rows,
+    ) -> Result<Vec<Self::Coefficients>, CkksError> {
+        self.product_on_all_shards(weights, scale, rows)
+    }
+
     fn pack_rows(&self, rows: &Self::Rows) -> Result<Vec<Self::Coefficients>, CkksError> {
         self.join_rows(rows)
     }

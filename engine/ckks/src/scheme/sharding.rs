@@ -1,14 +1,38 @@
 //! Which device works on which ciphertext, where a backend has several.
 //!
-//! A ciphertext changes its place at the lowest modulus alone, on its way into a half bootstrap, where it is smallest. From there until it is at the
+//! A ciphertext changes its place at the lowest modulus alone, on its way into a half bootstrap or a product with weights, where it is smallest. From there until it is at the
 //! lowest modulus again everything happens to it where it is. The ciphertexts of a tensor are dealt out in turn, so that those of two tensors that
 //! belong together (gate and up, a head's queries and keys) lie together.
 
-use fhe_ring::Backend;
+use fhe_ring::{Backend, IntegerMatrix};
 use rayon::prelude::*;
 
-use super::CoefficientCiphertext;
+use super::{CkksServer, CoefficientCiphertext, EncryptedRows};
 use crate::CkksError;
+
+impl<B: Backend> CkksServer<B> {
+    /// A product with weights, packed: every shard makes some of the ciphertexts, from copies of the rows, which are at the lowest modulus.
+    pub(super) fn product_on_all_shards(
+        &self,
+        weights: &IntegerMatrix,
+        scale: f64,
+        rows: &EncryptedRows<B>,
+    ) -> Result<Vec<CoefficientCiphertext<B>>, CkksError> {
+        let backend = self.backend();
+        let product = |weights: &IntegerMatrix| self.join_rows(&self.multiply_rows(weights, scale, rows)?);
+        let Some(per_ciphertext) = rows.rows.per_ciphertext().filter(|_| backend.shards() > 1) else {
+            return product(weights);
+        };
+        let ciphertexts = weights.shape().rows.div_ceil(per_ciphertext);
+        let share = ciphertexts.div_ceil(backend.shards()).max(1) * per_ciphertext;
+        let mut products = Vec::with_capacity(ciphertexts);
+        for (shard, first) in (0..weights.shape().rows).step_by(share).enumerate() {
+            rows.rows.place(backend, shard);
+            products.extend(product(&weights.row_range(first, share))?);
+        }
+        Ok(products)
+    }
+}
 
 /// The results of `work` for all inputs in their order: on every shard for those that are dealt to it, on all shards at once.
 pub(super) fn on_all_shards<B: Backend, R: Send>(
