@@ -14,6 +14,12 @@ pub trait Comm<B: Backend>: Send + Sync + 'static {
     fn copy(&self, shards: &[B], source: Operand<'_, B::Buffer>, from: usize, to: usize) -> B::Buffer;
 }
 
+impl<B: Backend, C: Comm<B> + ?Sized> Comm<B> for Box<C> {
+    fn copy(&self, shards: &[B], source: Operand<'_, B::Buffer>, from: usize, to: usize) -> B::Buffer {
+        (**self).copy(shards, source, from, to)
+    }
+}
+
 /// By way of the host's memory: what every backend can do.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostComm;

@@ -1,22 +1,23 @@
 //! The GPUs that a cell asks for, as one backend.
 
-use fhe_cuda::{Cuda, CudaError, Driver, LocalComm};
+use fhe_cuda::{Cuda, CudaError, Driver, LocalComm, NcclComm};
 use fhe_ring::PrimeChain;
-use fhe_shards::{Sharded, Traffic};
+use fhe_shards::{Comm, Sharded, Traffic};
 
 use super::parties::Compute;
 use crate::error::HarnessError;
 use crate::spec::Gpus;
 
-/// One GPU or several, between which ciphertexts are copied directly.
-pub(super) type GpuBackend = Sharded<Cuda<Driver>, LocalComm>;
+/// One GPU or several.
+pub(super) type GpuBackend = Sharded<Cuda<Driver>, Box<dyn Comm<Cuda<Driver>>>>;
 
 /// Takes these GPUs.
 pub(super) fn start(chain: &PrimeChain, gpus: Gpus) -> Result<GpuBackend, CudaError> {
-    let shards =
-        gpus.numbers().map(|number| Cuda::new(chain.clone(), Driver::new(number)?)).collect::<Result<_, _>>()?;
-    Ok(Sharded::new(shards, LocalComm)
-        .unwrap_or_else(|_| unreachable!("there is at least one, and all are of one chain")))
+    let take = |number| Cuda::new(chain.clone(), Driver::new(number)?);
+    let shards = gpus.numbers().map(take).collect::<Result<Vec<_>, _>>()?;
+    let comm: Box<dyn Comm<_>> =
+        if gpus.are_joined_by_nccl() { Box::new(NcclComm::new(&shards)?) } else { Box::new(LocalComm) };
+    Ok(Sharded::new(shards, comm).unwrap_or_else(|_| unreachable!("there is at least one, and all are of one chain")))
 }
 
 /// Available bytes of the GPU that has fewest, and all of it.

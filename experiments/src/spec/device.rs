@@ -6,7 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who computes on ciphertexts: `cpu`, `cuda` for the first NVIDIA GPU, `cuda:N` for another, `cuda:N,M` for several at once.
+/// Who computes on ciphertexts: `cpu`, `cuda` for the first NVIDIA GPU, `cuda:N` for another, `cuda:N,M` for several at once, which copy from each other,
+/// `nccl:N,M` for several that send each other messages by NVIDIA's library NCCL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
 pub enum ComputeDevice {
@@ -22,21 +23,27 @@ pub enum ComputeDevice {
 pub struct Gpus {
     /// Bit `i` stands for number `i`.
     numbers: u64,
+    by_nccl: bool,
 }
 
 impl Gpus {
-    /// The GPUs of these numbers; `None` if there are none, if one occurs twice, or is above 63.
-    pub fn new(numbers: impl IntoIterator<Item = usize>) -> Option<Self> {
+    /// The GPUs of these numbers, which copy from each other or send messages by NCCL; `None` if there are none, if one occurs twice, or is above 63.
+    pub fn new(numbers: impl IntoIterator<Item = usize>, by_nccl: bool) -> Option<Self> {
         let joined = numbers.into_iter().try_fold(0_u64, |joined, number| {
             let bit = u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number))?;
             (joined & bit == 0).then_some(joined | bit)
         })?;
-        (joined != 0).then_some(Self { numbers: joined })
+        (joined != 0).then_some(Self { numbers: joined, by_nccl })
     }
 
     /// Their numbers, ascending.
     pub fn numbers(self) -> impl Iterator<Item = usize> {
         (0..u64::BITS as usize).filter(move |number| self.numbers >> number & 1 == 1)
+    }
+
+    /// Whether they send each other messages by NCCL.
+    pub fn are_joined_by_nccl(self) -> bool {
+        self.by_nccl
     }
 
     /// How many.
@@ -63,7 +70,8 @@ impl fmt::Display for ComputeDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(Gpus { numbers: 1 }) => f.write_str("cuda"),
+            Self::Cuda(gpus) if gpus.by_nccl => write!(f, "nccl:{gpus}"),
+            Self::Cuda(Gpus { numbers: 1, .. }) => f.write_str("cuda"),
             Self::Cuda(gpus) => write!(f, "cuda:{gpus}"),
         }
     }
@@ -79,16 +87,18 @@ impl FromStr for ComputeDevice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = match text.split_once(':') {
+        let (numbers, by_nccl) = match text.split_once(':') {
             None if text == "cpu" => return Ok(Self::Cpu),
-            None if text == "cuda" => "0",
-            Some(("cuda", numbers)) => numbers,
-            _ => "",
+            None if text == "cuda" => ("0", false),
+            Some(("cuda", numbers)) => (numbers, false),
+            // One has nobody to send messages to.
+            Some(("nccl", numbers)) if numbers.contains(',') => (numbers, true),
+            _ => ("", false),
         };
         let numbers: Option<Vec<usize>> = numbers.split(',').map(|number| number.parse().ok()).collect();
-        numbers.and_then(Gpus::new).map(Self::Cuda).ok_or_else(|| {
+        numbers.and_then(|numbers| Gpus::new(numbers, by_nccl)).map(Self::Cuda).ok_or_else(|| {
             format!(
-                "`{text}` is no device; `cpu`, `cuda`, one GPU by number, such as `cuda:1`, or several, such as `cuda:0,1`, is required"
+                "`{text}` is no device; `cpu`, `cuda`, one GPU by number, such as `cuda:1`, or several, such as `cuda:0,1` or `nccl:0,1`, is required"
             )
         })
     }
@@ -112,7 +122,7 @@ mod tests {
 
     #[test]
     fn devices_are_written_as_they_are_read() {
-        for text in ["cpu", "cuda", "cuda:1", "cuda:17", "cuda:0,1", "cuda:2,3,63"] {
+        for text in ["cpu", "cuda", "cuda:1", "cuda:17", "cuda:0,1", "cuda:2,3,63", "nccl:0,1"] {
             assert_eq!(device(text).to_string(), text);
         }
         assert_eq!(device("cuda:0"), device("cuda"));
@@ -123,14 +133,14 @@ mod tests {
     fn several_gpus_have_numbers_and_may_overlap_with_others() {
         let ComputeDevice::Cuda(gpus) = device("cuda:4,1") else { panic!("GPUs") };
         assert_eq!((gpus.count(), gpus.numbers().collect::<Vec<_>>()), (2, vec![1, 4]));
-        assert!(device("cuda:0,1").shares_a_gpu_with(device("cuda:1,2")));
+        assert!(device("cuda:0,1").shares_a_gpu_with(device("nccl:1,2")));
         assert!(!device("cuda:0,1").shares_a_gpu_with(device("cuda:2")));
         assert!(!device("cpu").shares_a_gpu_with(device("cpu")));
     }
 
     #[test]
     fn rejects_what_names_no_device() {
-        for text in ["gpu", "cuda:", "cuda:0,0", "cuda:0,", "cuda:64", "cuda:-1", "cpu:0", ""] {
+        for text in ["gpu", "cuda:", "cuda:0,0", "cuda:0,", "cuda:64", "nccl:1", "nccl", "cuda:-1", "cpu:0", ""] {
             let refusal = text.parse::<ComputeDevice>().unwrap_err();
             assert!(refusal.contains(&format!("`{text}`")) && refusal.contains("cuda:0,1"), "{refusal}");
         }

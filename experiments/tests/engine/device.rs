@@ -39,12 +39,14 @@ fn a_gpu_computes_what_the_cpu_does() {
 #[ignore = "needs the emulated GPUs of scripts/cuda-emulator-test, of which there are as many as a test asks for"]
 fn two_gpus_compute_what_one_does() {
     let stage = Stage::new();
-    for device in ["engine.device=cuda", "engine.device=cuda:0,1"] {
+    for device in ["engine.device=cuda", "engine.device=cuda:0,1", "engine.device=nccl:0,1"] {
         let output = stage.command(&["--set", device]).env("CUDA_EMULATOR_DEVICES", "2").output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
     }
-    let [one, two]: [CellRecord; 2] = stage.records().try_into().unwrap();
+    let [one, two, messaging]: [CellRecord; 3] = stage.records().try_into().unwrap();
     let machines = [&one, &two].map(|record| record.provenance.machine.gpu.clone().unwrap());
+    assert_eq!((&messaging.layer_errors, &messaging.agreement), (&two.layer_errors, &two.agreement));
+    assert!(messaging.counts["peer_copies"] > 100);
     assert_ne!(machines[0], machines[1]);
     assert!(one.layer_errors.len() > 20);
     assert_eq!(two.layer_errors, one.layer_errors);
