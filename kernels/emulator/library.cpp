@@ -12,8 +12,9 @@
 #include "../permutation.cu"
 #include "../real_parts.cu"
 #include "../small_transforms.cu"
-#include "../weights.cu"
 #include "../subring_sums.cu"
+#include "../uniform.cu"
+#include "../weights.cu"
 
 #include "launch.hpp"
 
@@ -35,6 +36,7 @@ constexpr Kernel KERNELS[] = {
     KERNEL(multiply_accumulate),
     KERNEL(scale),
     KERNEL(reduce_signed),
+    KERNEL(uniform_limbs),
     KERNEL(add_constant),
     KERNEL(linear_combination),
     KERNEL(tensor),

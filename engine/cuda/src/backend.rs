@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use fhe_ring::{
     Backend, Basis, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism,
-    MatrixShape, Operand, Pair, PrimeChain, Ring, Shape,
+    MatrixShape, Operand, Pair, PrimeChain, Ring, Seed, Shape,
 };
 
 use crate::{
@@ -45,6 +45,10 @@ impl<D: Device> Backend for Cuda<D> {
         let uploaded = self.device.upload(&words[..shape.words()]);
         *staging() = words;
         finished(uploaded)
+    }
+
+    fn uniform(&self, shape: Shape, seed: &Seed) -> D::Memory {
+        finished(self.uniform_residues(shape, seed))
     }
 
     fn upload_signed(&self, shape: Shape, coefficients: &[i64]) -> D::Memory {

@@ -5,7 +5,7 @@ use fhe_shards::Comm;
 
 use crate::{Cuda, cuda::finished, device::Peer};
 
-/// From device to device, by way of whatever connects them.
+/// From device to device: the driver copies directly where it can, and else by way of memory of the host that it takes itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalComm;
 

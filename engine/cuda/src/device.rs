@@ -35,9 +35,9 @@ pub trait Device: Send + Sync + 'static {
     unsafe fn launch(&self, launch: &Launch) -> Result<(), CudaError>;
 }
 
-/// A device among others of its kind, between whose memories words can be copied without the host.
+/// A device among others of its kind, between whose memories words can be copied without passing through this program's.
 pub trait Peer: Device {
     /// A copy of words of another device: as they are after everything that was asked of that one before, and before everything that is asked of
-    /// it later. Neither device waits for work of the other that has nothing to do with these words.
+    /// it later. Neither device waits for work of the other that was asked of it later, or has nothing to do with words that are copied.
     fn copy_from(&self, other: &Self, memory: &Self::Memory) -> Result<Self::Memory, CudaError>;
 }

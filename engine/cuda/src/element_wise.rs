@@ -1,6 +1,6 @@
 //! Word by word: sums, products, constants, copies.
 
-use fhe_ring::{Basis, Operand, Pair, Ring, Shape};
+use fhe_ring::{Basis, Operand, Pair, Ring, Seed, Shape, limb_seeds};
 
 use crate::{Cuda, CudaError, Device, Kernel, cuda::Place, launch, tables::multipliers};
 
@@ -19,6 +19,27 @@ impl<D: Device> Cuda<D> {
         let arguments = [self.place_of(&target, shape).address, self.device.address(&words)];
         // SAFETY: there is a coefficient for each word of a limb; the target is new and has the words of its shape.
         unsafe { self.on_words(Kernel::ReduceSigned, shape.ring, shape.basis, &arguments) }?;
+        Ok(target)
+    }
+
+    /// The residues that a public seed stands for.
+    pub(crate) fn uniform_residues(&self, shape: Shape, seed: &Seed) -> Result<D::Memory, CudaError> {
+        let keys: Vec<u64> = (limb_seeds(seed, &self.chain, shape.basis))
+            .flat_map(|seed| {
+                seed.as_bytes().as_chunks::<8>().0.iter().map(|&word| u64::from_le_bytes(word)).collect::<Vec<_>>()
+            })
+            .collect();
+        let keys = self.device.upload(&keys)?;
+        let target = self.allocate(shape)?;
+        let arguments = vec![
+            self.place_of(&target, shape).address,
+            self.device.address(&keys),
+            shape.ring.log_degree.into(),
+            self.primes(shape.basis)?,
+            self.moduli(),
+        ];
+        // SAFETY: there is a key of four words for each limb of the target, which is new and has the words of its shape.
+        unsafe { self.launch(&launch::uniform_limbs(shape.basis.len(), arguments)) }?;
         Ok(target)
     }
 

@@ -35,10 +35,22 @@ pub enum CudaError {
     },
     /// There is no library of NCCL.
     #[error(
-        "NCCL: no library `libnccl.so` was found, but one is required to send messages between GPUs by it; install NVIDIA's NCCL 2, or \
-         let GPUs copy from each other directly"
+        "NCCL: no library `libnccl.so` was found, but one is required to send messages between GPUs by it; install \
+         NVIDIA's NCCL 2 with its development files (Debian: `libnccl-dev`), or a link of this name to its `libnccl.so.2`, or let GPUs \
+         copy from each other directly"
     )]
     NoNccl,
+    /// A connection between other devices.
+    #[error(
+        "NCCL: devices {found:?} were connected, but messages between devices {required:?} are required; connect those that the sharded \
+         backend has, in its order"
+    )]
+    OtherDevices {
+        /// Those that it connects.
+        found: Vec<i32>,
+        /// Those between which it is asked to copy.
+        required: Vec<i32>,
+    },
     /// The kernels are not compiled for this device yet, and there is no compiler.
     #[error(
         "kernels: none are stored for {architecture} in `{cache}`, and no library `libnvrtc.so` was found to compile them; \

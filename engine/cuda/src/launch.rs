@@ -45,6 +45,8 @@ kernels! {
     CopyLimbs = "copy_limbs",
     /// Residues of signed integers.
     ReduceSigned = "reduce_signed",
+    /// Uniform residues from seeds.
+    UniformLimbs = "uniform_limbs",
     /// A sum, in place.
     AddAssign = "add_assign",
     /// A difference, in place.
@@ -159,6 +161,18 @@ const SHARED_BYTES: usize = 48 << 10;
 /// A thread for each word of each limb.
 pub(crate) fn words(kernel: Kernel, ring: Ring, limbs: usize, arguments: Vec<u64>) -> Launch {
     tiled(kernel, ring.degree(), limbs, arguments)
+}
+
+/// A block for each limb.
+pub(crate) fn uniform_limbs(limbs: usize, arguments: Vec<u64>) -> Launch {
+    Launch {
+        kernel: Kernel::UniformLimbs,
+        grid: [1, limbs as u32, 1],
+        block: [WORD_THREADS as u32, 1, 1],
+        // A count for each thread.
+        shared_bytes: WORD_THREADS * size_of::<u64>(),
+        arguments,
+    }
 }
 
 /// A thread for each pair of words of each limb.

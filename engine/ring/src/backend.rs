@@ -2,7 +2,7 @@
 
 use crate::{
     Basis, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism, MatrixShape,
-    Operand, Pair, PrimeChain, Ring, Shape,
+    Operand, Pair, PrimeChain, Ring, Seed, Shape, uniform_limbs,
 };
 
 #[doc = include_str!("../BACKEND.md")]
@@ -23,7 +23,7 @@ pub trait Backend: Sized + Send + Sync + 'static {
         1
     }
     /// Makes a polynomial lie on one of the [`Backend::shards`], counted from 0, and so what is computed from it: kernels run where their
-    /// first operand lies. No word of any result depends on it.
+    /// first operand lies. No word of any result depends on it. A backend of several shards panics if there is none of this number.
     fn place(&self, polynomial: Operand<'_, Self::Buffer>, shard: usize) {
         let _ = (polynomial, shard);
     }
@@ -34,6 +34,14 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn zeros(&self, shape: Shape) -> Self::Buffer;
     /// A polynomial whose residues `fill` writes (limb-major, reduced). A backend without data never calls `fill`.
     fn upload(&self, shape: Shape, fill: &mut dyn FnMut(&mut [u64])) -> Self::Buffer;
+    /// The uniform polynomial that a public seed stands for: limb by limb what [`uniform_limbs`] gives, read in the shape's domain. A backend without
+    /// data need not expand it.
+    fn uniform(&self, shape: Shape, seed: &Seed) -> Self::Buffer {
+        self.upload(shape, &mut |words| {
+            let expanded = uniform_limbs(seed, self.primes(), shape.basis, shape.ring.degree(), words);
+            expanded.unwrap_or_else(|error| unreachable!("the shape is checked: {error}"));
+        })
+    }
     /// A polynomial, coefficient domain, whose coefficients are these integers modulo each prime: one for each power of `X`. A backend
     /// without data never looks at them.
     fn upload_signed(&self, shape: Shape, coefficients: &[i64]) -> Self::Buffer;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     Backend, Basis, Counts, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism,
-    MatrixShape, Operand, Pair, PrimeChain, Ring, Shape, Tracked,
+    MatrixShape, Operand, Pair, PrimeChain, Ring, Seed, Shape, Tracked,
     counts::{gadget_counts, hoisted_counts, lane_counts, subring_counts, weight_counts},
     ledger::Ledger,
 };
@@ -77,6 +77,11 @@ impl<B: Backend> Backend for Counting<B> {
     fn upload(&self, shape: Shape, fill: &mut dyn FnMut(&mut [u64])) -> Self::Buffer {
         self.ledger.record(Counts::upload(shape));
         self.track(self.inner.upload(shape, fill), shape.words())
+    }
+
+    fn uniform(&self, shape: Shape, seed: &Seed) -> Self::Buffer {
+        self.ledger.record(Counts::upload(shape));
+        self.track(self.inner.uniform(shape, seed), shape.words())
     }
 
     fn upload_signed(&self, shape: Shape, coefficients: &[i64]) -> Self::Buffer {

@@ -75,7 +75,7 @@ counts! {
     plaintext_bytes,
     /// Bytes of polynomials that kernels read and write beside keys and stored factors, each operand and result once.
     polynomial_bytes,
-    /// Bytes of polynomials handed to the backend.
+    /// Bytes of polynomials handed to the backend, those that it expands from a seed included.
     uploaded_bytes,
 }
 

@@ -99,5 +99,5 @@ pub use ops::{
 pub use poly::{Domain, Poly, Shape};
 pub use profile::DeviceProfile;
 pub use ring::{GaloisElement, Ring, RingKind};
-pub use sampling::{Seed, gaussian, sparse_ternary, ternary, uniform_limbs};
+pub use sampling::{Seed, gaussian, limb_seeds, sparse_ternary, ternary, uniform_limbs};
 pub use tracked::Tracked;

@@ -46,10 +46,10 @@ impl IntegerMatrix {
         Self { shape, entries: Vec::new() }
     }
 
-    /// Some of its rows, up to the last one.
+    /// So many of its rows from one on, or as many as there are; a matrix without rows from its end on.
     ///
     /// # Panics
-    /// If the first one is behind the last row.
+    /// If the first one is beyond the end.
     #[must_use]
     pub fn row_range(&self, first: usize, count: usize) -> Self {
         let MatrixShape { rows, columns } = self.shape;
@@ -74,5 +74,21 @@ impl IntegerMatrix {
     /// Entries, row-major; none if unfilled.
     pub fn entries(&self) -> &[i16] {
         &self.entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_taken_out_of_a_matrix_up_to_its_end() {
+        let shape = MatrixShape { rows: 3, columns: 2 };
+        let matrix = IntegerMatrix::new(shape, (0..6).collect()).unwrap();
+        assert_eq!(matrix.row_range(1, 1).entries(), [2, 3]);
+        assert_eq!(matrix.row_range(1, 5).entries(), [2, 3, 4, 5]);
+        assert_eq!(matrix.row_range(3, 1).shape(), MatrixShape { rows: 0, columns: 2 });
+        let unfilled = IntegerMatrix::unfilled(shape).row_range(2, 9);
+        assert_eq!((unfilled.shape().rows, unfilled.is_filled()), (1, false));
     }
 }

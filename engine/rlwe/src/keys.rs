@@ -275,8 +275,16 @@ impl<B: Backend> SwitchingKey<B> {
     /// # Errors
     /// [`RlweError::Ring`] if its chain of primes is another one, or it holds data and this one none.
     pub fn carried<C: Backend>(&self, from: &B, to: &C) -> Result<SwitchingKey<C>, RlweError> {
-        let carried = |[b, a]: &[Poly<B>; 2]| Ok([b.carried(from, to)?, a.carried(from, to)?]);
-        let rows = self.rows.iter().map(carried).collect::<Result<_, RlweError>>()?;
+        // A half that a seed stands for is expanded there.
+        let carried = |(row, [b, a]): (usize, &[Poly<B>; 2])| {
+            let b = b.carried(from, to)?;
+            let a = match self.seeds.get(row) {
+                Some(seed) if B::HOLDS_DATA => Poly::uniform(to, a.shape(), seed)?,
+                _ => a.carried(from, to)?,
+            };
+            Ok([b, a])
+        };
+        let rows = self.rows.iter().enumerate().map(carried).collect::<Result<_, RlweError>>()?;
         Ok(SwitchingKey { id: self.id, shape: self.shape, seeds: self.seeds.clone(), rows })
     }
 }

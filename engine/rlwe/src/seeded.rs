@@ -1,18 +1,8 @@
 //! Uniform polynomials from public seeds: the half of a key or fresh ciphertext that need not travel.
 
-use fhe_ring::{Backend, Poly, Seed, Shape, uniform_limbs};
+use fhe_ring::{Backend, Poly, Seed};
 
 use crate::{Ciphertext, RlweError};
-
-/// The uniform polynomial that a seed stands for; the same for every basis on the primes they share.
-pub(crate) fn uniform_poly<B: Backend>(backend: &B, shape: Shape, seed: &Seed) -> Result<Poly<B>, RlweError> {
-    let mut outcome = Ok(());
-    let poly = Poly::upload(backend, shape, |words| {
-        outcome = uniform_limbs(seed, backend.primes(), shape.basis, shape.ring.degree(), words);
-    })?;
-    outcome?;
-    Ok(poly)
-}
 
 /// A ciphertext whose half `a` is the expansion of a public seed, as fresh ones are: half the bytes on the wire.
 pub struct SeededCiphertext<B: Backend> {
@@ -28,7 +18,7 @@ impl<B: Backend> SeededCiphertext<B> {
 
     /// Expands the half `a` to the shape of `b`.
     pub(crate) fn expand(backend: &B, b: Poly<B>, seed: Seed) -> Result<Self, RlweError> {
-        let a = uniform_poly(backend, b.shape(), &seed)?;
+        let a = Poly::uniform(backend, b.shape(), &seed)?;
         Ok(Self::new(Ciphertext::new(b, a)?, seed))
     }
 

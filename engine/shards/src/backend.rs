@@ -2,7 +2,7 @@
 
 use fhe_ring::{
     Backend, Basis, GadgetInput, GaloisElement, HoistedInput, HoistedSum, IntegerMatrix, KeyedAutomorphism,
-    MatrixShape, Operand, Pair, PrimeChain, Ring, Shape,
+    MatrixShape, Operand, Pair, PrimeChain, Ring, Seed, Shape,
 };
 use rayon::prelude::*;
 
@@ -87,6 +87,11 @@ impl<B: Backend, C: Comm<B>> Backend for Sharded<B, C> {
     }
 
     fn place(&self, polynomial: Operand<'_, Self::Buffer>, shard: usize) {
+        let shards = self.shards().len();
+        assert!(
+            shard < shards,
+            "place: shard {shard} was asked for, but there are {shards}, counted from 0; ask `Backend::shards` first"
+        );
         self.bring(shard, polynomial);
         polynomial.buffer.settle(shard);
     }
@@ -98,6 +103,11 @@ impl<B: Backend, C: Comm<B>> Backend for Sharded<B, C> {
     fn upload(&self, shape: Shape, fill: &mut dyn FnMut(&mut [u64])) -> Self::Buffer {
         let shard = self.upload_shard();
         self.on(shard, self.shards()[shard].upload(shape, fill))
+    }
+
+    fn uniform(&self, shape: Shape, seed: &Seed) -> Self::Buffer {
+        let shard = self.upload_shard();
+        self.on(shard, self.shards()[shard].uniform(shape, seed))
     }
 
     fn upload_signed(&self, shape: Shape, coefficients: &[i64]) -> Self::Buffer {

@@ -4,7 +4,8 @@ use fhe_ring::{Backend, Operand};
 
 /// Copies polynomials between the shards of a [`crate::Sharded`].
 ///
-/// It may be called from several threads at once, and must neither change nor keep the source.
+/// It may be called from several threads at once, and must neither change nor keep the source. Whoever waits for the same copy waits for this call, so it must
+/// not wait itself for tasks of a thread pool that others of these threads may be running, nor use the sharded backend.
 pub trait Comm<B: Backend>: Send + Sync + 'static {
     /// A copy on `shards[to]` of a polynomial on `shards[from]`, another one. It contains what all kernels called before have made of
     /// the source, and kernels called later may use it.

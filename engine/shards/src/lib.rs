@@ -8,15 +8,15 @@
 //!
 //! ```text
 //! q_0:  x_0  x_1  x_2  x_3          a tensor at the lowest modulus, one limb each
-//!        |    |    |    |   place       the only way of a ciphertext to another shard
+//!        |    |    |    |   place       where each is worked on from here on
 //!       [0]  [1]  [0]  [1]              half bootstrap, non-linear work, SlotsToCoeffs
 //!        |    |    |    |   copy        whoever sums over them reads one limb each
 //! ```
 //!
 //! Ciphertexts are independent of each other between two products with weights, and so are the heads of attention: that is the parallelism of
-//! encrypted inference on several GPUs (Cheddar, arXiv 2407.13055, and the paper that this project reproduces, arXiv 2601.18511, use no other), and it
-//! moves ciphertexts at the lowest modulus alone, `2 N` words each. [`Traffic`] says what really moved, by the number of limbs, so that a
-//! circuit that breaks the rule is found.
+//! encrypted inference on several GPUs (the paper that this project reproduces, arXiv 2601.18511, runs on eight). Placing moves ciphertexts where they are
+//! smallest, at the lowest modulus, `2 N` words each. Operands that were dealt differently are copied where they meet, at whatever modulus that is:
+//! [`Traffic`] says what really moved, by the number of limbs, so that a circuit that has many of these is found.
 //!
 //! # Invariants
 //!

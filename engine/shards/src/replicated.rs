@@ -38,6 +38,9 @@ impl<T> Replicated<T> {
     }
 
     /// The words on a shard, if they are there.
+    ///
+    /// # Panics
+    /// If there are not so many shards.
     pub fn copy_on(&self, shard: usize) -> Option<&T> {
         self.copies[shard].get()
     }

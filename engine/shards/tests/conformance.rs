@@ -54,6 +54,14 @@ fn rejects_shards_that_do_not_belong_together() {
     assert!(refused.to_string().contains("shard 2 has another chain of primes"), "{refused}");
 }
 
+#[test]
+#[should_panic(expected = "place: shard 2 was asked for, but there are 2")]
+fn rejects_a_shard_that_is_not_there() {
+    let backend = sharded(2, &chain(4));
+    let shape = Shape::evaluation(fhe_ring::Ring::cyclotomic(4), fhe_ring::Basis::prefix(1));
+    backend.place(fhe_ring::Operand { buffer: &backend.zeros(shape), shape }, 2);
+}
+
 /// What is read elsewhere is copied once, until it changes.
 #[test]
 fn copies_stay_until_the_polynomial_changes() {

@@ -27,13 +27,14 @@ pub struct Gpus {
 }
 
 impl Gpus {
-    /// The GPUs of these numbers, which copy from each other or send messages by NCCL; `None` if there are none, if one occurs twice, or is above 63.
+    /// The GPUs of these numbers, which copy from each other or send messages by NCCL; `None` if there are none, one occurs twice or is above 63, or
+    /// a single one has nobody to send messages to.
     pub fn new(numbers: impl IntoIterator<Item = usize>, by_nccl: bool) -> Option<Self> {
         let joined = numbers.into_iter().try_fold(0_u64, |joined, number| {
             let bit = u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number))?;
             (joined & bit == 0).then_some(joined | bit)
         })?;
-        (joined != 0).then_some(Self { numbers: joined, by_nccl })
+        (joined.count_ones() > u32::from(by_nccl)).then_some(Self { numbers: joined, by_nccl })
     }
 
     /// Their numbers, ascending.
@@ -91,14 +92,13 @@ impl FromStr for ComputeDevice {
             None if text == "cpu" => return Ok(Self::Cpu),
             None if text == "cuda" => ("0", false),
             Some(("cuda", numbers)) => (numbers, false),
-            // One has nobody to send messages to.
-            Some(("nccl", numbers)) if numbers.contains(',') => (numbers, true),
+            Some(("nccl", numbers)) => (numbers, true),
             _ => ("", false),
         };
         let numbers: Option<Vec<usize>> = numbers.split(',').map(|number| number.parse().ok()).collect();
         numbers.and_then(|numbers| Gpus::new(numbers, by_nccl)).map(Self::Cuda).ok_or_else(|| {
             format!(
-                "`{text}` is no device; `cpu`, `cuda`, one GPU by number, such as `cuda:1`, or several, such as `cuda:0,1` or `nccl:0,1`, is required"
+                "`{text}` is no device; `cpu`, `cuda`, one GPU by number, such as `cuda:1`, or several different ones up to 63, such as `cuda:0,1` or `nccl:0,1`, is required"
             )
         })
     }

@@ -34,7 +34,7 @@ fn a_gpu_computes_what_the_cpu_does() {
     }
 }
 
-/// Keys on both, and ciphertexts that move when they are smallest.
+/// Keys are on both, and ciphertexts are dealt out.
 #[test]
 #[ignore = "needs the emulated GPUs of scripts/cuda-emulator-test, of which there are as many as a test asks for"]
 fn two_gpus_compute_what_one_does() {
@@ -54,15 +54,15 @@ fn two_gpus_compute_what_one_does() {
     let mut counts = two.counts.clone();
     let moved = ["peer_copies", "peer_bytes"].map(|name| counts.remove(name).unwrap());
     assert_eq!(counts, one.counts);
-    // Batches are of one GPU's ciphertexts, and each reads keys and factors for itself.
-    let shared = |record: &CellRecord| ["key_bytes", "plaintext_bytes"].map(|name| record.kernels[name]);
-    assert!(shared(&two) > shared(&one));
-    let others = |record: &CellRecord| {
-        let mut kernels = record.kernels.clone();
-        kernels.retain(|name, _| name != "key_bytes" && name != "plaintext_bytes");
-        kernels
-    };
-    assert_eq!(others(&two), others(&one));
+    // Batches are of one GPU's ciphertexts, and each reads keys and factors for itself; what meets weights is split and transformed on both.
+    const ON_BOTH: [&str; 5] = ["key_bytes", "plaintext_bytes", "butterflies", "copied_words", "polynomial_bytes"];
+    for (name, &count) in &one.kernels {
+        let found = two.kernels[name];
+        assert!(
+            if ON_BOTH.contains(&name.as_str()) { found > count } else { found == count },
+            "{name}: {found}, {count}"
+        );
+    }
     assert!(moved[0] > 100 && moved[1] > two.footprint.key_bytes / 2, "{moved:?}");
     assert!(two.footprint.device_memory_bytes > one.footprint.device_memory_bytes);
 }

@@ -5,7 +5,7 @@ use crate::stage::{Stage, stderr};
 use experiments::record::{CLEAR_CIRCUIT, CellRecord, FLOAT, PhaseSeconds, Status};
 use experiments::spec::Mode;
 use fhe_ckks::OperationCounts;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One prompt and three tokens behind it.
 const GENERATING: [&str; 10] = [
@@ -102,14 +102,13 @@ fn what_is_drawn_at_a_temperature_is_drawn_again() {
 fn a_killed_generation_ends_like_one_that_was_not() {
     let stage = Stage::new();
     let mut parent = stage.command(&generating(&[])).spawn().unwrap();
-    let patience = Instant::now();
+    // However long that takes: a run that goes wrong ends.
     loop {
         let stored = stage.run_folders().into_iter().any(|folder| folder.join("stage-2").is_file());
         if stored {
             break;
         }
         assert!(parent.try_wait().unwrap().is_none(), "the run ended before its second token");
-        assert!(patience.elapsed() < Duration::from_secs(300), "no token was ever stored");
         std::thread::sleep(Duration::from_millis(2));
     }
     parent.kill().unwrap();

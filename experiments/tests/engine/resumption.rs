@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 /// Kills the process of a cell once its first layer is stored.
 fn kill_after_first_layer(stage: &Stage) -> PathBuf {
     let mut parent = stage.command(&[]).spawn().unwrap();
-    let patience = Instant::now();
+    // However long that takes: a run that goes wrong ends.
     let stored = loop {
         let stored = stage.run_folders().into_iter().find(|folder| folder.join("observations-1").is_file());
         if let Some(stored) = stored {
             break stored;
         }
         assert!(parent.try_wait().unwrap().is_none(), "the run ended before its first layer");
-        assert!(patience.elapsed() < Duration::from_secs(300), "no layer was ever stored");
         std::thread::sleep(Duration::from_millis(2));
     };
     kill(children_of(&parent)[0]);

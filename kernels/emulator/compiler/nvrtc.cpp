@@ -139,16 +139,17 @@ std::string write_translation(Program &program, const Folder &folder, const std:
 Result compile(Program &program) {
     const Folder folder;
     if (!folder.exists()) return INTERNAL_ERROR;
-    const std::string nvidia = variable("CUDA_EMULATOR_NVRTC", "");
+    // Set to nothing it names no library, and is no wish for the sources.
+    const char *nvidia = std::getenv("CUDA_EMULATOR_NVRTC");
     const std::string entries =
-        nvidia.empty() ? write_sources(program, folder) : write_translation(program, folder, nvidia);
+        nvidia == nullptr ? write_sources(program, folder) : write_translation(program, folder, nvidia);
     if (entries.empty()) return COMPILATION;
     folder.write("image.cpp", image_of(entries));
     // A sanitizer, say.
     const std::string more = variable("CUDA_EMULATOR_CXXFLAGS", "");
     const std::string command = variable("CXX", "c++") +
                                 " -std=c++20 -O2 -g1 -fPIC -mtls-dialect=gnu2 -fvisibility=hidden -shared"
-                                " -Wno-unknown-pragmas " + more + " -o '" + folder.file("image.so").string() + "' '" +
+                                " -fno-strict-aliasing -Wno-unknown-pragmas " + more + " -o '" + folder.file("image.so").string() + "' '" +
                                 folder.file("image.cpp").string() + "' 2> '" + folder.file("log").string() + "'";
     const int status = run(command);
     program.log = contents(folder.file("log"));

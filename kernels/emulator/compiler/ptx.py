@@ -73,10 +73,17 @@ T shifted_right(T x, u32 places) {
     return x < 0 ? T(-1) : T(0);
 }
 
-inline u32 inserted(u32 field, u32 word, u32 position, u32 length) {
-    const u32 mask = shifted_left<u32>(length >= 32 ? ~u32{0} : (u32{1} << length) - 1, position & 255);
-    return (word & ~mask) | (shifted_left<u32>(field, position & 255) & mask);
+template <class T>
+T inserted(T field, T word, u32 position, u32 length) {
+    position &= 255;
+    length &= 255;
+    const T mask = shifted_left<T>(length >= 8 * sizeof(T) ? ~T{0} : (T{1} << length) - 1, position);
+    return (word & ~mask) | (shifted_left<T>(field, position) & mask);
 }
+
+// The high or the low half of a double word that is shifted by up to 31 places.
+inline u32 funnel_left(u32 low, u32 high, u32 places) { return ((u64{high} << 32 | low) << (places & 31)) >> 32; }
+inline u32 funnel_right(u32 low, u32 high, u32 places) { return (u64{high} << 32 | low) >> (places & 31); }
 
 inline u32 permuted_bytes(u32 low, u32 high, u32 selection) {
     const u64 bytes = u64{high} << 32 | low;
@@ -94,13 +101,15 @@ inline u32 permuted_bytes(u32 low, u32 high, u32 selection) {
 
 """
 
+# Words of one size are read as words of another.
+COMPILER_OPTIONS = ["-fno-strict-aliasing"]
+
 SPECIAL = {
     f"%{register}.{axis}": f"{variable}.{axis}"
     for register, variable in [("tid", "threadIdx"), ("ntid", "blockDim"), ("ctaid", "blockIdx"), ("nctaid", "gridDim")]
     for axis in "xyz"
 }
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "ls": "<=", "hi": ">", "hs": ">="}
-LOGIC = {"and": "&", "or": "|", "xor": "^"}
 # Waits of a block and of a warp: the emulator knows no warps, and the latter are for the whole block.
 BARRIERS = {"bar.sync": 1, "bar.warp.sync": 2}
 
@@ -151,10 +160,10 @@ def scalar(operand: str) -> str:
     """An operand that is one value."""
     if operand in SPECIAL:
         return SPECIAL[operand]
-    if re.fullmatch(r"%\w+", operand):
-        return operand[1:]
     if operand == "shared":
         return "0"
+    if re.fullmatch(r"%\w+|[A-Za-z]\w*", operand):
+        return operand.lstrip("%")
     if re.fullmatch(r"-?\d+U?", operand):
         return operand.rstrip("U") + ("ll" if operand.startswith("-") else "ull")
     if re.fullmatch(r"0[xX][0-9a-fA-F]+U?", operand):
@@ -173,15 +182,13 @@ def pointer(instruction: Instruction, operand: str, count: int) -> str:
     """The address of a load or a store."""
     base, _, offset = operand[1:-1].partition("+")
     space = "of_block" if "shared" in instruction.modifiers else "global"
-    if set(instruction.modifiers) & {"local", "const"}:
-        raise Unsupported(f"the memory of `{instruction.operation}`")
     return f"ptx::{space}<{instruction.type()}>({scalar(base.strip())} + ({offset or 0}), {count})"
 
 
 def load(i: Instruction) -> str:
     if "param" in i.modifiers:
-        # Every parameter is a word, of which a narrower one is the beginning.
-        return f"{scalar(i.operands[0])} = ({i.type()})({i.operands[1][1:-1]});"
+        name, _, offset = i.operands[1][1:-1].partition("+")
+        return f"{scalar(i.operands[0])} = ({i.type()})({name} >> {8 * int(offset or 0)});"
     targets = values(i.operands[0])
     reads = " ".join(f"{target} = from[{index}];" for index, target in enumerate(targets))
     return f"{{ const auto *from = {pointer(i, i.operands[1], len(targets))}; {reads} }}"
@@ -206,41 +213,58 @@ def sum_or_difference(i: Instruction) -> str:
 
 
 def product(i: Instruction) -> str:
-    """mul and mad: the low half, the high half, or both."""
+    """mul and mad: the low half, the high half, or both. Sums are of words without a sign, which may overflow."""
     type_, target = i.type(), scalar(i.operands[0])
     if "lo" in i.modifiers:
         result, type_ = f"{i.read(1, unsigned(type_))} * {i.read(2, unsigned(type_))}", unsigned(type_)
     elif "hi" in i.modifiers:
         result = f"({type_})(({wider(type_)}){i.read(1)} * {i.read(2)} >> {bits(type_)})"
-    elif "wide" in i.modifiers:
-        result, type_ = f"({wider(type_)}){i.read(1)} * {i.read(2)}", wider(type_)
     else:
-        raise Unsupported(f"`{i.operation}`")
+        result, type_ = f"({unsigned(wider(type_))})(({wider(type_)}){i.read(1)} * {i.read(2)})", unsigned(wider(type_))
     return f"{target} = {result}" + (f" + {i.read(3, type_)};" if i.name == "mad" else ";")
 
 
+def absolute(i: Instruction) -> str:
+    negative = f"0 - {i.read(1, unsigned(i.type()))}"
+    return f"{scalar(i.operands[0])} = {i.read(1)} < 0 ? {negative} : {i.read(1, unsigned(i.type()))};"
+
+
+def insertion(i: Instruction) -> str:
+    places = [i.read(k, "ptx::u32") for k in (3, 4)]
+    return f"{scalar(i.operands[0])} = ptx::inserted<{i.type()}>({', '.join([i.read(1), i.read(2), *places])});"
+
+
+def funnel(i: Instruction) -> str:
+    side = {"l": "left", "r": "right"}[i.modifiers[0]]
+    return f"{scalar(i.operands[0])} = ptx::funnel_{side}({', '.join(i.read(k, 'ptx::u32') for k in (1, 2, 3))});"
+
+
 def conversion(i: Instruction) -> str:
-    if len(i.modifiers) != 2:
-        raise Unsupported(f"`{i.operation}`")
     return f"{scalar(i.operands[0])} = ({i.type(0)}){i.read(1)};"
 
 
+def move(i: Instruction) -> str:
+    """One value, or the halves of a word."""
+    target, source = i.operands
+    if not target.startswith("{") and not source.startswith("{"):
+        return f"{scalar(target)} = {i.read(1)};"
+    if i.type() != "ptx::u64" or len(values(target)) * len(values(source)) != 2:
+        raise Unsupported(f"`{i.operation} {target}, {source}`")
+    if target.startswith("{"):
+        low, high = values(target)
+        return f"{{ const ptx::u64 word = {scalar(source)}; {low} = (ptx::u32)word; {high} = (ptx::u32)(word >> 32); }}"
+    low, high = values(source)
+    return f"{scalar(target)} = (ptx::u64)(ptx::u32){high} << 32 | (ptx::u32){low};"
+
+
 def comparison(i: Instruction) -> str:
-    if len(i.modifiers) != 2:
-        raise Unsupported(f"`{i.operation}`")
     return f"{scalar(i.operands[0])} = {i.read(1)} {COMPARISONS[i.modifiers[0]]} {i.read(2)};"
 
 
 def barrier(i: Instruction) -> str:
-    if i.operation not in BARRIERS or i.operands not in (["0"], ["-1"]):
+    if i.operands not in (["0"], ["-1"]):
         raise Unsupported(f"`{i.operation} {', '.join(i.operands)}`")
     return f"emulator::wait_at_barrier({BARRIERS[i.operation]});"
-
-
-def address_conversion(i: Instruction) -> str:
-    if "shared" in i.modifiers or "local" in i.modifiers:
-        raise Unsupported(f"`{i.operation}`")
-    return f"{scalar(i.operands[0])} = {scalar(i.operands[1])};"
 
 
 def unary(form: str) -> Callable[[Instruction], str]:
@@ -255,45 +279,52 @@ def shift(function: str) -> Callable[[Instruction], str]:
     return lambda i: f"{scalar(i.operands[0])} = ptx::{function}<{i.type()}>({i.read(1)}, {i.read(2, 'ptx::u32')});"
 
 
-INSTRUCTIONS: dict[str, Callable[[Instruction], str]] = {
-    "abs": unary("({x} < 0 ? -{x} : {x})"),
-    "add": sum_or_difference,
-    "addc": sum_or_difference,
-    "and": binary("{x} & {y}"),
-    "bar": barrier,
-    "bfi": lambda i: f"{scalar(i.operands[0])} = ptx::inserted({', '.join(i.read(k, 'ptx::u32') for k in range(1, 5))});",
-    "bra": lambda i: f"goto {i.operands[0].lstrip('$')};",
-    "brev": lambda i: f"{scalar(i.operands[0])} = __brev({i.read(1)});",
-    "clz": lambda i: f"{scalar(i.operands[0])} = __clz({i.read(1)});",
-    "cvt": conversion,
-    "cvta": address_conversion,
-    "div": binary("{x} / {y}"),
-    "ld": load,
-    "mad": product,
-    "max": binary("({x} > {y} ? {x} : {y})"),
-    "min": binary("({x} < {y} ? {x} : {y})"),
-    "mov": unary("{x}"),
-    "mul": product,
-    "neg": unary("-{x}"),
-    "not": lambda i: f"{scalar(i.operands[0])} = {'!' if i.type() == 'bool' else '~'}{i.read(1)};",
-    "or": binary("{x} | {y}"),
-    "prmt": lambda i: f"{scalar(i.operands[0])} = ptx::permuted_bytes({', '.join(i.read(k, 'ptx::u32') for k in (1, 2, 3))});",
-    "rem": binary("{x} % {y}"),
-    "ret": lambda i: "return;",
-    "selp": lambda i: f"{scalar(i.operands[0])} = {scalar(i.operands[3])} ? {i.read(1)} : {i.read(2)};",
-    "setp": comparison,
-    "shl": shift("shifted_left"),
-    "shr": shift("shifted_right"),
-    "st": store,
-    "sub": sum_or_difference,
-    "subc": sum_or_difference,
-    "xor": binary("{x} ^ {y}"),
+WORD = "[us](32|64)"
+BITS = "b(16|32|64)"
+ANY = "[usb](8|16|32|64)"
+SPACE = r"((param|shared|global|global\.nc)\.)?"
+
+# Each with the modifiers that it may have.
+INSTRUCTIONS: dict[str, tuple[str, Callable[[Instruction], str]]] = {
+    "abs": ("s(16|32|64)", absolute),
+    "add": (rf"(cc\.)?{WORD}", sum_or_difference),
+    "addc": (rf"(cc\.)?{WORD}", sum_or_difference),
+    "and": (f"{BITS}|pred", binary("{x} & {y}")),
+    "bar": (r"sync|warp\.sync", barrier),
+    "bfi": ("b(32|64)", insertion),
+    "bra": ("(uni)?", lambda i: f"goto {i.operands[0].lstrip('$')};"),
+    "brev": ("b32", lambda i: f"{scalar(i.operands[0])} = __brev({i.read(1)});"),
+    "clz": ("b32", lambda i: f"{scalar(i.operands[0])} = __clz({i.read(1)});"),
+    "cvt": (rf"{ANY}\.{ANY}", conversion),
+    "cvta": (r"to\.global\.u64", lambda i: f"{scalar(i.operands[0])} = {scalar(i.operands[1])};"),
+    "div": (WORD, binary("{x} / {y}")),
+    "ld": (rf"{SPACE}(v[24]\.)?{ANY}", load),
+    "mad": (rf"lo\.{WORD}|wide\.[us](16|32)", product),
+    "max": (WORD, binary("({x} > {y} ? {x} : {y})")),
+    "min": (WORD, binary("({x} < {y} ? {x} : {y})")),
+    "mov": (f"{ANY}|pred", move),
+    "mul": (rf"(lo|hi)\.{WORD}|wide\.[us](16|32)", product),
+    "neg": ("s(16|32|64)", lambda i: f"{scalar(i.operands[0])} = 0 - {i.read(1, unsigned(i.type()))};"),
+    "not": (f"{BITS}|pred", lambda i: f"{scalar(i.operands[0])} = {'!' if i.type() == 'bool' else '~'}{i.read(1)};"),
+    "or": (f"{BITS}|pred", binary("{x} | {y}")),
+    "prmt": ("b32", lambda i: f"{scalar(i.operands[0])} = ptx::permuted_bytes({', '.join(i.read(k, 'ptx::u32') for k in (1, 2, 3))});"),
+    "rem": (WORD, binary("{x} % {y}")),
+    "ret": ("", lambda i: "return;"),
+    "selp": (ANY, lambda i: f"{scalar(i.operands[0])} = {scalar(i.operands[3])} ? {i.read(1)} : {i.read(2)};"),
+    "setp": (rf"({'|'.join(COMPARISONS)})\.{ANY}", comparison),
+    "shf": (r"[lr]\.wrap\.b32", funnel),
+    "shl": (BITS, shift("shifted_left")),
+    "shr": (ANY, shift("shifted_right")),
+    "st": (rf"{SPACE}(v[24]\.)?{ANY}", store),
+    "sub": (rf"(cc\.)?{WORD}", sum_or_difference),
+    "subc": (rf"(cc\.)?{WORD}", sum_or_difference),
+    "xor": (f"{BITS}|pred", binary("{x} ^ {y}")),
 }
-# Those of which other widths mean something else here.
-WIDTHS = {"bfi": "b32", "brev": "b32", "clz": "b32", "prmt": "b32"}
 REGISTERS = {"pred": "bool", "b16": "ptx::u16", "b32": "ptx::u32", "b64": "ptx::u64"}
 
 STATEMENT = re.compile(r"\s*(?:(?P<label>\$?\w+):|(?P<text>[^;]*);)")
+# A statement never begins with the brace of a vector.
+SCOPE = re.compile(r"\s*([{}])")
 OPERAND = re.compile(r"\{[^}]*\}|\[[^\]]*\]|[^,\s]+")
 ENTRY = re.compile(r"\.visible\s+\.entry\s+(\w+)\s*\((.*?)\)(.*?)\n\{(.*?)\n\}", re.DOTALL)
 
@@ -315,15 +346,33 @@ def statement(text: str) -> str:
         if kind not in REGISTERS:
             raise Unsupported(f"registers of type `{kind}`")
         return f"{REGISTERS[kind]} " + ", ".join(f"{prefix}{number} = 0" for number in range(int(count))) + ";"
+    temporary = re.fullmatch(r"\.reg\s+\.(\w+)\s+([A-Za-z]\w*)", text)
+    if temporary and temporary[1] in REGISTERS:
+        return f"{REGISTERS[temporary[1]]} {temporary[2]} = 0;"
     if text.startswith(".pragma"):
         return ""
     instruction = parsed(text)
-    if instruction.name not in INSTRUCTIONS or WIDTHS.get(instruction.name, instruction.modifiers[-1:]) not in (
-        instruction.modifiers[-1:],
-        "".join(instruction.modifiers),
-    ):
+    modifiers, translate = INSTRUCTIONS.get(instruction.name, (None, None))
+    if modifiers is None or not re.fullmatch(modifiers, ".".join(instruction.modifiers)):
         raise Unsupported(f"`{instruction.operation}`")
-    return instruction.guard + INSTRUCTIONS[instruction.name](instruction)
+    return instruction.guard + translate(instruction)
+
+
+class CarryChain:
+    """Sees to it that a carry is read by the kind of instruction that left it: what a difference borrows is no carry of a sum."""
+
+    def __init__(self) -> None:
+        self.left_by = ""
+
+    def follow(self, text: str) -> None:
+        found = re.match(r"(?:@!?%\w+\s+)?(add|sub)(c?)\.(cc\.)?", text)
+        if found is None:
+            return
+        kind, reads, writes = found.groups()
+        if reads and self.left_by != kind:
+            raise Unsupported(f"`{text}`, which reads a carry that no `{kind}.cc` before it left")
+        if writes:
+            self.left_by = kind
 
 
 def kernel(name: str, parameters: str, directives: str, body: str) -> str:
@@ -333,16 +382,23 @@ def kernel(name: str, parameters: str, directives: str, body: str) -> str:
         raise Unsupported(f"a parameter of `{name}` that is no word")
     threads = re.search(r"\.maxntid\s+(\d+)(?:,\s*1){0,2}\s", directives + "\n")
     bounds = f"__launch_bounds__({threads[1]}) " if threads else ""
-    lines, position = [], 0
+    lines, position, carry = [], 0, CarryChain()
     while body[position:].strip():
+        scope = SCOPE.match(body, position)
+        if scope:
+            position = scope.end()
+            lines.append(scope[1])
+            continue
         found = STATEMENT.match(body, position)
         if found is None:
             raise Unsupported(f"in `{name}`: `{body[position:].strip()[:60]}`")
         position = found.end()
         if found["label"]:
+            carry.left_by = ""
             lines.append(f"{found['label'].lstrip('$')}:;")
             continue
         try:
+            carry.follow(found["text"].strip())
             lines.append("    " + statement(found["text"].strip()))
         except Unsupported as reason:
             raise Unsupported(f"in `{name}`: {reason}") from None

@@ -66,7 +66,7 @@ class Translation(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "kernels.cu").write_text(ptx.translated(kernel(body)))
             Path(folder, "main.cpp").write_text(AROUND)
-            compiler = [os.environ.get("CXX", "c++"), "-std=c++20", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
+            compiler = [os.environ.get("CXX", "c++"), "-std=c++20", "-O2", *ptx.COMPILER_OPTIONS, "-fsanitize=undefined", "-fno-sanitize-recover=all"]
             program = Path(folder, "program")
             subprocess.run([*compiler, "-o", program, Path(folder, "main.cpp")], check=True)
             arguments = [str(word % WORD) for word in (*words, 0, 0, 0)[:3]]
@@ -106,16 +106,34 @@ class Translation(unittest.TestCase):
         self.assertEqual(self.result(body.format("lt", "s64"), WORD - 1, 1), 1)
         self.assertEqual(self.result("cvt.u16.u64 %rs1, %rd3;\n cvt.s64.s16 %rd0, %rs1;", 0x1FFFF), WORD - 1)
         self.assertEqual(self.result("abs.s64 %rd0, %rd3;", WORD - 7), 7)
+        # The least number has no opposite.
+        for operation in ["abs", "neg"]:
+            self.assertEqual(self.result(f"{operation}.s64 %rd0, %rd3;", 1 << 63), 1 << 63)
         self.assertEqual(self.result("min.u64 %rd0, %rd3, %rd4;", WORD - 7, 8), 8)
 
     def test_bits_move(self) -> None:
         to_word = "\n cvt.u64.u32 %rd0, %r6;"
         self.assertEqual(self.result("bfi.b32 %r6, %r3, %r4, 4, 8;" + to_word, 0x5AB, 0xFFFFFFFF), 0xFFFFFABF)
         self.assertEqual(self.result("bfi.b32 %r6, %r3, %r4, 3, 29;" + to_word, 0xFFFFFFFF, 5), 0xFFFFFFFD)
+        self.assertEqual(self.result("bfi.b32 %r6, %r3, %r4, 0, 256;" + to_word, 0xFFFFFFFF, 5), 5)
+        self.assertEqual(self.result("shf.l.wrap.b32 %r6, %r3, %r4, 40;" + to_word, 0x12345678, 0x9ABCDEF0), 0xBCDEF012)
+        self.assertEqual(self.result("shf.r.wrap.b32 %r6, %r3, %r3, %r4;" + to_word, 0x12345678, 12), 0x67812345)
         self.assertEqual(self.result("brev.b32 %r6, %r3;" + to_word, 0x80000006), 0x60000001)
         self.assertEqual(self.result("clz.b32 %r6, %r3;" + to_word, 0x00010000), 15)
         # 8452 = 0x2104: bytes 4, 0, 1, 2 from the lowest on.
         self.assertEqual(self.result("prmt.b32 %r6, %r3, %r4, 8452;" + to_word, 0x33221100, 0x77665544), 0x22110044)
+
+    def test_halves_of_words_are_memory_and_parameters(self) -> None:
+        body = "mov.u64 %rd6, shared;\n st.shared.v2.u32 [%rd6+8], {%r3, %r4};\n ld.shared.u64 %rd0, [%rd6+8];"
+        self.assertEqual(self.result(body, 5, 6), 6 << 32 | 5)
+        body = "ld.param.u32 %r6, [probe_param_0];\n ld.param.u32 %r7, [probe_param_0+4];\n cvt.u64.u32 %rd6, %r6;\n cvt.u64.u32 %rd7, %r7;\n"
+        body += "shl.b64 %rd8, %rd7, 32;\n or.b64 %rd9, %rd8, %rd6;\n sub.s64 %rd0, %rd9, %rd1;"
+        self.assertEqual(self.result(body), 0)
+
+    def test_words_come_apart_and_together(self) -> None:
+        body = "{ .reg .b32 tmp; mov.b64 {tmp, %r6}, %rd3; }\n mov.b64 %rd0, {%r6, %r4};"
+        self.assertEqual(self.result(body, 0x1234567800000009, 7), 7 << 32 | 0x12345678)
+        self.assertEqual(self.result("bfi.b64 %rd0, %rd3, %rd4, 32, 32;", 5, 9 << 32 | 8), 5 << 32 | 8)
 
     def test_shared_memory_counts_from_its_first_byte(self) -> None:
         body = "mov.u64 %rd6, shared;\n st.shared.v2.u64 [%rd6+16], {%rd3, %rd4};\n ld.shared.u64 %rd0, [%rd6+24];"
@@ -142,8 +160,17 @@ class Translation(unittest.TestCase):
             ("cvta.to.shared.u64 %rd3, %rd4;", "`cvta.to.shared.u64`"),
             ("bar.red.popc.u32 %r1, 0, %p1;", "`bar.red.popc.u32"),
             ("bar.sync 1;", "`bar.sync 1`"),
+            ("mov.b32 {%rs1, %rs2}, %r3;", "`mov.b32 {%rs1, %rs2}, %r3`"),
             ("clz.b64 %r3, %rd4;", "`clz.b64`"),
             ("setp.lt.and.u64 %p1, %rd3, %rd4, %p2;", "`setp.lt.and.u64`"),
+            ("mad.lo.cc.u32 %r6, %r3, %r4, %r5;", "`mad.lo.cc.u32`"),
+            ("mad.hi.sat.s32 %r6, %r3, %r4, %r5;", "`mad.hi.sat.s32`"),
+            ("add.sat.s32 %r6, %r3, %r4;", "`add.sat.s32`"),
+            ("min.relu.s32 %r6, %r3, %r4;", "`min.relu.s32`"),
+            ("mul.lo.u16 %rs1, %rs2, %rs3;", "`mul.lo.u16`"),
+            ("shf.l.clamp.b32 %r6, %r3, %r4, %r5;", "`shf.l.clamp.b32`"),
+            ("add.cc.s64 %rd6, %rd3, %rd4;\n subc.s64 %rd7, %rd3, %rd4;", "no `sub.cc` before it left"),
+            ("add.cc.s64 %rd6, %rd3, %rd4;\n$L__BB0_1:\n addc.s64 %rd7, %rd3, %rd4;", "no `add.cc` before it left"),
             ("call.uni helper, (%rd3);", "`call.uni`"),
             (".reg .f64 %fd<4>;", "`f64`"),
         ]:

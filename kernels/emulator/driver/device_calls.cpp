@@ -158,6 +158,14 @@ ENTRY Result cuDeviceGetAttribute(int *value, int attribute, int device) {
     });
 }
 
+ENTRY Result cuDeviceCanAccessPeer(int *can, int device, int other) {
+    return on_device(device, [=](Context &) {
+        if (other < 0 || static_cast<std::size_t>(other) >= Machine::instance().contexts.size()) return INVALID_DEVICE;
+        *can = device != other;
+        return SUCCESS;
+    });
+}
+
 ENTRY Result cuDevicePrimaryCtxRetain(void **handle, int device) {
     return on_device(device, [&](Context &context) {
         context.holders++;

@@ -101,7 +101,16 @@ Context *pool(void *handle) {
     return nullptr;
 }
 
-constexpr int RELEASE_THRESHOLD = 4;
+constexpr int REUSE_ALLOW_INTERNAL_DEPENDENCIES = 3, RELEASE_THRESHOLD = 4;
+
+// What a device may do with a pool of another one.
+struct Access {
+    int location_type;
+    int device;
+    int flags;
+};
+
+constexpr int ON_DEVICE = 1, READ_AND_WRITE = 3;
 
 }  // namespace
 
@@ -168,8 +177,23 @@ ENTRY Result cuDeviceGetDefaultMemPool(void **handle, int device) {
 ENTRY Result cuMemPoolSetAttribute(void *handle, int attribute, void *value) {
     const std::lock_guard lock(machine().mutex);
     Context *context = pool(handle);
+    // The emulated pool makes no stream wait for another one, whatever it may.
+    if (context != nullptr && attribute == REUSE_ALLOW_INTERNAL_DEPENDENCIES) return SUCCESS;
     if (context == nullptr || attribute != RELEASE_THRESHOLD) return INVALID_VALUE;
     context->memory.release_threshold = *static_cast<std::uint64_t *>(value);
+    return SUCCESS;
+}
+
+// All memory is the host's, so that this changes nothing but the answer to mistakes.
+ENTRY Result cuMemPoolSetAccess(void *handle, const Access *accesses, std::size_t count) {
+    const std::lock_guard lock(machine().mutex);
+    Context *context = pool(handle);
+    if (context == nullptr || accesses == nullptr) return INVALID_VALUE;
+    for (const Access *access = accesses; access < accesses + count; access++) {
+        const bool exists = access->device >= 0 && static_cast<std::size_t>(access->device) < machine().contexts.size();
+        if (!exists || access->location_type != ON_DEVICE || access->flags != READ_AND_WRITE) return INVALID_VALUE;
+        if (&machine().contexts[access->device] == context) return INVALID_DEVICE;
+    }
     return SUCCESS;
 }
 
@@ -211,8 +235,12 @@ ENTRY Result cuMemcpyDtoDAsync_v2(Address target, Address source, std::size_t by
     return in_context([=](Context &context) { return copy(context, stream, target, source, bytes); });
 }
 
-ENTRY Result cuMemcpyPeerAsync(Address target, void *, Address source, void *, std::size_t bytes, void *stream) {
-    return in_context([=](Context &context) { return copy(context, stream, target, source, bytes); });
+ENTRY Result cuMemcpyPeerAsync(Address target, void *target_context, Address source, void *source_context, std::size_t bytes,
+                               void *stream) {
+    return in_context([=](Context &context) {
+        if (machine().owner(target) != target_context || machine().owner(source) != source_context) return INVALID_CONTEXT;
+        return copy(context, stream, target, source, bytes);
+    });
 }
 
 ENTRY Result cuMemcpyHtoD_v2(Address target, const void *source, std::size_t bytes) {

@@ -1,8 +1,8 @@
 //! Which device works on which ciphertext, where a backend has several.
 //!
-//! A ciphertext changes its place at the lowest modulus alone, on its way into a half bootstrap or a product with weights, where it is smallest. From there until it is at the
-//! lowest modulus again everything happens to it where it is. The ciphertexts of a tensor are dealt out in turn, so that those of two tensors that
-//! belong together (gate and up, a head's queries and keys) lie together.
+//! A ciphertext is given its place at the lowest modulus, on its way into a half bootstrap or a product with weights, where it is smallest. From there until it
+//! is at the lowest modulus again, everything happens where it is. The ciphertexts of a tensor are dealt out in turn, so that those of two tensors of
+//! one length that meet one by one, gate and up, lie together. Where others meet, as in attention, one of them is copied.
 
 use fhe_ring::{Backend, IntegerMatrix};
 use rayon::prelude::*;
@@ -11,7 +11,8 @@ use super::{CkksServer, CoefficientCiphertext, EncryptedRows};
 use crate::CkksError;
 
 impl<B: Backend> CkksServer<B> {
-    /// A product with weights, packed: every shard makes some of the ciphertexts, from copies of the rows, which are at the lowest modulus.
+    /// A product with weights, packed: every shard makes some of the ciphertexts, from copies of the rows, which are at the lowest modulus. Shards are asked one
+    /// after the other, and work at the same time as far as they only queue what they are asked.
     pub(super) fn product_on_all_shards(
         &self,
         weights: &IntegerMatrix,

@@ -1,6 +1,6 @@
 //! Storage and transforms.
 
-use fhe_ring::{Backend, Domain, Poly, Shape};
+use fhe_ring::{Backend, Domain, Poly, Seed, Shape};
 
 use super::{ACCEPTED, operands};
 use crate::{Case, Transcript};
@@ -25,6 +25,12 @@ pub(super) fn storage_and_transforms<B: Backend>(backend: &B, case: &Case, trans
                 transcript.note(backend, "forward of inverse", coefficients.into_evaluation(backend));
             }
         }
+    }
+    let seed = Seed::from_bytes([case.ring.log_degree as u8; 32]);
+    for shape in
+        [Shape::coefficient(case.ring, case.basis), Shape::evaluation(case.ring, case.basis.with_special(case.special))]
+    {
+        transcript.note(backend, "uniform", Poly::uniform(backend, shape, &seed).expect(ACCEPTED));
     }
     let signed: Vec<i64> =
         (0..case.ring.degree() as i64).map(|i| (i - 3).wrapping_mul(i64::MAX / 5) >> (i % 60)).collect();

@@ -41,6 +41,7 @@ sources! {
     "small_transforms.cu",
     "subring_sums.cu",
     "transform_layers.cuh",
+    "uniform.cu",
     "weights.cu",
 }
 

@@ -98,15 +98,46 @@ pub(super) fn keep_freed(context: &Arc<CudaContext>) -> Result<(), DriverError> 
         return Ok(());
     }
     let pool = pool_of(context)?;
-    let mut threshold = u64::MAX;
-    // SAFETY: the pool is that of a device in use, and the attribute is a 64-bit number.
+    let (mut threshold, mut no) = (u64::MAX, 0_i32);
+    // SAFETY: the pool is that of a device in use; the first attribute is a 64-bit number, the second one of 32 bits.
     unsafe {
         result::mem_pool::set_attribute(
             pool,
             sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
             (&raw mut threshold).cast::<c_void>(),
+        )?;
+        // Memory for arrivals is not to wait for kernels that use what is freed after them.
+        result::mem_pool::set_attribute(
+            pool,
+            sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_REUSE_ALLOW_INTERNAL_DEPENDENCIES,
+            (&raw mut no).cast::<c_void>(),
         )
     }
+}
+
+/// Lets other devices read and write what the device's pool holds, those that can.
+pub(super) fn let_others_in(context: &Arc<CudaContext>, devices: &[i32]) -> Result<(), DriverError> {
+    if !context.has_async_alloc() {
+        return Ok(());
+    }
+    let pool = pool_of(context)?;
+    for &other in devices.iter().filter(|&&other| other != context.ordinal() as i32) {
+        let other_device = result::device::get(other)?;
+        let mut can = 0;
+        // SAFETY: both devices exist, and the driver writes one integer.
+        unsafe { sys::cuDeviceCanAccessPeer(&mut can, other_device, context.cu_device()).result()? };
+        if can == 0 {
+            continue;
+        }
+        // SAFETY: all bits zero are a description, of which what matters is set here.
+        let mut description: sys::CUmemAccessDesc = unsafe { std::mem::zeroed() };
+        description.location.type_ = sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE;
+        description.location.id = other;
+        description.flags = sys::CUmemAccess_flags::CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+        // SAFETY: the pool is that of a device in use, and there is one description.
+        unsafe { sys::cuMemPoolSetAccess(pool, &description, 1).result()? };
+    }
+    Ok(())
 }
 
 /// The pool from which a stream's allocations are served.

@@ -13,7 +13,10 @@ impl Peer for Driver {
     fn copy_from(&self, other: &Self, memory: &DriverMemory) -> Result<DriverMemory, CudaError> {
         let words = memory.words();
         let allocation = self.take_arrival(words)?;
-        let copied = self.copy_into(&allocation, other, memory);
+        let copied = self.copy_into(&allocation, other, memory).inspect_err(|_| {
+            // Nobody waits for what was asked for before the failure, and memory is about to be freed.
+            let _ = self.arrivals.synchronize().and(other.departures.synchronize());
+        });
         copied.map_err(|error| self.failure("a copy from another device", error))?;
         Ok(DriverMemory::whole(allocation, words))
     }

@@ -117,6 +117,24 @@ fn sends_from_threads<C: Comm<Cuda<Driver>>>(backend: &Sharded<Cuda<Driver>, C>)
     });
 }
 
+/// Devices have the numbers that they were connected with.
+#[test]
+#[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]
+fn rejects_messages_between_devices_that_were_not_connected() {
+    const TEST: &str = "shards::rejects_messages_between_devices_that_were_not_connected";
+    emulated(TEST, &[&[(DEVICES, "2")]], || {
+        let comm = NcclComm::new(&shards(2, 6)).expect("the emulated library");
+        let mut turned = shards(2, 6);
+        turned.reverse();
+        let backend = Sharded::new(turned, comm).expect("all of one chain");
+        let shape = Shape::evaluation(Ring::cyclotomic(6), Basis::prefix(1));
+        let poly = Poly::upload(&backend, shape, |words| words.fill(1)).expect("reduced");
+        let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| backend.place(poly.operand(), 1)));
+        let reason = *refused.expect_err("other devices").downcast::<String>().expect("a formatted reason");
+        assert!(reason.contains("[0, 1] were connected") && reason.contains("[1, 0] are required"), "{reason}");
+    });
+}
+
 /// NCCL connects each device once.
 #[test]
 #[ignore = "needs the emulated driver: scripts/cuda-emulator-test"]

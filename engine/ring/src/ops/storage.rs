@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::checks::Check;
-use crate::{Backend, Basis, Domain, Modulus, Poly, RingError, Shape};
+use crate::{Backend, Basis, Domain, Modulus, Poly, RingError, Seed, Shape};
 
 impl<B: Backend> Poly<B> {
     /// The zero polynomial of a shape.
@@ -32,6 +32,12 @@ impl<B: Backend> Poly<B> {
             Some(limb) => Err(RingError::UnreducedResidue { operation: check.0, operand: "the data", limb }),
             None => Ok(Self::from_parts(buffer, shape)),
         }
+    }
+
+    /// The uniform polynomial that a public seed stands for: the same on every backend, and for every basis on the primes they share.
+    pub fn uniform(backend: &B, shape: Shape, seed: &Seed) -> Result<Self, RingError> {
+        Check("uniform").well_formed("the shape", shape, backend.primes())?;
+        Ok(Self::from_parts(backend.uniform(shape, seed), shape))
     }
 
     /// The polynomial with the given signed coefficients, reduced modulo each prime and brought to the shape's domain.

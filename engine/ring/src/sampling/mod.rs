@@ -9,4 +9,4 @@ mod uniform;
 
 pub use secrets::{MAX_STANDARD_DEVIATION, gaussian, sparse_ternary, ternary};
 pub use seed::Seed;
-pub use uniform::uniform_limbs;
+pub use uniform::{limb_seeds, uniform_limbs};

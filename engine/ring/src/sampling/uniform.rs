@@ -35,11 +35,18 @@ pub fn uniform_limbs(
         });
     }
     let primes: Vec<u64> = chain.moduli(basis).map(Modulus::value).collect();
+    let seeds: Vec<Seed> = limb_seeds(seed, chain, basis).collect();
     if degree > 0 {
-        (out.par_chunks_mut(degree).zip(primes))
-            .for_each(|(limb, prime)| uniform_residues(seed.derive("uniform limb", prime).stream(), prime, limb));
+        (out.par_chunks_mut(degree).zip(primes).zip(seeds))
+            .for_each(|((limb, prime), seed)| uniform_residues(seed.stream(), prime, limb));
     }
     Ok(())
+}
+
+/// The keys of the streams of [`uniform_limbs`], for a backend that expands them itself: the words of a limb are those of BLAKE3's extendable output, under
+/// the limb's key and of nothing, that are below the prime once masked to its length.
+pub fn limb_seeds(seed: &Seed, chain: &PrimeChain, basis: Basis) -> impl Iterator<Item = Seed> {
+    chain.moduli(basis).map(|prime| seed.derive("uniform limb", prime.value()))
 }
 
 /// Rejection sampling of 64-bit words masked to the prime's length. The words are BLAKE3's extendable output, a counter

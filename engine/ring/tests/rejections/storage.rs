@@ -1,6 +1,6 @@
 //! Chains, shapes, copies.
 
-use fhe_ring::{Basis, Counting, Poly, PrimeChain, Ring, Shape, primes::primes_below};
+use fhe_ring::{Basis, Counting, Poly, PrimeChain, Ring, Seed, Shape, primes::primes_below};
 
 use super::{RING, meter, values};
 
@@ -26,6 +26,10 @@ fn rejects_impossible_shapes() {
     let meter = meter();
     let zeros = |ring, basis| Poly::zeros(&meter, Shape::evaluation(ring, basis));
     refused!(BasisUnsupported, "zeros", zeros(RING, Basis::prefix(0)));
+    let seed = Seed::from_bytes([1; 32]);
+    let uniform = |basis| Poly::uniform(&meter, Shape::evaluation(RING, basis), &seed);
+    refused!(BasisUnsupported, "uniform", uniform(Basis::prefix(0)));
+    refused!(BasisMismatch, "uniform", uniform(Basis::prefix(5)));
     refused!(BasisMismatch, "zeros", zeros(RING, Basis::prefix(5)));
     refused!(BasisMismatch, "zeros", zeros(RING, Basis::prefix(1).with_special(3)));
     refused!(OutOfRange, "zeros", zeros(Ring::cyclotomic(9), Basis::prefix(1)));

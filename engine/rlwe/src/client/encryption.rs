@@ -4,7 +4,7 @@ use fhe_ring::{Backend, Basis, Domain, Poly, RingKind, Seed, Shape, ternary};
 use zeroize::Zeroizing;
 
 use super::{ClientSecrets, noise::error_poly};
-use crate::{Ciphertext, RlweError, SecretId, SeededCiphertext, seeded::uniform_poly};
+use crate::{Ciphertext, RlweError, SecretId, SeededCiphertext};
 
 /// An encryption of zero under the dense secret, from which anyone can make fresh ciphertexts.
 pub struct PublicKey<B: Backend> {
@@ -74,7 +74,7 @@ impl ClientSecrets {
         // away their difference.
         let label = format!("{label} in {}", shape.ring);
         let uniform = self.seed(&format!("{label}, uniform half"), nonce);
-        let a = uniform_poly(backend, shape, &uniform)?;
+        let a = Poly::uniform(backend, shape, &uniform)?;
         let mut b = error_poly(backend, shape, &self.seed(&format!("{label}, errors"), nonce))?;
         let mut secret = self.main(backend, shape.ring.kind, shape.basis)?;
         secret.poly_mut().negate(backend);

@@ -3,7 +3,7 @@
 use fhe_ring::{Backend, Poly, PrimeIndex, Shape};
 
 use super::{ClientSecrets, noise::error_poly};
-use crate::{Gadget, KeyId, KeyRequests, KeyShape, KeyStore, RlweError, SwitchingKey, seeded::uniform_poly};
+use crate::{Gadget, KeyId, KeyRequests, KeyShape, KeyStore, RlweError, SwitchingKey};
 
 impl ClientSecrets {
     /// Generates every requested key, each at its own primes.
@@ -80,7 +80,7 @@ impl ClientSecrets {
             // own seed or about the errors, which have a label of theirs.
             let uniform = self.seed(&format!("{label}, uniform half"), row as u64);
             let errors = self.seed(&format!("{label}, errors"), row as u64);
-            let a = uniform_poly(backend, poly, &uniform)?;
+            let a = Poly::uniform(backend, poly, &uniform)?;
             let mut b = error_poly(backend, poly, &errors)?;
             b.multiply_accumulate(backend, &a, target.poly())?;
             let mut message = self.source_scaled(backend, source.poly(), shape, row)?;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use fhe_ring::{Backend, GaloisElement, Ring, RingKind, Shape};
+use fhe_ring::{Backend, GaloisElement, Poly, Ring, RingKind, Shape};
 
 use super::{
     Kind, SENDER_AT_FAULT,
@@ -10,7 +10,7 @@ use super::{
     refused,
     residues::{check_basis, poly_bytes},
 };
-use crate::{Gadget, KeyId, KeyShape, Parameters, Parity, Part, RlweError, SwitchingKey, seeded::uniform_poly};
+use crate::{Gadget, KeyId, KeyShape, Parameters, Parity, Part, RlweError, SwitchingKey};
 
 /// Name and shape of one key.
 pub(super) const DESCRIPTION_BYTES: u64 = 1 + 8 + 8 + 8 + 1 + 1;
@@ -230,7 +230,7 @@ impl<B: Backend, R: Read> Incoming<'_, B, R> {
         for _ in 0..shape.rows() {
             let b = self.poly(row)?;
             let seed = self.public_seed()?;
-            rows.push([b, uniform_poly(self.backend, row, &seed)?]);
+            rows.push([b, Poly::uniform(self.backend, row, &seed)?]);
             seeds.push(seed);
         }
         Ok(SwitchingKey { id, shape, seeds, rows })
