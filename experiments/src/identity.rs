@@ -101,6 +101,12 @@ impl ResolvedCell {
         let (config_hash, identity) = hashes(&json!(cell.config), cell.repetition, &code, &data, &machine);
         Self { cell, identity, config_hash, data, code, machine, root, at_once: 1 }
     }
+
+    /// Threads that it computes with: those of its configuration, or its share where these are all that the machine has and others run beside it.
+    pub fn threads(&self) -> usize {
+        let threads = self.cell.config.threads();
+        if threads < self.machine.cores { threads } else { (threads / self.at_once.max(1)).max(1) }
+    }
 }
 
 /// What a record's own contents hash to: its configuration, and all of it.

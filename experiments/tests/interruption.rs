@@ -483,6 +483,9 @@ fn cells_run_beside_each_other() -> Result<(), Failed> {
     assert!(whole_sorted_trace(&stage), "{:?}", stage.trace());
     let beside: Vec<usize> = stage.records().iter().map(|record| record.provenance.cells_beside).collect();
     assert_eq!((beside, stage.run_folders()), (vec![2, 2, 2], 0));
+    // Of a spec that states two threads, which may be all that this machine has.
+    let share = |record: &CellRecord| if record.provenance.machine.cores > 2 { 2 } else { 1 };
+    assert!(stage.records().iter().all(|record| record.provenance.threads == share(record)));
     // What a cell says bears its number.
     assert!((1..=3).all(|cell| stderr(&output).contains(&format!("  [{cell}] ok"))), "{}", stderr(&output));
     // Recorded is recorded, however many run at once.
@@ -498,7 +501,9 @@ fn cells_wait_for_memory() -> Result<(), Failed> {
     let output = stage.run_past_eventful(&["--jobs", "2"], 1);
     assert!(stderr(&output).contains("waits for memory: it may hold 977 TiB"), "{}", stderr(&output));
     let cells: Vec<String> = stage.trace().iter().map(|line| line.split(' ').next().unwrap().to_string()).collect();
-    assert!(cells.is_sorted() && whole_sorted_trace(&stage), "one after the other: {cells:?}");
+    // In whatever order: those that wait for one to end are equals.
+    let turns = cells.chunk_by(|a, b| a == b).count();
+    assert!(turns == 3 && whole_sorted_trace(&stage), "one after the other: {cells:?}");
     Ok(())
 }
 

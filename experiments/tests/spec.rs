@@ -397,14 +397,3 @@ fn a_device_of_the_command_line_is_for_cells_with_ciphertexts() {
     let stated = refusal(&mixed.replace("[engine]", "[engine]\ndevice = \"cuda\""), &[]);
     assert!(stated.contains("engine.device"), "{stated}");
 }
-
-#[test]
-fn threads_that_no_spec_states_are_shared() {
-    let (folder, _) = fixture::workspace();
-    std::fs::write(folder.path().join("silent.toml"), fixture::SPEC.replace("threads = 2", "")).unwrap();
-    let threads = |spec: &str| {
-        let suite = Suite::load_sharing(Path::new(spec), &[], folder.path(), 7).unwrap();
-        suite.cells[0].config.threads()
-    };
-    assert_eq!([threads("silent.toml"), threads("sample.toml")], [7, 2]);
-}

@@ -72,7 +72,7 @@ impl CellExecutor for EngineExecutor {
         progress: &dyn ProgressSink,
     ) -> Result<CellRecord, HarnessError> {
         let start = Instant::now();
-        use_threads(cell.cell.config.threads())?;
+        use_threads(cell.threads())?;
         let mut record = CellRecord::begin(cell);
         match cell.cell.config.input.tokens {
             _ if cell.cell.config.circuit == CircuitKind::Softmax => {

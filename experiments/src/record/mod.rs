@@ -162,7 +162,7 @@ impl CellRecord {
             code: resolved.code.clone(),
             machine: resolved.machine.clone(),
             data: resolved.data.clone(),
-            threads: config.threads(),
+            threads: resolved.threads(),
             randomness: Randomness::of(cell),
             started_at: machine::utc_now(),
             parameters: config.engine.parameters.clone(),

@@ -22,14 +22,13 @@ pub use progress::Reporter;
 use crate::error::HarnessError;
 use crate::executor::CellExecutor;
 use crate::identity::ResolvedCell;
-use crate::machine;
 use crate::record::{CellRecord, Status};
 use crate::spec::{Cell, Override, Suite};
 use crate::workspace::Workspace;
 use pool::Pool;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What `fhe-llama run` was asked to do.
 #[derive(Clone, Debug, Default)]
@@ -42,22 +41,13 @@ pub struct RunRequest {
     pub cells: Vec<usize>,
     /// Run cells that have a record, too, and from their beginning.
     pub force: bool,
-    /// How many cells may run at once; absent, one. Each has its share of this machine's cores, unless its spec states its threads.
+    /// How many cells may run at once; absent, one. Cells that would take all cores of this machine each take their share of them.
     pub jobs: Option<NonZeroUsize>,
 }
 
 impl RunRequest {
     fn at_once(&self) -> usize {
         self.jobs.map_or(1, NonZeroUsize::get)
-    }
-
-    /// A suite whose cells run as this request has it.
-    ///
-    /// # Errors
-    /// What is wrong with the spec.
-    fn suite(&self, spec: &Path, workspace: &Workspace) -> Result<Suite, HarnessError> {
-        let share = (machine::cores() / self.at_once()).max(1);
-        Suite::load_sharing(spec, &self.overrides, workspace.root(), share)
     }
 
     /// The cells of a suite that are asked for.
@@ -111,7 +101,7 @@ pub fn checked(
 ) -> Result<(Vec<Cell>, bool), HarnessError> {
     let (mut asked, mut of_suites) = (Vec::new(), 0);
     for spec in &request.specs {
-        let suite = request.suite(spec, workspace)?;
+        let suite = Suite::load(spec, &request.overrides, workspace.root())?;
         of_suites += suite.cells.len();
         asked.extend(request.of(suite)?);
     }

@@ -7,7 +7,7 @@ use crate::identity::ResolvedCell;
 use crate::journal::Journal;
 use crate::lock::{self, Lock};
 use crate::machine::Machine;
-use crate::spec::ComputeDevice;
+use crate::spec::{ComputeDevice, Suite};
 use crate::workspace::Workspace;
 use std::fmt;
 
@@ -72,7 +72,7 @@ fn plan_on(
 ) -> Result<Vec<PlannedCell>, HarnessError> {
     let mut planned = Vec::new();
     for spec in &request.specs {
-        let suite = request.suite(spec, workspace)?;
+        let suite = Suite::load(spec, &request.overrides, workspace.root())?;
         let records = Journal::of(workspace, &suite.name).read()?.records;
         for cell in request.of(suite)? {
             let cell = ResolvedCell::identify_on(machine(cell.config.engine.device)?, cell, workspace.root())?;

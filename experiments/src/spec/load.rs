@@ -151,25 +151,12 @@ impl Suite {
     /// # Errors
     /// One error naming the file, the dotted key, what was found and what is accepted.
     pub fn load(path: &Path, overrides: &[Override], root: &Path) -> Result<Self, HarnessError> {
-        Self::load_sharing(path, overrides, root, machine::cores())
-    }
-
-    /// The same for cells that run beside others: so many threads has each whose spec states none.
-    ///
-    /// # Errors
-    /// As [`Suite::load`].
-    pub fn load_sharing(
-        path: &Path,
-        overrides: &[Override],
-        root: &Path,
-        threads: usize,
-    ) -> Result<Self, HarnessError> {
         let full = root.join(path);
         if !full.is_file() {
             return Err(HarnessError::SpecNotFound { path: path.into(), directory: root.into() });
         }
         let text = std::fs::read_to_string(&full).map_err(|source| HarnessError::io("read", &full, source))?;
-        Self::parse_sharing(&text, &path.display().to_string(), overrides, root, threads)
+        Self::parse(&text, &path.display().to_string(), overrides, root)
     }
 
     /// As [`Suite::load`], from text; `file` is the name that errors carry.
@@ -177,16 +164,6 @@ impl Suite {
     /// # Errors
     /// As [`Suite::load`].
     pub fn parse(text: &str, file: &str, overrides: &[Override], root: &Path) -> Result<Self, HarnessError> {
-        Self::parse_sharing(text, file, overrides, root, machine::cores())
-    }
-
-    fn parse_sharing(
-        text: &str,
-        file: &str,
-        overrides: &[Override],
-        root: &Path,
-        threads: usize,
-    ) -> Result<Self, HarnessError> {
         let mut spec = text.parse::<Table>().map_err(|source| HarnessError::SpecSyntax {
             file: file.into(),
             message: source.to_string().trim_end().into(),
@@ -219,7 +196,7 @@ impl Suite {
         let name = specs.first().map(|spec| spec.name.clone()).unwrap_or_default();
         let mut cells: Vec<Cell> = Vec::new();
         for spec in specs {
-            append_cells(spec, file, root, threads, &mut cells)?;
+            append_cells(spec, file, root, &mut cells)?;
         }
         Ok(Self { name, cells })
     }
@@ -264,16 +241,10 @@ pub(crate) fn one_line(message: &str) -> String {
     message.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-fn append_cells(
-    spec: SpecFile,
-    file: &str,
-    root: &Path,
-    threads: usize,
-    cells: &mut Vec<Cell>,
-) -> Result<(), HarnessError> {
+fn append_cells(spec: SpecFile, file: &str, root: &Path, cells: &mut Vec<Cell>) -> Result<(), HarnessError> {
     let (name, question, must, repetitions) =
         (spec.name.clone(), spec.question.clone(), spec.must.clone(), spec.repetitions);
-    let config = checked_config(spec, file, root, threads)?;
+    let config = checked_config(spec, file, root)?;
     let prompts = config.input.prompts.as_ref().map(|prompts| prompts::read(prompts, root, file)).transpose()?;
     let prompts = prompts.unwrap_or_default();
     if config.context.is_some() && prompts.len() > 1 {
@@ -301,7 +272,7 @@ pub(crate) fn is_folder_name(name: &str) -> bool {
 }
 
 /// The part of a spec that a cell computes with, every value in its range and every named input present.
-fn checked_config(spec: SpecFile, file: &str, root: &Path, threads: usize) -> Result<CellConfig, HarnessError> {
+fn checked_config(spec: SpecFile, file: &str, root: &Path) -> Result<CellConfig, HarnessError> {
     let refuse =
         |key: &str, problem: String| HarnessError::InvalidValue { origin: file.into(), key: key.into(), problem };
     if !is_folder_name(&spec.name) {
@@ -388,7 +359,7 @@ fn checked_config(spec: SpecFile, file: &str, root: &Path, threads: usize) -> Re
             return Err(HarnessError::InputNotFound { key: key.into(), path: path.clone(), directory: root.into() });
         }
     }
-    let threads = spec.engine.threads.unwrap_or(threads);
+    let threads = spec.engine.threads.unwrap_or_else(machine::cores);
     Ok(CellConfig {
         mode: spec.mode,
         circuit: spec.circuit,

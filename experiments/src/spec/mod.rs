@@ -177,7 +177,7 @@ pub struct EngineSection {
     #[serde(default, skip_serializing_if = "is_default")]
     #[schemars(extend("default" = ComputeDevice::default()))]
     pub device: ComputeDevice,
-    /// Worker threads; absent: one per core of this machine, or of its share of them where cells run at once.
+    /// Worker threads; absent: one per core of this machine. Where cells run at once, one that has all cores takes its share of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
     /// Makes keys and encryptions reproducible, and therefore not private; absent: the operating system's randomness.

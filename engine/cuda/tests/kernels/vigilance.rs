@@ -69,7 +69,9 @@ fn every_barrier_is_needed_and_missed() {
         // In some order: a thread that others must wait for may happen to be the last one.
         let failure = (0..4).find_map(|order| failure(Emulator { omitted_barrier, order, ..Emulator::default() }));
         // Wrong words, or threads that no longer agree how often they go round.
-        let told = |reason: &String| reason.contains(", expected ") || reason.contains("a barrier") || reason.contains("different barriers");
+        let told = |reason: &String| {
+            reason.contains(", expected ") || reason.contains("a barrier") || reason.contains("different barriers")
+        };
         assert!(failure.as_ref().is_some_and(told), "barrier {omitted_barrier}: {failure:?}");
     }
 }
