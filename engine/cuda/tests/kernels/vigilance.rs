@@ -67,7 +67,7 @@ fn every_barrier_is_needed_and_missed() {
     assert!(barrier_count() > 0);
     for omitted_barrier in 1..=barrier_count() {
         // In some order: a thread that others must wait for may happen to be the last one.
-        let failure = (0..4).find_map(|order| failure(Emulator { omitted_barrier, order, ..Emulator::default() }));
+        let failure = (0..4).find_map(|order| failure(Emulator { omitted_barrier, order }));
         // Wrong words, or threads that no longer agree how often they go round.
         let told = |reason: &String| {
             reason.contains(", expected ") || reason.contains("a barrier") || reason.contains("different barriers")
