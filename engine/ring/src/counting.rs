@@ -224,7 +224,7 @@ impl<B: Backend> Backend for Counting<B> {
     ) -> Vec<[Self::Buffer; 2]> {
         self.ledger.record(gadget_counts(inputs));
         let words = inputs.iter().find_map(|input| input.digits.first()).map_or(0, |digit| digit.shape.words());
-        let inputs: Vec<_> = inputs.iter().map(GadgetInput::untracked).collect();
+        let inputs: Vec<_> = inputs.iter().map(|input| input.map(Operand::untracked)).collect();
         let rows: Vec<_> = rows.iter().map(|row| row.map(Operand::untracked)).collect();
         let products = self.inner.gadget_product(&inputs, &rows);
         products.into_iter().map(|halves| halves.map(|half| self.track(half, words))).collect()
@@ -238,8 +238,9 @@ impl<B: Backend> Backend for Counting<B> {
     ) -> Vec<Vec<[Self::Buffer; 2]>> {
         self.ledger.record(hoisted_counts(inputs, automorphisms, sums));
         let words = inputs.iter().find_map(|input| input.digits.first()).map_or(0, |digit| digit.shape.words());
-        let inputs: Vec<_> = inputs.iter().map(HoistedInput::untracked).collect();
-        let automorphisms: Vec<_> = automorphisms.iter().map(KeyedAutomorphism::untracked).collect();
+        let inputs: Vec<_> = inputs.iter().map(|input| input.map(Operand::untracked)).collect();
+        let automorphisms: Vec<_> =
+            automorphisms.iter().map(|automorphism| automorphism.map(Operand::untracked)).collect();
         let sums: Vec<Vec<_>> = (sums.iter())
             .map(|terms| terms.iter().map(|(index, factor)| (*index, factor.untracked())).collect())
             .collect();

@@ -48,3 +48,30 @@ pub struct KeyedAutomorphism<'a, T> {
 
 /// Plaintext factors of rotated ciphertexts that are summed up: the index of the automorphism, and the factor.
 pub type HoistedSum<'a, T> = Vec<(usize, Operand<'a, T>)>;
+
+impl<'a, T> GadgetInput<'a, T> {
+    /// The same of other buffers.
+    pub fn map<'b, U>(&self, operand: impl Fn(Operand<'a, T>) -> Operand<'b, U>) -> GadgetInput<'b, U> {
+        GadgetInput {
+            digits: self.digits.iter().map(|&digit| operand(digit)).collect(),
+            addends: self.addends.map(|addend| addend.map(&operand)),
+        }
+    }
+}
+
+impl<'a, T> HoistedInput<'a, T> {
+    /// The same of other buffers.
+    pub fn map<'b, U>(&self, operand: impl Fn(Operand<'a, T>) -> Operand<'b, U>) -> HoistedInput<'b, U> {
+        HoistedInput {
+            digits: self.digits.iter().map(|&digit| operand(digit)).collect(),
+            ciphertext: self.ciphertext.map(&operand),
+        }
+    }
+}
+
+impl<'a, T> KeyedAutomorphism<'a, T> {
+    /// The same of other buffers.
+    pub fn map<'b, U>(&self, operand: impl Fn(Operand<'a, T>) -> Operand<'b, U>) -> KeyedAutomorphism<'b, U> {
+        KeyedAutomorphism { element: self.element, rows: self.rows.iter().map(|row| row.map(&operand)).collect() }
+    }
+}

@@ -244,7 +244,7 @@ impl<B: Backend, C: Comm<B>> Backend for Sharded<B, C> {
             self.shard_of(input.digits.iter().chain(input.addends.iter().flatten()).map(|operand| operand.buffer))
         };
         self.batch(inputs, shard_of, |shard, inputs| {
-            let inputs: Vec<_> = inputs.iter().map(|input| self.bring_gadget_input(shard, input)).collect();
+            let inputs: Vec<_> = inputs.iter().map(|input| input.map(|operand| self.bring(shard, operand))).collect();
             let products = self.shards()[shard].gadget_product(&inputs, &self.bring_pairs(shard, rows));
             products.into_iter().map(|halves| self.on_all(shard, halves)).collect()
         })
@@ -260,11 +260,11 @@ impl<B: Backend, C: Comm<B>> Backend for Sharded<B, C> {
             self.shard_of(input.digits.iter().chain(&input.ciphertext).map(|operand| operand.buffer))
         };
         self.batch(inputs, shard_of, |shard, inputs| {
-            let inputs: Vec<_> = inputs.iter().map(|input| self.bring_hoisted_input(shard, input)).collect();
-            let automorphisms: Vec<_> =
-                automorphisms.iter().map(|automorphism| self.bring_automorphism(shard, automorphism)).collect();
+            let bring = |operand| self.bring(shard, operand);
+            let inputs: Vec<_> = inputs.iter().map(|input| input.map(bring)).collect();
+            let automorphisms: Vec<_> = automorphisms.iter().map(|automorphism| automorphism.map(bring)).collect();
             let sums: Vec<HoistedSum<'_, B::Buffer>> = (sums.iter())
-                .map(|terms| terms.iter().map(|&(index, factor)| (index, self.bring(shard, factor))).collect())
+                .map(|terms| terms.iter().map(|&(index, factor)| (index, bring(factor))).collect())
                 .collect();
             let results = self.shards()[shard].hoisted_sums(&inputs, &automorphisms, &sums);
             results

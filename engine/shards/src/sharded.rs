@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use fhe_ring::{Backend, GadgetInput, HoistedInput, KeyedAutomorphism, Operand, Pair};
+use fhe_ring::{Backend, Operand, Pair, Shape};
 
 use crate::{Comm, Replicated, ShardError, Traffic};
 
@@ -94,7 +94,7 @@ impl<B: Backend, C: Comm<B>> Sharded<B, C> {
         &self,
         shard: usize,
         buffer: &'a mut Replicated<B::Buffer>,
-        shape: fhe_ring::Shape,
+        shape: Shape,
     ) -> &'a mut B::Buffer {
         self.bring(shard, Operand { buffer, shape });
         buffer.only_copy(shard)
@@ -118,36 +118,6 @@ impl<B: Backend, C: Comm<B>> Sharded<B, C> {
         operands: &[ReplicatedOperand<'a, B>],
     ) -> Vec<Operand<'a, B::Buffer>> {
         operands.iter().map(|&operand| self.bring(shard, operand)).collect()
-    }
-
-    pub(crate) fn bring_gadget_input<'a>(
-        &self,
-        shard: usize,
-        input: &GadgetInput<'a, Replicated<B::Buffer>>,
-    ) -> GadgetInput<'a, B::Buffer> {
-        GadgetInput {
-            digits: self.bring_all(shard, &input.digits),
-            addends: input.addends.map(|addend| addend.map(|addend| self.bring(shard, addend))),
-        }
-    }
-
-    pub(crate) fn bring_hoisted_input<'a>(
-        &self,
-        shard: usize,
-        input: &HoistedInput<'a, Replicated<B::Buffer>>,
-    ) -> HoistedInput<'a, B::Buffer> {
-        HoistedInput {
-            digits: self.bring_all(shard, &input.digits),
-            ciphertext: self.bring_pair(shard, input.ciphertext),
-        }
-    }
-
-    pub(crate) fn bring_automorphism<'a>(
-        &self,
-        shard: usize,
-        automorphism: &KeyedAutomorphism<'a, Replicated<B::Buffer>>,
-    ) -> KeyedAutomorphism<'a, B::Buffer> {
-        KeyedAutomorphism { element: automorphism.element, rows: self.bring_pairs(shard, &automorphism.rows) }
     }
 
     /// The words of a residue matrix, which must lie on this shard.

@@ -133,12 +133,8 @@ class Instruction(NamedTuple):
 
     def type(self, which: int = -1) -> str:
         """The type of the operands in C++."""
-        found = self.modifiers[which] if self.modifiers else ""
-        if found == "pred":
-            return "bool"
-        if not re.fullmatch(r"[subf](8|16|32|64)", found) or found[0] == "f":
-            raise Unsupported(f"`{self.operation}` has no integer type")
-        return "ptx::" + found.replace("b", "u")
+        found = self.modifiers[which]
+        return "bool" if found == "pred" else "ptx::" + found.replace("b", "u")
 
     def read(self, index: int, type_: str | None = None) -> str:
         return f"({type_ or self.type()})({scalar(self.operands[index])})"
