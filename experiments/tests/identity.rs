@@ -81,3 +81,21 @@ fn data_code_and_machine_matter() {
     assert!(once.identity != known.identity && once.identity != twice.identity);
     assert_eq!(once.config_hash, known.config_hash);
 }
+
+/// Who runs beside a cell is no part of what it is, and takes its share of the threads where these are all that there are.
+#[test]
+fn cells_beside_each_other_share_threads_and_stay_the_same() {
+    let (folder, _) = fixture::workspace();
+    let alone = fixture::resolved(&fixture::SPEC.replace("threads = 2", "threads = 7"), folder.path());
+    let threads = |cores: usize, at_once: usize| {
+        let mut cell = ResolvedCell { at_once, ..alone.clone() };
+        cell.machine.cores = cores;
+        cell.threads()
+    };
+    assert_eq!([threads(7, 1), threads(7, 2), threads(7, 8)], [7, 3, 1]);
+    // Fewer than the machine has are wished for.
+    assert_eq!(threads(16, 2), 7);
+    // One that states none has all, however many run at once.
+    let stated = |threads: &str| identity_of(&fixture::SPEC.replace("threads = 2", threads), &[], folder.path());
+    assert_eq!(stated(""), stated(&format!("threads = {}", experiments::machine::cores())));
+}
