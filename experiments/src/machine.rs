@@ -2,6 +2,7 @@
 
 use crate::error::HarnessError;
 use crate::spec::ComputeDevice;
+use fhe_ring::InstructionSet;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -108,17 +109,14 @@ fn cpu_name() -> String {
     line.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_string()).unwrap_or_default()
 }
 
+/// What the kernels use.
 fn vector_extension() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512ifma") {
-            return "avx512ifma";
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            return "avx2";
-        }
+    match InstructionSet::detect() {
+        InstructionSet::Portable => "baseline",
+        InstructionSet::Avx2 => "avx2",
+        InstructionSet::Avx512 => "avx512",
+        InstructionSet::Avx512Ifma => "avx512ifma",
     }
-    "baseline"
 }
 
 /// A `KEY   123 kB` line of a proc file, in bytes.

@@ -1,7 +1,7 @@
 //! The backends of the ring crate against each other, and against themselves on other numbers of threads.
 
 use fhe_conformance::{Case, Pattern, cases, exercise, exercise_modules, run};
-use fhe_ring::{Counting, Cpu, Meter, PrimeChain, RingKind, primes::primes_below};
+use fhe_ring::{Counting, Cpu, InstructionSet, Meter, PrimeChain, RingKind, primes::primes_below};
 use rayon::ThreadPoolBuilder;
 
 /// Primes of very different sizes: 50, 42, 30 and 20 bits, and one just above a power of two.
@@ -19,19 +19,29 @@ fn chain(max_log_degree: u32) -> PrimeChain {
     PrimeChain::new(ciphertext, vec![large[2], large[3]], max_log_degree).expect("the primes suit")
 }
 
+/// A backend for every instruction set of this machine but the portable one.
+fn vectorised(chain: &PrimeChain) -> impl Iterator<Item = Cpu> {
+    let sets = InstructionSet::available().filter(|&set| set != InstructionSet::Portable);
+    sets.filter_map(|set| Cpu::on(set, chain.clone()))
+}
+
 #[test]
 fn vector_instructions_agree_with_portable_ones() {
     let chain = chain(10);
-    run(&Cpu::portable(chain.clone()), &Cpu::new(chain));
+    for vector in vectorised(&chain) {
+        run(&Cpu::portable(chain.clone()), &vector);
+    }
 }
 
 #[test]
 fn vector_instructions_agree_with_portable_ones_at_large_degrees() {
     let chain = chain(13);
-    let (portable, vector) = (Cpu::portable(chain.clone()), Cpu::new(chain.clone()));
-    let largest = cases(&chain).into_iter().filter(|case| case.ring.log_degree == 13 && case.basis.len() == 7);
-    for case in largest {
-        exercise(&portable, &case).assert_equals(&exercise(&vector, &case), &case.to_string());
+    let portable = Cpu::portable(chain.clone());
+    for case in cases(&chain).into_iter().filter(|case| case.ring.log_degree == 13 && case.basis.len() == 7) {
+        let expected = exercise(&portable, &case);
+        for vector in vectorised(&chain) {
+            expected.assert_equals(&exercise(&vector, &case), &format!("{case}, {}", vector.instructions()));
+        }
     }
 }
 

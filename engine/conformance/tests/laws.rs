@@ -1,7 +1,7 @@
-//! The definitions, for both instruction sets of the CPU.
+//! The definitions, for all instruction sets of the CPU.
 
 use fhe_conformance::laws;
-use fhe_ring::{Cpu, PrimeChain, primes::primes_below};
+use fhe_ring::{Cpu, InstructionSet, PrimeChain, primes::primes_below};
 
 fn chain() -> PrimeChain {
     let large: Vec<u64> = primes_below(1 << 50, 4 << 6).take(6).collect();
@@ -11,11 +11,15 @@ fn chain() -> PrimeChain {
 }
 
 #[test]
-fn the_fastest_instructions_follow_the_definitions() {
-    laws::hold(&Cpu::new(chain()));
+fn all_instructions_follow_the_definitions() {
+    for instructions in InstructionSet::available() {
+        laws::hold(&Cpu::on(instructions, chain()).expect("available"));
+    }
 }
 
 #[test]
-fn portable_instructions_follow_the_definitions() {
-    laws::hold(&Cpu::portable(chain()));
+fn rejects_instructions_that_the_machine_does_not_have() {
+    for instructions in InstructionSet::ALL {
+        assert_eq!(Cpu::on(instructions, chain()).is_some(), instructions.is_available(), "{instructions}");
+    }
 }

@@ -20,14 +20,19 @@ fn transforms(c: &mut Criterion) {
         for bits in [50, 42] {
             let prime = primes_below(1 << bits, 1 << 18).next().expect("there are many");
             let modulus = Modulus::new(prime).expect("a prime");
-            let transform =
-                NumberTheoreticTransform::new(ring, &modulus, InstructionSet::detect()).expect("1 modulo 4N");
             // A backend's buffer, because its alignment matters: vectors that straddle cache lines cost a quarter.
             let backend = Cpu::new(PrimeChain::new(vec![prime], vec![], LOG_DEGREE).expect("one prime is a chain"));
             let mut limb = fill(&backend, Shape::coefficient(ring, Basis::prefix(1)), 1);
             let suffix = if bits == 50 { "" } else { "/42-bit" };
-            group.bench_function(format!("{name}forward/2^16{suffix}"), |b| b.iter(|| transform.forward(&mut limb)));
-            group.bench_function(format!("{name}inverse/2^16{suffix}"), |b| b.iter(|| transform.inverse(&mut limb)));
+            for instructions in InstructionSet::available().rev() {
+                let transform = NumberTheoreticTransform::new(ring, &modulus, instructions).expect("1 modulo 4N");
+                let fastest = instructions == InstructionSet::detect();
+                let suffix = if fastest { suffix.to_string() } else { format!("{suffix}/{instructions}") };
+                group
+                    .bench_function(format!("{name}forward/2^16{suffix}"), |b| b.iter(|| transform.forward(&mut limb)));
+                group
+                    .bench_function(format!("{name}inverse/2^16{suffix}"), |b| b.iter(|| transform.inverse(&mut limb)));
+            }
         }
     }
     let backend = Cpu::new(chain());

@@ -43,7 +43,7 @@
 //! # Unsafe code
 //!
 //! Vector loops (`lanes`, `ntt::ifma`, the `ifma` modules of `cpu`) assert the lengths that their pointers rely on, and run only where
-//! their instructions were detected; a floating-point product asserts the sizes of its matrices; `cpu::words` owns memory. The
+//! their instructions were detected; so do those on doubles, whose `unsafe` is that of the vectors (`doubles::octet`); a floating-point product asserts the sizes of its matrices; `cpu::words` owns memory. The
 //! script `scripts/check-memory` runs the tests under Miri and AddressSanitizer.
 //!
 //! # Sources
@@ -60,6 +60,8 @@ mod chain;
 mod counting;
 mod counts;
 mod cpu;
+#[cfg(target_arch = "x86_64")]
+mod doubles;
 mod error;
 pub mod galois_table;
 mod instruction_set;

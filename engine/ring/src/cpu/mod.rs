@@ -1,4 +1,4 @@
-//! The backend that computes: exact, multi-threaded, on AVX-512 IFMA where the machine has it.
+//! The backend that computes: exact, multi-threaded, on the best vector instructions that the machine has ([`InstructionSet`]).
 //!
 //! One file per group of kernels; the loops over single limbs are in `limb`, the transforms in [`crate::ntt`]. Work is
 //! split over limbs, and within limbs where that is too coarse, on the current rayon pool.
@@ -52,6 +52,11 @@ impl Cpu {
     /// On portable instructions, whatever the machine has. Results are the same, bit for bit.
     pub fn portable(chain: PrimeChain) -> Self {
         Self::with_instructions(chain, InstructionSet::Portable)
+    }
+
+    /// On some instructions; `None` if this machine does not have them.
+    pub fn on(instructions: InstructionSet, chain: PrimeChain) -> Option<Self> {
+        instructions.is_available().then(|| Self::with_instructions(chain, instructions))
     }
 
     fn with_instructions(chain: PrimeChain, instructions: InstructionSet) -> Self {

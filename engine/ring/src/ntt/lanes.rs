@@ -27,9 +27,7 @@ impl LaneTransform {
         Some(Self {
             portable: ScalarTransform::new(modulus, &twiddles),
             #[cfg(target_arch = "x86_64")]
-            ifma: [instructions, InstructionSet::detect()]
-                .iter()
-                .all(|&set| set == InstructionSet::Avx512Ifma)
+            ifma: (instructions == InstructionSet::Avx512Ifma && instructions.is_available())
                 .then(|| IfmaLaneTransform::new(modulus, &twiddles)),
         })
     }

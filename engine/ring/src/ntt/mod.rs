@@ -5,6 +5,8 @@
 //! implementation; values and coefficients are fully reduced, so that the portable and the vector path agree bit for bit.
 
 #[cfg(target_arch = "x86_64")]
+mod doubles;
+#[cfg(target_arch = "x86_64")]
 mod ifma;
 mod lanes;
 mod scalar;
@@ -16,6 +18,8 @@ pub(crate) use lanes::LaneTransform;
 pub(crate) use scalar::ScalarTransform;
 pub(crate) use tables::bit_reverse;
 
+#[cfg(target_arch = "x86_64")]
+use doubles::DoublesTransform;
 #[cfg(target_arch = "x86_64")]
 use ifma::IfmaTransform;
 
@@ -29,7 +33,11 @@ pub struct NumberTheoreticTransform {
 
 enum Path {
     Portable(ScalarTransform),
-    /// Made only where the features were detected.
+    /// These are made only where the features were detected.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(DoublesTransform),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(DoublesTransform),
     #[cfg(target_arch = "x86_64")]
     Ifma(IfmaTransform),
 }
@@ -40,10 +48,17 @@ impl NumberTheoreticTransform {
     pub fn new(ring: Ring, modulus: &Modulus, instructions: InstructionSet) -> Option<Self> {
         let twiddles = Twiddles::new(ring, modulus)?;
         let path = match instructions {
+            _ if !instructions.is_available() => Path::Portable(ScalarTransform::new(modulus, &twiddles)),
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512Ifma
-                if ring.log_degree >= ifma::LOG_LEAF && InstructionSet::detect() == InstructionSet::Avx512Ifma =>
-            {
+            InstructionSet::Avx2 if ring.log_degree >= doubles::LOG_LEAF => {
+                Path::Avx2(DoublesTransform::new(modulus, &twiddles))
+            }
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 if ring.log_degree >= doubles::LOG_LEAF => {
+                Path::Avx512(DoublesTransform::new(modulus, &twiddles))
+            }
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512Ifma if ring.log_degree >= ifma::LOG_LEAF => {
                 Path::Ifma(IfmaTransform::new(modulus, &twiddles))
             }
             _ => Path::Portable(ScalarTransform::new(modulus, &twiddles)),
@@ -61,6 +76,12 @@ impl NumberTheoreticTransform {
                 }
                 transform.forward(words);
             }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this path is made only where the features were detected.
+            Path::Avx2(transform) => unsafe { doubles::avx2::forward(transform, words, fold) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Path::Avx512(transform) => unsafe { doubles::avx512::forward(transform, words, fold) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this path is made only where the features were detected.
             Path::Ifma(transform) => unsafe {
@@ -82,6 +103,12 @@ impl NumberTheoreticTransform {
                     transform.unfold(words);
                 }
             }
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this path is made only where the features were detected.
+            Path::Avx2(transform) => unsafe { doubles::avx2::inverse(transform, words, unfold) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Path::Avx512(transform) => unsafe { doubles::avx512::inverse(transform, words, unfold) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this path is made only where the features were detected.
             Path::Ifma(transform) => unsafe {

@@ -1,8 +1,11 @@
 //! Loops over the residues of one limb: the innermost level of every kernel but the transforms.
 //!
-//! Each exists twice, in a module `portable` and in a module `ifma`; both return fully reduced residues, so both return the
-//! same. What vectors do not suit, small degrees above all, a loop in `ifma` leaves to its twin.
+//! Each exists in a module `portable` and in a module `ifma`, those that multiply and that much time is spent in also in a module
+//! `doubles`; all return fully reduced residues, so all return the same. What vectors do not suit, small degrees above all, is left to
+//! the portable twin.
 
+#[cfg(target_arch = "x86_64")]
+mod doubles;
 pub(super) mod hoisted_sum;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
@@ -21,7 +24,7 @@ pub(super) struct LimbKernels<'a> {
     pub(super) instructions: InstructionSet,
 }
 
-/// Calls one of the two loops of that name in the modules `ifma` and `portable`.
+/// Calls one of the two loops of that name in the modules `ifma` and `portable`; with the word `doubles` one of three.
 macro_rules! dispatch {
     ($self:ident, $kernel:ident($($argument:expr),*)) => {
         match $self.instructions {
@@ -29,6 +32,17 @@ macro_rules! dispatch {
             // SAFETY: a backend takes this instruction set only after detecting its features.
             $crate::InstructionSet::Avx512Ifma => unsafe { ifma::$kernel($self.modulus, $($argument),*) },
             _ => portable::$kernel($self.modulus, $($argument),*),
+        }
+    };
+    ($self:ident, doubles $kernel:ident($($argument:expr),*)) => {
+        match $self.instructions {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            $crate::InstructionSet::Avx2 => unsafe { doubles::avx2::$kernel($self.modulus, $($argument),*) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            $crate::InstructionSet::Avx512 => unsafe { doubles::avx512::$kernel($self.modulus, $($argument),*) },
+            _ => dispatch!($self, $kernel($($argument),*)),
         }
     };
 }
@@ -52,22 +66,22 @@ impl LimbKernels<'_> {
 
     /// `out = left * right`.
     pub(super) fn multiply(self, out: &mut [u64], left: &[u64], right: &[u64]) {
-        dispatch!(self, multiply(out, left, right))
+        dispatch!(self, doubles multiply(out, left, right))
     }
 
     /// `target += left * right`.
     pub(super) fn multiply_accumulate(self, target: &mut [u64], left: &[u64], right: &[u64]) {
-        dispatch!(self, multiply_accumulate(target, left, right))
+        dispatch!(self, doubles multiply_accumulate(target, left, right))
     }
 
     /// `target *= constant`.
     pub(super) fn scale(self, target: &mut [u64], constant: u64) {
-        dispatch!(self, scale(target, constant))
+        dispatch!(self, doubles scale(target, constant))
     }
 
     /// `out = source * constant`.
     pub(super) fn scale_into(self, out: &mut [u64], source: &[u64], constant: u64) {
-        dispatch!(self, scale_into(out, source, constant))
+        dispatch!(self, doubles scale_into(out, source, constant))
     }
 
     /// `target += constant`.
@@ -77,12 +91,12 @@ impl LimbKernels<'_> {
 
     /// `target = (minuend - target) * constant`.
     pub(super) fn subtract_from_and_scale(self, target: &mut [u64], minuend: &[u64], constant: u64) {
-        dispatch!(self, subtract_from_and_scale(target, minuend, constant))
+        dispatch!(self, doubles subtract_from_and_scale(target, minuend, constant))
     }
 
     /// The three parts of a product of two ciphertexts.
     pub(super) fn tensor(self, out: [&mut [u64]; 3], left: [&[u64]; 2], right: [&[u64]; 2]) {
-        dispatch!(self, tensor(out, left, right))
+        dispatch!(self, doubles tensor(out, left, right))
     }
 
     /// `target += permuted source`: values of `source` from word `start` of the result on.
@@ -92,7 +106,7 @@ impl LimbKernels<'_> {
 
     /// `out = sum_i terms[i] * constants[i]`; the terms are any words below `2^50`, residues of other primes too.
     pub(super) fn linear_combination(self, out: &mut [u64], terms: &[&[u64]], constants: &[u64]) {
-        dispatch!(self, linear_combination(out, terms, constants))
+        dispatch!(self, doubles linear_combination(out, terms, constants))
     }
 
     /// `out[i] = integers[len - 1 - i]`, or its negative.

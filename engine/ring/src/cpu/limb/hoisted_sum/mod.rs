@@ -6,6 +6,8 @@
 //! each automorphism. Then the sums of these blocks times their factors.
 
 #[cfg(target_arch = "x86_64")]
+mod doubles;
+#[cfg(target_arch = "x86_64")]
 mod ifma;
 mod portable;
 
@@ -45,7 +47,7 @@ impl LimbKernels<'_> {
         limbs: &HoistedLimbs<'_>,
         scratch: &mut [u64],
     ) {
-        dispatch!(self, hoisted_sums(targets, start, limbs, scratch))
+        dispatch!(self, doubles hoisted_sums(targets, start, limbs, scratch))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The gadget product on a block of one limb: sums of products of digits with the rows of a key, for a batch of inputs.
 
 #[cfg(target_arch = "x86_64")]
+mod doubles;
+#[cfg(target_arch = "x86_64")]
 mod ifma;
 mod portable;
 
@@ -23,6 +25,6 @@ impl LimbKernels<'_> {
         inputs: &[InnerProductInput<'_>],
         rows: &[[&[u64]; 2]],
     ) {
-        dispatch!(self, inner_products(targets, inputs, rows))
+        dispatch!(self, doubles inner_products(targets, inputs, rows))
     }
 }
