@@ -1,6 +1,7 @@
 //! The transform on doubles, in vectors of four or eight.
 //!
-//! Words are doubles in place from the first loop to the last. Layers go through memory two at a time. The last three, whose butterflies
+//! Words are doubles in place from the first loop to the last. Layers go through memory two at a time, and once parts fit into a first-level
+//! cache, each is finished before the next begins. The last three layers, whose butterflies
 //! lie within eight words, are done on eight nodes at once: transposed, they are butterflies between vectors as well.
 
 use super::tables::Twiddles;
@@ -11,8 +12,11 @@ use crate::{
 
 /// Words of a leaf: of the eight nodes that are finished together.
 const LEAF: usize = WIDTH * WIDTH;
-/// Binary logarithm of the smallest degree.
-pub(super) const LOG_LEAF: u32 = LEAF.ilog2();
+/// Binary logarithm of the smallest degree: two leaves, so that a layer alone leaves parts of whole leaves.
+pub(super) const LOG_LEAST: u32 = LEAF.ilog2() + 1;
+
+/// Words of a part, at most: 16 KiB, and as much for its factors.
+const PART: usize = 1 << 11;
 
 /// Largest primes, in bits, for which values may grow by `3/4 p` in each of 17 layers, from `2p`: `17 p < 2^51`, and factors are at most
 /// `p/2`.
@@ -125,6 +129,26 @@ fn add_mirrored<V: Octet>(arithmetic: Doubles<V>, words: &mut [u64], unit: f64) 
     }
 }
 
+/// How the layers above the leaves are taken: one alone if their number is odd, two at a time over all words, two at a time over each part.
+struct Layers {
+    /// 1 if there is one alone.
+    first: u32,
+    /// Where parts begin.
+    whole: u32,
+    /// Where leaves begin, eight nodes of which are one.
+    all: u32,
+}
+
+impl Layers {
+    #[inline(always)]
+    fn of(degree: usize) -> Self {
+        let all = (degree / WIDTH).ilog2();
+        let first = all % 2;
+        let parts = (degree >> first).div_ceil(PART).ilog2();
+        Self { first, whole: first + parts.next_multiple_of(2), all }
+    }
+}
+
 /// Butterflies of coefficients to values. `REDUCE`: the left input is reduced, so that values stay below `3/2 p`; otherwise they grow by
 /// less than `p` per layer, which primes of at most [`UNREDUCED_BITS`] have room for.
 #[derive(Clone, Copy)]
@@ -140,33 +164,46 @@ impl<V: Octet, const REDUCE: bool> Forward<V, REDUCE> {
 
     #[inline(always)]
     fn tree(self, words: &mut [u64], factors: &Direction) {
-        let heap = &factors.nodes;
-        let layers = heap.len().ilog2();
-        if layers % 2 == 1 {
-            let factor = V::splat(heap[1]);
+        let Layers { first, whole, all } = Layers::of(words.len());
+        if first == 1 {
+            let factor = V::splat(factors.nodes[1]);
             for [x, y] in pairs(words) {
                 let (mut a, mut b) = (V::from_bits(x), V::from_bits(y));
                 self.butterfly(&mut a, &mut b, factor);
                 (*x, *y) = (a.to_bits(), b.to_bits());
             }
         }
-        for layer in (layers % 2..layers).step_by(2) {
-            let size = words.len() >> layer;
-            for (node, words) in (1 << layer..).zip(words.chunks_exact_mut(size)) {
-                let [own, left, right] = [V::splat(heap[node]), V::splat(heap[2 * node]), V::splat(heap[2 * node + 1])];
-                for [w, x, y, z] in fours(words) {
-                    let (mut a, mut b, mut c, mut d) =
-                        (V::from_bits(w), V::from_bits(x), V::from_bits(y), V::from_bits(z));
-                    self.butterfly(&mut a, &mut c, own);
-                    self.butterfly(&mut b, &mut d, own);
-                    self.butterfly(&mut a, &mut b, left);
-                    self.butterfly(&mut c, &mut d, right);
-                    (*w, *x, *y, *z) = (a.to_bits(), b.to_bits(), c.to_bits(), d.to_bits());
-                }
+        for layer in (first..whole).step_by(2) {
+            self.two_layers(words, 1 << layer, 1 << layer, factors);
+        }
+        let part = words.len() >> whole;
+        for (i, words) in words.chunks_exact_mut(part).enumerate() {
+            for layer in (whole..all).step_by(2) {
+                let nodes = 1 << (layer - whole);
+                self.two_layers(words, nodes, (1 << layer) + i * nodes, factors);
+            }
+            let leaves = &factors.leaves[i * part / LEAF..];
+            for (words, factors) in words.as_chunks_mut().0.iter_mut().zip(leaves) {
+                self.leaf(words, factors);
             }
         }
-        for (words, factors) in words.as_chunks_mut().0.iter_mut().zip(&factors.leaves) {
-            self.leaf(words, factors);
+    }
+
+    /// Two layers of neighbouring nodes, from the one at position `first` of the heap on.
+    #[inline(always)]
+    fn two_layers(self, words: &mut [u64], nodes: usize, first: usize, factors: &Direction) {
+        let heap = &factors.nodes;
+        let size = words.len() / nodes;
+        for (node, words) in (first..).zip(words.chunks_exact_mut(size)) {
+            let [own, left, right] = [V::splat(heap[node]), V::splat(heap[2 * node]), V::splat(heap[2 * node + 1])];
+            for [w, x, y, z] in fours(words) {
+                let (mut a, mut b, mut c, mut d) = (V::from_bits(w), V::from_bits(x), V::from_bits(y), V::from_bits(z));
+                self.butterfly(&mut a, &mut c, own);
+                self.butterfly(&mut b, &mut d, own);
+                self.butterfly(&mut a, &mut b, left);
+                self.butterfly(&mut c, &mut d, right);
+                (*w, *x, *y, *z) = (a.to_bits(), b.to_bits(), c.to_bits(), d.to_bits());
+            }
         }
     }
 
@@ -206,32 +243,45 @@ impl<V: Octet> Inverse<V> {
 
     #[inline(always)]
     fn tree(self, words: &mut [u64], factors: &Direction) {
-        for (words, factors) in words.as_chunks_mut().0.iter_mut().zip(&factors.leaves) {
-            self.leaf(words, factors);
-        }
-        let heap = &factors.nodes;
-        let layers = heap.len().ilog2();
-        for layer in (layers % 2..layers).step_by(2).rev() {
-            let size = words.len() >> layer;
-            for (node, words) in (1 << layer..).zip(words.chunks_exact_mut(size)) {
-                let [own, left, right] = [V::splat(heap[node]), V::splat(heap[2 * node]), V::splat(heap[2 * node + 1])];
-                for [w, x, y, z] in fours(words) {
-                    let (mut a, mut b, mut c, mut d) =
-                        (V::from_bits(w), V::from_bits(x), V::from_bits(y), V::from_bits(z));
-                    self.butterfly(&mut a, &mut b, left);
-                    self.butterfly(&mut c, &mut d, right);
-                    self.butterfly(&mut a, &mut c, own);
-                    self.butterfly(&mut b, &mut d, own);
-                    (*w, *x, *y, *z) = (a.to_bits(), b.to_bits(), c.to_bits(), d.to_bits());
-                }
+        let Layers { first, whole, all } = Layers::of(words.len());
+        let part = words.len() >> whole;
+        for (i, words) in words.chunks_exact_mut(part).enumerate() {
+            let leaves = &factors.leaves[i * part / LEAF..];
+            for (words, factors) in words.as_chunks_mut().0.iter_mut().zip(leaves) {
+                self.leaf(words, factors);
+            }
+            for layer in (whole..all).step_by(2).rev() {
+                let nodes = 1 << (layer - whole);
+                self.two_layers(words, nodes, (1 << layer) + i * nodes, factors);
             }
         }
-        if layers % 2 == 1 {
-            let factor = V::splat(heap[1]);
+        for layer in (first..whole).step_by(2).rev() {
+            self.two_layers(words, 1 << layer, 1 << layer, factors);
+        }
+        if first == 1 {
+            let factor = V::splat(factors.nodes[1]);
             for [x, y] in pairs(words) {
                 let (mut a, mut b) = (V::from_bits(x), V::from_bits(y));
                 self.butterfly(&mut a, &mut b, factor);
                 (*x, *y) = (a.to_bits(), b.to_bits());
+            }
+        }
+    }
+
+    /// Two layers of neighbouring nodes, from the one at position `first` of the heap on.
+    #[inline(always)]
+    fn two_layers(self, words: &mut [u64], nodes: usize, first: usize, factors: &Direction) {
+        let heap = &factors.nodes;
+        let size = words.len() / nodes;
+        for (node, words) in (first..).zip(words.chunks_exact_mut(size)) {
+            let [own, left, right] = [V::splat(heap[node]), V::splat(heap[2 * node]), V::splat(heap[2 * node + 1])];
+            for [w, x, y, z] in fours(words) {
+                let (mut a, mut b, mut c, mut d) = (V::from_bits(w), V::from_bits(x), V::from_bits(y), V::from_bits(z));
+                self.butterfly(&mut a, &mut b, left);
+                self.butterfly(&mut c, &mut d, right);
+                self.butterfly(&mut a, &mut c, own);
+                self.butterfly(&mut b, &mut d, own);
+                (*w, *x, *y, *z) = (a.to_bits(), b.to_bits(), c.to_bits(), d.to_bits());
             }
         }
     }

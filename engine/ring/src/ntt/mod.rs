@@ -50,11 +50,11 @@ impl NumberTheoreticTransform {
         let path = match instructions {
             _ if !instructions.is_available() => Path::Portable(ScalarTransform::new(modulus, &twiddles)),
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 if ring.log_degree >= doubles::LOG_LEAF => {
+            InstructionSet::Avx2 if ring.log_degree >= doubles::LOG_LEAST => {
                 Path::Avx2(DoublesTransform::new(modulus, &twiddles))
             }
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 if ring.log_degree >= doubles::LOG_LEAF => {
+            InstructionSet::Avx512 if ring.log_degree >= doubles::LOG_LEAST => {
                 Path::Avx512(DoublesTransform::new(modulus, &twiddles))
             }
             #[cfg(target_arch = "x86_64")]
