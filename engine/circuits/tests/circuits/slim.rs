@@ -1,9 +1,7 @@
 //! Slim evaluation against its function, over the clear evaluator and under encryption.
 
-use crate::support;
-
 use crate::encrypted::{Instance, SlotClient};
-use crate::support::{Random, clear, close, shape};
+use crate::support::{self, Random, clear, close, shape};
 use fhe_circuits::approximation::{Approximation, Criterion, Target};
 use fhe_circuits::slim::{Blocks, SlimApproximation};
 use fhe_ckks::{CircuitShape, Evaluator, SlotArithmetic};

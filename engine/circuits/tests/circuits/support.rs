@@ -1,5 +1,4 @@
 //! What the tests of circuits share: a small shape, the clear evaluator, seeded numbers.
-#![allow(dead_code, reason = "every test file uses its own part")]
 
 use fhe_ckks::{CircuitShape, Clear, NoiseModel};
 use rand::{Rng, SeedableRng};

@@ -1,10 +1,8 @@
 //! Half and full bootstrapping against plain numbers: small insecure rings here, the real ring behind `--ignored`.
 
-use crate::common;
-
 use std::f64::consts::TAU;
 
-use crate::common::{Instance, errors, uniform};
+use crate::common::{self, Instance, errors, uniform};
 use fhe_ckks::{
     CircuitShape, CkksClient, Client, CoefficientCiphertext, Copies, Evaluator, Level, Packing, SlotArithmetic,
     bootstrap, correct_sine,

@@ -1,8 +1,8 @@
 //! The transform on doubles, in vectors of four or eight.
 //!
 //! Words are doubles in place from the first loop to the last. Layers go through memory two at a time, and once parts fit into a first-level
-//! cache, each is finished before the next begins. The last three layers, whose butterflies
-//! lie within eight words, are done on eight nodes at once: transposed, they are butterflies between vectors as well.
+//! cache, each is finished before the next begins. The last three layers, whose butterflies lie within eight words, are done on eight
+//! nodes at once: transposed, they are butterflies between vectors as well.
 
 use super::tables::Twiddles;
 use crate::{
@@ -149,38 +149,50 @@ impl Layers {
     }
 }
 
-/// Butterflies of coefficients to values. `REDUCE`: the left input is reduced, so that values stay below `3/2 p`; otherwise they grow by
-/// less than `p` per layer, which primes of at most [`UNREDUCED_BITS`] have room for.
+/// The butterflies of one direction.
+trait Butterflies<V: Octet>: Copy {
+    fn pair(self, x: &mut V, y: &mut V, factor: V);
+    /// Two layers on the quarters of a node: its own factor, and those of its halves.
+    fn four(self, quarters: [&mut V; 4], factors: [V; 3]);
+}
+
+/// Coefficients to values. `REDUCE`: the left input is reduced, so that values stay below `3/2 p`; otherwise they grow by less than `p`
+/// per layer, which primes of at most [`UNREDUCED_BITS`] have room for.
 #[derive(Clone, Copy)]
 struct Forward<V, const REDUCE: bool>(Doubles<V>);
 
-impl<V: Octet, const REDUCE: bool> Forward<V, REDUCE> {
+impl<V: Octet, const REDUCE: bool> Butterflies<V> for Forward<V, REDUCE> {
     #[inline(always)]
-    fn butterfly(self, x: &mut V, y: &mut V, factor: V) {
+    fn pair(self, x: &mut V, y: &mut V, factor: V) {
         let product = self.0.product(*y, factor);
         let left = if REDUCE { self.0.reduce(*x) } else { *x };
         (*x, *y) = (left.add(product), left.sub(product));
     }
 
     #[inline(always)]
+    fn four(self, [a, b, c, d]: [&mut V; 4], [own, left, right]: [V; 3]) {
+        self.pair(a, c, own);
+        self.pair(b, d, own);
+        self.pair(a, b, left);
+        self.pair(c, d, right);
+    }
+}
+
+impl<V: Octet, const REDUCE: bool> Forward<V, REDUCE> {
+    #[inline(always)]
     fn tree(self, words: &mut [u64], factors: &Direction) {
         let Layers { first, whole, all } = Layers::of(words.len());
         if first == 1 {
-            let factor = V::splat(factors.nodes[1]);
-            for [x, y] in pairs(words) {
-                let (mut a, mut b) = (V::from_bits(x), V::from_bits(y));
-                self.butterfly(&mut a, &mut b, factor);
-                (*x, *y) = (a.to_bits(), b.to_bits());
-            }
+            one_layer(self, words, factors);
         }
         for layer in (first..whole).step_by(2) {
-            self.two_layers(words, 1 << layer, 1 << layer, factors);
+            two_layers(self, words, 1 << layer, 1 << layer, factors);
         }
         let part = words.len() >> whole;
         for (i, words) in words.chunks_exact_mut(part).enumerate() {
             for layer in (whole..all).step_by(2) {
                 let nodes = 1 << (layer - whole);
-                self.two_layers(words, nodes, (1 << layer) + i * nodes, factors);
+                two_layers(self, words, nodes, (1 << layer) + i * nodes, factors);
             }
             let leaves = &factors.leaves[i * part / LEAF..];
             for (words, factors) in words.as_chunks_mut().0.iter_mut().zip(leaves) {
@@ -189,58 +201,44 @@ impl<V: Octet, const REDUCE: bool> Forward<V, REDUCE> {
         }
     }
 
-    /// Two layers of neighbouring nodes, from the one at position `first` of the heap on.
-    #[inline(always)]
-    fn two_layers(self, words: &mut [u64], nodes: usize, first: usize, factors: &Direction) {
-        let heap = &factors.nodes;
-        let size = words.len() / nodes;
-        for (node, words) in (first..).zip(words.chunks_exact_mut(size)) {
-            let [own, left, right] = [V::splat(heap[node]), V::splat(heap[2 * node]), V::splat(heap[2 * node + 1])];
-            for [w, x, y, z] in fours(words) {
-                let (mut a, mut b, mut c, mut d) = (V::from_bits(w), V::from_bits(x), V::from_bits(y), V::from_bits(z));
-                self.butterfly(&mut a, &mut c, own);
-                self.butterfly(&mut b, &mut d, own);
-                self.butterfly(&mut a, &mut b, left);
-                self.butterfly(&mut c, &mut d, right);
-                (*w, *x, *y, *z) = (a.to_bits(), b.to_bits(), c.to_bits(), d.to_bits());
-            }
-        }
-    }
-
     /// The last three layers, and residues again.
     #[inline(always)]
     fn leaf(self, words: &mut [u64; LEAF], factors: &LeafFactors) {
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = nodes::<V>(words);
-        let [own, left, right] = [V::from_bits(&factors[0]), V::from_bits(&factors[1]), V::from_bits(&factors[2])];
-        self.butterfly(&mut a, &mut e, own);
-        self.butterfly(&mut b, &mut f, own);
-        self.butterfly(&mut c, &mut g, own);
-        self.butterfly(&mut d, &mut h, own);
-        self.butterfly(&mut a, &mut c, left);
-        self.butterfly(&mut b, &mut d, left);
-        self.butterfly(&mut e, &mut g, right);
-        self.butterfly(&mut f, &mut h, right);
-        self.butterfly(&mut a, &mut b, V::from_bits(&factors[3]));
-        self.butterfly(&mut c, &mut d, V::from_bits(&factors[4]));
-        self.butterfly(&mut e, &mut f, V::from_bits(&factors[5]));
-        self.butterfly(&mut g, &mut h, V::from_bits(&factors[6]));
+        let upper = [V::from_bits(&factors[0]), V::from_bits(&factors[1]), V::from_bits(&factors[2])];
+        self.four([&mut a, &mut c, &mut e, &mut g], upper);
+        self.four([&mut b, &mut d, &mut f, &mut h], upper);
+        self.pair(&mut a, &mut b, V::from_bits(&factors[3]));
+        self.pair(&mut c, &mut d, V::from_bits(&factors[4]));
+        self.pair(&mut e, &mut f, V::from_bits(&factors[5]));
+        self.pair(&mut g, &mut h, V::from_bits(&factors[6]));
         let values = V::transpose([a, b, c, d, e, f, g, h]);
-        for (word, value) in words.as_chunks_mut().0.iter_mut().zip(values) {
+        for (word, value) in octets(words).iter_mut().zip(values) {
             *word = self.0.residues(self.0.reduce(value));
         }
     }
 }
 
-/// Butterflies of values to coefficients: sums are reduced, so that all stays between `-p` and `p`.
+/// Values to coefficients: sums are reduced, so that all stays between `-p` and `p`.
 #[derive(Clone, Copy)]
 struct Inverse<V>(Doubles<V>);
 
-impl<V: Octet> Inverse<V> {
+impl<V: Octet> Butterflies<V> for Inverse<V> {
     #[inline(always)]
-    fn butterfly(self, x: &mut V, y: &mut V, factor: V) {
+    fn pair(self, x: &mut V, y: &mut V, factor: V) {
         (*x, *y) = (self.0.reduce(x.add(*y)), self.0.product(x.sub(*y), factor));
     }
 
+    #[inline(always)]
+    fn four(self, [a, b, c, d]: [&mut V; 4], [own, left, right]: [V; 3]) {
+        self.pair(a, b, left);
+        self.pair(c, d, right);
+        self.pair(a, c, own);
+        self.pair(b, d, own);
+    }
+}
+
+impl<V: Octet> Inverse<V> {
     #[inline(always)]
     fn tree(self, words: &mut [u64], factors: &Direction) {
         let Layers { first, whole, all } = Layers::of(words.len());
@@ -252,63 +250,66 @@ impl<V: Octet> Inverse<V> {
             }
             for layer in (whole..all).step_by(2).rev() {
                 let nodes = 1 << (layer - whole);
-                self.two_layers(words, nodes, (1 << layer) + i * nodes, factors);
+                two_layers(self, words, nodes, (1 << layer) + i * nodes, factors);
             }
         }
         for layer in (first..whole).step_by(2).rev() {
-            self.two_layers(words, 1 << layer, 1 << layer, factors);
+            two_layers(self, words, 1 << layer, 1 << layer, factors);
         }
         if first == 1 {
-            let factor = V::splat(factors.nodes[1]);
-            for [x, y] in pairs(words) {
-                let (mut a, mut b) = (V::from_bits(x), V::from_bits(y));
-                self.butterfly(&mut a, &mut b, factor);
-                (*x, *y) = (a.to_bits(), b.to_bits());
-            }
-        }
-    }
-
-    /// Two layers of neighbouring nodes, from the one at position `first` of the heap on.
-    #[inline(always)]
-    fn two_layers(self, words: &mut [u64], nodes: usize, first: usize, factors: &Direction) {
-        let heap = &factors.nodes;
-        let size = words.len() / nodes;
-        for (node, words) in (first..).zip(words.chunks_exact_mut(size)) {
-            let [own, left, right] = [V::splat(heap[node]), V::splat(heap[2 * node]), V::splat(heap[2 * node + 1])];
-            for [w, x, y, z] in fours(words) {
-                let (mut a, mut b, mut c, mut d) = (V::from_bits(w), V::from_bits(x), V::from_bits(y), V::from_bits(z));
-                self.butterfly(&mut a, &mut b, left);
-                self.butterfly(&mut c, &mut d, right);
-                self.butterfly(&mut a, &mut c, own);
-                self.butterfly(&mut b, &mut d, own);
-                (*w, *x, *y, *z) = (a.to_bits(), b.to_bits(), c.to_bits(), d.to_bits());
-            }
+            one_layer(self, words, factors);
         }
     }
 
     /// From residues, the first three layers.
     #[inline(always)]
     fn leaf(self, words: &mut [u64; LEAF], factors: &LeafFactors) {
-        for word in words.as_chunks_mut().0 {
+        for word in octets(words) {
             *word = doubles::<V>(word).to_bits();
         }
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = nodes::<V>(words);
-        let [own, left, right] = [V::from_bits(&factors[0]), V::from_bits(&factors[1]), V::from_bits(&factors[2])];
-        self.butterfly(&mut a, &mut b, V::from_bits(&factors[3]));
-        self.butterfly(&mut c, &mut d, V::from_bits(&factors[4]));
-        self.butterfly(&mut e, &mut f, V::from_bits(&factors[5]));
-        self.butterfly(&mut g, &mut h, V::from_bits(&factors[6]));
-        self.butterfly(&mut a, &mut c, left);
-        self.butterfly(&mut b, &mut d, left);
-        self.butterfly(&mut e, &mut g, right);
-        self.butterfly(&mut f, &mut h, right);
-        self.butterfly(&mut a, &mut e, own);
-        self.butterfly(&mut b, &mut f, own);
-        self.butterfly(&mut c, &mut g, own);
-        self.butterfly(&mut d, &mut h, own);
+        let upper = [V::from_bits(&factors[0]), V::from_bits(&factors[1]), V::from_bits(&factors[2])];
+        self.pair(&mut a, &mut b, V::from_bits(&factors[3]));
+        self.pair(&mut c, &mut d, V::from_bits(&factors[4]));
+        self.pair(&mut e, &mut f, V::from_bits(&factors[5]));
+        self.pair(&mut g, &mut h, V::from_bits(&factors[6]));
+        self.four([&mut a, &mut c, &mut e, &mut g], upper);
+        self.four([&mut b, &mut d, &mut f, &mut h], upper);
         let values = V::transpose([a, b, c, d, e, f, g, h]);
-        for (word, value) in words.as_chunks_mut().0.iter_mut().zip(values) {
+        for (word, value) in octets(words).iter_mut().zip(values) {
             *word = value.to_bits();
+        }
+    }
+}
+
+/// The root's layer.
+#[inline(always)]
+fn one_layer<V: Octet>(butterflies: impl Butterflies<V>, words: &mut [u64], factors: &Direction) {
+    let factor = V::splat(factors.nodes[1]);
+    for [x, y] in pairs(words) {
+        let (mut a, mut b) = (V::from_bits(x), V::from_bits(y));
+        butterflies.pair(&mut a, &mut b, factor);
+        (*x, *y) = (a.to_bits(), b.to_bits());
+    }
+}
+
+/// Two layers of neighbouring nodes, from the one at position `first` of the heap on.
+#[inline(always)]
+fn two_layers<V: Octet>(
+    butterflies: impl Butterflies<V>,
+    words: &mut [u64],
+    nodes: usize,
+    first: usize,
+    factors: &Direction,
+) {
+    let heap = &factors.nodes;
+    let size = words.len() / nodes;
+    for (node, words) in (first..).zip(words.chunks_exact_mut(size)) {
+        let factors = [V::splat(heap[node]), V::splat(heap[2 * node]), V::splat(heap[2 * node + 1])];
+        for [w, x, y, z] in fours(words) {
+            let (mut a, mut b, mut c, mut d) = (V::from_bits(w), V::from_bits(x), V::from_bits(y), V::from_bits(z));
+            butterflies.four([&mut a, &mut b, &mut c, &mut d], factors);
+            (*w, *x, *y, *z) = (a.to_bits(), b.to_bits(), c.to_bits(), d.to_bits());
         }
     }
 }

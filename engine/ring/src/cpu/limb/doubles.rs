@@ -53,7 +53,7 @@ fn multiply_accumulate<V: Octet>(m: &Modulus, target: &mut [u64], left: &[u64], 
 #[inline(always)]
 fn scale<V: Octet>(m: &Modulus, target: &mut [u64], constant: u64) {
     let Some(targets) = whole(target) else { return portable::scale(m, target, constant) };
-    let (arithmetic, constant) = (Doubles::<V>::new(m), doubles(&[constant; WIDTH]));
+    let (arithmetic, constant) = (Doubles::<V>::new(m), V::splat(constant as f64));
     for x in targets {
         *x = arithmetic.residues(arithmetic.product(doubles(x), constant));
     }
@@ -62,7 +62,7 @@ fn scale<V: Octet>(m: &Modulus, target: &mut [u64], constant: u64) {
 #[inline(always)]
 fn scale_into<V: Octet>(m: &Modulus, out: &mut [u64], source: &[u64], constant: u64) {
     let Some(octets_out) = whole(out) else { return portable::scale_into(m, out, source, constant) };
-    let (arithmetic, constant) = (Doubles::<V>::new(m), doubles(&[constant; WIDTH]));
+    let (arithmetic, constant) = (Doubles::<V>::new(m), V::splat(constant as f64));
     let sources = octets(source, octets_out.len());
     for (x, y) in octets_out.iter_mut().zip(sources) {
         *x = arithmetic.residues(arithmetic.product(doubles(y), constant));
@@ -72,7 +72,7 @@ fn scale_into<V: Octet>(m: &Modulus, out: &mut [u64], source: &[u64], constant: 
 #[inline(always)]
 fn subtract_from_and_scale<V: Octet>(m: &Modulus, target: &mut [u64], minuend: &[u64], constant: u64) {
     let Some(targets) = whole(target) else { return portable::subtract_from_and_scale(m, target, minuend, constant) };
-    let (arithmetic, constant) = (Doubles::<V>::new(m), doubles(&[constant; WIDTH]));
+    let (arithmetic, constant) = (Doubles::<V>::new(m), V::splat(constant as f64));
     let minuends = octets(minuend, targets.len());
     for (x, y) in targets.iter_mut().zip(minuends) {
         *x = arithmetic.residues(arithmetic.product(doubles::<V>(y).sub(doubles(x)), constant));
@@ -114,7 +114,7 @@ fn linear_combination<V: Octet>(m: &Modulus, out: &mut [u64], terms: &[&[u64]], 
                     *sum = arithmetic.reduce(*sum);
                 }
             }
-            let constant = doubles(&[constant; WIDTH]);
+            let constant = V::splat(constant as f64);
             let term = &octets(term, block * BLOCK + out.len())[block * BLOCK..];
             for (sum, term) in sums.iter_mut().zip(term) {
                 *sum = sum.add(arithmetic.product(doubles(term), constant));

@@ -1,6 +1,6 @@
 //! On doubles: blocks of the rotated ciphertexts are kept as such, for all sums.
 
-use super::{BLOCK, HoistedAutomorphism, HoistedLimb, HoistedLimbs, portable};
+use super::{BLOCK, HoistedAutomorphism, HoistedLimb, HoistedLimbs, HoistedTerms, portable};
 use crate::{
     Modulus,
     cpu::limb::doubles::{CAPACITY, octets},
@@ -41,18 +41,12 @@ fn hoisted_sums<V: Octet>(
             for (target, terms) in targets.iter_mut().zip(sums) {
                 for (half, target) in target.iter_mut().enumerate() {
                     let target = target[offset..offset + words].as_chunks_mut().0;
-                    let factors =
-                        |term: usize| (rotated_half(rotated, words, terms[term].0, half), &terms[term].1[start..]);
-                    add_up(arithmetic, target, terms.len(), factors);
+                    let rotated = |index: usize| &rotated[(2 * index + half) * words..][..words];
+                    add_up(arithmetic, target, start / WIDTH, terms, rotated);
                 }
             }
         }
     }
-}
-
-/// One half of a rotated ciphertext.
-fn rotated_half(rotated: &[u64], words: usize, index: usize, half: usize) -> &[u64] {
-    &rotated[(2 * index + half) * words..][..words]
 }
 
 /// The two halves of a block of a rotated ciphertext, as bits of doubles. All words of one aligned block of the source go there.
@@ -77,13 +71,13 @@ fn rotate<V: Octet>(
         let octet = |words| -> &[u64; WIDTH] { &octets(words, source + 1)[source] };
         let [mut b, mut a] = [V::splat(0.0); 2];
         if let Some((words, factor)) = input.ciphertext[0] {
-            b = arithmetic.product(doubles(octet(words)), doubles(&[factor; WIDTH]));
+            b = arithmetic.product(doubles(octet(words)), V::splat(factor as f64));
         }
         // Only the identity, which has no key, passes the second half on.
         if automorphism.table.is_none()
             && let Some((words, factor)) = input.ciphertext[1]
         {
-            a = arithmetic.product(doubles(octet(words)), doubles(&[factor; WIDTH]));
+            a = arithmetic.product(doubles(octet(words)), V::splat(factor as f64));
         }
         for (digit, [row_b, row_a]) in input.digits.iter().zip(&automorphism.rows) {
             let digit = doubles(octet(digit));
@@ -98,23 +92,23 @@ fn rotate<V: Octet>(
     }
 }
 
-/// A block of one half of a sum: of products of a half of a rotated ciphertext and a factor, from the block's first word on.
+/// A block of one half of a sum, from octet `start` of the limb on; `rotated` is that half of the block of a rotated ciphertext.
 #[inline(always)]
 fn add_up<'a, V: Octet>(
     arithmetic: Doubles<V>,
     target: &mut [[u64; WIDTH]],
-    terms: usize,
-    factors: impl Fn(usize) -> (&'a [u64], &'a [u64]),
+    start: usize,
+    terms: &HoistedTerms<'_>,
+    rotated: impl Fn(usize) -> &'a [u64],
 ) {
     for (i, target) in target.iter_mut().enumerate() {
         let mut sum = V::splat(0.0);
-        for term in 0..terms {
-            if term > 0 && term % CAPACITY == 0 {
+        for (number, &(index, factor)) in terms.iter().enumerate() {
+            if number > 0 && number % CAPACITY == 0 {
                 sum = arithmetic.reduce(sum);
             }
-            let (rotated, factor) = factors(term);
-            let factor = doubles(&octets(factor, i + 1)[i]);
-            sum = sum.add(arithmetic.product(V::from_bits(&octets(rotated, i + 1)[i]), factor));
+            let factor = doubles(&octets(factor, start + i + 1)[start + i]);
+            sum = sum.add(arithmetic.product(V::from_bits(&octets(rotated(index), i + 1)[i]), factor));
         }
         *target = arithmetic.residues(arithmetic.reduce(sum));
     }

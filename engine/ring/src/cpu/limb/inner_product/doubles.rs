@@ -34,7 +34,7 @@ fn inner_products<V: Octet>(
             let [mut sums_b, mut sums_a] = [[V::splat(0.0); BLOCK]; 2];
             for (sums, addend) in [&mut sums_b, &mut sums_a].into_iter().zip(input.addends) {
                 let Some((words, factor)) = addend else { continue };
-                let factor = doubles(&[factor; WIDTH]);
+                let factor = V::splat(factor as f64);
                 for (sum, word) in sums.iter_mut().zip(&octets(words, end)[start..]) {
                     *sum = arithmetic.product(doubles(word), factor);
                 }
